@@ -1,0 +1,158 @@
+"""Start, find and end supervisord itself, and what a dead one left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+import psutil
+
+from local_ai.errors import ServerError
+from local_ai.paths import Paths
+from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+
+# Usually 0.2 s; a machine that swaps takes longer.
+_LAUNCH_TIMEOUT_S = 15.0
+
+
+def supervisord_command(paths: Paths, *, foreground: bool = False) -> list[str]:
+    """Return the command line that runs supervisord with our conf."""
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
+    return [*command, "--nodaemon", "--silent"] if foreground else command
+
+
+def launch(paths: Paths) -> None:
+    """Start supervisord in the background; it listens on its socket when this returns.
+
+    Raises:
+        ServerError: It ended with a complaint, or did not come up in time.
+    """
+    try:
+        done = subprocess.run(
+            supervisord_command(paths),
+            cwd=paths.state_dir,
+            env=os.environ | {"PYTHONUTF8": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LAUNCH_TIMEOUT_S,
+            umask=0o077,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise _not_launched(paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
+    if done.returncode != 0:
+        complaint = (done.stderr.strip() or done.stdout.strip()).splitlines()[:1]
+        raise _not_launched(paths, complaint[0] if complaint else f"it ended with code {done.returncode}")
+    poke(paths)
+
+
+def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
+    """Start supervisord as a child of this process, in a process group of its own.
+
+    Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
+    """
+    return subprocess.Popen(
+        supervisord_command(paths, foreground=True),
+        cwd=paths.state_dir,
+        env=os.environ | {"PYTHONUTF8": "1"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        umask=0o077,
+    )
+
+
+def poke(paths: Paths) -> None:
+    """Wake supervisord's loop, which else sleeps up to 1 s before it starts the first program."""
+    try:
+        SupervisorClient(paths.supervisor_socket).pid()
+    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+        return  # whoever waits for readiness sees it and says more
+
+
+def find_supervisord(paths: Paths) -> psutil.Process | None:
+    """Find a running supervisord of ours that the socket does not lead to, by pid file and argv."""
+    try:
+        process = psutil.Process(int(paths.supervisord_pid.read_text()))
+        return process if _runs_with(process, str(paths.conf)) else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def find_orphans(paths: Paths) -> list[psutil.Process]:
+    """Find programs of ours, by their argv, whoever started them."""
+    return [process for process in _own_processes() if _runs_with(process, str(paths.state_file))]
+
+
+def end_processes(processes: Iterable[psutil.Process], *, grace_s: float) -> bool:
+    """End processes: SIGTERM, then SIGKILL for those that are left after `grace_s`.
+
+    Returns:
+        Whether SIGKILL was needed.
+    """
+    alive = [process for process in processes if _signal(process, kill=False)]
+    _, alive = psutil.wait_procs(alive, timeout=grace_s)
+    killed = [process for process in alive if _signal(process, kill=True)]
+    psutil.wait_procs(killed, timeout=5)
+    return bool(killed)
+
+
+def wait_gone(pid: int, *, timeout_s: float) -> bool:
+    """Wait until a process has ended; True if it did in time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or _is_zombie(pid):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def remove_leftovers(paths: Paths) -> None:
+    """Remove sockets and pid files of a run that is over."""
+    for file in (paths.supervisor_socket, paths.engine_socket, paths.supervisord_pid, paths.engine_pid):
+        file.unlink(missing_ok=True)
+    if paths.socket_dir != paths.state_dir and paths.socket_dir.is_dir():
+        paths.socket_dir.rmdir()
+
+
+def _not_launched(paths: Paths, reason: str) -> ServerError:
+    return ServerError(
+        "supervisord did not start",
+        why=reason.removeprefix("Error: "),
+        fix="mend that, then run: inv server.start",
+        see=str(paths.logs_dir / "supervisord.log"),
+    )
+
+
+def _own_processes() -> Iterator[psutil.Process]:
+    uid = os.getuid()
+    for process in psutil.process_iter():
+        try:
+            if process.uids().real == uid:
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _runs_with(process: psutil.Process, argument: str) -> bool:
+    try:
+        return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> bool:
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.Error:
+        return False
+    return True
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True

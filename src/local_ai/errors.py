@@ -1,0 +1,70 @@
+"""Every failure a person is expected to see.
+
+    LocalAIError          exit 1   something stopped, and we know why
+    ├── ConfigError       exit 2   settings, files or command line are wrong
+    └── ServerError       exit 1   a program did not do what was asked (3, 4 and 5 where a script must tell)
+        └── HealthCheckError       it runs, but it does not answer as it should
+
+Each carries four fields: what stopped, why, one step that fixes it, and where to look.
+"""
+
+from __future__ import annotations
+
+
+class LocalAIError(Exception):
+    """An expected failure, in words for the person who meets it."""
+
+    default_exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        fix: str,
+        see: str | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+        self.see = see
+        self.exit_code = self.default_exit_code if exit_code is None else exit_code
+
+    def __str__(self) -> str:
+        """Render the four fields, one labelled line each; further lines of a field are indented."""
+        return "\n".join(
+            (
+                f"error: {self.what}",
+                *(
+                    f"  {label}: {_indent(text)}"
+                    for label, text in (("why", self.why), ("fix", self.fix), ("see", self.see))
+                    if text
+                ),
+            )
+        )
+
+    @property
+    def sentence(self) -> str:
+        """The same in one line, for API errors: "what: why. fix"."""
+        why = " ".join(self.why.split())
+        return f"{self.what}: {why}. To fix it: {' '.join(self.fix.split())}"
+
+
+class ConfigError(LocalAIError):
+    """Settings, files or the command line are wrong; nothing was started."""
+
+    default_exit_code = 2
+
+
+class ServerError(LocalAIError):
+    """A program could not be started, stopped or reached."""
+
+
+class HealthCheckError(ServerError):
+    """A program runs but does not answer as it should."""
+
+
+def _indent(text: str) -> str:
+    return text.replace("\n", "\n       ")

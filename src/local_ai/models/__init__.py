@@ -1,0 +1,1 @@
+"""Which models this machine has, and the starter model it can always make."""

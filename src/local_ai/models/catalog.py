@@ -1,0 +1,139 @@
+"""Which models this machine has: a directory read, so the answer is always fresh.
+
+Two kinds of place are read: the Hugging Face hub cache (`models--ORG--NAME/snapshots/REVISION`) and plain
+folders of model folders (our own data folder). A model is a folder with a `config.json` and weights in
+`*.safetensors`; what is only partly downloaded is not listed.
+
+Source: the cache layout is huggingface_hub's documented one ("Understand caching").
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_ai.paths import Paths
+
+STARTER_ID = "SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True)
+class Model:
+    """One usable model folder."""
+
+    id: str  # what clients name: "ORG/NAME" from the hub cache, else the folder's name
+    path: Path
+    created: int  # seconds since 1970, when its config.json was written
+    size_bytes: int  # of its weights
+    family: str  # config.json's model_type, "" if it says none
+    context_tokens: int | None  # config.json's max_position_embeddings, None if it says none
+    generates_text: bool
+
+
+def list_models(paths: Paths, configured: str | None = None) -> list[Model]:
+    """List every usable model, the newest first; of two with one id, the first place read wins.
+
+    Args:
+        configured: `model.path`: a folder named there is listed too, wherever it lies.
+    """
+    found: dict[str, Model] = {}
+    for name, folder in _candidates(paths, configured):
+        if name not in found and (model := read_model(name, folder)):
+            found[name] = model
+    return sorted(found.values(), key=lambda model: (-model.created, model.id))
+
+
+def read_model(name: str, folder: Path) -> Model | None:
+    """Describe one model folder, or None where it is not a whole one."""
+    config_file = folder / "config.json"
+    try:
+        with os.scandir(folder) as entries:
+            weights = [entry.stat() for entry in entries if entry.name.endswith(".safetensors")]
+        created = int(config_file.stat().st_mtime)
+        config: Any = json.loads(config_file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not weights or not isinstance(config, dict):
+        return None
+    text_config = config.get("text_config")
+    context = config.get("max_position_embeddings") or (
+        text_config.get("max_position_embeddings") if isinstance(text_config, dict) else None
+    )
+    kinds = config.get("architectures")
+    return Model(
+        id=name,
+        path=folder,
+        created=created,
+        size_bytes=sum(stat.st_size for stat in weights),
+        family=str(config.get("model_type") or ""),
+        context_tokens=context if isinstance(context, int) else None,
+        generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
+    )
+
+
+def find_model(name: str, models: Iterable[Model]) -> Model | None:
+    """Find by id, or by the folder's path; None if no model goes by that name."""
+    folder = Path(name).expanduser() if "/" in name else None
+    return next((model for model in models if model.id == name or model.path == folder), None)
+
+
+def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[str]:
+    """Suggest ids that look like the name asked for, the likeliest first; letter case is ignored."""
+    by_lower = {model.id.lower(): model.id for model in models}
+    by_lower |= {model_id.rpartition("/")[2]: full for model_id, full in by_lower.items()}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)
+    return list(dict.fromkeys(by_lower[match] for match in close))
+
+
+def choose_default(models: Sequence[Model], *, configured: str | None, memory_bytes: int) -> Model | None:
+    """Choose the model for requests that name none.
+
+    The configured one; else the newest that generates text and whose weights fit in 70 % of the
+    machine's memory, the starter model only where there is no other; else None.
+    """
+    if configured is not None:
+        return find_model(configured, models)
+    fitting = [m for m in models if m.generates_text and m.size_bytes <= 0.7 * memory_bytes]
+    own = [model for model in fitting if model.id != STARTER_ID]
+    return next(iter(own or fitting), None)
+
+
+def _candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
+    folder = Path(configured).expanduser() if configured else None
+    if folder and folder.is_absolute():
+        yield folder.name, folder
+    for child in _folders(paths.models_dir):
+        yield child.name, child
+    for repository in _folders(paths.hub_cache):
+        kind, _, name = repository.name.partition("--")
+        snapshots = repository / "snapshots"
+        if kind == "models" and (snapshot := _current_snapshot(repository, snapshots)):
+            yield name.replace("--", "/"), snapshot
+
+
+def _current_snapshot(repository: Path, snapshots: Path) -> Path | None:
+    try:
+        revision = (repository / "refs/main").read_text().strip()
+    except OSError:
+        return next(_folders(snapshots), None)
+    return snapshots / revision
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except OSError:
+        return
+    yield from (parent / name for name in names if (parent / name).is_dir())
+
+
+def _generates_text(architectures: list[Any]) -> bool:
+    # Hub models name their class; a folder that names none is taken at its word.
+    endings = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
+    return not architectures or any(str(name).endswith(endings) for name in architectures)

@@ -1,0 +1,116 @@
+"""Look at everything once: supervisord, the programs, the models. Bounded time, changes nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from local_ai.models.catalog import choose_default, list_models
+from local_ai.paths import Paths
+from local_ai.probe import probe_engine, probe_gateway
+from local_ai.program import SUPERVISORD, ProcessInfo
+from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.settings.schema import LocalAISettings
+from local_ai.status import Facts, Report, Supervisor, judge
+
+_LOG_TAIL_BYTES = 256 * 1024
+
+
+def observe(
+    settings: LocalAISettings, paths: Paths, *, version: str, gateway_answers: bool | None = None
+) -> Report:
+    """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
+
+    Args:
+        gateway_answers: Given by the gateway itself, which need not ask whether it answers.
+    """
+    answer = _ask_supervisor(paths)
+    up = answer.supervisor is Supervisor.ANSWERS
+    if gateway_answers is None:
+        gateway_answers = up and probe_gateway(settings.server.host, settings.server.port)
+    crashes, exit_reasons = read_exits(paths.log(SUPERVISORD)) if up else ({}, {})
+    models = list_models(paths, settings.model.path)
+    default = choose_default(
+        models, configured=settings.model.path, memory_bytes=psutil.virtual_memory().total
+    )
+    return judge(
+        Facts(
+            now=time.time(),
+            supervisor=answer.supervisor,
+            supervisor_pid=answer.pid,
+            processes=answer.processes,
+            gateway_answers=gateway_answers,
+            engine=probe_engine(paths.engine_socket) if up else None,
+            crashes=crashes,
+            exit_reasons=exit_reasons,
+            memory_bytes={info.name: _memory_bytes(info.pid) for info in answer.processes},
+            host=settings.server.host,
+            port=settings.server.port,
+            models=tuple(model.id for model in models),
+            default_model=default.id if default else None,
+            logs_dir=paths.logs_dir,
+            version=version,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _SupervisorAnswer:
+    supervisor: Supervisor
+    pid: int | None = None
+    processes: tuple[ProcessInfo, ...] = ()
+
+
+def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
+    client = SupervisorClient(paths.supervisor_socket)
+    try:
+        return _SupervisorAnswer(Supervisor.ANSWERS, client.pid(), tuple(client.processes()))
+    except SupervisorUnreachable:
+        return _SupervisorAnswer(Supervisor.ABSENT)
+    except (SupervisorHung, SupervisorFault):
+        return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
+
+
+def read_exits(log: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Count each program's unexpected ends since supervisord started, and quote the last.
+
+    `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`; only the log has
+    the real one (supervisor 4.3).
+    """
+    crashes: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    for line in _tail(log).splitlines():
+        if " supervisord started with pid " in line:
+            crashes, reasons = {}, {}
+        elif match := re.search(r"\b(?:exited|spawnerr): ([\w-]+) \((.+)\)$", line):
+            name, reason = match.groups()
+            crashes[name] = crashes.get(name, 0) + 1
+            reasons[name] = reason.replace("; not expected", "").replace("; expected", "")
+    return crashes, reasons
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _LOG_TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _memory_bytes(pid: int | None) -> int | None:
+    try:
+        return psutil.Process(pid).memory_info().rss if pid else None
+    except psutil.Error:
+        return None
+
+
+def _pid_in(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None

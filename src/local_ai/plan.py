@@ -1,0 +1,40 @@
+"""State → the programs to run. Pure."""
+
+from __future__ import annotations
+
+from local_ai.program import ENGINE, GATEWAY, Program
+from local_ai.state import State
+
+# A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
+# later is restarted at once, without limit. So it must exceed what imports and binding can take.
+_ENGINE_START_S = 10
+_GATEWAY_START_S = 3
+
+# Longer than the programs' own grace for running answers (3 s), or supervisord would cut them short.
+_STOP_WAIT_S = 10
+
+
+def plan(state: State) -> tuple[Program, ...]:
+    """Decide which programs supervisord runs, in start order.
+
+    The commands hold no user text but paths; programs read their settings from state.json.
+    """
+    return (
+        _program(state, ENGINE, "local_ai.engine", priority=10, start_s=_ENGINE_START_S),
+        _program(state, GATEWAY, "local_ai.gateway", priority=20, start_s=_GATEWAY_START_S),
+    )
+
+
+def _program(state: State, name: str, module: str, *, priority: int, start_s: int) -> Program:
+    paths = state.paths
+    return Program(
+        name=name,
+        # -P: a stray module in the state folder must not be imported instead of the real one.
+        command=(str(state.python), "-P", "-m", module, "--state", str(paths.state_file)),
+        directory=paths.state_dir,
+        log=paths.log(name),
+        environment=(("PYTHONUTF8", "1"), ("PYTHONUNBUFFERED", "1")),
+        priority=priority,
+        start_s=start_s,
+        stop_wait_s=_STOP_WAIT_S,
+    )

@@ -1,0 +1,98 @@
+"""The nouns: programs, their process state (supervisord's word) and their readiness (ours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+ENGINE = "mlx-omni-server"
+GATEWAY = "welcome-page"
+SUPERVISORD = "supervisord"
+PROGRAM_NAMES = (ENGINE, GATEWAY)
+
+
+class ProcessState(Enum):
+    """What supervisord says of a process.
+
+    Source: http://supervisord.org/subprocess.html#process-states
+    """
+
+    STOPPED = "STOPPED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    BACKOFF = "BACKOFF"
+    STOPPING = "STOPPING"
+    EXITED = "EXITED"
+    FATAL = "FATAL"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a process may exist or be about to: what a stop must wait for."""
+        return self.name in {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
+
+
+class Readiness(Enum):
+    """What a probe says of a program; a busy one is alive and well."""
+
+    READY = "ready"
+    BUSY = "busy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program for supervisord to run."""
+
+    name: str
+    command: tuple[str, ...]
+    directory: Path
+    log: Path
+    environment: tuple[tuple[str, str], ...]
+    priority: int  # lower starts first and stops last
+    start_s: int  # alive this long counts as started, in seconds
+    stop_wait_s: int  # SIGTERM to SIGKILL, in seconds
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """What supervisord tells of one process."""
+
+    name: str
+    state: ProcessState
+    pid: int | None
+    started: float | None  # seconds since 1970
+    exit_status: int | None
+    reason: str  # supervisord's spawn error, "" if none
+
+
+@dataclass(frozen=True)
+class EngineHealth:
+    """What the engine says of itself on its socket's `/health`."""
+
+    state: str  # importing | loading | ready | busy | failed
+    since: float  # seconds since 1970, when it entered that state
+    model: str | None  # id of the model in memory
+    running: int  # answers being generated
+    waiting: int  # requests that wait for their turn
+    text: str  # what generates text: mlx-lm | mlx-omni-server
+    reason: str | None  # why it failed
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """One row of the programs' table."""
+
+    name: str
+    state: ProcessState
+    readiness: Readiness
+    detail: str  # "importing, 4 s", "1 answer running, 2 waiting", "" when there is nothing to add
+    pid: int | None
+    uptime_s: float | None
+    restarts: int
+    memory_bytes: int | None
+    log: Path

@@ -1,0 +1,110 @@
+"""supervisord's XML-RPC over its unix socket, with a timeout on every call (its own clients have none)."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import xmlrpc.client
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local_ai.program import ProcessInfo, ProcessState
+
+
+class SupervisorUnreachable(Exception):
+    """Nobody listens on the socket: supervisord is not running."""
+
+
+class SupervisorHung(Exception):
+    """Somebody listens, but gave no whole answer in time."""
+
+
+class SupervisorFault(Exception):
+    """supervisord refused a call.
+
+    Source: http://supervisord.org/api.html, `supervisor.xmlrpc.Faults`.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class SupervisorClient:
+    """One supervisord, by its socket. Every call opens and closes its own connection."""
+
+    def __init__(self, socket_path: Path, *, timeout_s: float = 2.0) -> None:
+        self._proxy = xmlrpc.client.ServerProxy(
+            "http://supervisord", transport=_UnixTransport(socket_path, timeout_s), allow_none=True
+        )
+
+    def pid(self) -> int:
+        """Return supervisord's own pid."""
+        return int(self._call("supervisor.getPID"))
+
+    def processes(self) -> list[ProcessInfo]:
+        """Return one item per program, in supervisord's order."""
+        return [_process_info(raw) for raw in self._call("supervisor.getAllProcessInfo")]
+
+    def start(self, name: str) -> None:
+        """Ask for a program to be started; does not wait for it."""
+        self._call("supervisor.startProcess", name, False)
+
+    def stop(self, name: str) -> None:
+        """Ask for a program to be stopped; does not wait (supervisord burns a core while it waits)."""
+        self._call("supervisor.stopProcess", name, False)
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL to a program."""
+        self._call("supervisor.signalProcess", name, "KILL")
+
+    def shutdown(self) -> None:
+        """Ask supervisord to stop its programs and end."""
+        self._call("supervisor.shutdown")
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        try:
+            return getattr(self._proxy, method)(*arguments)
+        except xmlrpc.client.Fault as exc:
+            raise SupervisorFault(exc.faultCode, exc.faultString) from exc
+        except (FileNotFoundError, ConnectionRefusedError) as exc:
+            raise SupervisorUnreachable(str(exc)) from exc
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+            raise SupervisorHung(str(exc) or type(exc).__name__) from exc
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, socket_path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._socket_path = socket_path
+        self._timeout_s = timeout_s
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self._timeout_s)
+        self.sock.connect(str(self._socket_path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, socket_path: Path, timeout_s: float) -> None:
+        super().__init__()
+        self._socket_path = socket_path
+        self._timeout_s = timeout_s
+
+    def make_connection(self, host: object) -> UnixConnection:
+        return UnixConnection(self._socket_path, self._timeout_s)
+
+
+def _process_info(raw: Mapping[str, Any]) -> ProcessInfo:
+    state = str(raw["statename"])
+    return ProcessInfo(
+        name=str(raw["name"]),
+        state=ProcessState(state) if state in ProcessState.__members__ else ProcessState.UNKNOWN,
+        pid=int(raw["pid"]) or None,
+        started=float(raw["start"]) or None,
+        exit_status=int(raw["exitstatus"]),
+        reason=str(raw["spawnerr"] or ""),
+    )

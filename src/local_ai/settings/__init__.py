@@ -1,0 +1,1 @@
+"""Settings: what can be set (`schema`), and how the four sources are read and merged (`load`)."""

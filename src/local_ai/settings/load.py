@@ -1,0 +1,244 @@
+"""Read the four sources, check each by itself, and merge them: later in this list wins.
+
+    defaults → config.toml → environment (LOCAL_AI_SERVER__PORT) → command line
+
+Each source is validated on its own, so that every problem is reported at once with the file, variable
+or option it came from. The only reader of `LOCAL_AI_*`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError, TomlConfigSettingsSource
+
+from local_ai.errors import ConfigError
+from local_ai.paths import Paths, find_paths
+from local_ai.settings.problems import Problem, describe, nearest
+from local_ai.settings.schema import LocalAISettings
+
+ENV_PREFIX = "LOCAL_AI_"
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+
+_PATH_KEYS = ("model.path", "model.adapter_path", "engine.blas")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings, and where each value came from."""
+
+    settings: LocalAISettings
+    origins: dict[str, str]  # per key ("server.port"): "default", a file, a variable or "command line"
+    config_file: Path | None
+    warnings: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[tuple[str, Any, str]]:
+        """One (key, value, origin) per setting, in the order of the example file."""
+        values = flatten(self.settings.model_dump(mode="json"))
+        return [(key, value, self.origins.get(key, DEFAULT)) for key, value in values.items()]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    values: dict[str, Any]
+    origins: dict[str, str]
+    folder: Path  # relative paths in this source start here
+    strict: bool  # a file has types of its own; variables and options are all text
+
+
+def load_config(
+    config_path: str | Path | None = None,
+    model: str | None = None,
+    port: int | None = None,
+    host: str | None = None,
+) -> LocalAISettings:
+    """Load the settings from all sources; the arguments win over everything.
+
+    Raises:
+        ConfigError: A file is missing or broken, or any value is wrong; all problems at once.
+    """
+    overrides = {"model.path": model, "server.port": port, "server.host": host}
+    return load(config_path=config_path, overrides=overrides).settings
+
+
+def load(
+    *,
+    config_path: str | Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    paths: Paths | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Load the settings and remember where each came from.
+
+    Args:
+        overrides: Values from the command line by key ("server.port"); None means not given.
+
+    Raises:
+        ConfigError: A file is missing or broken, or any value is wrong; all problems at once.
+    """
+    config_file = find_config_file(config_path, paths or find_paths())
+    environment, warnings = _read_environment(environ)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    layers = [
+        *([_read_file(config_file)] if config_file else []),
+        environment,
+        _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False),
+    ]
+    _check(layers, config_file)
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        merged |= _anchor(layer)
+        origins |= layer.origins
+    return Loaded(LocalAISettings.model_validate(_nest(merged)), origins, config_file, tuple(warnings))
+
+
+def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | None:
+    """Return the file to read: the named one, ./config.toml, the user's; None if there is none.
+
+    Raises:
+        ConfigError: A file was named and is not there.
+    """
+    if config_path is not None:
+        named = Path(config_path).expanduser().absolute()
+        if not named.is_file():
+            raise ConfigError(
+                "the settings file cannot be read",
+                why=f"--config names {named}, which is {'a folder' if named.is_dir() else 'not there'}",
+                fix=f"correct the path, or create the file with: inv config.init --config {named}",
+            )
+        return named
+    candidates = (Path.cwd() / "config.toml", paths.config_file)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def known_keys() -> list[str]:
+    """Every key that can be set, in the order of the example file."""
+    return list(flatten(LocalAISettings().model_dump()))
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn {"server": {"port": 1}} into {"server.port": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= inner
+    return flat
+
+
+def variable_for(key: str) -> str:
+    """Name the environment variable of a key: server.port → LOCAL_AI_SERVER__PORT."""
+    return ENV_PREFIX + key.replace(".", "__").upper()
+
+
+class _Environment(LocalAISettings, BaseSettings):  # type: ignore[misc]
+    """The schema as pydantic-settings reads it from the environment."""
+
+
+def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
+    keys_by_variable = {variable_for(key): key for key in known_keys()}
+    ours = {name: value for name, value in environ.items() if name.upper().startswith(ENV_PREFIX)}
+    source = EnvSettingsSource(
+        _Environment,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        case_sensitive=False,
+    )
+    known = {name.upper(): value for name, value in ours.items() if name.upper() in keys_by_variable}
+    source.env_vars = {name.lower(): value for name, value in known.items() if value}
+    try:
+        values = flatten(source())
+    except SettingsError as exc:
+        raise ConfigError(
+            "the environment cannot be read as settings",
+            why=str(exc),
+            fix=f"unset or correct the {ENV_PREFIX}… variable named there",
+        ) from exc
+    origins = {key: variable_for(key) for key in values}
+    warnings = [
+        f"{name} is not a setting and is ignored" + nearest(name.upper(), keys_by_variable)
+        for name in sorted(ours)
+        if name.upper() not in keys_by_variable
+    ]
+    return _Layer(_nest(values), origins, Path.cwd(), strict=False), warnings
+
+
+def _read_file(file: Path) -> _Layer:
+    try:
+        values = TomlConfigSettingsSource(_Environment, toml_file=file).toml_data
+    except tomllib.TOMLDecodeError as exc:
+        raise _broken_file(file, str(exc)) from exc
+    except UnicodeDecodeError as exc:
+        raise _broken_file(file, "it is not UTF-8 text") from exc
+    except OSError as exc:
+        raise ConfigError(
+            "the settings file cannot be read",
+            why=f"{file}: {exc.strerror}",
+            fix=f"chmod u+r {file}",
+        ) from exc
+    return _Layer(values, dict.fromkeys(flatten(values), str(file)), file.parent, strict=True)
+
+
+def _broken_file(file: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        "the settings file is not valid TOML",
+        why=f"{file}: {reason[:1].lower()}{reason[1:]}",
+        fix="correct that place, then run: inv config.check",
+        see="https://toml.io/en/v1.0.0",
+    )
+
+
+def _check(layers: Iterable[_Layer], config_file: Path | None) -> None:
+    problems = [problem for layer in layers for problem in _problems(layer)]
+    if not problems:
+        return
+    raise ConfigError(
+        "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
+        why="\n".join(str(problem) for problem in problems),
+        fix="correct what is named above, then run: inv config.check",
+        see=str(config_file) if config_file else None,
+    )
+
+
+def _problems(layer: _Layer) -> list[Problem]:
+    try:
+        if layer.strict:
+            # JSON mode: strict about types, yet a path may be written as text.
+            LocalAISettings.model_validate_json(json.dumps(layer.values, default=str), strict=True)
+        else:
+            LocalAISettings.model_validate(layer.values)
+    except ValidationError as exc:
+        return [describe(error, layer.origins, known_keys()) for error in exc.errors()]
+    return []
+
+
+def _anchor(layer: _Layer) -> dict[str, Any]:
+    """Make relative paths absolute: programs run in another folder than the one who wrote them."""
+    values = flatten(layer.values)
+    for key in _PATH_KEYS:
+        text = values.get(key)
+        is_path = isinstance(text, str) and (key == "model.adapter_path" or text.startswith(("~", ".", "/")))
+        if is_path:
+            values[key] = os.path.normpath(layer.folder / Path(str(text)).expanduser())
+    return values
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        target = nested
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[name] = value
+    return nested

@@ -1,0 +1,115 @@
+"""Say what is wrong with a setting in one line: key, what it must be, what it is, where it came from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from local_ai.settings.schema import LocalAISettings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong setting."""
+
+    key: str
+    message: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message} ({self.origin})"
+
+
+def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -> Problem:
+    """Put one of pydantic's findings into words.
+
+    Args:
+        origins: Per key, the file, variable or option of the source that was checked.
+        keys: Every valid key, for suggestions.
+    """
+    key = ".".join(str(part) for part in error["loc"])
+    inside = (origin for name, origin in origins.items() if name.startswith(f"{key}."))
+    origin = origins.get(key) or next(inside, None) or next(iter(origins.values()), "unknown")
+    return Problem(key if key.isprintable() else repr(key), _message(error, key, keys), origin)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return "; did you mean X?" where a known name looks like the given one, else ""."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
+    got = f"got {_shown(error.get('input'))}"
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return "unknown key" + _suggestion(key, keys)
+    if kind == "literal_error":
+        allowed = _allowed(key)
+        return f"must be one of {', '.join(allowed)}, {got}" + nearest(str(error.get("input")).upper(), allowed)
+    if kind in _TYPES:
+        return f"must be {_TYPES[kind]}, {got}"
+    if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
+        return f"must be {_range(key)}, {got}"
+    text = error["msg"].removeprefix("Value error, ")
+    return f"{text[:1].lower()}{text[1:]}, {got}"
+
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text in quotes",
+    "path_type": "a path in quotes",
+    "string_too_short": "at least one character",
+    "model_type": "a table of keys, such as [server]",
+    "model_attributes_type": "a table of keys, such as [server]",
+}
+
+
+def _suggestion(key: str, keys: list[str]) -> str:
+    section, _, name = key.rpartition(".")
+    siblings = [known for known in keys if known.startswith(f"{section}.")] if section else []
+    by_sibling = nearest(key, siblings)
+    if by_sibling:
+        return by_sibling
+    by_last_word = [known for known in keys if known.rpartition(".")[2] == name]
+    if by_last_word:
+        return f"; did you mean {by_last_word[0]}?"
+    sections = dict.fromkeys(known.partition(".")[0] for known in keys)
+    return nearest(key, [*sections, *keys])
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    text = {"True": "true", "False": "false"}.get(text, text)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _field_schema(key: str) -> dict[str, Any]:
+    section, _, name = key.partition(".")
+    model = LocalAISettings.model_fields[section].annotation
+    schema: dict[str, Any] = model.model_json_schema()["properties"][name]  # type: ignore[union-attr]
+    return schema
+
+
+def _allowed(key: str) -> list[str]:
+    return [str(value) for value in _field_schema(key)["enum"]]
+
+
+def _range(key: str) -> str:
+    schema = _field_schema(key)
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high = schema.get("maximum")
+    if above is not None:
+        return f"above {above:g} and at most {high:g}" if high is not None else f"above {above:g}"
+    return f"{low:g}–{high:g}" if high is not None else f"at least {low:g}"

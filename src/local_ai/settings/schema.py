@@ -1,0 +1,96 @@
+"""What can be set, with its default, unit and bounds. Frozen; an unknown key is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    # A model's path may start with "model_", which pydantic would otherwise reserve.
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def _expand(path: Path) -> Path:
+    return path.expanduser()
+
+
+def _printable(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("must be visible text")
+    return text
+
+
+Host = Annotated[str, AfterValidator(_printable)]
+UserPath = Annotated[Path, AfterValidator(_expand)]
+
+
+class ServerSettings(_Section):
+    """The one public listener."""
+
+    host: Host = Field("127.0.0.1", description="Address the gateway listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="TCP port the gateway listens on.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe level written to the logs."
+    )
+
+
+class ModelSettings(_Section):
+    """The model used when a request names none."""
+
+    path: str | None = Field(
+        None, min_length=1, description="Name of a model found on this machine, or a model folder."
+    )
+    adapter_path: UserPath | None = Field(None, description="Folder of a LoRA adapter for it.")
+    trust_remote_code: bool = Field(
+        False, description="Let a model's tokenizer run Python code that came with the model."
+    )
+
+
+class GenerationSettings(_Section):
+    """Values used where a request is silent; what the request says wins."""
+
+    max_tokens: int = Field(4096, ge=1, description="Longest answer, in tokens.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Probability mass kept; 1 keeps all.")
+    top_k: int = Field(0, ge=0, description="Likeliest tokens kept; 0 keeps all.")
+    min_p: float = Field(0.0, ge=0, le=1, description="Least probability kept, relative to the best.")
+
+
+class EngineSettings(_Section):
+    """The process that holds the models."""
+
+    text: Literal["mlx-lm", "mlx-omni-server"] = Field(
+        "mlx-lm", description="What generates text: mlx-lm's batching core, or omni's own routers."
+    )
+    blas: str = Field(
+        "auto",
+        min_length=1,
+        description='Linux: BLAS library to preload: "auto" finds OpenBLAS, "none", or a path.',
+    )
+    prompt_cache_mb: int = Field(
+        2048, ge=0, description="Most memory for remembered prompts, in megabytes; 0 remembers none."
+    )
+    model_idle_unload_s: float = Field(
+        0, ge=0, description="Unload the model after this many idle seconds; 0 keeps it."
+    )
+
+
+class GatewaySettings(_Section):
+    """The process that answers on the public port."""
+
+    wait_for_engine_s: float = Field(
+        120, ge=0, le=3600, description="Longest a request waits for the engine to be ready, in seconds."
+    )
+
+
+class LocalAISettings(_Section):
+    """All settings, resolved: command line, environment, file and defaults merged."""
+
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    generation: GenerationSettings = Field(default_factory=GenerationSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)

@@ -1,0 +1,296 @@
+"""Facts → verdict: one sentence on how the server is, the same for terminal, page and JSON. Pure.
+
+    no supervisord ───────────────▶ stopped
+    supervisord silent ───────────▶ unknown     (exit 4)
+    a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
+    a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
+    a program not up yet ─────────▶ starting
+    engine says ready | busy ─────▶ healthy | busy
+    a program up, but silent ─────▶ starting while young, then unhealthy
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from local_ai.program import (
+    ENGINE,
+    GATEWAY,
+    PROGRAM_NAMES,
+    EngineHealth,
+    ProcessInfo,
+    ProcessState,
+    ProgramStatus,
+    Readiness,
+)
+
+# A program that has just been spawned binds its socket within a second or two; on a loaded machine, ten.
+_YOUNG_S = 15.0
+
+
+class Health(Enum):
+    """The verdict in one word."""
+
+    HEALTHY = "healthy"
+    BUSY = "busy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+    STOPPED = "stopped"
+
+
+class Supervisor(Enum):
+    """How supervisord answered."""
+
+    ANSWERS = "answers"
+    ABSENT = "absent"
+    SILENT = "silent"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that was observed at one moment."""
+
+    now: float  # seconds since 1970
+    supervisor: Supervisor
+    supervisor_pid: int | None
+    processes: tuple[ProcessInfo, ...]
+    gateway_answers: bool
+    engine: EngineHealth | None
+    crashes: dict[str, int]  # per program, since supervisord started
+    exit_reasons: dict[str, str]  # per program, the last unexpected exit in supervisord's words
+    memory_bytes: dict[str, int | None]
+    host: str
+    port: int
+    models: tuple[str, ...]  # ids, newest first
+    default_model: str | None
+    logs_dir: Path
+    version: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the server is, why, and what to do about it."""
+
+    health: Health
+    sentence: str
+    why: str = ""
+    fix: str = ""
+    see: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `server.status`, `/status.json` and the page show."""
+
+    verdict: Verdict
+    programs: tuple[ProgramStatus, ...]
+    engine: EngineHealth | None
+    host: str
+    port: int
+    pid: int | None  # supervisord's
+    uptime_s: float | None  # of the engine's process
+    models: tuple[str, ...]
+    default_model: str | None
+    version: str
+
+    @property
+    def url(self) -> str:
+        return base_url(self.host, self.port)
+
+    @property
+    def openai_url(self) -> str:
+        return f"{self.url}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        return f"{self.url}/anthropic"
+
+    @property
+    def is_running(self) -> bool:
+        return self.verdict.health is not Health.STOPPED
+
+    @property
+    def is_ready(self) -> bool:
+        return self.verdict.health in {Health.HEALTHY, Health.BUSY}
+
+    @property
+    def exit_code(self) -> int:
+        """0 ready, 3 not running or not ready, 4 supervisord does not answer."""
+        if self.is_ready:
+            return 0
+        return 4 if self.verdict.health is Health.UNKNOWN else 3
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values; sizes in bytes, times in seconds."""
+        return {
+            **_plain(asdict(self)),
+            "running": self.is_running,
+            "ready": self.is_ready,
+            "urls": {"page": self.url, "openai": self.openai_url, "anthropic": self.anthropic_url},
+        }
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the URL a client on this machine uses for an address the server binds."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def judge(facts: Facts) -> Report:
+    """Turn facts into the report that every surface shows."""
+    programs = tuple(_program(name, facts) for name in PROGRAM_NAMES)
+    engine_row = programs[0]
+    return Report(
+        verdict=_verdict(facts, programs),
+        programs=programs if facts.supervisor is Supervisor.ANSWERS else (),
+        engine=facts.engine,
+        host=facts.host,
+        port=facts.port,
+        pid=facts.supervisor_pid,
+        uptime_s=engine_row.uptime_s,
+        models=facts.models,
+        default_model=facts.default_model,
+        version=facts.version,
+    )
+
+
+def _program(name: str, facts: Facts) -> ProgramStatus:
+    info = next((info for info in facts.processes if info.name == name), None)
+    state = info.state if info else ProcessState.UNKNOWN
+    alive = info is not None and state in {ProcessState.RUNNING, ProcessState.STARTING}
+    uptime_s = max(0.0, facts.now - info.started) if info and info.started and alive else None
+    readiness, detail = _readiness(name, state, uptime_s, facts)
+    return ProgramStatus(
+        name=name,
+        state=state,
+        readiness=readiness,
+        detail=detail,
+        pid=info.pid if info and alive else None,
+        uptime_s=uptime_s,
+        restarts=facts.crashes.get(name, 0),
+        memory_bytes=facts.memory_bytes.get(name),
+        log=facts.logs_dir / f"{name}.log",
+    )
+
+
+def _readiness(
+    name: str, state: ProcessState, uptime_s: float | None, facts: Facts
+) -> tuple[Readiness, str]:
+    if state is ProcessState.BACKOFF:
+        return Readiness.STARTING, "waiting to be restarted"
+    if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
+        return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
+    if state in {ProcessState.FATAL, ProcessState.EXITED}:
+        return Readiness.UNHEALTHY, facts.exit_reasons.get(name, "")
+    if state is ProcessState.UNKNOWN:
+        return Readiness.UNKNOWN, ""
+    if name == GATEWAY and facts.gateway_answers:
+        return Readiness.READY, ""
+    if name == ENGINE and facts.engine is not None:
+        return _engine_readiness(facts.engine, facts.now)
+    young = uptime_s is None or uptime_s < _YOUNG_S
+    return (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s") if young else (
+        Readiness.UNHEALTHY,
+        "does not answer its probe",
+    )
+
+
+def _engine_readiness(engine: EngineHealth, now: float) -> tuple[Readiness, str]:
+    seconds = f"{max(0.0, now - engine.since):.0f} s"
+    match engine.state:
+        case "ready":
+            return Readiness.READY, ""
+        case "busy":
+            return Readiness.BUSY, busy_detail(engine)
+        case "importing" | "loading":
+            what = f"loading {engine.model}" if engine.state == "loading" and engine.model else engine.state
+            return Readiness.STARTING, f"{what}, {seconds}"
+        case _:
+            return Readiness.UNHEALTHY, engine.reason or engine.state
+
+
+def busy_detail(engine: EngineHealth) -> str:
+    """Say how much the engine has to do: "1 answer running, 2 waiting"."""
+    answers = "1 answer" if engine.running == 1 else f"{engine.running} answers"
+    return f"{answers} running" + (f", {engine.waiting} waiting" if engine.waiting else "")
+
+
+def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
+    if facts.supervisor is Supervisor.ABSENT:
+        return Verdict(Health.STOPPED, "Stopped: the server is not running", fix="inv server.start")
+    if facts.supervisor is Supervisor.SILENT:
+        return Verdict(
+            Health.UNKNOWN,
+            f"Unknown: supervisord does not answer (pid {facts.supervisor_pid or 'unknown'})",
+            why="it holds its socket but gave no answer within 2 s",
+            fix="inv server.stop --force",
+            see=str(facts.logs_dir / "supervisord.log"),
+        )
+    worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
+    return _program_verdict(worst, facts)
+
+
+_SEVERITY = [
+    Readiness.UNHEALTHY,
+    Readiness.STOPPED,
+    Readiness.UNKNOWN,
+    Readiness.STARTING,
+    Readiness.BUSY,
+    Readiness.READY,
+]
+
+
+def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
+    role = "engine" if row.name == ENGINE else "gateway"
+    address = base_url(facts.host, facts.port).removeprefix("http://")
+    match row.readiness:
+        case Readiness.READY if facts.default_model:
+            return Verdict(Health.HEALTHY, f"Ready: {facts.default_model} answers at {address}")
+        case Readiness.READY:
+            return Verdict(
+                Health.HEALTHY,
+                f"Ready: the server answers at {address}, but there is no model to answer with",
+                why="no model that fits this machine was found",
+                fix="set model.path in config.toml to a model folder, then run: inv server.restart",
+            )
+        case Readiness.BUSY:
+            return Verdict(Health.BUSY, f"Busy: {row.detail}")
+        case Readiness.STARTING:
+            return Verdict(Health.STARTING, f"Starting: the {role} is {row.detail}")
+        case Readiness.STOPPED if row.state is ProcessState.STOPPING:
+            return Verdict(Health.STARTING, f"Stopping: the {role} is ending")
+        case Readiness.STOPPED:
+            return Verdict(
+                Health.UNHEALTHY,
+                f"Stopped by hand: the {role}",
+                why=f"{row.name} was stopped with supervisorctl",
+                fix="inv server.start",
+            )
+        case _:
+            return _failed(row, role)
+
+
+def _failed(row: ProgramStatus, role: str) -> Verdict:
+    ended = row.state in {ProcessState.FATAL, ProcessState.EXITED}
+    return Verdict(
+        Health.UNHEALTHY,
+        f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
+        why=row.detail or "it ended without saying why",
+        fix="read the log, then run: inv server.restart",
+        see=str(row.log),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Replace enums and paths by their text, all the way down."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
