@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -20,9 +21,7 @@ from local_ai.status import Facts, Report, Supervisor, judge
 _LOG_TAIL_BYTES = 256 * 1024
 
 
-def observe(
-    settings: LocalAISettings, paths: Paths, *, version: str, gateway_answers: bool | None = None
-) -> Report:
+def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | None = None) -> Report:
     """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
 
     Args:
@@ -53,7 +52,7 @@ def observe(
             models=tuple(model.id for model in models),
             default_model=default.id if default else None,
             logs_dir=paths.logs_dir,
-            version=version,
+            version=version("local-ai"),
         )
     )
 

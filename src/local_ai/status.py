@@ -1,12 +1,12 @@
 """Facts → verdict: one sentence on how the server is, the same for terminal, page and JSON. Pure.
 
-    no supervisord ───────────────▶ stopped
-    supervisord silent ───────────▶ unknown     (exit 4)
-    a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
-    a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
-    a program not up yet ─────────▶ starting
-    engine says ready | busy ─────▶ healthy | busy
-    a program up, but silent ─────▶ starting while young, then unhealthy
+no supervisord ───────────────▶ stopped
+supervisord silent ───────────▶ unknown     (exit 4)
+a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
+a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
+a program not up yet ─────────▶ starting
+engine says ready | busy ─────▶ healthy | busy
+a program up, but silent ─────▶ starting while young, then unhealthy
 """
 
 from __future__ import annotations
@@ -110,6 +110,10 @@ class Report:
         return f"{self.url}/anthropic"
 
     @property
+    def engine_pid(self) -> int | None:
+        return next((row.pid for row in self.programs if row.name == ENGINE), None)
+
+    @property
     def is_running(self) -> bool:
         return self.verdict.health is not Health.STOPPED
 
@@ -177,9 +181,7 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
     )
 
 
-def _readiness(
-    name: str, state: ProcessState, uptime_s: float | None, facts: Facts
-) -> tuple[Readiness, str]:
+def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
     if state is ProcessState.BACKOFF:
         return Readiness.STARTING, "waiting to be restarted"
     if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
@@ -193,9 +195,13 @@ def _readiness(
     if name == ENGINE and facts.engine is not None:
         return _engine_readiness(facts.engine, facts.now)
     young = uptime_s is None or uptime_s < _YOUNG_S
-    return (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s") if young else (
-        Readiness.UNHEALTHY,
-        "does not answer its probe",
+    return (
+        (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s")
+        if young
+        else (
+            Readiness.UNHEALTHY,
+            "does not answer its probe",
+        )
     )
 
 

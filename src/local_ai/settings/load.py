@@ -102,6 +102,18 @@ def load(
     return Loaded(LocalAISettings.model_validate(_nest(merged)), origins, config_file, tuple(warnings))
 
 
+def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> LocalAISettings:
+    """Replace values by key ("server.port"); None leaves a value as it is.
+
+    Raises:
+        ConfigError: A value is wrong.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    layer = _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False)
+    _check([layer], None)
+    return LocalAISettings.model_validate(_nest(flatten(settings.model_dump()) | _anchor(layer)))
+
+
 def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | None:
     """Return the file to read: the named one, ./config.toml, the user's; None if there is none.
 

@@ -51,7 +51,9 @@ def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
         return "unknown key" + _suggestion(key, keys)
     if kind == "literal_error":
         allowed = _allowed(key)
-        return f"must be one of {', '.join(allowed)}, {got}" + nearest(str(error.get("input")).upper(), allowed)
+        return f"must be one of {', '.join(allowed)}, {got}" + nearest(
+            str(error.get("input")).upper(), allowed
+        )
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}, {got}"
     if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:

@@ -89,8 +89,8 @@ class GatewaySettings(_Section):
 class LocalAISettings(_Section):
     """All settings, resolved: command line, environment, file and defaults merged."""
 
-    server: ServerSettings = Field(default_factory=ServerSettings)
-    model: ModelSettings = Field(default_factory=ModelSettings)
-    generation: GenerationSettings = Field(default_factory=GenerationSettings)
-    engine: EngineSettings = Field(default_factory=EngineSettings)
-    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    server: ServerSettings = ServerSettings()
+    model: ModelSettings = ModelSettings()
+    generation: GenerationSettings = GenerationSettings()
+    engine: EngineSettings = EngineSettings()
+    gateway: GatewaySettings = GatewaySettings()

@@ -1,0 +1,46 @@
+"""One start or stop at a time: an flock that the kernel frees when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local_ai.errors import ServerError
+
+
+@contextmanager
+def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator[None]:
+    """Hold the lock for the block.
+
+    Raises:
+        ServerError: Another command held it for longer than `timeout_s`.
+    """
+    # No O_TRUNC: the file holds the pid of whoever has the lock. Not inherited by children.
+    handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while not _try(handle):
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    "another start or stop is still under way",
+                    why=f"pid {os.pread(handle, 32, 0).decode(errors='replace') or 'unknown'} holds {file}",
+                    fix="wait for it to end, or stop that process, then run the command again",
+                )
+            time.sleep(poll_s)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,286 @@
+"""The verbs: start, stop, restart, status.
+
+    stopped ─start▶ starting ─ready▶ ready ⇄ busy ─stop▶ stopping ─▶ stopped
+                       │ timeout        │ process dies          └ SIGKILL after the timeout
+                       ▼                ▼
+                     failed          crashed ─ supervisord restarts, back-off ─▶ starting, or failed
+
+A start holds the lock only until supervisord runs, and waits for readiness without it, so that a stop can
+come in between; it then sees the server gone and says so. Nothing here prints: progress is a callback.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from local_ai import daemon, preflight, starting
+from local_ai.errors import ConfigError, LocalAIError, ServerError
+from local_ai.lock import exclusive
+from local_ai.observe import observe
+from local_ai.paths import Paths, find_paths
+from local_ai.plan import plan
+from local_ai.program import ProcessState
+from local_ai.render import render
+from local_ai.rpc import SupervisorClient
+from local_ai.settings.schema import LocalAISettings
+from local_ai.state import State, make_state, read_state, write_private, write_state
+from local_ai.status import Health, Report
+from local_ai.stopping import end_leftovers, stop_supervised
+
+_LOCK_TIMEOUT_S = 60.0
+_SETTLE_S = 5.0
+_POLL_S = 0.05
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """How a start ended."""
+
+    success: bool
+    pid: int | None = None  # of the engine
+    error: LocalAIError | None = None
+    already_running: bool = False
+    note: str = ""  # what the user should know although it went well
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class StopResult:
+    """How a stop ended."""
+
+    success: bool
+    error: LocalAIError | None = None
+    was_running: bool = True
+    forced: bool = False  # whether SIGKILL was used
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How the server is, in a few values."""
+
+    running: bool
+    pid: int | None  # of the engine
+    host: str
+    port: int
+    models: tuple[str, ...]  # ids, newest first
+    uptime_seconds: float | None
+    health: str  # healthy | busy | starting | unhealthy | unknown
+
+
+class ServerManager:
+    """One server: the programs of one state directory."""
+
+    def __init__(
+        self,
+        settings: LocalAISettings | None = None,
+        state_dir: str | Path | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        paths: Paths | None = None,
+        on_progress: Progress = lambda sentence: None,
+        on_ready: Callable[[StartResult], None] = lambda result: None,
+    ) -> None:
+        """Name the server; nothing is read, made or started yet.
+
+        Args:
+            settings: Resolved settings; None loads them from all sources when a start needs them.
+            state_dir: Instead of `$XDG_STATE_HOME/local-ai`.
+            host: Instead of `server.host`.
+            port: Instead of `server.port`.
+            on_progress: Called with a sentence whenever there is something new to say.
+            on_ready: Called once a foreground start is ready; others return instead.
+        """
+        found = paths or find_paths()
+        self.paths = replace(found, state_dir=Path(state_dir).absolute()) if state_dir else found
+        self._given = settings
+        self._overrides = {"server.host": host, "server.port": port}
+        self._on_progress = on_progress
+        self._on_ready = on_ready
+        self._foreground: subprocess.Popen[bytes] | None = None
+
+    @property
+    def settings(self) -> LocalAISettings:
+        """The settings a start would use."""
+        from local_ai.settings import load
+
+        if self._given is None:
+            self._given = load.load(overrides=self._overrides, paths=self.paths).settings
+        return load.override(self._given, self._overrides)
+
+    def start(self, foreground: bool = False, startup_timeout: float = 30.0) -> StartResult:
+        """Start the server and wait until a first answer is possible; running already is success.
+
+        Args:
+            foreground: Stay until the server ends; Ctrl-C stops it.
+            startup_timeout: Longest wait for readiness, in seconds. A server that is still importing or
+                loading then is left to go on, and the error says so.
+        """
+        try:
+            return self._start(foreground, startup_timeout)
+        except LocalAIError as error:
+            return StartResult(success=False, error=error)
+        except OSError as exc:
+            return StartResult(False, error=preflight.disk_error(exc, "the server did not start"))
+
+    def stop(self, force: bool = False, timeout: float = 10.0) -> StopResult:
+        """Stop the server: SIGTERM, then SIGKILL after the timeout; not running is success.
+
+        Args:
+            force: SIGKILL at once, also a supervisord that does not answer.
+            timeout: Longest wait after SIGTERM, in seconds.
+        """
+        try:
+            return self._stop(force, timeout)
+        except LocalAIError as error:
+            return StopResult(success=False, error=error)
+
+    def restart(self, startup_timeout: float = 30.0, stop_timeout: float = 10.0) -> StartResult:
+        """Stop and start with fresh settings; what a start would refuse leaves the running server alone."""
+        try:
+            preflight.check_packages()
+            preflight.check_model(self.settings.model.path, self.paths)
+        except LocalAIError as error:
+            return StartResult(success=False, error=error)
+        stopped = self.stop(timeout=stop_timeout)
+        if not stopped.success:
+            return StartResult(success=False, error=stopped.error)
+        return self.start(startup_timeout=startup_timeout)
+
+    def status(self) -> ServerStatus:
+        """Look once; takes at most about 5 s, whatever hangs."""
+        report = self.report()
+        health = report.verdict.health
+        return ServerStatus(
+            running=report.is_running,
+            pid=report.engine_pid,
+            host=report.host,
+            port=report.port,
+            models=report.models,
+            uptime_seconds=report.uptime_s,
+            health=(Health.UNKNOWN if health is Health.STOPPED else health).value,
+        )
+
+    def is_running(self) -> bool:
+        """Tell whether supervisord runs, ready or not."""
+        return self.report().is_running
+
+    def report(self) -> Report:
+        """Return everything `server.status` shows, by the settings of the last start."""
+        state = self._last_state()
+        return observe(state.settings if state else self._settings_or_defaults(), self.paths)
+
+    def _start(self, foreground: bool, timeout_s: float) -> StartResult:
+        preflight.prepare_folders(self.paths)
+        preflight.check_packages()
+        preflight.check_model(self.settings.model.path, self.paths)
+        state = make_state(self.settings, self.paths)
+        conf = render(plan(state), self.paths)
+        with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
+            report = self._settled_report()
+            if report.verdict.health is Health.UNKNOWN:
+                raise silent_supervisord(report)
+            already = report.is_running
+            note = self._revive(report, state) if already else ""
+            if not already:
+                self._launch(state, conf, foreground)
+        return self._wait(foreground, timeout_s, already_running=already, note=note)
+
+    def _settled_report(self) -> Report:
+        """Look until supervisord says something: one that is about to end answers nothing useful."""
+        deadline = time.monotonic() + _SETTLE_S
+        while (report := self.report()).verdict.health is Health.UNKNOWN and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return report
+
+    def _revive(self, report: Report, state: State) -> str:
+        """Start what was stopped by hand or gave up; return what the user should know."""
+        client = SupervisorClient(self.paths.supervisor_socket)
+        for row in report.programs:
+            if row.state in {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL}:
+                client.start(row.name)
+        last = self._last_state()
+        if last and (last.settings, last.version, last.python) != (
+            state.settings,
+            state.version,
+            state.python,
+        ):
+            return "settings have changed since it was started; to use them: inv server.restart"
+        return ""
+
+    def _launch(self, state: State, conf: str, foreground: bool) -> None:
+        end_leftovers(self.paths, grace_s=5)
+        daemon.remove_leftovers(self.paths)
+        starting.check_port_of(state)
+        starting.prepare_model(state, self._on_progress)
+        preflight.prepare_folders(self.paths)
+        write_private(self.paths.conf, conf)
+        write_state(state, self.paths.state_file)
+        if foreground:
+            self._foreground = daemon.launch_in_foreground(self.paths)
+        else:
+            daemon.launch(self.paths)
+
+    def _wait(self, foreground: bool, timeout_s: float, *, already_running: bool, note: str) -> StartResult:
+        child = self._foreground
+        try:
+            report = starting.wait_until_ready(
+                self.report, self.paths, self._on_progress, timeout_s=timeout_s, child=child
+            )
+            result = StartResult(True, report.engine_pid, None, already_running, note, report)
+            if foreground and child:
+                self._on_ready(result)
+                child.wait()
+            return result
+        except (KeyboardInterrupt, LocalAIError):
+            if child:
+                self.stop()
+                child.wait()
+            raise
+
+    def _stop(self, force: bool, timeout_s: float) -> StopResult:
+        if not self.paths.state_dir.is_dir():
+            return StopResult(success=True, was_running=False)
+        with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
+            report = self.report() if force else self._settled_report()
+            match report.verdict.health:
+                case Health.UNKNOWN if not force:
+                    raise silent_supervisord(report)
+                case Health.UNKNOWN | Health.STOPPED:
+                    ended = end_leftovers(self.paths, grace_s=0 if force else timeout_s)
+                    result = StopResult(True, None, was_running=ended.any, forced=ended.forced)
+                case _:
+                    forced = stop_supervised(self.paths, report.pid, force=force, timeout_s=timeout_s)
+                    result = StopResult(success=True, forced=forced)
+            daemon.remove_leftovers(self.paths)
+            return result
+
+    def _last_state(self) -> State | None:
+        try:
+            return read_state(self.paths.state_file)
+        except ServerError:
+            return None
+
+    def _settings_or_defaults(self) -> LocalAISettings:
+        """A broken settings file must not keep anyone from looking or stopping."""
+        try:
+            return self.settings
+        except ConfigError:
+            return LocalAISettings()
+
+
+def silent_supervisord(report: Report) -> ServerError:
+    """Describe a supervisord that holds its socket but says nothing."""
+    return ServerError(
+        f"supervisord is not answering (pid {report.pid or 'unknown'})",
+        why=report.verdict.why,
+        fix=report.verdict.fix,
+        see=report.verdict.see,
+        exit_code=4,
+    )

@@ -1,0 +1,130 @@
+"""What must be right before anything is started: folders, packages, model. Changes nothing but folders."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from local_ai.errors import ConfigError, LocalAIError, ServerError
+from local_ai.models.catalog import STARTER_ID, find_model, list_models, nearest_names
+from local_ai.paths import MAX_SOCKET_PATH_BYTES, Paths
+
+# Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
+_ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
+
+
+def prepare_folders(paths: Paths) -> None:
+    """Create the private state folders, and refuse what is not ours alone.
+
+    Raises:
+        ConfigError: A folder is a link, another user's, or cannot be written to.
+    """
+    _refuse_root_in_anothers_home(paths.state_dir)
+    _make_private(paths.state_dir, "the state directory", "set XDG_STATE_HOME to a folder you can write to")
+    _make_private(paths.logs_dir, "the log directory", f"mv {paths.logs_dir} {paths.logs_dir}.old")
+    if paths.socket_dir != paths.state_dir:
+        try:
+            _make_private(paths.socket_dir, "the socket directory", "")
+        except ConfigError as exc:
+            raise ConfigError(
+                "the sockets have no place",
+                why=f"the state directory's path is too long for a socket ({paths.state_dir}, at most "
+                f"{MAX_SOCKET_PATH_BYTES} bytes with the socket's name), and instead of it {exc.why}",
+                fix="set XDG_STATE_HOME to a folder with a shorter path",
+            ) from exc
+
+
+def check_packages() -> None:
+    """Make sure that what the engine imports is installed.
+
+    Raises:
+        ServerError: A package is missing from this Python environment.
+    """
+    missing = [name for module, name in _ENGINE_PACKAGES.items() if not _is_installed(module)]
+    if missing:
+        raise ServerError(
+            "the engine is not installed",
+            why=f"missing from {sys.prefix}: {', '.join(missing)}",
+            fix="uv sync (in the checkout), or reinstall local-ai",
+        )
+
+
+def check_model(configured: str | None, paths: Paths) -> None:
+    """Make sure that `model.path` names a model this machine has.
+
+    Raises:
+        ConfigError: It names nothing that can be used; says what is there instead.
+    """
+    if configured is None or configured == STARTER_ID:
+        return
+    models = list_models(paths, configured)
+    if find_model(configured, models):
+        return
+    near = nearest_names(configured, models)
+    names = near or [model.id for model in models][:5] or [STARTER_ID]
+    raise ConfigError(
+        "the model was not found",
+        why=f"model.path is {configured!r}, " + _why_not_a_model(configured),
+        fix=f"set model.path (or --model) to {' or '.join(names)}",
+    )
+
+
+def disk_error(exc: OSError, what: str) -> LocalAIError:
+    """Put a failed write into words; what was there before it is kept."""
+    return ServerError(
+        what,
+        why=f"{exc.filename or 'a file'} could not be written: {exc.strerror}",
+        fix="make room or correct the permissions there, then run the command again",
+    )
+
+
+def _why_not_a_model(configured: str) -> str:
+    folder = Path(configured)
+    if not folder.is_absolute():
+        return "which is no model found on this machine"
+    if not folder.is_dir():
+        return "and there is no such folder"
+    if not (folder / "config.json").is_file():
+        return "but that folder holds no config.json"
+    return "but that folder holds no *.safetensors weights, or its config.json is broken"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:
+        return False
+
+
+def _refuse_root_in_anothers_home(folder: Path) -> None:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    owner = existing.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        raise ConfigError(
+            "refused to run as root in another user's home",
+            why=f"{existing} belongs to user {owner}; files made there by root would lock that user out",
+            fix="run the same command without sudo",
+        )
+
+
+def _make_private(folder: Path, what: str, fix: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = folder.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            raise _unusable(folder, what, "is a symbolic link, which could lead anywhere", fix)
+        if info.st_uid != os.geteuid():
+            raise _unusable(folder, what, f"belongs to another user ({info.st_uid})", fix)
+        folder.chmod(0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise _unusable(folder, what, f"cannot be written to: {exc.strerror}", fix) from exc
+
+
+def _unusable(folder: Path, what: str, reason: str, fix: str) -> ConfigError:
+    return ConfigError(f"{what} cannot be used", why=f"{folder} {reason}", fix=fix)

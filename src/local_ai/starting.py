@@ -1,0 +1,127 @@
+"""The steps of a start that take time: the model to begin with, and the wait until it answers."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+import psutil
+
+from local_ai.errors import HealthCheckError, LocalAIError, ServerError
+from local_ai.logs import tail
+from local_ai.models.catalog import STARTER_ID, choose_default, list_models
+from local_ai.paths import Paths
+from local_ai.ports import check_port
+from local_ai.program import ENGINE, GATEWAY, ProcessState, ProgramStatus
+from local_ai.state import State
+from local_ai.status import Health, Report
+
+_POLL_S = 0.05
+_LOG_LINES = 5
+
+Progress = Callable[[str], None]
+
+
+def check_port_of(state: State) -> None:
+    """Make sure the gateway's port is free; raises as `check_port` does."""
+    server = state.settings.server
+    check_port(server.host, server.port, state_dir=state.state_dir)
+
+
+def prepare_model(state: State, on_progress: Progress) -> None:
+    """Make the starter model where there is no other model to answer with, or where it is asked for."""
+    configured = state.settings.model.path
+    paths = state.paths
+    memory_bytes = psutil.virtual_memory().total
+    wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=memory_bytes)
+    if wanted is not None or configured not in {None, STARTER_ID}:
+        return
+    from local_ai.models.starter import prepare_starter
+
+    def say(step: str, share: float) -> None:
+        on_progress(f"Preparing the starter model {STARTER_ID}: {step}, {share:.0%}")
+
+    prepare_starter(paths.models_dir, say)
+
+
+def wait_until_ready(
+    look: Callable[[], Report],
+    paths: Paths,
+    on_progress: Progress,
+    *,
+    timeout_s: float,
+    child: subprocess.Popen[bytes] | None = None,
+) -> Report:
+    """Look until the server is ready, telling each new sentence.
+
+    Args:
+        child: supervisord, where it runs in the foreground and is still to come up.
+
+    Raises:
+        ServerError: A program gave up, or somebody stopped the server meanwhile.
+        HealthCheckError: Not ready within `timeout_s`; it is left to go on.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        report = look()
+        if report.is_ready:
+            return report
+        _raise_if_over(report, paths, child)
+        if report.is_running:
+            on_progress(report.verdict.sentence)
+        if time.monotonic() > deadline:
+            raise _not_ready_in_time(report, paths, timeout_s)
+        time.sleep(_POLL_S)
+
+
+def _raise_if_over(report: Report, paths: Paths, child: subprocess.Popen[bytes] | None) -> None:
+    if report.verdict.health is Health.STOPPED and (child is None or child.poll() is not None):
+        raise ServerError(
+            "the server did not start",
+            why="it was stopped while it was starting",
+            fix="inv server.start",
+            see=str(paths.log("supervisord")),
+        )
+    for row in report.programs:
+        if row.state in {ProcessState.FATAL, ProcessState.EXITED}:
+            raise _gave_up(row, report, paths)
+    if report.engine is not None and report.engine.state == "failed":
+        raise ServerError(
+            "the server runs, but the engine cannot serve its model",
+            why=report.engine.reason or "it does not say why",
+            fix="correct model.path in config.toml, then run: inv server.restart",
+            see=str(paths.log(ENGINE)),
+        )
+
+
+def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:
+    if row.name == GATEWAY:
+        try:
+            check_port(report.host, report.port, state_dir=paths.state_dir)
+        except LocalAIError as taken:
+            return taken
+    role = "engine" if row.name == ENGINE else "gateway"
+    return ServerError(
+        f"the {role} did not start",
+        why=_with_log(row.detail or "it ended without saying why", row, paths),
+        fix="mend what the log names, then run: inv server.start",
+        see=str(row.log),
+    )
+
+
+def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> HealthCheckError:
+    engine = next((row for row in report.programs if row.name == ENGINE), None)
+    why = f"{report.verdict.sentence[:1].lower()}{report.verdict.sentence[1:]}"
+    return HealthCheckError(
+        f"the server was not ready after {timeout_s:g} s; it goes on starting in the background",
+        why=_with_log(why, engine, paths) if engine else why,
+        fix="watch it with: inv server.status, or give it longer: inv server.start --timeout 300",
+        see=str(paths.log(ENGINE)),
+        exit_code=1,
+    )
+
+
+def _with_log(why: str, row: ProgramStatus, paths: Paths) -> str:
+    lines = [line for line in tail(paths.log(row.name), lines=_LOG_LINES) if line.strip()]
+    return "\n".join([why, "its last log lines:", *(f"  {line}" for line in lines)]) if lines else why
