@@ -35,6 +35,9 @@ class ServerSettings(_Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe level written to the logs."
     )
+    allowed_hosts: tuple[Host, ...] = Field(
+        (), description="Further names clients may use for this machine; others are refused."
+    )
 
 
 class ModelSettings(_Section):
@@ -84,6 +87,7 @@ class GatewaySettings(_Section):
     wait_for_engine_s: float = Field(
         120, ge=0, le=3600, description="Longest a request waits for the engine to be ready, in seconds."
     )
+    max_body_mb: int = Field(64, ge=1, le=4096, description="Largest request body taken, in megabytes.")
 
 
 class LocalAISettings(_Section):

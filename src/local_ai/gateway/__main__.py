@@ -1,0 +1,38 @@
+"""Run the gateway: `python -m local_ai.gateway --state FILE`. Started by supervisord as `welcome-page`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from local_ai.errors import LocalAIError
+from local_ai.gateway.serve import listen, serve
+from local_ai.guard import start_orphan_guard
+from local_ai.state import read_state
+
+_LOG = logging.getLogger("local_ai.gateway")
+
+
+def main() -> int:
+    """Run until told to stop; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local_ai.gateway", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="state.json of the last start")
+    arguments = parser.parse_args()
+    start_orphan_guard()
+    try:
+        state = read_state(arguments.state)
+        server = state.settings.server
+        logging.basicConfig(level=server.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        listener = listen(server.host, server.port)
+        _LOG.info("listening on %s:%d", server.host, server.port)
+        serve(state, listener)
+    except LocalAIError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The gateway's application: its routes, its doors, and its last resort for errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+
+from local_ai.gateway.api import forward_router, models_router
+from local_ai.gateway.dialect import dialect_of, error_body
+from local_ai.gateway.doors import Doors
+from local_ai.gateway.health import health_router
+from local_ai.gateway.page import page_router
+from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.routes import ROUTES
+from local_ai.gateway.site import Site
+
+_LOG = logging.getLogger("local_ai.gateway")
+
+
+def make_app(site: Site) -> FastAPI:
+    """Put the application together."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warm_up = asyncio.create_task(_warm_up(site))
+        yield
+        warm_up.cancel()
+        await site.lane.upstream.close()
+
+    # Its own documentation pages would load scripts from another host, and building them takes time.
+    app = FastAPI(
+        title="local-ai", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
+        lifespan=lifespan,
+    )  # fmt: skip
+    for router in (health_router, models_router, forward_router, page_router):
+        app.include_router(router(site))
+    app.add_exception_handler(Refusal, _answer_refusal)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(Exception, _answer_unexpected)
+    server = site.state.settings.server
+    app.add_middleware(Doors, bound=server.host, allowed=server.allowed_hosts)
+    return app
+
+
+async def _warm_up(site: Site) -> None:
+    """Import, while nobody waits for it, what the first forwarded request would wait for."""
+    await site.watch.report()
+    await asyncio.to_thread(site.lane.upstream.load)
+
+
+async def _answer_refusal(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refusal)
+    if dialect := dialect_of(request.url.path):
+        return JSONResponse(error_body(dialect, exc), exc.status, exc.headers)
+    return PlainTextResponse(f"{exc}\n", exc.status, exc.headers)
+
+
+async def _answer_http(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    response = await _answer_refusal(request, _refusal_for(request, exc))
+    response.headers.update(exc.headers or {})
+    return response
+
+
+def _refusal_for(request: Request, exc: HTTPException) -> Refusal:
+    path = request.url.path
+    if exc.status_code == 405:
+        allowed = (exc.headers or {}).get("Allow", "POST")
+        why, fix = f"{path} does not take {request.method}", f"use {allowed}"
+        return Refusal("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
+    served = [route.path for route in ROUTES if route.dialect is dialect_of(path)]
+    return Refusal(
+        "nothing is served at this address",
+        status=exc.status_code,
+        why=f"{path} is not one of this server's paths",
+        fix="use one of: " + ", ".join(served) if served else "open the page at /",
+        code="unknown_path",
+    )
+
+
+async def _answer_invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    first = exc.errors()[0]
+    name = str(first["loc"][-1])
+    refusal = Refusal(
+        f"{name} is not valid",
+        status=400,
+        why=str(first["msg"]).lower(),
+        fix=f"send another value for {name}",
+        code="invalid_parameter",
+        param=name,
+    )
+    return await _answer_refusal(request, refusal)
+
+
+async def _answer_unexpected(request: Request, exc: Exception) -> Response:
+    # The traceback is in the log (uvicorn writes it); a client gets words.
+    refusal = Refusal(
+        "the gateway failed on this request",
+        status=500,
+        why="of a mistake in local-ai itself",
+        fix="report it with the last lines of: inv server.logs --program welcome-page",
+        code="internal_error",
+    )
+    return await _answer_refusal(request, refusal)

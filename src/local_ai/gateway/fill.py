@@ -1,0 +1,71 @@
+"""Fill in what a request leaves open, from the settings. Pure: what the request says always wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.routes import Route
+from local_ai.settings.schema import GenerationSettings
+
+# OpenAI's newer name for the same wish.
+_SYNONYMS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the settings say where a request is silent."""
+
+    generation: GenerationSettings
+    model: str | None  # id of the default model; None if this machine has none
+    adapter: Path | None  # goes with the default model only
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A request's body with nothing left open."""
+
+    body: dict[str, Any]
+    names: tuple[str, ...]  # the fields that were filled, so the engine can tell a default from a wish
+
+
+def fill(body: Mapping[str, Any], route: Route, defaults: Defaults) -> Filled:
+    """Return the body with defaults where it is silent; null counts as silent.
+
+    Raises:
+        Refusal: The request names no model, and there is none to fall back on.
+    """
+    filled: dict[str, Any] = {}
+    if route.names_text_model:
+        filled |= _model(body, defaults)
+    values = defaults.generation.model_dump()
+    for name in route.fills:
+        if not any(_says(body, word) for word in _SYNONYMS.get(name, (name,))):
+            filled[name] = values[name]
+    return Filled({**body, **filled}, tuple(filled))
+
+
+def _model(body: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
+    if not _says(body, "model") or body["model"] == "":
+        if defaults.model is None:
+            raise Refusal(
+                "no model can answer",
+                status=404,
+                why="the request names none and this machine has no default model",
+                fix="set model.path in config.toml to a model folder, then run: inv server.restart",
+                code="model_not_found",
+                param="model",
+            )
+        filled["model"] = defaults.model
+    is_default = filled or body["model"] == defaults.model
+    if is_default and defaults.adapter and not _says(body, "adapters"):
+        filled["adapters"] = str(defaults.adapter)
+    return filled
+
+
+def _says(body: Mapping[str, Any], name: str) -> bool:
+    return body.get(name) is not None

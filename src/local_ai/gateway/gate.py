@@ -1,0 +1,125 @@
+"""Hold requests while the engine cannot take them, and say why where waiting is no use.
+
+engine ready or busy ──────────────────────▶ pass
+importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
+failed for good ───────────────────────────▶ 503 at once
+stopped or ended, and not started again ───▶ 503 after a moment: a restart passes through these too
+the gateway is stopping ───────────────────▶ 503 at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.watch import Watch
+from local_ai.program import ENGINE, ProcessState
+from local_ai.status import Report
+
+_ENGINE_POLL_S = 0.1
+_SUPERVISOR_POLL_S = 0.5
+# supervisord restarts what crashed within 2.6 s (measured); until then it calls it EXITED.
+_GRACE_S = 4.0
+_STARTING_RETRY_S = 5
+_FAILED_RETRY_S = 30
+
+
+class Gate:
+    """The way to the engine."""
+
+    def __init__(self, watch: Watch, stopping: asyncio.Event, *, wait_s: float) -> None:
+        self._watch = watch
+        self._stopping = stopping
+        self._wait_s = wait_s
+
+    async def pass_through(self) -> None:
+        """Return as soon as the engine can take a request.
+
+        Raises:
+            Refusal: It cannot, and waiting is over or no use.
+        """
+        if self._stopping.is_set():
+            raise stopping_refusal()
+        if self._watch.engine_was_fine or (await self._watch.look()).can_answer:
+            return
+        await self._first_of(self._until_ready(), self._until_hopeless(), self._until_stopping())
+
+    async def _first_of(self, *waits: Coroutine[None, None, None]) -> None:
+        tasks = [asyncio.create_task(wait) for wait in waits]
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise await self._too_long()
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _until_ready(self) -> None:
+        while not (await self._watch.look()).can_answer:
+            await asyncio.sleep(_ENGINE_POLL_S)
+
+    async def _until_hopeless(self) -> None:
+        began = time.monotonic()
+        while True:
+            report = await self._watch.report()
+            if refusal := hopeless(report, waited_s=time.monotonic() - began):
+                raise refusal
+            await asyncio.sleep(_SUPERVISOR_POLL_S)
+
+    async def _until_stopping(self) -> None:
+        await self._stopping.wait()
+        raise stopping_refusal()
+
+    async def _too_long(self) -> Refusal:
+        try:
+            report = await asyncio.wait_for(self._watch.report(), 1.0)
+            why = report.verdict.sentence
+        except TimeoutError:
+            why = "supervisord does not answer"
+        return Refusal(
+            f"the engine was not ready within {self._wait_s:g} s",
+            status=503,
+            why=why[:1].lower() + why[1:],
+            fix="try again in a moment; inv server.status tells how far it is",
+            code="engine_not_ready",
+            retry_after_s=_STARTING_RETRY_S,
+        )
+
+
+def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
+    """Tell why no waiting will help, or None if it may.
+
+    Args:
+        waited_s: How long the engine has been seen like this by the request that asks.
+    """
+    row = next((row for row in report.programs if row.name == ENGINE), None)
+    if row is None:
+        return None
+    failed = report.engine is not None and report.engine.state == "failed"
+    ended = row.state in {ProcessState.STOPPED, ProcessState.EXITED}
+    if row.state is ProcessState.FATAL or failed or (ended and waited_s >= _GRACE_S):
+        return Refusal(
+            "the engine cannot answer",
+            status=503,
+            why=f"{row.detail or 'it is ' + row.state.value}, and nothing starts it by itself",
+            fix=report.verdict.fix or "inv server.restart",
+            code="engine_down",
+            retry_after_s=_FAILED_RETRY_S,
+        )
+    return None
+
+
+def stopping_refusal() -> Refusal:
+    """Return what a request hears that comes, or still runs, while the server stops."""
+    return Refusal(
+        "the server is stopping",
+        status=503,
+        why="it was told to stop or restart",
+        fix="send the request again once inv server.status says ready",
+        code="stopping",
+        retry_after_s=_STARTING_RETRY_S,
+    )

@@ -1,0 +1,80 @@
+"""Listen on the public address and serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from local_ai.errors import ServerError
+from local_ai.state import State
+
+if TYPE_CHECKING:
+    from local_ai.gateway.site import Site
+
+EXIT_CANNOT_LISTEN = 3
+_BACKLOG = 2048
+# Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
+_GRACE_S = 4
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen: from now on clients wait for an answer instead of being refused.
+
+    Raises:
+        ServerError: The address cannot be used; exit code 3.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as exc:
+        raise ServerError(
+            "the gateway did not start",
+            why=f"{host}:{port} cannot be listened on: {exc.strerror or exc}",
+            fix="stop what uses that port, or set server.port in config.toml, then run: inv server.start",
+            exit_code=EXIT_CANNOT_LISTEN,
+        ) from exc
+    return listener
+
+
+def serve(state: State, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(_serve(state, listener))
+
+
+async def _serve(state: State, listener: socket.socket) -> None:
+    # These take half a second, in which the socket already listens.
+    import uvicorn
+
+    from local_ai.gateway.app import make_app
+    from local_ai.gateway.site import make_site
+
+    class Server(uvicorn.Server):
+        """A uvicorn that tells the waiting requests and open log streams to end."""
+
+        def __init__(self, config: uvicorn.Config, site: Site) -> None:
+            super().__init__(config)
+            self._site = site
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self._site.lane.stopping.set()
+            super().handle_exit(sig, frame)
+
+    site = make_site(state)
+    config = uvicorn.Config(
+        make_app(site),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    await Server(config, site).serve([listener])
