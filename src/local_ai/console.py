@@ -102,6 +102,9 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
         return
     out.print()
     out.print(_program_table(report))
+    for row in report.programs:
+        if row.detail and row.detail not in f"{verdict.sentence} {verdict.why}":
+            out.print(Text(f"  {row.name}: {row.detail}"))
     out.print()
     print_addresses(report, logs_dir=logs_dir)
 
@@ -155,19 +158,19 @@ def format_bytes(size: int | None) -> str:
 
 def _program_table(report: Report) -> Table:
     table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="bold")
-    for name in ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID", ""):
-        table.add_column(name, justify="right" if name in {"RESTARTS", "MEMORY", "PID"} else "left")
+    for name in ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID"):
+        is_number = name in {"RESTARTS", "MEMORY", "PID"}
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
     for row in report.programs:
         shape, colour = _READINESS[row.readiness]
         table.add_row(
             row.name,
             row.state.value,
             Text(f"{shape} {row.readiness.value}", style=colour),
-            format_seconds(row.uptime_s),
+            format_seconds(row.uptime_s) or "–",
             str(row.restarts),
-            format_bytes(row.memory_bytes),
-            str(row.pid or ""),
-            escape(row.detail),
+            format_bytes(row.memory_bytes) or "–",
+            str(row.pid or "–"),
         )
     return table
 

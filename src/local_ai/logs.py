@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,8 +26,12 @@ def tail(file: Path, *, lines: int) -> list[str]:
     return text.splitlines()[-lines:] if lines else []
 
 
-def follow(file: Path, *, poll_s: float = 0.2) -> Iterator[str]:
-    """Yield each whole line written from now on, for ever; a rotated file is read to its end first."""
+def follow(file: Path, *, wait: Callable[[], object] = lambda: time.sleep(0.2)) -> Iterator[str]:
+    """Yield each whole line written from now on, for ever; a rotated file is read to its end first.
+
+    Args:
+        wait: Called whenever there is nothing new.
+    """
     stream = _open(file)
     if stream:
         stream.seek(0, os.SEEK_END)
@@ -38,7 +42,7 @@ def follow(file: Path, *, poll_s: float = 0.2) -> Iterator[str]:
         yield from (line.decode("utf-8", "replace") for line in whole)
         if not chunk:
             stream = _current(file, stream)
-            time.sleep(poll_s)
+            wait()
 
 
 def _open(file: Path) -> BinaryIO | None:

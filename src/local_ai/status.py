@@ -183,7 +183,8 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
 
 def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
     if state is ProcessState.BACKOFF:
-        return Readiness.STARTING, "waiting to be restarted"
+        reason = facts.exit_reasons.get(name)
+        return Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
     if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
         return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
     if state in {ProcessState.FATAL, ProcessState.EXITED}:

@@ -1,0 +1,127 @@
+"""Which models this machine has."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
+from local_ai.paths import Paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "config", tmp_path / "state", tmp_path / "data", tmp_path / "hub")
+
+
+def make(folder: Path, *, age: int = 0, **config: object) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"} | config))
+    (folder / "model.safetensors").write_bytes(b"12345")
+    os.utime(folder / "config.json", (1_000_000 - age, 1_000_000 - age))
+    return folder
+
+
+def model(name: str, *, size: int = 1, generates: bool = True) -> Model:
+    return Model(name, Path("/models") / name, 0, size, "llama", None, generates)
+
+
+def test_models_come_from_our_folder_and_the_hub_cache_newest_first(paths: Paths):
+    make(paths.models_dir / "Own", age=5, max_position_embeddings=2048)
+    snapshot = paths.hub_cache / "models--org--Name/snapshots/abc"
+    make(snapshot)
+    (paths.hub_cache / "models--org--Name/refs").mkdir()
+    (paths.hub_cache / "models--org--Name/refs/main").write_text("abc")
+
+    models = list_models(paths)
+
+    assert [(found.id, found.path) for found in models] == [
+        ("org/Name", snapshot),
+        ("Own", paths.models_dir / "Own"),
+    ]
+    assert (models[1].size_bytes, models[1].context_tokens, models[1].family) == (5, 2048, "llama")
+
+
+def test_list_is_empty_when_there_are_no_folders(paths: Paths):
+    assert list_models(paths) == []
+
+
+def test_partial_and_broken_folders_are_left_out(paths: Paths):
+    (make(paths.models_dir / "no-weights") / "model.safetensors").unlink()
+    (make(paths.models_dir / "broken") / "config.json").write_text("{")
+    (make(paths.models_dir / "a-list") / "config.json").write_text("[]")
+    (paths.models_dir / "empty").mkdir()
+    make(paths.models_dir / ".half-made")
+
+    assert list_models(paths) == []
+
+
+def test_configured_folder_is_listed_wherever_it_lies(paths: Paths, tmp_path: Path):
+    folder = make(tmp_path / "elsewhere/Mine")
+
+    models = list_models(paths, str(folder))
+
+    assert [found.id for found in models] == ["Mine"]
+    assert find_model(str(folder), models) == models[0]
+
+
+def test_new_model_appears_at_once(paths: Paths):
+    assert list_models(paths) == []
+
+    make(paths.models_dir / "New")
+
+    assert [found.id for found in list_models(paths)] == ["New"]
+
+
+def test_vision_models_tell_their_context_in_a_nested_table(paths: Paths):
+    make(paths.models_dir / "Eyes", text_config={"max_position_embeddings": 4096})
+
+    assert list_models(paths)[0].context_tokens == 4096
+
+
+@pytest.mark.parametrize(
+    ("architectures", "generates"),
+    [(["LlamaForCausalLM"], True), (["BertModel"], False), (None, True)],
+    ids=["causal", "embedding", "silent"],
+)
+def test_kind_of_model_is_told_by_its_architecture(paths: Paths, architectures: object, generates: bool):
+    make(paths.models_dir / "M", architectures=architectures)
+
+    assert list_models(paths)[0].generates_text is generates
+
+
+def test_default_is_the_newest_that_generates_text_and_fits():
+    models = [model("huge", size=90), model("bert", generates=False), model("good"), model("older")]
+
+    assert choose_default(models, configured=None, memory_bytes=100) == models[2]
+
+
+def test_default_is_the_starter_only_where_there_is_no_other():
+    starter, other = model("SmolLM2-135M-Instruct"), model("other")
+
+    assert choose_default([starter, other], configured=None, memory_bytes=100) == other
+    assert choose_default([starter], configured=None, memory_bytes=100) == starter
+    assert choose_default([], configured=None, memory_bytes=100) is None
+
+
+def test_configured_default_wins_even_when_large():
+    models = [model("small"), model("large", size=1000)]
+
+    assert choose_default(models, configured="large", memory_bytes=100) == models[1]
+    assert choose_default(models, configured="gone", memory_bytes=100) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ("llama-3.2-1b-instruct", ["mlx-community/Llama-3.2-1B-Instruct"]),
+        ("mlx-community/llama-3.2-1B-Instrct", ["mlx-community/Llama-3.2-1B-Instruct"]),
+        ("smolm2-135m-instruct", ["SmolLM2-135M-Instruct"]),
+        ("zzz", []),
+    ],
+)
+def test_nearest_names_ignore_case_and_owner(asked: str, names: list[str]):
+    models = [model("mlx-community/Llama-3.2-1B-Instruct"), model("SmolLM2-135M-Instruct")]
+
+    assert nearest_names(asked, models, most=1) == names

@@ -1,0 +1,247 @@
+"""The four sources of settings, their order, and every way they can be wrong."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local_ai.errors import ConfigError
+from local_ai.paths import find_paths
+from local_ai.settings.load import Loaded, known_keys, load, load_config, override, variable_for
+from local_ai.settings.schema import LocalAISettings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads this machine's own settings."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in os.environ:
+        if name.startswith("LOCAL_AI_"):
+            monkeypatch.delenv(name)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    return file
+
+
+def failure(**arguments: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(**arguments)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def origin(loaded: Loaded, key: str) -> str:
+    return next(origin for name, _, origin in loaded.rows if name == key)
+
+
+def test_defaults_are_those_of_the_contract():
+    settings = load_config()
+
+    assert (settings.server.host, settings.server.port, settings.server.log_level) == (
+        "127.0.0.1",
+        8080,
+        "INFO",
+    )
+    assert settings.generation.model_dump() == {
+        "max_tokens": 4096,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "min_p": 0.0,
+    }
+    assert (settings.model.path, settings.gateway.wait_for_engine_s) == (None, 120)
+
+
+def test_command_line_wins_over_environment_over_file_over_default(tmp_path: Path):
+    file = write(tmp_path, "[server]\nport = 1001\nhost = '127.0.0.2'\n[generation]\ntop_k = 5\n")
+    environ = {"LOCAL_AI_SERVER__PORT": "1002", "LOCAL_AI_SERVER__HOST": "127.0.0.3"}
+
+    loaded = load(config_path=file, overrides={"server.port": 1003}, environ=environ)
+
+    assert loaded.settings.server.port == 1003
+    assert loaded.settings.server.host == "127.0.0.3"
+    assert loaded.settings.generation.top_k == 5
+    assert [origin(loaded, f"server.{name}") for name in ("port", "host", "log_level")] == [
+        "command line",
+        "LOCAL_AI_SERVER__HOST",
+        "default",
+    ]
+    assert origin(loaded, "generation.top_k") == str(file)
+
+
+def test_file_in_the_working_directory_wins_over_the_users(tmp_path: Path):
+    users = find_paths().config_file
+    users.parent.mkdir(parents=True)
+    users.write_text("[server]\nport = 2001\n")
+    assert load_config().server.port == 2001
+
+    Path("config.toml").write_text("[server]\nport = 2002\n")
+
+    assert load_config().server.port == 2002
+
+
+def test_arguments_of_load_config_win():
+    settings = load_config(model="SmolLM2-135M-Instruct", port=3001, host="::1")
+
+    assert (settings.model.path, settings.server.port, settings.server.host) == (
+        "SmolLM2-135M-Instruct",
+        3001,
+        "::1",
+    )
+
+
+def test_all_problems_are_told_at_once_with_key_value_and_origin(tmp_path: Path):
+    file = write(
+        tmp_path,
+        'port = 1\n[server]\nport = true\nprt = 3\nhost = 3\nlog_level = "info"\n'
+        '[generation]\ntemperature = 9\ntop_p = 0\nmax_tokens = 1.5\n[modle]\npath = "x"\n'
+        '[model]\ntrust_remote_code = "yes"\n',
+    )
+
+    text = failure(
+        config_path=file, environ={"LOCAL_AI_GENERATION__TOP_K": "abc"}, overrides={"server.port": "x"}
+    )
+
+    assert text == (
+        "error: the settings are not valid\n"
+        f"  why: server.host: must be text in quotes, got 3 ({file})\n"
+        f"       server.port: must be a whole number, got true ({file})\n"
+        "       server.log_level: must be one of DEBUG, INFO, WARNING, ERROR, got 'info'; did you mean INFO? "
+        f"({file})\n"
+        f"       server.prt: unknown key; did you mean server.port? ({file})\n"
+        f"       model.trust_remote_code: must be true or false, got 'yes' ({file})\n"
+        f"       generation.max_tokens: must be a whole number, got 1.5 ({file})\n"
+        f"       generation.temperature: must be 0–2, got 9 ({file})\n"
+        f"       generation.top_p: must be above 0 and at most 1, got 0 ({file})\n"
+        f"       port: unknown key; did you mean server.port? ({file})\n"
+        f"       modle: unknown key; did you mean model? ({file})\n"
+        "       generation.top_k: must be a whole number, got 'abc' (LOCAL_AI_GENERATION__TOP_K)\n"
+        "       server.port: must be a whole number, got 'x' (command line)\n"
+        "  fix: correct what is named above, then run: inv config.check\n"
+        f"  see: {file}"
+    )
+
+
+def test_typo_in_a_key_gets_the_nearest_name(tmp_path: Path):
+    file = write(tmp_path, "[server]\nprot = 8081\n")
+
+    assert failure(config_path=file) == (
+        "error: a setting is not valid\n"
+        f"  why: server.prot: unknown key; did you mean server.port? ({file})\n"
+        "  fix: correct what is named above, then run: inv config.check\n"
+        f"  see: {file}"
+    )
+
+
+def test_wrong_type_is_named_with_its_value(tmp_path: Path):
+    file = write(tmp_path, '[server]\nport = "8081"\n')
+
+    assert failure(config_path=file) == (
+        "error: a setting is not valid\n"
+        f"  why: server.port: must be a whole number, got '8081' ({file})\n"
+        "  fix: correct what is named above, then run: inv config.check\n"
+        f"  see: {file}"
+    )
+
+
+def test_value_where_a_table_belongs_is_named(tmp_path: Path):
+    file = write(tmp_path, "server = 8080\n")
+
+    assert f"server: must be a table of keys, such as [server], got 8080 ({file})" in failure(
+        config_path=file
+    )
+
+
+def test_broken_toml_is_told_with_the_place(tmp_path: Path):
+    file = write(tmp_path, "[server\nport = 1\n")
+
+    assert failure(config_path=file) == (
+        "error: the settings file is not valid TOML\n"
+        f"  why: {file}: expected ']' at the end of a table declaration (at line 1, column 8)\n"
+        "  fix: correct that place, then run: inv config.check\n"
+        "  see: https://toml.io/en/v1.0.0"
+    )
+
+
+def test_file_that_is_not_text_is_told(tmp_path: Path):
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b"[server]\n\xff\xfe")
+
+    assert f"why: {file}: it is not UTF-8 text" in failure(config_path=file)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"), [(False, "not there"), (True, "a folder")], ids=["missing", "folder"]
+)
+def test_file_named_by_config_must_be_there(tmp_path: Path, make: bool, reason: str):
+    file = tmp_path / "other.toml"
+    if make:
+        file.mkdir()
+
+    assert failure(config_path=file) == (
+        "error: the settings file cannot be read\n"
+        f"  why: --config names {file}, which is {reason}\n"
+        f"  fix: correct the path, or create the file with: inv config.init --config {file}"
+    )
+
+
+def test_unknown_variable_is_a_warning_with_the_nearest_name():
+    loaded = load(environ={"LOCAL_AI_SERVER__PRT": "1", "LOCAL_AI_X": "1", "OTHER": "1"})
+
+    assert loaded.warnings == (
+        "LOCAL_AI_SERVER__PRT is not a setting and is ignored; did you mean LOCAL_AI_SERVER__PORT?",
+        "LOCAL_AI_X is not a setting and is ignored",
+    )
+
+
+def test_empty_variable_counts_as_not_set():
+    assert load(environ={"LOCAL_AI_SERVER__PORT": ""}).settings.server.port == 8080
+
+
+def test_every_key_can_be_set_by_a_variable():
+    defaults = {key: value for key, value, _ in load().rows}
+    environ = {variable_for(key): str(value) for key, value in defaults.items() if value is not None}
+
+    loaded = load(environ=environ)
+
+    assert loaded.settings == LocalAISettings()
+    assert set(loaded.origins) == {key for key, value in defaults.items() if value is not None}
+    assert loaded.warnings == ()
+
+
+def test_relative_paths_start_at_the_file_that_names_them(tmp_path: Path):
+    file = write(tmp_path, '[model]\npath = "./models/one"\nadapter_path = "adapters/a"\n')
+
+    model = load(config_path=file).settings.model
+
+    assert (model.path, model.adapter_path) == (str(tmp_path / "models/one"), tmp_path / "adapters/a")
+
+
+def test_relative_model_on_the_command_line_starts_at_the_working_directory():
+    assert load(overrides={"model.path": "./one"}).settings.model.path == str(Path.cwd() / "one")
+
+
+def test_hub_name_stays_a_name():
+    assert load_config(model="mlx-community/Llama-3.2-1B").model.path == "mlx-community/Llama-3.2-1B"
+
+
+def test_override_checks_like_every_other_source():
+    with pytest.raises(ConfigError, match="a setting is not valid") as caught:
+        override(LocalAISettings(), {"server.port": 0})
+
+    assert caught.value.why == "server.port: must be 1–65535, got 0 (command line)"
+    assert override(LocalAISettings(), {"server.port": 9, "server.host": None}).server.port == 9
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        LocalAISettings().server.port = 1  # type: ignore[misc]
+
+
+def test_known_keys_are_dotted_names():
+    assert {"server.port", "model.path", "generation.min_p", "engine.blas"} <= set(known_keys())

@@ -1,0 +1,101 @@
+"""Log files: the last lines, and what comes after."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local_ai.logs import follow, tail
+from local_ai.observe import read_exits
+
+
+def test_tail_returns_the_last_lines(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("one\ntwo\nthree\n")
+
+    assert tail(file, lines=2) == ["two", "three"]
+    assert tail(file, lines=0) == []
+    assert tail(tmp_path / "missing.log", lines=5) == []
+
+
+def test_tail_survives_bytes_that_are_not_text(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_bytes(b"\xff\x00ok\n")
+
+    assert tail(file, lines=1) == ["\ufffd\x00ok"]
+
+
+@pytest.mark.parametrize("begin", ["old\n", None], ids=["file-there", "file-comes-later"])
+def test_follow_yields_what_is_written_from_now_on(tmp_path: Path, begin: str | None):
+    file = tmp_path / "a.log"
+    if begin:
+        file.write_text(begin)
+
+    lines = Follower(file)
+    lines.then(lambda: append(file, "new\nha"))
+    lines.then(lambda: append(file, "lf\n"))
+
+    assert lines.take(2) == ["new", "half"]
+
+
+def test_follow_reads_a_rotated_file_to_its_end_and_goes_on_with_the_new_one(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("old\n")
+
+    def rotate() -> None:
+        append(file, "last of the old\n")
+        file.rename(tmp_path / "a.log.1")
+        file.write_text("first of the new\n")
+
+    lines = Follower(file)
+    lines.then(rotate)
+
+    assert lines.take(2) == ["last of the old", "first of the new"]
+
+
+def test_follow_starts_again_when_the_file_was_cut(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("a long line that was there\n")
+
+    lines = Follower(file)
+    lines.then(lambda: file.write_text("new\n"))
+
+    assert lines.take(1) == ["new"]
+
+
+def test_read_exits_counts_since_supervisord_started_and_quotes_the_last(tmp_path: Path):
+    log = tmp_path / "supervisord.log"
+    log.write_text(
+        "2026-01-01 10:00:00,000 INFO exited: mlx-omni-server (exit status 9; not expected)\n"
+        "2026-01-01 11:00:00,000 INFO supervisord started with pid 5\n"
+        "2026-01-01 11:00:01,000 INFO exited: mlx-omni-server (exit status 1; not expected)\n"
+        "2026-01-01 11:00:02,000 INFO exited: mlx-omni-server (terminated by SIGKILL; not expected)\n"
+        "2026-01-01 11:00:03,000 INFO stopped: welcome-page (exit status 0)\n"
+    )
+
+    crashes, reasons = read_exits(log)
+
+    assert crashes == {"mlx-omni-server": 2}
+    assert reasons == {"mlx-omni-server": "terminated by SIGKILL"}
+
+
+def append(file: Path, text: str) -> None:
+    with file.open("a") as stream:
+        stream.write(text)
+
+
+class Follower:
+    """Runs one step each time the follower would wait, so that no test waits for time to pass."""
+
+    def __init__(self, file: Path) -> None:
+        self._steps: list[Callable[[], object]] = []
+        self._lines = follow(file, wait=self._step)
+
+    def then(self, step: Callable[[], object]) -> None:
+        self._steps.append(step)
+
+    def take(self, count: int) -> list[str]:
+        return [next(self._lines) for _ in range(count)]
+
+    def _step(self) -> None:
+        self._steps.pop(0)() if self._steps else None
