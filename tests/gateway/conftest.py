@@ -1,0 +1,48 @@
+"""A gateway and a fake engine for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from tests.gateway.fakes import (
+    FakeEngine,
+    Gateway,
+    make_patient_state,
+    run_engine,
+    run_gateway,
+)
+
+from local_ai.state import State
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> State:
+    return make_patient_state(tmp_path_factory.mktemp("shared"), wait_s=5)
+
+
+@pytest.fixture(scope="module")
+def _engine(state: State) -> Iterator[FakeEngine]:
+    with run_engine(FakeEngine(), state.engine_socket) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_engine: FakeEngine) -> Iterator[FakeEngine]:
+    """An engine that is ready, with nothing asked of it yet."""
+    _engine.reset()
+    yield _engine
+    _engine.release.set()
+
+
+@pytest.fixture(scope="module")
+def gateway(state: State) -> Iterator[Gateway]:
+    with run_gateway(state) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, timeout=20) as client:
+        yield client

@@ -1,0 +1,256 @@
+"""Real servers that stand in for the engine and for supervisord, on real unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from local_ai.gateway.app import make_app
+from local_ai.gateway.serve import listen
+from local_ai.gateway.site import Site, make_site
+from local_ai.paths import Paths
+from local_ai.settings.schema import LocalAISettings
+from local_ai.state import State, make_state
+
+
+def make_model(folder: Path, *, created: int = 1_700_000_000) -> Path:
+    """Write what the catalog takes for a model: it is listed, but cannot be loaded."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 2048}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    os.utime(folder / "config.json", (created, created))
+    return folder
+
+
+def make_test_state(root: Path, **settings: dict[str, Any]) -> State:
+    """Describe an installation below one folder, with a free port."""
+    paths = Paths(
+        config_dir=root / "config", state_dir=root / "state", data_dir=root / "data", hub_cache=root / "hub"
+    )
+    paths.logs_dir.mkdir(parents=True, exist_ok=True)
+    settings["server"] = {"port": _free_port(), **settings.get("server", {})}
+    return make_state(LocalAISettings.model_validate(settings), paths)
+
+
+def make_patient_state(root: Path, *, wait_s: float) -> State:
+    """An installation with one model, whose requests wait so long for the engine."""
+    state = make_test_state(root, gateway={"wait_for_engine_s": wait_s})
+    make_model(state.paths.models_dir / "tiny")
+    return state
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class FakeEngine:
+    """An engine that does as the request's `model` says, and remembers what it was asked."""
+
+    state: str = "ready"
+    reason: str | None = None
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+    def reset(self) -> None:
+        """Forget what was asked."""
+        self.requests.clear()
+        self.headers.clear()
+        self.cancelled.clear()
+        self.release.clear()
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/health", self._health),
+                Route("/{path:path}", self._answer, methods=["GET", "POST", "DELETE"]),
+            ]
+        )
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "state": self.state,
+                "since": time.time(),
+                "model": None,
+                "running": 1 if self.state == "busy" else 0,
+                "waiting": 0,
+                "text": "mlx-lm",
+                "reason": self.reason,
+            }
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        raw = await request.body()
+        is_json = request.headers.get("content-type") == "application/json"
+        body = json.loads(raw) if is_json else {"raw": raw}
+        self.requests.append({"path": request.url.path, **body})
+        self.headers.append(dict(request.headers))
+        match body.get("model"):
+            case "stream":
+                return _events([b"one", b"two", b"[DONE]"])
+            case "broken-stream":
+                return StreamingResponse(_break_after([b"data: one\n\n", b'data: {"ha']), 200, _SSE)
+            case "broken":
+                return StreamingResponse(_break_after([b'{"ha']), 200, {"content-type": "application/json"})
+            case "refuse":
+                return JSONResponse({"error": {"message": "no"}}, 400)
+            case "slow-stream":
+                return StreamingResponse(self._slow(), 200, _SSE)
+            case "slow":
+                await self._held(request)
+            case "sound":
+                return Response(b"\x00RIFF", media_type="audio/wav")
+        return JSONResponse({"echo": {**body, "raw": None}})
+
+    async def _slow(self) -> AsyncIterator[bytes]:
+        yield b"data: one\n\n"
+        await self._held()
+        yield b"data: two\n\n"
+
+    async def _held(self, request: Request | None = None) -> None:
+        try:
+            while not self.release.is_set():
+                if request and await request.is_disconnected():
+                    self.cancelled.set()
+                    return
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+_SSE = {"content-type": "text/event-stream"}
+
+
+def _events(values: list[bytes]) -> Response:
+    return StreamingResponse(iter([b"data: " + value + b"\n\n" for value in values]), 200, _SSE)
+
+
+async def _break_after(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+        await asyncio.sleep(0)
+    raise _BrokenOnPurpose
+
+
+class _BrokenOnPurpose(Exception):
+    """Makes uvicorn close the connection in the middle of an answer, as a crash does."""
+
+
+@contextmanager
+def run_app(app: Any, listener: socket.socket) -> Iterator[uvicorn.Server]:
+    """Serve an application from a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
+    server.config.timeout_graceful_shutdown = 2
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@contextmanager
+def run_engine(engine: FakeEngine, socket_path: Path) -> Iterator[FakeEngine]:
+    """Serve a fake engine on its unix socket."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(socket_path))
+    listener.listen(128)
+    try:
+        with run_app(engine.app(), listener):
+            yield engine
+    finally:
+        engine.release.set()
+        socket_path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway under test."""
+
+    url: str
+    site: Site
+
+
+@contextmanager
+def run_gateway(state: State, *, site: Site | None = None) -> Iterator[Gateway]:
+    """Serve a real gateway from a thread."""
+    site = site or make_site(state)
+    server = state.settings.server
+    with run_app(make_app(site), listen(server.host, server.port)):
+        yield Gateway(f"http://127.0.0.1:{server.port}", site)
+
+
+class FakeSupervisord:
+    """supervisord's XML-RPC with programs in states of the test's choice."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+        self.states = {"mlx-omni-server": "RUNNING", "welcome-page": "RUNNING"}
+        self.started = time.time() - 3600
+
+    @contextmanager
+    def run(self) -> Iterator[FakeSupervisord]:
+        server = _UnixXmlRpcServer(str(self._socket_path))
+        server.register_function(lambda: 4242, "supervisor.getPID")
+        server.register_function(self._processes, "supervisor.getAllProcessInfo")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join(10)
+            self._socket_path.unlink(missing_ok=True)
+
+    def _processes(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": name,
+                "statename": state,
+                "pid": 0 if state in {"STOPPED", "FATAL", "EXITED", "BACKOFF"} else 4243,
+                "start": int(self.started),
+                "stop": 0,
+                "exitstatus": 0,
+                "spawnerr": "",
+            }
+            for name, state in self.states.items()
+        ]
+
+
+class _UnixXmlRpcServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
+    daemon_threads = True
+    logRequests = False  # noqa: N815 (the handler's name for it)
+
+    def __init__(self, socket_path: str) -> None:
+        SimpleXMLRPCDispatcher.__init__(self, allow_none=True)
+        socketserver.UnixStreamServer.__init__(self, socket_path, _Handler)
+
+
+class _Handler(SimpleXMLRPCRequestHandler):
+    rpc_paths = ()
+    disable_nagle_algorithm = False
