@@ -1,6 +1,6 @@
 """local-ai: one local endpoint for large language models, managed like a service.
 
-    from local_ai import LocalAISettings, ServerManager, load_config
+from local_ai import LocalAISettings, ServerManager, load_config
 """
 
 from __future__ import annotations

@@ -172,12 +172,13 @@ def logs(context: Context, program: str = ENGINE, lines: str = "50", follow: boo
             why=f"--program is {program!r}, must be one of {', '.join(_LOG_NAMES)}",
             fix=f"inv server.logs --program {ENGINE}",
         )
+    count = _count("--lines", lines)
     file = find_paths().log(program)
     if not file.exists() and not follow:
         raise LocalAIError(
             "there is no log yet", why=f"{file} does not exist", fix="inv server.start", exit_code=3
         )
-    for line in log_files.tail(file, lines=_count("--lines", lines)):
+    for line in log_files.tail(file, lines=count):
         console.print_raw(line)
     if follow:
         for line in log_files.follow(file):

@@ -188,7 +188,8 @@ def _as_typed(text: str) -> str:
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    # A pipe has no width: nothing is folded there.
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
 
 
 def _err() -> Console:

@@ -1,0 +1,186 @@
+"""A real server for a test: its own folders and port, its own supervisord, gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+from tests.tiny_model import make_tiny_model
+
+from local_ai.models.starter import prepare_starter
+from local_ai.paths import Paths, find_paths
+
+T = TypeVar("T")
+
+SCRIPT = Path(sys.executable).parent / "local-ai"
+
+
+@dataclass
+class Server:
+    """One installation's folders and port, driven by the console script as a user would."""
+
+    home: Path
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> Paths:
+        return find_paths(self._environ())
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, *words: str, timeout_s: float = 120, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Run `local-ai WORDS` to its end."""
+        return subprocess.run(
+            [str(SCRIPT), *words],
+            env=self._environ() | extra,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        """Run `local-ai WORDS` in the background."""
+        return subprocess.Popen(
+            [str(SCRIPT), *words],
+            env=self._environ(),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def start(self, *options: str) -> subprocess.CompletedProcess[str]:
+        done = self.run("server.start", *options)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    def stop(self) -> subprocess.CompletedProcess[str]:
+        done = self.run("server.stop")
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def status(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self.run("server.status", "--json").stdout)
+        return report
+
+    def pid_of(self, program: str) -> int:
+        pid = next(row["pid"] for row in self.status()["programs"] if row["name"] == program)
+        assert isinstance(pid, int)
+        return pid
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that runs on this server's folders."""
+        marks = {str(self.paths.state_file), str(self.paths.conf)}
+        return [process for process in psutil.process_iter() if marks & set(_cmdline(process))]
+
+    def supervisorctl(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.paths.conf), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def _environ(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("XDG_", "LOCAL_AI_", "HF_"))
+        }
+        folders = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA")}
+        own = {"HOME": str(self.home), "LOCAL_AI_SERVER__PORT": str(self.port), "NO_COLOR": "1"}
+        return kept | folders | own | self.environment
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers nonsense, fast."""
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def starter_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real starter model, prepared once."""
+    return prepare_starter(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def make_server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[Callable[..., Server]]:
+    """Make servers that answer with the tiny model unless told otherwise; end them all afterwards."""
+    made: list[Server] = []
+
+    def make(*, model: Path | None = tiny_model, **environment: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("s"), free_port(), environment)
+        if model:
+            models = server.paths.models_dir
+            models.mkdir(parents=True)
+            (models / model.name).symlink_to(model)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        end(server)
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server that is not started yet."""
+    return make_server()
+
+
+@pytest.fixture
+def running(server: Server) -> Server:
+    """A server that is ready."""
+    server.start()
+    return server
+
+
+def end(server: Server) -> None:
+    """End what a test left running, also what it had paused."""
+    for process in server.processes():
+        process.send_signal(signal.SIGCONT)
+    server.run("server.stop", "--force")
+    left = server.processes()
+    for process in left:
+        process.kill()
+    assert left == [], f"left running: {left}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(look: Callable[[], T], *, timeout_s: float = 30) -> T:
+    """Look until there is something to see."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        if seen := look():
+            return seen
+        assert time.monotonic() < deadline, f"not seen within {timeout_s} s"
+        time.sleep(0.02)
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
+    except psutil.Error:
+        return []

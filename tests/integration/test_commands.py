@@ -1,0 +1,79 @@
+"""The commands that start nothing: settings and logs."""
+
+import json
+
+import pytest
+from tests.integration.conftest import Server, wait_until
+
+from local_ai.settings.example import example_text
+
+pytestmark = pytest.mark.integration
+
+
+def test_config_show_tells_where_each_value_came_from(server: Server):
+    file = server.paths.config_file
+    file.parent.mkdir(parents=True)
+    file.write_text("[generation]\ntop_k = 5\n")
+
+    shown = json.loads(server.run("config.show", "--json").stdout)
+    table = server.run("config").stdout
+
+    assert shown["generation.top_k"] == {"value": 5, "origin": str(file)}
+    assert shown["server.port"] == {"value": server.port, "origin": "LOCAL_AI_SERVER__PORT"}
+    assert shown["server.host"] == {"value": "127.0.0.1", "origin": "default"}
+    assert table.splitlines()[0].split() == ["KEY", "VALUE", "FROM"]
+    assert len(table.splitlines()) == len(shown) + 1
+
+
+def test_config_init_writes_the_example_once(server: Server):
+    first, second = server.run("config", "init"), server.run("config", "init")
+
+    file = server.paths.config_file
+    assert (first.returncode, first.stdout) == (0, f"Written: {file}\n")
+    assert file.read_text() == example_text()
+    assert second.returncode == 2
+    assert "nothing is written over it" in second.stderr
+    assert server.run("config.check").stdout == f"The settings are valid ({file}).\n"
+
+
+def test_logs_show_the_last_lines_of_a_program(server: Server):
+    log = server.paths.log("welcome-page")
+    log.parent.mkdir(parents=True)
+    log.write_text("one\ntwo\nthree\n")
+
+    shown = server.run("server", "logs", "--program", "welcome-page", "--lines", "2")
+
+    assert shown.stdout == "two\nthree\n"
+
+
+def test_logs_follow_what_is_written_and_end_with_ctrl_c(server: Server):
+    log = server.paths.log("welcome-page")
+    log.parent.mkdir(parents=True)
+    log.write_text("old\n")
+
+    following = server.popen("server.logs", "--program", "welcome-page", "--follow")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "old\n"
+    log.rename(log.with_suffix(".log.1"))
+    log.write_text("new\n")
+
+    assert following.stdout.readline() == "new\n"
+    following.send_signal(2)
+    assert following.wait(timeout=20) == 130
+    assert "Traceback" not in following.stdout.read()
+
+
+def test_commands_work_from_any_folder_and_in_both_spellings(server: Server):
+    dotted, spaced = server.run("server.status"), server.run("server", "status")
+
+    assert (dotted.returncode, dotted.stdout) == (spaced.returncode, spaced.stdout)
+
+
+def test_status_looks_even_when_the_settings_are_broken(running: Server):
+    file = running.paths.config_file
+    file.parent.mkdir(parents=True)
+    file.write_text("[server\n")
+
+    assert running.run("server.status").returncode == 0
+    assert running.stop().returncode == 0
+    wait_until(lambda: not running.processes())

@@ -1,0 +1,301 @@
+"""start, stop, restart, status: with a real supervisord, gateway and engine."""
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from collections.abc import Callable
+
+import psutil
+import pytest
+from tests.integration.conftest import Server, free_port, wait_until
+
+from local_ai import ServerManager
+from local_ai.program import ENGINE, GATEWAY
+from local_ai.settings.load import load_config
+
+pytestmark = pytest.mark.integration
+
+
+def get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def test_start_prints_where_it_answers_and_stop_leaves_nothing(server: Server):
+    started = server.start()
+
+    assert started.stdout.splitlines()[0] == f"Ready: tiny answers at 127.0.0.1:{server.port}"
+    for address in (f"{server.url}/", f"{server.url}/v1", f"{server.url}/anthropic", "tiny"):
+        assert address in started.stdout
+    assert json.loads(get(f"{server.url}/v1/models"))["data"][0]["id"] == "tiny"
+    assert server.paths.engine_pid.read_text().strip() == str(server.pid_of(ENGINE))
+
+    stopped = server.stop()
+
+    assert stopped.stdout == "Stopped.\n"
+    assert server.processes() == []
+    left = {file.name for file in server.paths.state_dir.iterdir()}
+    assert left == {"lifecycle.lock", "logs", "state.json", "supervisord.conf"}
+    with socket.create_server(("127.0.0.1", server.port)):
+        pass
+
+
+def test_start_and_stop_twice_change_nothing_and_say_so(running: Server):
+    pid = running.pid_of(ENGINE)
+
+    again = running.start()
+
+    assert again.stdout.splitlines()[0] == "The server is already running."
+    assert running.pid_of(ENGINE) == pid
+    assert running.stop().stdout == "Stopped.\n"
+    assert running.stop().stdout == "The server was not running.\n"
+
+
+def test_status_tells_programs_and_counts_with_exit_codes(running: Server):
+    shown = running.run("server", "status")
+
+    assert shown.returncode == 0
+    assert shown.stdout.startswith(f"Ready: tiny answers at 127.0.0.1:{running.port}\n")
+    assert all(word in shown.stdout for word in (ENGINE, GATEWAY, "RUNNING", "● ready"))
+    running.stop()
+    stopped = running.run("server.status")
+    assert (stopped.returncode, stopped.stdout) == (
+        3,
+        "Stopped: the server is not running\n  fix: local-ai server start\n",
+    )
+
+
+def test_status_json_is_what_the_gateway_serves(running: Server):
+    printed, served = running.status(), json.loads(get(f"{running.url}/status.json"))
+
+    def steady(report: dict[str, object]) -> object:
+        changing = {"uptime_s", "memory_bytes", "detail"}
+        programs = report["programs"]
+        assert isinstance(programs, list)
+        rows = [{key: value for key, value in row.items() if key not in changing} for row in programs]
+        return rows, report["verdict"], report["urls"], report["models"], report["default_model"]
+
+    assert steady(printed) == steady(served)
+
+
+def test_supervisorctl_works_on_what_was_started(running: Server):
+    pid = running.pid_of(ENGINE)
+
+    assert (
+        running.supervisorctl("status").stdout.count("RUNNING")
+        + running.supervisorctl("status").stdout.count("STARTING")
+        >= 2
+    )
+    assert "started" in running.supervisorctl("restart", ENGINE).stdout
+    assert running.supervisorctl("tail", ENGINE).returncode == 0
+    assert running.pid_of(ENGINE) != pid
+
+
+def test_program_stopped_with_supervisorctl_is_stopped_by_hand_until_the_next_start(running: Server):
+    running.supervisorctl("stop", ENGINE)
+
+    shown = running.run("server.status")
+    assert shown.returncode == 3
+    assert shown.stdout.startswith("Stopped by hand: the engine\n")
+
+    running.start()
+
+    assert running.run("server.status").returncode == 0
+
+
+def test_restart_uses_fresh_settings_and_start_names_it(running: Server):
+    config = running.paths.config_file
+    config.parent.mkdir(parents=True)
+    config.write_text("[generation]\nmax_tokens = 7\n")
+
+    noted = running.start()
+    restarted = running.run("server.restart")
+
+    assert noted.stderr.endswith(
+        "warning: settings have changed since it was started; to use them: local-ai server restart\n"
+    )
+    assert restarted.returncode == 0, restarted.stderr
+    state = json.loads(running.paths.state_file.read_text())
+    assert state["settings"]["generation"]["max_tokens"] == 7
+
+
+def test_restart_with_wrong_settings_leaves_the_running_server_alone(running: Server):
+    pid = running.pid_of(ENGINE)
+    config = running.paths.config_file
+    config.parent.mkdir(parents=True)
+    config.write_text("[generation]\nmax_token = 7\n")
+
+    refused = running.run("server.restart")
+
+    assert refused.returncode == 2
+    assert "generation.max_token: unknown key; did you mean generation.max_tokens?" in refused.stderr
+    assert running.pid_of(ENGINE) == pid
+
+
+def test_taken_port_is_named_with_its_owner_and_nothing_is_started(server: Server):
+    with socket.create_server(("127.0.0.1", server.port)):
+        refused = server.run("server.start")
+
+    name = psutil.Process().name()
+    assert refused.returncode == 5
+    assert refused.stderr == (
+        "error: the server did not start\n"
+        f"  why: port {server.port} on 127.0.0.1 is already in use ({name}, pid {os.getpid()})\n"
+        f"  fix: stop that program, or choose another port: local-ai server start --port {server.port + 1}\n"
+    )
+    assert server.processes() == []
+
+
+def test_two_starts_at_once_make_one_server(server: Server):
+    both = [server.popen("server.start") for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("already running" in output for output in outputs) == 1
+    assert len(server.processes()) == 3
+
+
+def test_stop_wins_over_a_start_under_way(server: Server):
+    starting = server.popen("server.start")
+    wait_until(lambda: server.paths.supervisor_socket.exists())
+
+    stopped = server.stop()
+
+    output, _ = starting.communicate(timeout=60)
+    assert stopped.stdout == "Stopped.\n"
+    assert starting.returncode == 1
+    assert "  why: it was stopped while it was starting\n" in output
+    assert server.processes() == []
+
+
+def test_crashed_engine_is_restarted_and_counted(running: Server):
+    pid = running.pid_of(ENGINE)
+
+    os.kill(pid, signal.SIGKILL)
+
+    def healed() -> bool:
+        report = running.status()
+        return bool(report["ready"]) and report["programs"][0]["pid"] not in {pid, None}
+
+    wait_until(healed)
+    assert running.status()["programs"][0]["restarts"] == 1
+
+
+def test_killed_supervisord_takes_its_programs_along_and_start_works_again(running: Server):
+    (supervisord,) = [p for p in running.processes() if str(running.paths.conf) in p.cmdline()]
+
+    supervisord.kill()
+
+    wait_until(lambda: not running.processes())
+    running.start()
+
+
+def test_supervisord_without_its_socket_is_found_and_replaced(running: Server):
+    old = {process.pid for process in running.processes()}
+    running.paths.supervisor_socket.unlink()
+
+    running.start()
+
+    assert not old & {process.pid for process in running.processes()}
+
+
+def test_hung_supervisord_is_told_and_ended_by_force(running: Server):
+    (supervisord,) = [p for p in running.processes() if str(running.paths.conf) in p.cmdline()]
+    supervisord.suspend()
+
+    shown, stopped = running.run("server.status"), running.run("server.stop")
+    forced = running.run("server.stop", "--force")
+
+    assert shown.returncode == 4
+    assert shown.stdout.startswith(f"Unknown: supervisord does not answer (pid {supervisord.pid})\n")
+    assert stopped.returncode == 4
+    assert stopped.stderr.startswith(f"error: supervisord is not answering (pid {supervisord.pid})\n")
+    assert (forced.returncode, forced.stdout) == (0, "Stopped with SIGKILL (as asked).\n")
+    assert running.processes() == []
+
+
+def test_stale_files_of_a_dead_server_do_not_matter(running: Server):
+    for process in running.processes():
+        process.kill()
+    wait_until(lambda: not running.processes())
+    running.paths.supervisord_pid.write_text(str(os.getpid()))
+
+    running.start()
+
+    assert psutil.pid_exists(os.getpid())
+
+
+def test_engine_that_does_not_end_is_killed_and_that_is_said(running: Server):
+    psutil.Process(running.pid_of(ENGINE)).suspend()
+
+    stopped = running.run("server.stop", "--timeout", "0.5")
+
+    assert (stopped.returncode, stopped.stdout) == (
+        0,
+        "Stopped with SIGKILL (it had not ended 0.5 s after SIGTERM).\n",
+    )
+    assert running.processes() == []
+
+
+def test_start_that_takes_too_long_says_where_it_is_and_goes_on(server: Server):
+    late = server.run("server.start", "--timeout", "0")
+
+    assert late.returncode == 1
+    assert late.stderr.splitlines()[-4:][0] != ""
+    assert "error: the server was not ready after 0 s; it goes on starting in the background\n" in late.stderr
+    assert "  why: starting: the engine is " in late.stderr
+    wait_until(lambda: server.status()["ready"])
+
+
+def test_foreground_start_ends_with_its_terminal(server: Server):
+    foreground = server.popen("server.start", "--foreground")
+    wait_until(lambda: server.run("server.status").returncode == 0, timeout_s=60)
+
+    foreground.send_signal(signal.SIGINT)
+    output, _ = foreground.communicate(timeout=60)
+
+    assert foreground.returncode == 0, output
+    assert f"Ready: tiny answers at 127.0.0.1:{server.port}" in output
+    assert server.processes() == []
+
+
+def test_long_state_directory_is_served_from_a_short_socket_folder(make_server: Callable[..., Server]):
+    server = make_server()
+    server.environment["XDG_STATE_HOME"] = str(server.home / ("long" * 30))
+
+    server.start()
+
+    assert server.paths.socket_dir != server.paths.state_dir
+    assert server.supervisorctl("status").returncode == 0
+    server.stop()
+    assert not server.paths.socket_dir.exists()
+
+
+def test_folders_with_signs_that_mean_something_elsewhere_work(make_server: Callable[..., Server]):
+    server = make_server()
+    server.environment["XDG_STATE_HOME"] = str(server.home / "a ;b #c %d 'e'")
+
+    server.start()
+    server.stop()
+
+
+def test_server_manager_does_the_same_from_python(make_server: Callable[..., Server]):
+    server = make_server()
+    manager = ServerManager(load_config(port=free_port()), paths=server.paths)
+
+    assert not manager.is_running()
+    started = manager.start(startup_timeout=60)
+    status = manager.status()
+
+    assert (started.success, started.error, started.pid) == (True, None, status.pid)
+    assert (status.running, status.health, status.models, status.host) == (
+        True,
+        "healthy",
+        ("tiny",),
+        "127.0.0.1",
+    )
+    assert manager.stop().success
+    assert manager.status().health == "unknown"
