@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jinja2
-
 from local_ai.errors import ConfigError
 from local_ai.paths import Paths
 from local_ai.program import SUPERVISORD, Program
@@ -34,6 +32,8 @@ def render(programs: tuple[Program, ...], paths: Paths) -> str:
     Raises:
         ConfigError: A path holds a character that the file's format has no way to write.
     """
+    import jinja2  # here, not above: `status` and `stop` pass through this module and render nothing
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_dir()),
         undefined=jinja2.StrictUndefined,
