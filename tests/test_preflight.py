@@ -100,7 +100,8 @@ def test_socket_path_that_is_too_long_is_told_when_the_short_folder_is_not_ours(
     assert str(error) == (
         "error: the sockets have no place\n"
         f"  why: the state directory's path is too long for a socket ({long.state_dir}, at most 90 bytes "
-        f"with the socket's name), and instead of it {long.socket_dir} is a symbolic link, which could lead anywhere\n"
+        f"with the socket's name), and instead of it {long.socket_dir} is a symbolic link, "
+        "which could lead anywhere\n"
         "  fix: set XDG_STATE_HOME to a folder with a shorter path"
     )
 
