@@ -1,0 +1,88 @@
+"""python -m local_ai.engine --state FILE: the engine process.
+
+The socket listens first, so that a request made while imports run waits instead of being refused; then
+the generating thread imports mlx-lm and loads the default model, while the event loop answers already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from local_ai.engine.listen import listen, pid_file
+from local_ai.errors import LocalAIError
+from local_ai.guard import start_orphan_guard
+from local_ai.state import State, read_state
+
+log = logging.getLogger("local_ai.engine")
+
+_GRACE_S = 3  # from SIGTERM until running answers are cut off
+_EXIT_S = 2.0  # more, for the generating thread to end its step
+
+
+def main() -> int:
+    """Run the engine until it is told to stop; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local_ai.engine", description="The engine process.")
+    parser.add_argument("--state", type=Path, required=True, help="the state.json that a start wrote")
+    try:
+        state = read_state(parser.parse_args().state)
+        listener = listen(state.engine_socket)
+    except LocalAIError as exc:
+        print(exc, file=sys.stderr)
+        return exc.exit_code
+    os.chdir(state.state_dir)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # models come from this machine; nothing is downloaded by a request
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=state.settings.server.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    start_orphan_guard()
+    with pid_file(state.paths.engine_pid):
+        try:
+            _serve(state, listener)
+        finally:
+            state.engine_socket.unlink(missing_ok=True)
+    return 0
+
+
+def _serve(state: State, listener: socket.socket) -> None:
+    # Imported only now: the socket should listen, and the pid be known, before anything takes time.
+    import uvicorn
+
+    from local_ai.engine.assemble import assemble
+
+    engine = assemble(state)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            engine.app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+    engine.worker.start(engine.first)
+    server.run(sockets=[listener])
+    engine.worker.stop()
+    # A step that hangs must not keep the process: the supervisor wants it gone.
+    killer = threading.Timer(_EXIT_S, os._exit, args=(0,))
+    killer.daemon = True
+    killer.start()
+    engine.worker.join(_EXIT_S)
+
+
+if __name__ == "__main__":
+    code = main()
+    # Not sys.exit: at an orderly exit mlx aborts when its thread is still in a step.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

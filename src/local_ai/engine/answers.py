@@ -1,0 +1,150 @@
+"""Runs a prepared job and gives out its answer in pieces: text, thoughts, tool calls, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from local_ai.engine.conversation import (
+    Ask,
+    Begun,
+    CallPiece,
+    Ended,
+    Piece,
+    Reading,
+    TextPiece,
+    ThoughtPiece,
+    Usage,
+)
+from local_ai.engine.core.words import ModelWords
+from local_ai.engine.core.worker import Worker
+from local_ai.engine.prompts import Prepared
+from local_ai.engine.splitter import Segment, Splitter
+from local_ai.engine.terms import Chance, Event, Failed, Finished, Progress, Started, Token
+from local_ai.engine.tools import call_marks, read_calls, read_forced
+
+
+async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -> AsyncIterator[Piece]:
+    """Generate one answer; closing the iterator ends the generation.
+
+    Yields:
+        `Begun`, any number of pieces, and `Ended` last.
+
+    Raises:
+        EngineError: It could not be begun or finished.
+    """
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def send(event: Event) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    reader = _Reader(prepared, ask, words)
+    answer = worker.ask(prepared.job, send)
+    try:
+        while True:
+            for piece in reader.read(await events.get()):
+                yield piece
+                if isinstance(piece, Ended):
+                    return
+    finally:
+        answer.cancel()
+
+
+class _Reader:
+    """Reads one answer's events."""
+
+    def __init__(self, prepared: Prepared, ask: Ask, words: ModelWords) -> None:
+        self._prepared = prepared
+        self._ask = ask
+        self._words = words
+        may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
+        self._splitter = Splitter(
+            thought=words.thought if ask.prompt is None else None,
+            calls=call_marks(words) if may_call else None,
+            stops=() if prepared.forced_call else ask.limits.stops,
+            in_thought=prepared.in_thought,
+        )
+        self._cached = self._tokens = self._thought_tokens = self._calls = 0
+        self._seen = 0  # characters of text so far
+        self._forced = ""
+        self._pending: list[tuple[int, Chance, tuple[Chance, ...]]] = []  # where each token begins
+
+    def read(self, event: Event) -> list[Piece]:
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Started):
+            self._cached = event.cached
+            return [Begun(self._usage())]
+        if isinstance(event, Progress):
+            return [Reading(event.done, event.total)]
+        if isinstance(event, Token):
+            self._tokens += 1
+            self._thought_tokens += self._splitter.kind == "thought"
+            if event.chosen:
+                self._pending.append((self._seen, event.chosen, event.likeliest))
+        return self._read_text(event)
+
+    def _read_text(self, event: Token | Finished) -> list[Piece]:
+        self._seen += len(event.text)
+        segments = self._splitter.feed(event.text)
+        if isinstance(event, Finished):
+            segments += self._splitter.finish()
+        pieces = self._pieces(segments)
+        if self._splitter.stop is not None:
+            return [*pieces, Ended("stop_string", self._usage(), self._splitter.stop)]
+        if self._calls and not self._ask.tool_choice.parallel:
+            return [*pieces, Ended("tool_calls", self._usage())]
+        if isinstance(event, Finished):
+            return [*pieces, *self._end(event.reason)]
+        return pieces
+
+    def _pieces(self, segments: list[Segment]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for segment in segments:
+            if segment.kind == "thought":
+                pieces.append(ThoughtPiece(segment.text))
+            elif segment.kind == "call":
+                pieces += self._read_calls(segment.text)
+            elif self._prepared.forced_call:
+                self._forced += segment.text
+            else:
+                pieces.append(TextPiece(segment.text, self._release()))
+        if not any(segment.kind == "text" for segment in segments):
+            self._drop_decided()
+        return pieces
+
+    def _read_calls(self, body: str) -> list[Piece]:
+        calls = read_calls(body, self._words, self._ask.tools)
+        if not calls:  # not a call after all: the client should see what the model said
+            marks = call_marks(self._words)
+            return [TextPiece(f"{marks.start}{body}{marks.end}")]
+        if not self._ask.tool_choice.parallel:
+            calls = calls[:1]
+        self._calls += len(calls)
+        return [CallPiece(call) for call in calls]
+
+    def _end(self, reason: str) -> list[Piece]:
+        pieces: list[Piece] = []
+        if self._prepared.forced_call:
+            calls = read_forced(self._forced)
+            self._calls += len(calls)
+            pieces = [CallPiece(call) for call in calls] or [TextPiece(self._forced)]
+        if reason == "length":
+            return [*pieces, Ended("length", self._usage())]
+        return [*pieces, Ended("tool_calls" if self._calls else "stop", self._usage())]
+
+    def _release(self) -> tuple[tuple[Chance, tuple[Chance, ...]], ...]:
+        """Take the chances of tokens that begin in the text given out."""
+        consumed = self._splitter.consumed
+        ready = tuple((chosen, likeliest) for at, chosen, likeliest in self._pending if at < consumed)
+        self._pending = [entry for entry in self._pending if entry[0] >= consumed]
+        return ready
+
+    def _drop_decided(self) -> None:
+        if self._splitter.kind != "text":
+            self._release()
+
+    def _usage(self) -> Usage:
+        return Usage(len(self._prepared.job.prompt), self._cached, self._tokens, self._thought_tokens)

@@ -1,0 +1,165 @@
+"""Loads a model folder, after a check that disturbs nothing; says in words why one cannot be loaded."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import psutil
+from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.utils import MODEL_REMAPPING, load
+
+from local_ai.engine.core.words import ModelWords, make_words
+from local_ai.engine.errors import EngineError, model_not_loadable
+from local_ai.engine.terms import ModelKey
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory."""
+
+    words: ModelWords
+    model: Any  # mlx.nn.Module
+    batchable: bool  # several answers can be generated in one step
+
+
+def check_model(key: ModelKey, *, trust_remote_code: bool) -> None:
+    """Find out from files alone whether a load could succeed.
+
+    Raises:
+        EngineError: It could not, and why: 422 `model_not_loadable`.
+    """
+    config = _read_config(key)
+    _check_type(key, config, trust_remote_code=trust_remote_code)
+    if not any((key.path / name).is_file() for name in _TOKENIZER_FILES):
+        raise _broken(key, f"it has no tokenizer (none of {', '.join(_TOKENIZER_FILES)})")
+    shards = sorted(key.path.glob("model*.safetensors"))
+    if not shards:
+        raise _broken(key, "it has no weights named model*.safetensors")
+    for shard in (*shards, *_listed_shards(key)):
+        _check_shard(key, shard)
+    if key.adapter and not (key.adapter / "adapter_config.json").is_file():
+        raise model_not_loadable(
+            key.id,
+            f"the adapter {key.adapter} has no adapter_config.json",
+            "set model.adapter_path to the folder that mlx_lm.lora wrote",
+        )
+    _check_memory(key, sum(shard.stat().st_size for shard in shards))
+
+
+def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
+    """Read a checked model into memory.
+
+    Raises:
+        EngineError: 422 `model_not_loadable`, with mlx-lm's reason.
+    """
+    try:
+        model, tokenizer, config = load(
+            str(key.path),
+            tokenizer_config={"trust_remote_code": trust_remote_code},
+            adapter_path=str(key.adapter) if key.adapter else None,
+            return_config=True,
+        )
+        words = make_words(key, tokenizer, _context_tokens(config))
+        batchable = all(hasattr(layer, "merge") for layer in make_prompt_cache(model))
+    except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
+        raise model_not_loadable(
+            key.id, _first_line(exc), "download it again, or take another model"
+        ) from exc
+    return LoadedModel(words, model, batchable)
+
+
+def release_memory() -> None:
+    """Give back what MLX keeps for reuse."""
+    mx.clear_cache()
+
+
+def _read_config(key: ModelKey) -> dict[str, Any]:
+    try:
+        config = json.loads((key.path / "config.json").read_bytes())
+    except (OSError, ValueError) as exc:
+        raise _broken(key, f"config.json cannot be read: {exc}") from exc
+    if not isinstance(config, dict):
+        raise _broken(key, "config.json is not an object")
+    return config
+
+
+def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
+    if config.get("model_file") is not None:
+        if not trust_remote_code:
+            raise model_not_loadable(
+                key.id,
+                "it brings Python code of its own, which is not run unless you trust it",
+                "set model.trust_remote_code = true if you do, then run: inv server.restart",
+            )
+        return
+    family = config.get("model_type")
+    import mlx_lm.models
+
+    known = {file.stem for folder in mlx_lm.models.__path__ for file in Path(folder).glob("*.py")}
+    if not isinstance(family, str) or MODEL_REMAPPING.get(family, family) not in known:
+        raise model_not_loadable(
+            key.id, f"mlx-lm does not know its model_type {family!r}", "take a model that mlx-lm supports"
+        )
+
+
+def _listed_shards(key: ModelKey) -> list[Path]:
+    try:
+        index = json.loads((key.path / "model.safetensors.index.json").read_bytes())
+        return [key.path / name for name in sorted(set(index["weight_map"].values()))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:
+        raise _broken(key, "model.safetensors.index.json cannot be read") from exc
+
+
+def _check_shard(key: ModelKey, shard: Path) -> None:
+    """Compare what a weight file's header promises with its size.
+
+    Source: https://github.com/huggingface/safetensors#format
+    """
+    try:
+        size = shard.stat().st_size
+        with shard.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, size)))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except FileNotFoundError as exc:
+        raise _broken(key, f"{shard.name} is missing") from exc
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as exc:
+        raise _broken(key, f"{shard.name} is damaged") from exc
+    if 8 + length + max(ends, default=0) != size:
+        raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
+
+
+def _check_memory(key: ModelKey, weight_bytes: int) -> None:
+    total = psutil.virtual_memory().total
+    if weight_bytes > 0.9 * total:
+        raise model_not_loadable(
+            key.id,
+            f"its weights need {weight_bytes / 1e9:.1f} GB and this machine has {total / 1e9:.1f} GB of memory",
+            "take a smaller model, or one with fewer bits",
+        )
+
+
+def _context_tokens(config: dict[str, Any]) -> int | None:
+    text = config.get("text_config")
+    value = config.get("max_position_embeddings") or (
+        text.get("max_position_embeddings") if isinstance(text, dict) else None
+    )
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _broken(key: ModelKey, why: str) -> EngineError:
+    return model_not_loadable(key.id, why, f"download it again into {key.path}")
+
+
+def _first_line(exc: Exception) -> str:
+    lines = str(exc).strip().splitlines()
+    return f"{type(exc).__name__}: {lines[0][:300]}" if lines else type(exc).__name__

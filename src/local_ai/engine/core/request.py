@@ -1,0 +1,76 @@
+"""One answer on its way through the generating thread, and the events it sends back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mlx.core as mx
+
+from local_ai.engine.core.constraint import Constraint, ThoughtLimit
+from local_ai.engine.core.detokenize import Detokenizer
+from local_ai.engine.core.sampling import Processor, make_processors
+from local_ai.engine.core.words import ModelWords
+from local_ai.engine.terms import Chance, Event, Finished, Job, Token
+
+Array = Any  # mlx.core.array
+
+
+class Request:
+    """A job, and where its events go."""
+
+    def __init__(self, job: Job, send: Callable[[Event], None]) -> None:
+        self.job = job
+        self.send = send
+        self.cancelled = False  # set by the thread that asked, read by the one that generates
+
+
+class Writer:
+    """Turns one request's tokens into events."""
+
+    def __init__(self, request: Request, words: ModelWords) -> None:
+        self.request = request
+        self._words = words
+        self._detokenizer = Detokenizer(words, request.job.prompt)
+
+    def token(self, token: int, logprobs: Array) -> None:
+        """Send one generated token; `logprobs` are those of the whole vocabulary."""
+        text = self._detokenizer.add(token)
+        wanted = self.request.job.logprobs
+        if wanted is None:
+            self.request.send(Token(text))
+            return
+        chosen = Chance(token, self._words.decode([token]), _finite(logprobs[token].item()))
+        self.request.send(Token(text, chosen, self._likeliest(logprobs, wanted)))
+
+    def finish(self, reason: str) -> None:
+        self.request.send(Finished(reason, self._detokenizer.finish()))
+
+    def _likeliest(self, logprobs: Array, count: int) -> tuple[Chance, ...]:
+        count = min(count, logprobs.shape[-1])
+        if count == 0:
+            return ()
+        best = mx.argsort(-logprobs)[:count]
+        chances = zip(best.tolist(), logprobs[best].tolist(), strict=True)
+        return tuple(Chance(token, self._words.decode([token]), _finite(value)) for token, value in chances)
+
+
+def request_processors(job: Job, words: ModelWords, vocabulary: int) -> list[Processor]:
+    """Make everything that changes this job's logits; the grammar has the last word.
+
+    Raises:
+        ValueError: The grammar cannot be compiled.
+    """
+    start = len(job.prompt)
+    processors = make_processors(job.sampling, prompt_tokens=start, vocabulary=vocabulary)
+    if job.thought_tokens is not None and words.thought:
+        end = words.encode(words.thought.end)
+        processors.append(ThoughtLimit(job.thought_tokens, end, start))
+    if job.grammar:
+        processors.append(Constraint(job.grammar, words, start))
+    return processors
+
+
+def _finite(logprob: float) -> float:
+    # JSON has no infinity; the API's own word for "not among the likeliest" is -9999.
+    return logprob if logprob > -9999 else -9999.0

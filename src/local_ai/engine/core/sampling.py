@@ -1,0 +1,82 @@
+"""How the next token is chosen: mlx-lm's filters, with a seed that holds in a batch too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_repetition_penalty
+
+from local_ai.engine.terms import Sampling
+
+Array = Any  # mlx.core.array; mlx has no usable types
+Sampler = Callable[[Array], Array]  # log probabilities (1, vocabulary) → token (1,)
+Processor = Callable[[Array, Array], Array]  # tokens so far, logits (1, vocabulary) → logits
+
+_REPETITION_TOKENS = 64
+
+
+def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler | None:
+    """Make what draws a token, or None where the likeliest is always taken."""
+    if sampling.temperature == 0 or sampling.top_p == 0 or sampling.top_k == 1:
+        return None
+    filters: list[Callable[[Array], Array]] = []
+    if sampling.top_p < 1:
+        filters.append(partial(apply_top_p, top_p=sampling.top_p))
+    if sampling.min_p > 0:
+        filters.append(partial(apply_min_p, min_p=sampling.min_p))
+    if 0 < sampling.top_k < vocabulary:  # mlx-lm's filter raises from the vocabulary's size on
+        filters.append(partial(apply_top_k, top_k=sampling.top_k))
+    return _Draw(filters, sampling.temperature, sampling.seed)
+
+
+class _Draw:
+    """Draws one token a step; with a seed, step n draws the same in any company."""
+
+    def __init__(self, filters: list[Callable[[Array], Array]], temperature: float, seed: int | None) -> None:
+        self._filters = filters
+        self._sharpness = 1 / max(temperature, 1e-4)
+        self._seed = seed
+        self._step = 0
+
+    def __call__(self, logprobs: Array) -> Array:
+        for keep in self._filters:
+            logprobs = keep(logprobs)
+        key = None
+        if self._seed is not None:
+            key = mx.random.key((self._seed * 1_000_003 + self._step) & 0xFFFF_FFFF_FFFF)
+            self._step += 1
+        return mx.random.categorical(logprobs * self._sharpness, key=key)
+
+
+def make_processors(sampling: Sampling, *, prompt_tokens: int, vocabulary: int) -> list[Processor]:
+    """Make what changes the logits before a token is drawn.
+
+    Presence and frequency count the generated tokens alone, as the API says; mlx-lm's own would count
+    the last twenty, the prompt's among them.
+    """
+    processors: list[Processor] = []
+    biases = [(token, bias) for token, bias in sampling.logit_bias if token < vocabulary]
+    if biases:
+        tokens = mx.array([token for token, _ in biases])
+        values = mx.array([bias for _, bias in biases])
+        processors.append(lambda _tokens, logits: logits.at[:, tokens].add(values.astype(logits.dtype)))
+    if sampling.repetition_penalty != 1:
+        processors.append(make_repetition_penalty(sampling.repetition_penalty, _REPETITION_TOKENS))
+    if sampling.presence_penalty or sampling.frequency_penalty:
+        processors.append(_penalty(sampling, prompt_tokens))
+    return processors
+
+
+def _penalty(sampling: Sampling, prompt_tokens: int) -> Processor:
+    def penalize(tokens: Array, logits: Array) -> Array:
+        generated = tokens[prompt_tokens:]
+        if generated.size == 0:
+            return logits
+        counts = mx.zeros(logits.shape[-1]).at[generated].add(1.0)
+        amount = sampling.frequency_penalty * counts + sampling.presence_penalty * (counts > 0)
+        return logits - amount.astype(logits.dtype)
+
+    return penalize

@@ -1,0 +1,304 @@
+"""The generating thread: imports mlx, loads models, and takes turns between what it was asked.
+
+    asked ─▶ waiting (in order) ─▶ running (batched) ─▶ done
+                │
+                └─ for another model than the one loaded: nothing behind it is admitted until
+                   what runs has finished, then that model is loaded in its place
+
+Nothing here blocks the event loop, and nothing of mlx is touched outside this thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local_ai.engine.core.words import ModelWords
+from local_ai.engine.errors import EngineError, unavailable, unexpected
+from local_ai.engine.health import HealthBoard
+from local_ai.engine.terms import Event, Failed, Job, ModelKey
+from local_ai.errors import LocalAIError
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.loading import LoadedModel
+    from local_ai.engine.core.prefixes import PrefixMemory
+    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.sequential import Sequence
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What the generating thread needs to know from the settings."""
+
+    trust_remote_code: bool
+    prompt_cache_bytes: int
+    idle_unload_s: float  # 0 keeps the model
+
+
+@dataclass(frozen=True)
+class _Load:
+    key: ModelKey
+    done: Future[ModelWords]
+
+
+class Answer:
+    """A handle on a job that was asked for."""
+
+    def __init__(self, request: list[Request], wake: Callable[[], None]) -> None:
+        self._request = request
+        self._wake = wake
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Stop generating as soon as possible; no events follow that matter."""
+        self.is_cancelled = True
+        for request in self._request:
+            request.cancelled = True
+        self._wake()
+
+
+@dataclass(frozen=True)
+class _Ask:
+    job: Job
+    send: Callable[[Event], None]
+    answer: Answer
+    slot: list[Request]
+
+
+class Worker:
+    """Owns the generating thread."""
+
+    def __init__(
+        self, settings: WorkerSettings, board: HealthBoard, *, problem: LocalAIError | None = None
+    ) -> None:
+        """Make the thread without starting it; with a `problem`, it refuses everything for that reason."""
+        self._settings = settings
+        self._board = board
+        self._inbox: queue.SimpleQueue[_Load | _Ask | None] = queue.SimpleQueue()
+        self._waiting: deque[_Load | _Ask] = deque()
+        self._loaded: LoadedModel | None = None
+        self._batch: Batch | Sequence | None = None
+        self._memory: PrefixMemory | None = None
+        self._stopping = False
+        self._broken = _as_unavailable(problem) if problem else None
+        self._first_problem: EngineError | None = None
+        self._last_used = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
+        self.words: ModelWords | None = None  # of the loaded model; read by any thread
+
+    def start(self, first: ModelKey | None) -> None:
+        """Start the thread; it imports, and then loads this model."""
+        if first:
+            self._inbox.put(_Load(first, Future()))
+        self._thread.start()
+
+    def report(self, problem: EngineError) -> None:
+        """Have health show why the default model cannot be used, until another one is loaded."""
+        self._first_problem = problem
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end after `stop`."""
+        self._thread.join(timeout_s)
+
+    def stop(self) -> None:
+        """Ask the thread to end after its present step; does not wait."""
+        self._stopping = True
+        self._inbox.put(None)
+
+    def load(self, key: ModelKey) -> Future[ModelWords]:
+        """Have a model loaded; its turn comes in order.
+
+        Returns:
+            Its text side, or an EngineError.
+        """
+        done: Future[ModelWords] = Future()
+        words = self.words
+        if words is not None and words.key == key:
+            done.set_result(words)
+        else:
+            self._inbox.put(_Load(key, done))
+        return done
+
+    def ask(self, job: Job, send: Callable[[Event], None]) -> Answer:
+        """Have an answer generated; `send` is called on the generating thread, until Finished or Failed."""
+        slot: list[Request] = []
+        answer = Answer(slot, lambda: self._inbox.put(None))
+        self._inbox.put(_Ask(job, send, answer, slot))
+        return answer
+
+    def _run(self) -> None:
+        if self._broken is None:
+            self._broken = self._import()
+        if problem := self._broken or self._first_problem:
+            log.error("%s", problem)
+            self._board.failed(problem.sentence, model=None)
+        while not self._stopping:
+            self._receive()
+            try:
+                self._turn()
+            except Exception as exc:
+                log.exception("a step of generating failed")
+                self._fail_batch(unexpected("the answer was cut off", exc))
+
+    def _import(self) -> EngineError | None:
+        """Import everything of mlx on this thread; return why it cannot be."""
+        started = time.perf_counter()
+        try:
+            from local_ai.engine.core import batch, loading, prefixes, request, sequential
+        except Exception as exc:
+            log.exception("what generates text could not be imported")
+            return unavailable(
+                "text cannot be generated",
+                f"mlx-lm cannot be imported: {type(exc).__name__}: {exc}",
+                "uv sync, then run: inv server.restart",
+            )
+
+        self._m_batch, self._m_loading, self._m_sequential = batch, loading, sequential
+        self._m_request = request
+        self._memory = prefixes.PrefixMemory(self._settings.prompt_cache_bytes)
+        log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
+        self._board.imported()
+        return None
+
+    def _receive(self) -> None:
+        """Take what has arrived; sleep only when there is nothing to do."""
+        idle = not self._waiting and not self._running
+        timeout = self._until_unload() if idle else 0.0
+        while True:
+            try:
+                item = self._inbox.get(timeout=timeout) if timeout != 0 else self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            if item is not None:
+                self._waiting.append(item)
+            timeout = 0.0
+
+    @property
+    def _running(self) -> int:
+        return len(self._batch) if self._batch is not None else 0
+
+    def _turn(self) -> None:
+        self._waiting = deque(
+            item for item in self._waiting if isinstance(item, _Load) or not item.answer.is_cancelled
+        )
+        while self._waiting and self._serve(self._waiting[0]):
+            self._waiting.popleft()
+        if self._batch is not None and self._running:
+            self._batch.step()
+            self._last_used = time.monotonic()
+        elif not self._waiting:
+            self._unload_when_idle()
+        asks = sum(isinstance(item, _Ask) for item in self._waiting)
+        self._board.count(running=self._running, waiting=asks)
+
+    def _serve(self, item: _Load | _Ask) -> bool:
+        """Serve what is first in line; False where it must wait for what runs."""
+        key = item.key if isinstance(item, _Load) else item.job.model
+        try:
+            if self._broken:
+                raise self._broken
+            if self._loaded is None or self._loaded.words.key != key:
+                self._m_loading.check_model(key, trust_remote_code=self._settings.trust_remote_code)
+                if self._running:
+                    return False
+                self._switch(key)
+            if isinstance(item, _Load):
+                assert self._loaded
+                item.done.set_result(self._loaded.words)
+                return True
+            assert self._batch is not None
+            if self._running >= self._batch.most:
+                return False
+            request = self._m_request.Request(item.job, item.send)
+            item.slot.append(request)
+            request.cancelled = item.answer.is_cancelled
+            self._batch.add(request)
+        except Exception as exc:
+            self._refuse(item, exc)
+        return True
+
+    def _refuse(self, item: _Load | _Ask, exc: Exception) -> None:
+        if not isinstance(exc, EngineError):
+            log.exception("a request could not be begun")
+            exc = unexpected("the request could not be begun", exc)
+        if isinstance(item, _Ask):
+            item.send(Failed(exc))
+            return
+        if self._loaded is None:
+            self._board.failed(exc.sentence, model=None)
+        item.done.set_exception(exc)
+
+    def _switch(self, key: ModelKey) -> None:
+        """Load a checked model in place of the one in memory, which comes back if that fails."""
+        before = self._loaded.words.key if self._loaded else None
+        self._put_away()
+        try:
+            self._load(key)
+        except EngineError:
+            self._put_away()
+            if before is not None:
+                log.warning("loading %s failed; loading %s again", key.id, before.id)
+                self._load(before)
+            raise
+
+    def _load(self, key: ModelKey) -> None:
+        started = time.perf_counter()
+        self._board.loading()
+        try:
+            loaded = self._m_loading.load_model(key, trust_remote_code=self._settings.trust_remote_code)
+            if loaded.batchable:
+                assert self._memory is not None
+                self._batch = self._m_batch.Batch(loaded, self._memory)
+            else:
+                self._batch = self._m_sequential.Sequence(loaded)
+        except EngineError as exc:
+            log.error("%s", exc)
+            self._board.failed(exc.sentence, model=None)
+            raise
+        self._loaded, self.words = loaded, loaded.words
+        self._last_used = time.monotonic()
+        log.info("loaded %s in %.1f s", key.id, time.perf_counter() - started)
+        self._board.loaded(key.id)
+
+    def _put_away(self) -> None:
+        """Drop the loaded model and everything made with it, and give its memory back."""
+        if self._batch is not None:
+            self._batch.close()
+        if self._memory is not None:
+            self._memory.clear()
+        self._batch = self._loaded = self.words = None
+        gc.collect()
+        self._m_loading.release_memory()
+
+    def _until_unload(self) -> float | None:
+        """Seconds until the idle model is put away; None: never."""
+        if not self._settings.idle_unload_s or self._loaded is None:
+            return None
+        return max(0.01, self._last_used + self._settings.idle_unload_s - time.monotonic())
+
+    def _unload_when_idle(self) -> None:
+        limit = self._settings.idle_unload_s
+        if not limit or self._loaded is None or time.monotonic() - self._last_used < limit:
+            return
+        log.info("put %s away after %g idle seconds", self._loaded.words.key.id, limit)
+        self._put_away()
+        self._board.loaded(None)
+
+    def _fail_batch(self, error: EngineError) -> None:
+        if self._batch is not None:
+            self._batch.fail_all(error)
+
+
+def _as_unavailable(problem: LocalAIError) -> EngineError:
+    return unavailable(problem.what, problem.why, problem.fix)

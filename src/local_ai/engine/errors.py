@@ -1,0 +1,84 @@
+"""Failures of a request, with the HTTP status each is answered with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from local_ai.errors import LocalAIError
+
+
+class EngineError(LocalAIError):
+    """A request that cannot be answered, in words for the person who sent it."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        fix: str,
+        status: int = 400,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.status = status
+        self.code = code
+        self.param = param
+
+
+def bad_field(param: str, why: str, fix: str, *, code: str | None = None) -> EngineError:
+    """Refuse one field of the body, by name (400)."""
+    return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
+
+
+def model_not_found(name: str, nearest: Iterable[str], *, any_models: bool) -> EngineError:
+    """Say that no model goes by that name, and which come near (404)."""
+    near = list(nearest)
+    if near:
+        fix = f"did you mean {' or '.join(near)}?"
+    elif any_models:
+        fix = "take a name that /v1/models lists"
+    else:
+        fix = (
+            "put a model folder where local-ai looks for them (see config.show), or prepare the starter model"
+        )
+    return EngineError(
+        f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
+        why="no model on this machine goes by that name" if name else "this machine has no model",
+        fix=fix,
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
+def model_not_loadable(model: str, why: str, fix: str) -> EngineError:
+    """Say why a model that is there cannot be loaded (422)."""
+    return EngineError(
+        f"the model {model!r} cannot be loaded",
+        why=why,
+        fix=fix,
+        status=422,
+        code="model_not_loadable",
+        param="model",
+    )
+
+
+def unavailable(what: str, why: str, fix: str) -> EngineError:
+    """Say what cannot be done now or on this machine (503)."""
+    return EngineError(what, why=why, fix=fix, status=503, code="unavailable")
+
+
+def unexpected(what: str, exc: BaseException) -> EngineError:
+    """Word a failure nobody foresaw; the log has its traceback (500)."""
+    return EngineError(
+        what,
+        why=f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,
+        fix="see the engine's log (inv server.logs) and please report it",
+        status=500,
+        code="internal_error",
+    )
+
+
+def _shorten(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

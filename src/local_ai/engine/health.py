@@ -1,0 +1,90 @@
+"""What the engine says of itself: one record that the generating thread writes and `/health` reads.
+
+importing ─▶ loading ─▶ ready ⇄ busy
+                │  ▲      │
+                ▼  │      └── another model is asked for ─▶ loading
+              failed (the default model; another one may still be loaded)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from local_ai.program import EngineHealth
+
+
+class HealthBoard:
+    """Thread-safe facts about the engine; states are derived, never set."""
+
+    def __init__(self, text: str) -> None:
+        self._lock = threading.Lock()
+        self._text = text
+        self._imported = False
+        self._loading = False
+        self._model: str | None = None
+        self._reason: str | None = None
+        self._running = 0
+        self._waiting = 0
+        self._state = "importing"
+        self._since = time.time()
+
+    def read(self) -> EngineHealth:
+        """Read all facts at one instant."""
+        with self._lock:
+            return EngineHealth(
+                state=self._state,
+                since=self._since,
+                model=self._model,
+                running=self._running,
+                waiting=self._waiting,
+                text=self._text,
+                reason=self._reason,
+            )
+
+    def imported(self) -> None:
+        """What generates has been imported; what comes next is the first load, if any."""
+        with self._lock:
+            self._imported = True
+            self._derive()
+
+    def loading(self) -> None:
+        with self._lock:
+            self._loading = True
+            self._derive()
+
+    def loaded(self, model: str | None) -> None:
+        """A load ended with this model in memory; None: an idle one was put away, or there is none."""
+        with self._lock:
+            self._loading, self._reason, self._model = False, None, model
+            self._derive()
+
+    def failed(self, reason: str, *, model: str | None) -> None:
+        """A load (or the import) failed; `model` is what is in memory all the same.
+
+        Args:
+            reason: Shown while nothing is in memory; with a model serving, the engine is ready.
+        """
+        with self._lock:
+            self._imported, self._loading, self._model = True, False, model
+            self._reason = None if model else reason
+            self._derive()
+
+    def count(self, *, running: int, waiting: int) -> None:
+        with self._lock:
+            self._running, self._waiting = running, waiting
+            self._derive()
+
+    def _derive(self) -> None:
+        state = self._derived()
+        if state != self._state:
+            self._state, self._since = state, time.time()
+
+    def _derived(self) -> str:
+        if not self._imported:
+            return "importing"
+        if self._loading:
+            return "loading"
+        if self._reason is not None:
+            return "failed"
+        return "busy" if self._running or self._waiting else "ready"

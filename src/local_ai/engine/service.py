@@ -1,0 +1,139 @@
+"""What the endpoints share: names to models, requests to prepared jobs, jobs to pieces, and the log line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from local_ai.engine import answers
+from local_ai.engine.conversation import Ask, Begun, Ended, Piece, Reading, Usage
+from local_ai.engine.core.words import ModelWords
+from local_ai.engine.core.worker import Worker
+from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable
+from local_ai.engine.prompts import FieldNames, Prepared, prepare
+from local_ai.engine.terms import ModelKey
+from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
+from local_ai.paths import Paths
+from local_ai.settings.schema import ModelSettings
+
+log = logging.getLogger("local_ai.engine.requests")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A request whose model is loaded and whose prompt is written."""
+
+    ask: Ask
+    words: ModelWords
+    prepared: Prepared
+    name: str  # of the model, as the client said it
+
+
+class Service:
+    """The engine's inside, as the endpoints see it."""
+
+    def __init__(self, worker: Worker, paths: Paths, settings: ModelSettings) -> None:
+        self._worker = worker
+        self._paths = paths
+        self._settings = settings
+
+    def models(self) -> list[Model]:
+        """Read which models the machine has, now."""
+        return list_models(self._paths, self._settings.path)
+
+    def default_model(self) -> Model | None:
+        return choose_default(
+            self.models(), configured=self._settings.path, memory_bytes=psutil.virtual_memory().total
+        )
+
+    def default_key(self) -> ModelKey | None:
+        """The model to load at start, with its adapter."""
+        model = self.default_model()
+        return ModelKey(model.id, model.path, self._settings.adapter_path) if model else None
+
+    def resolve(self, name: str | None, adapter: str | None = None) -> ModelKey:
+        """Find the model folder a request means; only what is on this machine.
+
+        Raises:
+            EngineError: 404 `model_not_found`, with the nearest names.
+        """
+        models = self.models()
+        found = find_model(name, models) if name else self.default_model()
+        if found is None:
+            wanted = name or self._settings.path or ""
+            raise model_not_found(wanted, nearest_names(wanted, models), any_models=bool(models))
+        if not found.generates_text:
+            raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
+        folder = Path(adapter).expanduser() if adapter else None
+        if folder is None and not name:
+            folder = self._settings.adapter_path
+        if folder is not None and not folder.is_dir():
+            raise bad_field("adapters", f"there is no folder {str(folder)[:200]}", "name an adapter's folder")
+        return ModelKey(found.id, found.path, folder)
+
+    async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
+        """Wait for the model and write the prompt.
+
+        Raises:
+            EngineError: No such model, it cannot be loaded, or the request does not fit it.
+        """
+        key = self.resolve(name, adapter)
+        words = await asyncio.wrap_future(self._worker.load(key))
+        prepared = await asyncio.to_thread(prepare, ask, words, names=names)
+        return Opened(ask, words, prepared, name or key.id)
+
+    async def run(self, opened: Opened) -> AsyncIterator[Piece]:
+        """Generate one answer and log how it went; closing the iterator ends the generation."""
+        record = _Record(opened.words.key.id)
+        pieces = answers.run(self._worker, opened.prepared, opened.ask, opened.words)
+        try:
+            async for piece in pieces:
+                record.note(piece)
+                yield piece
+        except EngineError as exc:
+            record.outcome = exc.code or f"error {exc.status}"
+            raise
+        finally:
+            await pieces.aclose()  # type: ignore[attr-defined]
+            record.write()
+
+
+class _Record:
+    """One answer's line in the log: never what was said."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._started = time.perf_counter()
+        self._first: float | None = None
+        self._usage = Usage(0, 0, 0)
+        self.outcome = "client left"
+
+    def note(self, piece: Piece) -> None:
+        if isinstance(piece, Begun | Ended):
+            self._usage = piece.usage
+        if isinstance(piece, Ended):
+            self.outcome = piece.reason
+        elif not isinstance(piece, Begun | Reading) and self._first is None:
+            self._first = time.perf_counter()
+
+    def write(self) -> None:
+        now = time.perf_counter()
+        first = self._first if self._first is not None else now
+        rate = self._usage.answer / (now - first) if now > first else 0.0
+        log.info(
+            "model=%s in=%d cached=%d out=%d first=%.2fs rate=%.1f/s total=%.2fs outcome=%s",
+            self._model,
+            self._usage.prompt,
+            self._usage.cached,
+            self._usage.answer,
+            first - self._started,
+            rate,
+            now - self._started,
+            self.outcome,
+        )
