@@ -13,9 +13,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from local_ai.gateway.api import forward_router, models_router
+from local_ai.gateway.assets import assets_router
 from local_ai.gateway.dialect import dialect_of, error_body
 from local_ai.gateway.doors import Doors
 from local_ai.gateway.health import health_router
+from local_ai.gateway.log_routes import log_router
 from local_ai.gateway.page import page_router
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import ROUTES
@@ -39,8 +41,9 @@ def make_app(site: Site) -> FastAPI:
         title="local-ai", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
         lifespan=lifespan,
     )  # fmt: skip
-    for router in (health_router, models_router, forward_router, page_router):
+    for router in (health_router, models_router, forward_router, log_router, page_router):
         app.include_router(router(site))
+    app.include_router(assets_router())
     app.add_exception_handler(Refusal, _answer_refusal)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

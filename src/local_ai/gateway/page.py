@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 from functools import cache
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from local_ai.gateway.diagnostics import gather
 from local_ai.gateway.site import Site
-from local_ai.status import Report
+from local_ai.gateway.view import View, failing_program, make_view
+from local_ai.logs import tail
 
 if TYPE_CHECKING:
     import jinja2
 
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept"}
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+_TROUBLE_LINES = 12
 
 
 def page_router(site: Site) -> APIRouter:
@@ -24,16 +29,34 @@ def page_router(site: Site) -> APIRouter:
     @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
         report = await site.watch.report()
-        if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(render_page(report), headers=_FRESH)
-        return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
+        lines: list[str] = []
+        if failing := failing_program(report):
+            lines = await asyncio.to_thread(tail, site.state.paths.log(failing), lines=_TROUBLE_LINES)
+        view = make_view(report, site.state.settings.generation, log_lines=lines)
+        return _html(request, render_page(view))
+
+    @router.get("/diagnostics.json")
+    async def diagnostics() -> Response:
+        """Return what the page's "Copy diagnostics" copies."""
+        report = await site.watch.report()
+        return JSONResponse(await asyncio.to_thread(gather, site.state, report), headers=_FRESH)
 
     return router
 
 
-def render_page(report: Report) -> str:
-    """Render the page from a report."""
-    return _template().render(report=report)
+def render_page(view: View) -> str:
+    """Render the page."""
+    return _template().render(view=view, report=view.report)
+
+
+def _html(request: Request, text: str) -> Response:
+    headers, content = dict(_FRESH), text.encode()
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        content = gzip.compress(content, compresslevel=5, mtime=0)
+    return Response(content, headers=headers, media_type="text/html")
 
 
 @cache

@@ -1,0 +1,121 @@
+"""The programs' logs: their last lines as text, and what comes after as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+
+from local_ai.gateway.events import HEADERS, with_comments
+from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.site import Site
+from local_ai.logs import follow, tail
+from local_ai.program import PROGRAM_NAMES, SUPERVISORD
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+LOGS = (*PROGRAM_NAMES, SUPERVISORD)
+_MOST_LINES = 5000
+_POLL_S = 0.3
+_COMMENT_S = 15.0
+# A client that reads slower than a program writes misses lines rather than filling our memory.
+_MOST_UNREAD = 10_000
+
+
+def log_router(site: Site) -> APIRouter:
+    """Answer `/logs/PROGRAM` and `/logs/PROGRAM/stream`."""
+    router = APIRouter()
+    paths = site.state.paths
+
+    @router.get("/logs/{program}")
+    async def last_lines(program: str, lines: int = Query(200, ge=1, le=_MOST_LINES)) -> Response:
+        text = await asyncio.to_thread(tail, paths.log(known_log(program)), lines=lines)
+        return PlainTextResponse("".join(f"{line}\n" for line in text), headers={"Cache-Control": "no-store"})
+
+    @router.get("/logs/{program}/stream")
+    async def stream(program: str, lines: int = Query(200, ge=1, le=_MOST_LINES)) -> Response:
+        return _LogStream(paths.log(known_log(program)), lines, site.lane.stopping)
+
+    return router
+
+
+def known_log(program: str) -> str:
+    """Return the name of a program that has a log.
+
+    Raises:
+        Refusal: There is none of that name.
+    """
+    if program in LOGS:
+        return program
+    raise Refusal(
+        f'there is no log of "{program}"',
+        status=404,
+        why="no program of that name is run here",
+        fix="use one of: " + ", ".join(LOGS),
+    )
+
+
+class _LogStream(StreamingResponse):
+    """A log as events, from its last lines on; ends when the client leaves or the server stops."""
+
+    def __init__(self, file: Path, lines: int, stopping: asyncio.Event) -> None:
+        self._stopping = stopping
+        super().__init__(with_comments(_log_events(file, lines), every_s=_COMMENT_S), headers=HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_or_stop() -> dict[str, object]:
+            # A server that stops is to the stream what a client that leaves is.
+            leaves = asyncio.ensure_future(receive())
+            stops = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({leaves, stops}, return_when=asyncio.FIRST_COMPLETED)
+            message = dict(leaves.result()) if leaves.done() else {"type": "http.disconnect"}
+            leaves.cancel()
+            stops.cancel()
+            return message
+
+        await super().__call__(scope, receive_or_stop, send)
+
+
+async def _log_events(file: Path, lines: int) -> AsyncIterator[bytes]:
+    # The page empties its view on this: after a reconnection the last lines come once more.
+    yield b"event: start\ndata:\n\n"
+    for line in await asyncio.to_thread(tail, file, lines=lines):
+        yield _event(line)
+    unread: asyncio.Queue[str] = asyncio.Queue()
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+    thread = threading.Thread(target=_read_on, args=(file, unread, loop, stop), daemon=True)
+    thread.start()
+    try:
+        while True:
+            yield _event(await unread.get())
+    finally:
+        stop.set()
+
+
+def _read_on(
+    file: Path, unread: asyncio.Queue[str], loop: asyncio.AbstractEventLoop, stop: threading.Event
+) -> None:
+    class Stopped(Exception):
+        pass
+
+    def pause() -> None:
+        if stop.wait(_POLL_S):
+            raise Stopped
+
+    # RuntimeError: the loop has been closed, and nobody reads any more.
+    with contextlib.suppress(Stopped, RuntimeError):
+        for line in follow(file, wait=pause):
+            if unread.qsize() < _MOST_UNREAD:
+                loop.call_soon_threadsafe(unread.put_nowait, line)
+
+
+def _event(line: str) -> bytes:
+    # A stray carriage return would end the field early.
+    return f"data: {line.replace(chr(13), ' ')}\n\n".encode()

@@ -1,0 +1,115 @@
+"""Report → what the page's template shows, in words. Pure. `page.js` writes later reports the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from local_ai.gateway.snippets import Snippet, snippets
+from local_ai.program import ProgramStatus
+from local_ai.settings.schema import GenerationSettings
+from local_ai.status import Health, Report
+
+# Shape as well as colour and word: a state must be told apart without seeing colours.
+MARKS = {
+    "healthy": "✓",
+    "ready": "✓",
+    "busy": "◐",
+    "starting": "…",
+    "unhealthy": "✕",
+    "unknown": "?",
+    "stopped": "■",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One program's line of the table."""
+
+    name: str
+    role: str
+    state: str
+    readiness: str
+    mark: str
+    detail: str
+    uptime: str
+    restarts: int
+    memory: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the template shows."""
+
+    report: Report
+    mark: str
+    word: str  # the sentence up to its colon
+    rest: str
+    rows: tuple[Row, ...]
+    snippets: tuple[Snippet, ...]
+    model: str  # shown in the snippets
+    generation: GenerationSettings
+    trouble_log: str  # the program whose log tells more, "" if all is well
+    trouble_lines: tuple[str, ...]
+
+
+def make_view(report: Report, generation: GenerationSettings, *, log_lines: Sequence[str] = ()) -> View:
+    """Put a report into the page's words.
+
+    Args:
+        log_lines: The last lines of the log that `failing_program` names.
+    """
+    word, colon, rest = report.verdict.sentence.partition(": ")
+    return View(
+        report=report,
+        mark=MARKS[report.verdict.health.value],
+        word=word + colon.strip(),
+        rest=rest,
+        rows=tuple(_row(program) for program in report.programs),
+        snippets=snippets(openai_url=report.openai_url, anthropic_url=report.anthropic_url),
+        model=report.default_model or "MODEL",
+        generation=generation,
+        trouble_log=failing_program(report),
+        trouble_lines=tuple(log_lines),
+    )
+
+
+def failing_program(report: Report) -> str:
+    """Name the program whose log explains the verdict: the one whose file it points to, else ""."""
+    if report.verdict.health not in {Health.UNHEALTHY, Health.UNKNOWN}:
+        return ""
+    return next((row.name for row in report.programs if str(row.log) == report.verdict.see), "")
+
+
+def words_for_seconds(seconds: float | None) -> str:
+    """Return a span in its two largest units, "–" for None: "4 s", "3 min", "2 h 5 min", "3 d 4 h"."""
+    if seconds is None:
+        return "–"
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def words_for_bytes(size: int | None) -> str:
+    """Return a size in MB or GB, "–" for None."""
+    if size is None:
+        return "–"
+    megabytes = size / 1e6
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def _row(program: ProgramStatus) -> Row:
+    return Row(
+        name=program.name,
+        role="engine" if program.name == "mlx-omni-server" else "gateway",
+        state=program.state.value.lower(),
+        readiness=program.readiness.value,
+        mark=MARKS[program.readiness.value],
+        detail=program.detail,
+        uptime=words_for_seconds(program.uptime_s),
+        restarts=program.restarts,
+        memory=words_for_bytes(program.memory_bytes),
+    )
