@@ -8,8 +8,8 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"errors", "guard"},
-    {"paths", "program", "logs", "lock"},
+    {"errors", "guard", "explain"},
+    {"paths", "program", "logs", "lock", "exits"},
     {"settings"},
     {"models", "state"},
     {"plan", "render", "status", "rpc", "preflight"},

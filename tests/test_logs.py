@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from local_ai.logs import follow, tail
-from local_ai.observe import read_exits
 
 
 def test_tail_returns_the_last_lines(tmp_path: Path):
@@ -61,22 +60,6 @@ def test_follow_starts_again_when_the_file_was_cut(tmp_path: Path):
     lines.then(lambda: file.write_text("new\n"))
 
     assert lines.take(1) == ["new"]
-
-
-def test_read_exits_counts_since_supervisord_started_and_quotes_the_last(tmp_path: Path):
-    log = tmp_path / "supervisord.log"
-    log.write_text(
-        "2026-01-01 10:00:00,000 INFO exited: mlx-omni-server (exit status 9; not expected)\n"
-        "2026-01-01 11:00:00,000 INFO supervisord started with pid 5\n"
-        "2026-01-01 11:00:01,000 INFO exited: mlx-omni-server (exit status 1; not expected)\n"
-        "2026-01-01 11:00:02,000 INFO exited: mlx-omni-server (terminated by SIGKILL; not expected)\n"
-        "2026-01-01 11:00:03,000 INFO stopped: welcome-page (exit status 0)\n"
-    )
-
-    crashes, reasons = read_exits(log)
-
-    assert crashes == {"mlx-omni-server": 2}
-    assert reasons == {"mlx-omni-server": "terminated by SIGKILL"}
 
 
 def append(file: Path, text: str) -> None:

@@ -25,6 +25,7 @@ FACTS = Facts(
     engine=READY,
     crashes={},
     exit_reasons={},
+    given_up=frozenset(),
     memory_bytes={ENGINE: 5, GATEWAY: None},
     host="127.0.0.1",
     port=8080,
@@ -122,6 +123,18 @@ def test_program_stopped_with_supervisorctl_was_stopped_by_hand_not_crashed():
 
     assert verdict.sentence == "Stopped by hand: the engine"
     assert verdict.fix == "inv server.start"
+
+
+def test_program_that_kept_ending_is_explained_and_not_called_stopped_by_hand():
+    verdict = with_engine(
+        ProcessState.STOPPED,
+        engine=None,
+        given_up=frozenset({ENGINE}),
+        exit_reasons={ENGINE: "the disk is full (exit status 1)"},
+    ).verdict
+
+    assert verdict.sentence == "Failed: the engine stopped"
+    assert verdict.why == "it kept ending and is no longer restarted; the disk is full (exit status 1)"
 
 
 def test_worst_program_decides():

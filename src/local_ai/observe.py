@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,6 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from local_ai.exits import Exits, read_exits
+from local_ai.explain import explain_exit
+from local_ai.logs import tail
 from local_ai.models.catalog import choose_default, list_models
 from local_ai.paths import Paths
 from local_ai.probe import probe_engine, probe_gateway
@@ -18,7 +20,8 @@ from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, Supe
 from local_ai.settings.schema import LocalAISettings
 from local_ai.status import Facts, Report, Supervisor, judge
 
-_LOG_TAIL_BYTES = 256 * 1024
+# Of a program's log, searched for why it ended.
+_REASON_LINES = 30
 
 
 def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | None = None) -> Report:
@@ -31,7 +34,7 @@ def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | 
     up = answer.supervisor is Supervisor.ANSWERS
     if gateway_answers is None:
         gateway_answers = up and probe_gateway(settings.server.host, settings.server.port)
-    crashes, exit_reasons = read_exits(paths.log(SUPERVISORD)) if up else ({}, {})
+    exits = read_exits(paths.log(SUPERVISORD)) if up else {}
     models = list_models(paths, settings.model.path)
     default = choose_default(
         models, configured=settings.model.path, memory_bytes=psutil.virtual_memory().total
@@ -44,8 +47,9 @@ def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | 
             processes=answer.processes,
             gateway_answers=gateway_answers,
             engine=probe_engine(paths.engine_socket) if up else None,
-            crashes=crashes,
-            exit_reasons=exit_reasons,
+            crashes={name: ended.count for name, ended in exits.items()},
+            exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
+            given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
             memory_bytes={info.name: _memory_bytes(info.pid) for info in answer.processes},
             host=settings.server.host,
             port=settings.server.port,
@@ -74,31 +78,8 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
         return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
 
 
-def read_exits(log: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Count each program's unexpected ends since supervisord started, and quote the last.
-
-    `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`; only the log has
-    the real one (supervisor 4.3).
-    """
-    crashes: dict[str, int] = {}
-    reasons: dict[str, str] = {}
-    for line in _tail(log).splitlines():
-        if " supervisord started with pid " in line:
-            crashes, reasons = {}, {}
-        elif match := re.search(r"\b(?:exited|spawnerr): ([\w-]+) \((.+)\)$", line):
-            name, reason = match.groups()
-            crashes[name] = crashes.get(name, 0) + 1
-            reasons[name] = reason.replace("; not expected", "").replace("; expected", "")
-    return crashes, reasons
-
-
-def _tail(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - _LOG_TAIL_BYTES))
-            return stream.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
+def _explain(name: str, ended: Exits, paths: Paths) -> str:
+    return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
 
 
 def _memory_bytes(pid: int | None) -> int | None:

@@ -61,7 +61,8 @@ class Facts:
     gateway_answers: bool
     engine: EngineHealth | None
     crashes: dict[str, int]  # per program, since supervisord started
-    exit_reasons: dict[str, str]  # per program, the last unexpected exit in supervisord's words
+    exit_reasons: dict[str, str]  # per program, why it last ended unexpectedly
+    given_up: frozenset[str]  # programs that were stopped because they kept ending
     memory_bytes: dict[str, int | None]
     host: str
     port: int
@@ -185,6 +186,11 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     if state is ProcessState.BACKOFF:
         reason = facts.exit_reasons.get(name)
         return Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
+    if state is ProcessState.STOPPED and name in facts.given_up:
+        return (
+            Readiness.UNHEALTHY,
+            f"it kept ending and is no longer restarted; {facts.exit_reasons.get(name)}",
+        )
     if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
         return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
     if state in {ProcessState.FATAL, ProcessState.EXITED}:
@@ -282,7 +288,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
 
 
 def _failed(row: ProgramStatus, role: str) -> Verdict:
-    ended = row.state in {ProcessState.FATAL, ProcessState.EXITED}
+    ended = row.state in {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
     return Verdict(
         Health.UNHEALTHY,
         f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",

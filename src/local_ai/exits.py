@@ -1,0 +1,77 @@
+"""What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
+
+    exited, exited, exited within five minutes ─▶ flapping: a restart mends nothing
+    stopped: ────────────────────────────────────▶ the count begins anew
+
+Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and
+counts nothing (supervisor 4.3).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FLAPPING_COUNT = 3
+FLAPPING_WITHIN_S = 300.0
+
+_LOG_TAIL_BYTES = 256 * 1024
+_LINE = re.compile(
+    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped): (?P<name>[\w-]+)"
+    r"(?: \((?P<reason>.+)\))?"
+)
+
+
+@dataclass(frozen=True)
+class Exits:
+    """One program's unexpected ends since supervisord started."""
+
+    count: int = 0
+    reason: str = ""  # the last one, in supervisord's words: "exit status 1", "terminated by SIGKILL"
+    run: tuple[float, ...] = field(default=())  # seconds since 1970, since it was last stopped on purpose
+    run_before_stop: tuple[float, ...] = field(default=())  # the same for the run that the last stop ended
+
+    @property
+    def is_flapping(self) -> bool:
+        """Whether it has ended too often in too short a time."""
+        return _is_dense(self.run)
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether its last stop ended a flapping run: nobody's hand, but ours."""
+        return _is_dense(self.run_before_stop) and not self.run
+
+
+def read_exits(log: Path) -> dict[str, Exits]:
+    """Read the end of supervisord's log; programs that never ended by themselves are not in it."""
+    found: dict[str, Exits] = {}
+    for line in _tail(log).splitlines():
+        if " supervisord started with pid " in line:
+            found = {}
+        elif match := _LINE.match(line):
+            name = match["name"]
+            found[name] = _after(match, found.get(name, Exits()))
+    return {name: exits for name, exits in found.items() if exits.count}
+
+
+def _after(match: re.Match[str], before: Exits) -> Exits:
+    if match["word"] == "stopped":
+        return Exits(before.count, before.reason, (), before.run or before.run_before_stop)
+    moment = time.mktime(time.strptime(match["time"], "%Y-%m-%d %H:%M:%S")) + int(match["ms"]) / 1000
+    reason = re.sub(r"; (not )?expected$", "", match["reason"] or "")
+    return Exits(before.count + 1, reason, (*before.run, moment))
+
+
+def _is_dense(run: tuple[float, ...]) -> bool:
+    return len(run) >= FLAPPING_COUNT and run[-1] - run[-FLAPPING_COUNT] <= FLAPPING_WITHIN_S
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _LOG_TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,105 @@
+"""What supervisord's log tells of programs that ended, and what it means."""
+
+from pathlib import Path
+
+import pytest
+
+from local_ai.exits import Exits, read_exits
+from local_ai.explain import explain_exit
+
+STARTED = "2026-01-01 11:00:00,000 INFO supervisord started with pid 5"
+
+
+def exited(clock: str, reason: str = "exit status 1; not expected") -> str:
+    return f"2026-01-01 {clock},250 WARN exited: engine ({reason})"
+
+
+def stopped(clock: str) -> str:
+    return f"2026-01-01 {clock},250 INFO stopped: engine (exit status 0)"
+
+
+def read(tmp_path: Path, *lines: str) -> Exits:
+    log = tmp_path / "supervisord.log"
+    log.write_text("\n".join(lines) + "\n")
+    return read_exits(log).get("engine", Exits())
+
+
+def test_exits_count_since_supervisord_started_and_quote_the_last(tmp_path: Path):
+    exits = read(
+        tmp_path,
+        exited("10:00:00"),
+        STARTED,
+        exited("11:00:01"),
+        exited("12:00:02", "terminated by SIGKILL; not expected"),
+    )
+
+    assert (exits.count, exits.reason, exits.is_flapping) == (2, "terminated by SIGKILL", False)
+
+
+def test_spawn_errors_count_too(tmp_path: Path):
+    line = "2026-01-01 11:00:01,000 INFO spawnerr: engine (can't find command 'x')"
+
+    assert read(tmp_path, STARTED, line).reason == "can't find command 'x'"
+
+
+def test_three_ends_within_five_minutes_are_flapping(tmp_path: Path):
+    dense = [exited("11:00:00"), exited("11:02:00"), exited("11:04:59")]
+    sparse = [exited("11:00:00"), exited("11:02:00"), exited("11:05:01")]
+
+    assert read(tmp_path, STARTED, *dense).is_flapping
+    assert not read(tmp_path, STARTED, *sparse).is_flapping
+
+
+def test_stop_begins_the_count_anew_and_is_remembered_as_giving_up(tmp_path: Path):
+    dense = [exited("11:00:00"), exited("11:01:00"), exited("11:02:00")]
+
+    given_up = read(tmp_path, STARTED, *dense, stopped("11:02:01"))
+    again = read(tmp_path, STARTED, *dense, stopped("11:02:01"), exited("11:03:00"))
+
+    assert (given_up.is_flapping, given_up.was_given_up, given_up.count) == (False, True, 3)
+    assert (again.is_flapping, again.was_given_up, again.count) == (False, False, 4)
+
+
+def test_stop_by_hand_of_a_steady_program_is_no_giving_up(tmp_path: Path):
+    assert not read(tmp_path, STARTED, exited("11:00:00"), stopped("11:01:00")).was_given_up
+
+
+def test_missing_log_holds_no_exits(tmp_path: Path):
+    assert read_exits(tmp_path / "none.log") == {}
+
+
+@pytest.mark.parametrize(
+    ("reason", "line", "text"),
+    [
+        (
+            "terminated by SIGABRT",
+            "libc++abi: [METAL] Command buffer execution failed: Insufficient Memory (00000008:kIOGPU…)",
+            "the GPU ran out of memory: choose a smaller model (terminated by SIGABRT)",
+        ),
+        (
+            "terminated by SIGKILL",
+            "2026-01-01 INFO serving",
+            "the system killed it, most likely because memory ran out (terminated by SIGKILL)",
+        ),
+        (
+            "exit status 1",
+            "ModuleNotFoundError: No module named 'mlx_lm'",
+            "the package mlx_lm is missing: uv sync brings it back (exit status 1)",
+        ),
+        (
+            "exit status 1",
+            "FileNotFoundError: [Errno 2] No such file or directory: '/m/config.json'",
+            "a file is missing: /m/config.json (exit status 1)",
+        ),
+        ("exit status 1", "OSError: [Errno 28] No space left on device", "the disk is full (exit status 1)"),
+        (
+            "exit status 1",
+            "RuntimeError: [malloc] Unable to allocate 9 bytes.",
+            "it ran out of memory: choose a smaller model (exit status 1)",
+        ),
+        ("exit status 9", "nothing to see", "exit status 9"),
+    ],
+    ids=["metal", "killed", "package", "file", "disk", "memory", "unknown"],
+)
+def test_exit_is_translated(reason: str, line: str, text: str):
+    assert explain_exit(reason, ["earlier", line, "later"]) == text
