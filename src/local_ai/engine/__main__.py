@@ -9,17 +9,21 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from local_ai.engine.listen import listen, pid_file
 from local_ai.errors import LocalAIError
 from local_ai.guard import start_orphan_guard
 from local_ai.state import State, read_state
 
-log = logging.getLogger("local_ai.engine")
+if TYPE_CHECKING:
+    import uvicorn
 
 _GRACE_S = 3  # from SIGTERM until running answers are cut off
 _EXIT_S = 2.0  # more, for the generating thread to end its step
@@ -45,15 +49,33 @@ def main() -> int:
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     start_orphan_guard()
+    stopping = _Stopping()
+    signal.signal(signal.SIGTERM, stopping.stop)
+    signal.signal(signal.SIGINT, stopping.stop)
     with pid_file(state.paths.engine_pid):
         try:
-            _serve(state, listener)
+            _serve(state, listener, stopping)
         finally:
             state.engine_socket.unlink(missing_ok=True)
     return 0
 
 
-def _serve(state: State, listener: socket.socket) -> None:
+class _Stopping:
+    """What SIGTERM does: an orderly end, whether the server runs already or not.
+
+    uvicorn raises a signal it has handled once more after its own orderly end, so it comes here too.
+    """
+
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+
+    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.server is None:
+            raise SystemExit(0)
+        self.server.should_exit = True
+
+
+def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     import uvicorn
 
@@ -70,6 +92,7 @@ def _serve(state: State, listener: socket.socket) -> None:
         )
     )
     engine.worker.start(engine.first)
+    stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()
     # A step that hangs must not keep the process: the supervisor wants it gone.
@@ -80,7 +103,10 @@ def _serve(state: State, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except SystemExit as exc:  # told to stop before the server ran, or wrong arguments
+        code = exc.code if isinstance(exc.code, int) else 1
     # Not sys.exit: at an orderly exit mlx aborts when its thread is still in a step.
     logging.shutdown()
     sys.stdout.flush()

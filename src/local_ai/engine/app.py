@@ -10,17 +10,31 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.anthropic.response import error_body as anthropic_error
-from local_ai.engine.anthropic.routes import anthropic_routes
+from local_ai.engine.anthropic.routes import anthropic_routes, in_anthropic_errors
+from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
 from local_ai.engine.errors import EngineError
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.http import json_response
+from local_ai.engine.http import json_response, read_body
+from local_ai.engine.modalities import (
+    ANTHROPIC_TEXT,
+    IMAGES,
+    OPENAI_TEXT,
+    SPEECH,
+    TRANSCRIPTION,
+    OmniRouters,
+)
 from local_ai.engine.openai.response import error_body as openai_error
-from local_ai.engine.openai.routes import openai_routes
+from local_ai.engine.openai.routes import Endpoint, in_openai_errors, openai_routes
 from local_ai.engine.service import Service
 
 
-def make_app(service: Service, board: HealthBoard) -> Starlette:
-    """Put the application together; nothing is imported or loaded by it."""
+def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -> Starlette:
+    """Put the application together; nothing is imported or loaded by it.
+
+    Args:
+        omni_text: Let MLX Omni Server's own routers generate text, for comparison.
+    """
+    omni = OmniRouters()
 
     async def health(_request: Request) -> Response:
         return json_response(dataclasses.asdict(board.read()))
@@ -28,11 +42,42 @@ def make_app(service: Service, board: HealthBoard) -> Starlette:
     return Starlette(
         routes=[
             Route("/health", health),
+            *(_omni_text_routes(omni, service) if omni_text else ()),
+            Route("/v1/embeddings", in_openai_errors(_embeddings(service)), methods=["POST"]),
+            _omni_route(omni, service, SPEECH, "/v1/audio/speech"),
+            _omni_route(omni, service, TRANSCRIPTION, "/v1/audio/transcriptions"),
+            _omni_route(omni, service, IMAGES, "/v1/images/generations"),
             *openai_routes(service),
             *anthropic_routes(service),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
     )
+
+
+def _embeddings(service: Service) -> Endpoint:
+    embedder = Embedder(service.models)
+
+    async def embeddings(request: Request) -> Response:
+        wanted = read_embedding_request(await read_body(request))
+        return json_response(embedding_body(await embedder.embed(wanted), wanted))
+
+    return embeddings
+
+
+def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
+    """Omni's text path, ahead of ours."""
+    return [
+        _omni_route(omni, service, OPENAI_TEXT, "/v1/chat/completions"),
+        _omni_route(omni, service, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
+    ]
+
+
+def _omni_route(omni: OmniRouters, service: Service, module: str, at: str, *, path: str | None = None) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await omni.call(module, request, path=path or at, resolve=service.folder_of)
+
+    guard = in_anthropic_errors if at.startswith("/anthropic") else in_openai_errors
+    return Route(at, guard(endpoint), methods=["POST"])
 
 
 async def _no_such_route(request: Request, _exc: Exception) -> Response:

@@ -50,10 +50,11 @@ def assemble(state: State) -> Engine:
         problem=problem,
     )
     service = Service(worker, state.paths, settings.model)
+    omni_text = settings.engine.text == "mlx-omni-server"
     first = service.default_key()
     if first is None and settings.model.path is not None and problem is None:
         worker.report(_missing(settings.model.path, service))
-    return Engine(make_app(service, board), worker, first)
+    return Engine(make_app(service, board, omni_text=omni_text), worker, first)
 
 
 def _missing(name: str, service: Service) -> EngineError:

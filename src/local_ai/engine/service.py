@@ -77,6 +77,11 @@ class Service:
             raise bad_field("adapters", f"there is no folder {str(folder)[:200]}", "name an adapter's folder")
         return ModelKey(found.id, found.path, folder)
 
+    def folder_of(self, name: str) -> str:
+        """Find the folder of a model of any kind, as text; a name nobody knows stays as it is."""
+        found = find_model(name, self.models())
+        return str(found.path) if found else name
+
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
         """Wait for the model and write the prompt.
 

@@ -60,14 +60,14 @@ def anthropic_routes(service: Service) -> list[Route]:
         return json_response(_model_body(found))
 
     return [
-        Route("/anthropic/v1/messages", _in_errors(messages), methods=["POST"]),
-        Route("/anthropic/v1/messages/count_tokens", _in_errors(count_tokens), methods=["POST"]),
-        Route("/anthropic/v1/models", _in_errors(models)),
-        Route("/anthropic/v1/models/{name:path}", _in_errors(model)),
+        Route("/anthropic/v1/messages", in_anthropic_errors(messages), methods=["POST"]),
+        Route("/anthropic/v1/messages/count_tokens", in_anthropic_errors(count_tokens), methods=["POST"]),
+        Route("/anthropic/v1/models", in_anthropic_errors(models)),
+        Route("/anthropic/v1/models/{name:path}", in_anthropic_errors(model)),
     ]
 
 
-def _in_errors(
+def in_anthropic_errors(
     endpoint: Callable[[Request], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Answer every failure of an endpoint in this dialect."""

@@ -51,8 +51,12 @@ class Writer:
         if count == 0:
             return ()
         best = mx.argsort(-logprobs)[:count]
-        chances = zip(best.tolist(), logprobs[best].tolist(), strict=True)
-        return tuple(Chance(token, self._words.decode([token]), _finite(value)) for token, value in chances)
+        tokens: list[int] = best.tolist()  # type: ignore[assignment]
+        values: list[float] = logprobs[best].tolist()
+        return tuple(
+            Chance(token, self._words.decode([token]), _finite(value))
+            for token, value in zip(tokens, values, strict=True)
+        )
 
 
 def request_processors(job: Job, words: ModelWords, vocabulary: int) -> list[Processor]:

@@ -92,20 +92,23 @@ class Worker:
         self._memory: PrefixMemory | None = None
         self._stopping = False
         self._broken = _as_unavailable(problem) if problem else None
-        self._first_problem: EngineError | None = None
+        self._problem: EngineError | None = None  # why the default model cannot be used
+        self._default: ModelKey | None = None
+        self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
         self.words: ModelWords | None = None  # of the loaded model; read by any thread
 
     def start(self, first: ModelKey | None) -> None:
         """Start the thread; it imports, and then loads this model."""
+        self._default = first
         if first:
             self._inbox.put(_Load(first, Future()))
         self._thread.start()
 
     def report(self, problem: EngineError) -> None:
         """Have health show why the default model cannot be used, until another one is loaded."""
-        self._first_problem = problem
+        self._problem = problem
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end after `stop`."""
@@ -140,7 +143,7 @@ class Worker:
     def _run(self) -> None:
         if self._broken is None:
             self._broken = self._import()
-        if problem := self._broken or self._first_problem:
+        if problem := self._broken or self._problem:
             log.error("%s", problem)
             self._board.failed(problem.sentence, model=None)
         while not self._stopping:
@@ -189,9 +192,7 @@ class Worker:
         return len(self._batch) if self._batch is not None else 0
 
     def _turn(self) -> None:
-        self._waiting = deque(
-            item for item in self._waiting if isinstance(item, _Load) or not item.answer.is_cancelled
-        )
+        self._waiting = deque(item for item in self._waiting if not _is_given_up(item))
         while self._waiting and self._serve(self._waiting[0]):
             self._waiting.popleft()
         if self._batch is not None and self._running:
@@ -208,39 +209,62 @@ class Worker:
         try:
             if self._broken:
                 raise self._broken
-            if self._loaded is None or self._loaded.words.key != key:
-                self._m_loading.check_model(key, trust_remote_code=self._settings.trust_remote_code)
-                if self._running:
-                    return False
-                self._switch(key)
-            if isinstance(item, _Load):
-                assert self._loaded
-                item.done.set_result(self._loaded.words)
-                return True
-            assert self._batch is not None
-            if self._running >= self._batch.most:
+            if (self._loaded is None or self._loaded.words.key != key) and not self._switch(key):
                 return False
-            request = self._m_request.Request(item.job, item.send)
-            item.slot.append(request)
-            request.cancelled = item.answer.is_cancelled
-            self._batch.add(request)
+            if isinstance(item, _Ask):
+                return self._begin(item)
+            assert self._loaded
+            if item.done.set_running_or_notify_cancel():
+                item.done.set_result(self._loaded.words)
         except Exception as exc:
             self._refuse(item, exc)
+        return True
+
+    def _begin(self, item: _Ask) -> bool:
+        assert self._batch is not None
+        if self._running >= self._batch.most:
+            return False
+        request = self._m_request.Request(item.job, item.send)
+        item.slot.append(request)
+        request.cancelled = item.answer.is_cancelled
+        self._batch.add(request)
         return True
 
     def _refuse(self, item: _Load | _Ask, exc: Exception) -> None:
         if not isinstance(exc, EngineError):
             log.exception("a request could not be begun")
             exc = unexpected("the request could not be begun", exc)
+        key = item.key if isinstance(item, _Load) else item.job.model
+        if key == self._default and self._loaded is None:
+            self._problem = exc
+            log.error("%s", exc)
+        self._settle()
         if isinstance(item, _Ask):
             item.send(Failed(exc))
-            return
-        if self._loaded is None:
-            self._board.failed(exc.sentence, model=None)
-        item.done.set_exception(exc)
+        elif item.done.set_running_or_notify_cancel():
+            item.done.set_exception(exc)
 
-    def _switch(self, key: ModelKey) -> None:
-        """Load a checked model in place of the one in memory, which comes back if that fails."""
+    def _settle(self) -> None:
+        """Let health say what is in memory now, or why nothing is."""
+        if self._loaded is not None:
+            self._board.loaded(self._loaded.words.key.id)
+        elif problem := self._broken or self._problem:
+            self._board.failed(problem.sentence, model=None)
+        else:
+            self._board.loaded(None)
+
+    def _switch(self, key: ModelKey) -> bool:
+        """Load a model in place of the one in memory; False where that must wait for what runs.
+
+        One that can be seen not to load disturbs nothing; if a load fails all the same, the model before
+        it comes back.
+        """
+        if key != self._checked:
+            self._m_loading.check_model(key, trust_remote_code=self._settings.trust_remote_code)
+            self._checked = key
+        if self._running:
+            return False
+        self._checked = None
         before = self._loaded.words.key if self._loaded else None
         self._put_away()
         try:
@@ -248,28 +272,24 @@ class Worker:
         except EngineError:
             self._put_away()
             if before is not None:
-                log.warning("loading %s failed; loading %s again", key.id, before.id)
+                log.warning("%s cannot be loaded; %s comes back", key.id, before.id)
                 self._load(before)
             raise
+        return True
 
     def _load(self, key: ModelKey) -> None:
         started = time.perf_counter()
         self._board.loading()
-        try:
-            loaded = self._m_loading.load_model(key, trust_remote_code=self._settings.trust_remote_code)
-            if loaded.batchable:
-                assert self._memory is not None
-                self._batch = self._m_batch.Batch(loaded, self._memory)
-            else:
-                self._batch = self._m_sequential.Sequence(loaded)
-        except EngineError as exc:
-            log.error("%s", exc)
-            self._board.failed(exc.sentence, model=None)
-            raise
-        self._loaded, self.words = loaded, loaded.words
+        loaded = self._m_loading.load_model(key, trust_remote_code=self._settings.trust_remote_code)
+        if loaded.batchable:
+            assert self._memory is not None
+            self._batch = self._m_batch.Batch(loaded, self._memory)
+        else:
+            self._batch = self._m_sequential.Sequence(loaded)
+        self._loaded, self.words, self._problem = loaded, loaded.words, None
         self._last_used = time.monotonic()
         log.info("loaded %s in %.1f s", key.id, time.perf_counter() - started)
-        self._board.loaded(key.id)
+        self._settle()
 
     def _put_away(self) -> None:
         """Drop the loaded model and everything made with it, and give its memory back."""
@@ -293,11 +313,15 @@ class Worker:
             return
         log.info("put %s away after %g idle seconds", self._loaded.words.key.id, limit)
         self._put_away()
-        self._board.loaded(None)
+        self._settle()
 
     def _fail_batch(self, error: EngineError) -> None:
         if self._batch is not None:
             self._batch.fail_all(error)
+
+
+def _is_given_up(item: _Load | _Ask) -> bool:
+    return item.done.cancelled() if isinstance(item, _Load) else item.answer.is_cancelled
 
 
 def _as_unavailable(problem: LocalAIError) -> EngineError:

@@ -1,0 +1,176 @@
+"""/v1/embeddings, on mlx-embeddings and a thread of its own.
+
+MLX Omni Server's router is not used for it: it fetches a tokenizer table from the internet when imported,
+counts tokens with that instead of the model's tokenizer, and takes a mean where the model has its own
+pooling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+from array import array
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable, unavailable
+from local_ai.engine.fields import Fields
+from local_ai.models.catalog import Model, find_model, nearest_names
+
+MOST_INPUTS = 2048
+_AT_ONCE = 16  # texts embedded in one step
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """A body that was understood."""
+
+    model: str
+    texts: tuple[str, ...]
+    base64: bool
+    dimensions: int | None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of some texts."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
+
+
+def read_embedding_request(body: dict[str, Any]) -> EmbeddingRequest:
+    """Read a /v1/embeddings body.
+
+    Raises:
+        EngineError: 400, naming the field.
+    """
+    fields = Fields(body)
+    value = fields.any("input")
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
+        raise fields.wrong("input", value, "a text or a list of texts (token ids are not read)")
+    if not 1 <= len(texts) <= MOST_INPUTS:
+        raise bad_field("input", f"it has {len(texts)} entries, 1 to {MOST_INPUTS} are allowed", "correct it")
+    request = EmbeddingRequest(
+        model=fields.text("model", required=True) or "",
+        texts=tuple(texts),
+        base64=fields.choice("encoding_format", ("float", "base64")) == "base64",
+        dimensions=fields.integer("dimensions", least=1, most=100_000),
+    )
+    fields.drop(("user",))
+    fields.finish()
+    return request
+
+
+class Embedder:
+    """Holds one embedding model; it is imported, loaded and run on one thread."""
+
+    def __init__(self, models: Callable[[], list[Model]]) -> None:
+        self._models = models
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+        self._loaded: tuple[Path, Any, Any] | None = None
+
+    async def embed(self, request: EmbeddingRequest) -> Embedded:
+        """Turn texts into vectors of length 1.
+
+        Raises:
+            EngineError: No such model, it is not one that embeds, or a text is too long for it.
+        """
+        models = self._models()
+        found = find_model(request.model, models)
+        if found is None:
+            raise model_not_found(request.model, nearest_names(request.model, models), any_models=bool(models))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._embed, found, request)
+
+    def _embed(self, found: Model, request: EmbeddingRequest) -> Embedded:
+        model, processor = self._load(found)
+        counts = [len(processor.encode(text)) for text in request.texts]
+        limit = found.context_tokens
+        for index, count in enumerate(counts):
+            if limit is not None and count > limit:
+                raise bad_field(
+                    f"input[{index}]",
+                    f"it has {count} tokens and the context of {found.id!r} holds {limit}",
+                    "split it",
+                    code="context_length_exceeded",
+                )
+        vectors: list[tuple[float, ...]] = []
+        for at in range(0, len(request.texts), _AT_ONCE):
+            vectors += self._step(model, processor, request.texts[at : at + _AT_ONCE], limit)
+        return Embedded(tuple(_shorten(vector, request.dimensions) for vector in vectors), sum(counts))
+
+    def _load(self, found: Model) -> tuple[Any, Any]:
+        if self._loaded is not None and self._loaded[0] == found.path:
+            return self._loaded[1:]
+        try:
+            from mlx_embeddings import load
+        except Exception as exc:
+            raise unavailable(
+                "texts cannot be embedded here",
+                f"mlx-embeddings cannot be imported: {type(exc).__name__}: {exc}",
+                "uv sync, then run: inv server.restart",
+            ) from exc
+        self._loaded = None
+        try:
+            model, processor = load(str(found.path))
+        except Exception as exc:  # mlx-embeddings and transformers raise whatever they like here
+            reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
+            raise model_not_loadable(found.id, reason, "take a model that embeds texts") from exc
+        self._loaded = (found.path, model, processor)
+        return model, processor
+
+    def _step(
+        self, model: Any, processor: Any, texts: tuple[str, ...], limit: int | None
+    ) -> list[tuple[float, ...]]:
+        from mlx_embeddings import generate
+
+        output = generate(model, processor, list(texts), max_length=limit or 8192)
+        embedded = getattr(output, "text_embeds", None)
+        if embedded is None:
+            raise EngineError(
+                "texts cannot be embedded with this model",
+                why="it gives out no text embeddings",
+                fix="take a model that embeds texts",
+                status=422,
+                code="model_not_loadable",
+                param="model",
+            )
+        return [tuple(vector) for vector in embedded.tolist()]
+
+
+def embedding_body(embedded: Embedded, request: EmbeddingRequest) -> dict[str, Any]:
+    """Write the answer as OpenAI's SDKs read it."""
+    return {
+        "object": "list",
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": _as_base64(vector) if request.base64 else list(vector),
+            }
+            for index, vector in enumerate(embedded.vectors)
+        ],
+        "model": request.model,
+        "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
+    }
+
+
+def _shorten(vector: tuple[float, ...], dimensions: int | None) -> tuple[float, ...]:
+    if dimensions is None or dimensions == len(vector):
+        return vector
+    if dimensions > len(vector):
+        raise bad_field("dimensions", f"this model's vectors have {len(vector)}", "ask for no more")
+    length = math.sqrt(sum(value * value for value in vector[:dimensions])) or 1.0
+    return tuple(value / length for value in vector[:dimensions])
+
+
+def _as_base64(vector: tuple[float, ...]) -> str:
+    """Spell 32-bit floats, little-endian, which OpenAI's SDKs ask for by default."""
+    values = array("f", vector)
+    return base64.b64encode(values.tobytes()).decode("ascii")

@@ -1,0 +1,202 @@
+"""MLX Omni Server's own routers: speech, transcription, images, and its text path as an escape.
+
+They block their event loop, so they get a thread with a loop of their own; importing them takes seconds
+and needs what not every machine has, so each is imported when it is first called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Message
+
+from local_ai.engine.errors import EngineError, unavailable
+
+log = logging.getLogger(__name__)
+
+# Never mlx_omni_server.main or .routers: they install packages and fetch files when imported.
+SPEECH = "mlx_omni_server.tts.tts"
+TRANSCRIPTION = "mlx_omni_server.stt.stt"
+IMAGES = "mlx_omni_server.images.images"
+OPENAI_TEXT = "mlx_omni_server.chat.openai.router"
+ANTHROPIC_TEXT = "mlx_omni_server.chat.anthropic.router"
+
+Resolve = Callable[[str], str]  # a model's name → its folder
+
+
+class OmniRouters:
+    """Calls routers of MLX Omni Server on their own thread."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._apps: dict[str, ASGIApp] = {}
+
+    async def call(self, module: str, request: Request, *, path: str, resolve: Resolve) -> Response:
+        """Pass a request on and its answer back, as a stream.
+
+        Args:
+            module: Which router.
+            path: The path it knows the endpoint by.
+            resolve: Turns the model's name in a JSON body into its folder; raises where there is none.
+
+        Raises:
+            EngineError: 503 if the router cannot be imported here; else what it answered, in our words.
+        """
+        body = await request.body()
+        if request.headers.get("content-type", "").startswith("application/json"):
+            body = _with_folder(body, resolve)
+        exchange = _Exchange(asyncio.get_running_loop(), body)
+        scope = _plain_scope(request, path, len(body))
+        running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())
+        started = await exchange.start()
+        if isinstance(started, EngineError):
+            raise started
+        status, headers = started
+        if status >= 400:
+            raise _as_error(status, b"".join([chunk async for chunk in exchange.chunks()]))
+        return StreamingResponse(_until_closed(exchange, running.cancel), status, headers)
+
+    def _ready_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="omni", daemon=True).start()
+        return self._loop
+
+    async def _run(self, module: str, scope: dict[str, Any], exchange: _Exchange) -> None:
+        try:
+            if module not in self._apps:
+                self._apps[module] = _import_app(module)
+            await self._apps[module](scope, exchange.receive, exchange.send)
+        except EngineError as exc:
+            exchange.fail(exc)
+        except Exception as exc:
+            log.exception("a router of mlx-omni-server failed")
+            exchange.fail(_as_error(500, str(exc).encode()))
+        finally:
+            exchange.finish()
+
+
+class _Exchange:
+    """One request on the routers' loop, one response on ours."""
+
+    def __init__(self, ours: asyncio.AbstractEventLoop, body: bytes) -> None:
+        self._ours = ours
+        self._body: bytes | None = body
+        self._out: asyncio.Queue[Message | EngineError | None] = asyncio.Queue()
+
+    async def receive(self) -> Message:
+        if self._body is None:
+            await asyncio.Event().wait()  # the request is whole; the task is cancelled if the client leaves
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        self._put(message)
+
+    def fail(self, error: EngineError) -> None:
+        self._put(error)
+
+    def finish(self) -> None:
+        self._put(None)
+
+    async def start(self) -> tuple[int, dict[str, str]] | EngineError:
+        """Wait for the response's head."""
+        message = await self._out.get()
+        if message is None or isinstance(message, EngineError):
+            return message or _as_error(500, b"no answer came")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+        headers.pop("content-length", None)
+        return int(message["status"]), headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while isinstance(message := await self._out.get(), dict):
+            if message["type"] == "http.response.body":
+                yield message.get("body", b"")
+
+    def _put(self, item: Message | EngineError | None) -> None:
+        self._ours.call_soon_threadsafe(partial(self._out.put_nowait, item))
+
+
+async def _until_closed(exchange: _Exchange, cancel: Callable[[], bool]) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in exchange.chunks():
+            yield chunk
+    finally:
+        cancel()
+
+
+def _import_app(module: str) -> ASGIApp:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        from fastapi import FastAPI
+
+        app = FastAPI()
+        app.include_router(importlib.import_module(module).router)
+    except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
+        raise unavailable(
+            "this machine cannot do that",
+            f"{module} cannot be imported: {type(exc).__name__}: {str(exc)[:200]}",
+            "use a Mac with Apple Silicon, or leave this request out",
+        ) from exc
+    finally:
+        # They set the root logger to show everything, prompts among it.
+        root.setLevel(level)
+        root.handlers[:] = handlers
+        logging.getLogger("mlx_omni").setLevel(logging.ERROR)
+        for name in list(logging.root.manager.loggerDict):
+            if name.startswith("mlx_omni"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+    return app
+
+
+def _with_folder(body: bytes, resolve: Resolve) -> bytes:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body  # the router words its own complaint
+    if not isinstance(content, dict) or not isinstance(content.get("model"), str):
+        return body
+    return json.dumps(content | {"model": resolve(content["model"])}).encode()
+
+
+def _plain_scope(request: Request, path: str, length: int) -> dict[str, Any]:
+    headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-length"]
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": request.scope["query_string"],
+        "root_path": "",
+        "headers": [*headers, (b"content-length", str(length).encode())],
+        "client": None,
+        "server": None,
+    }
+
+
+def _as_error(status: int, body: bytes) -> EngineError:
+    text = body.decode("utf-8", "replace")
+    try:
+        detail = json.loads(text)["detail"]
+        text = detail if isinstance(detail, str) else json.dumps(detail)
+    except (ValueError, KeyError, TypeError):
+        pass
+    return EngineError(
+        "mlx-omni-server could not answer",
+        why=" ".join(text.split())[:500] or f"it answered {status}",
+        fix="correct the request, or see the engine's log",
+        status=400 if status == 422 else status,
+    )
