@@ -111,7 +111,6 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
 
 def print_addresses(report: Report, *, logs_dir: Path) -> None:
     """Print where the server answers, and with which models."""
-    table = Table.grid(padding=(0, 2))
     others = [model for model in report.models if model != report.default_model]
     rows = (
         ("page", f"{report.url}/"),
@@ -123,8 +122,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
     )
     for label, text in rows:
         if text:
-            table.add_row(f"  [bold]{label}[/bold]", escape(text))
-    _out().print(table)
+            _out().print(Text.assemble("  ", (f"{label:<15}", "bold"), text))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -233,16 +233,26 @@ class ServerManager:
             report = starting.wait_until_ready(
                 self.report, self.paths, self._on_progress, timeout_s=timeout_s, child=child
             )
-            result = StartResult(True, report.engine_pid, None, already_running, note, report)
-            if foreground and child:
-                self._on_ready(result)
-                child.wait()
-            return result
         except (KeyboardInterrupt, LocalAIError):
             if child:
-                self.stop()
-                child.wait()
+                self._end_foreground(child)
             raise
+        result = StartResult(True, report.engine_pid, None, already_running, note, report)
+        if foreground and child:
+            self._on_ready(result)
+            self._stay(child)
+        return result
+
+    def _stay(self, child: subprocess.Popen[bytes]) -> None:
+        """Stay until the server ends: by itself, by a stop from elsewhere, or by Ctrl-C here."""
+        try:
+            child.wait()
+        except KeyboardInterrupt:
+            self._end_foreground(child)
+
+    def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
+        self.stop()
+        child.wait()
 
     def _stop(self, force: bool, timeout_s: float) -> StopResult:
         if not self.paths.state_dir.is_dir():

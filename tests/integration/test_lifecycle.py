@@ -59,7 +59,7 @@ def test_status_tells_programs_and_counts_with_exit_codes(running: Server):
 
     assert shown.returncode == 0
     assert shown.stdout.startswith(f"Ready: tiny answers at 127.0.0.1:{running.port}\n")
-    assert all(word in shown.stdout for word in (ENGINE, GATEWAY, "RUNNING", "● ready"))
+    assert all(word in shown.stdout for word in (ENGINE, GATEWAY, "● ready"))
     running.stop()
     stopped = running.run("server.status")
     assert (stopped.returncode, stopped.stdout) == (

@@ -37,7 +37,7 @@ def main() -> int:
         state = read_state(parser.parse_args().state)
         listener = listen(state.engine_socket)
     except LocalAIError as exc:
-        print(exc, file=sys.stderr)
+        sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     os.chdir(state.state_dir)
     os.environ["HF_HUB_OFFLINE"] = "1"  # models come from this machine; nothing is downloaded by a request
