@@ -191,7 +191,9 @@ async function loadModels() {
   const answer = await fetch("/v1/models", { cache: "no-store" });
   models = (await answer.json()).data.map(({ id }) => id);
   $("model-search").hidden = models.length <= MANY;
-  chooseModel(models.includes(chosen) ? chosen : (report?.default_model ?? models[0] ?? ""));
+  if (!models.includes(chosen)) chosen = report?.default_model ?? models[0] ?? "";
+  if ($("model-search").value) searchModels();
+  else chooseModel(chosen);
 }
 
 $("model").addEventListener("change", () => chooseModel($("model").value));

@@ -197,8 +197,8 @@ def test_waiting_stream_that_was_begun_ends_with_an_error_event(tmp_path: Path) 
 def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=60)
     (state.paths.logs_dir / "supervisord.log").write_text(
-        "2026-01-01 INFO supervisord started with pid 1\n"
-        "2026-01-01 WARN exited: mlx-omni-server (exit status 7; not expected)\n"
+        "2026-01-01 10:00:00,000 INFO supervisord started with pid 1\n"
+        "2026-01-01 10:00:01,000 WARN exited: mlx-omni-server (exit status 7; not expected)\n"
     )
 
     with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state) as gateway:

@@ -19,7 +19,7 @@ from local_ai.logs import follow, tail
 from local_ai.program import PROGRAM_NAMES, SUPERVISORD
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 LOGS = (*PROGRAM_NAMES, SUPERVISORD)
 _MOST_LINES = 5000
@@ -70,12 +70,12 @@ class _LogStream(StreamingResponse):
         super().__init__(with_comments(_log_events(file, lines), every_s=_COMMENT_S), headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_or_stop() -> dict[str, object]:
+        async def receive_or_stop() -> Message:
             # A server that stops is to the stream what a client that leaves is.
             leaves = asyncio.ensure_future(receive())
             stops = asyncio.ensure_future(self._stopping.wait())
             await asyncio.wait({leaves, stops}, return_when=asyncio.FIRST_COMPLETED)
-            message = dict(leaves.result()) if leaves.done() else {"type": "http.disconnect"}
+            message: Message = leaves.result() if leaves.done() else {"type": "http.disconnect"}
             leaves.cancel()
             stops.cancel()
             return message

@@ -40,9 +40,13 @@ def snippets(*, openai_url: str, anthropic_url: str) -> tuple[Snippet, ...]:
 _CURL = """\
 curl {url}/chat/completions \\
   -H 'Content-Type: application/json' \\
-  -d '{{"model": "{model}",
-       "messages": [{{"role": "user",
-                     "content": "What is the capital of France?"}}]}}'"""
+  -d '{{
+    "model": "{model}",
+    "messages": [{{
+      "role": "user",
+      "content": "What is the capital of France?"
+    }}]
+  }}'"""
 
 _OPENAI = """\
 from openai import OpenAI
@@ -50,7 +54,10 @@ from openai import OpenAI
 client = OpenAI(base_url="{url}", api_key="local")
 answer = client.chat.completions.create(
     model="{model}",
-    messages=[{{"role": "user", "content": "What is the capital of France?"}}],
+    messages=[{{
+        "role": "user",
+        "content": "What is the capital of France?",
+    }}],
 )
 print(answer.choices[0].message.content)"""
 
@@ -61,7 +68,10 @@ client = Anthropic(base_url="{url}", api_key="local")
 answer = client.messages.create(
     model="{model}",
     max_tokens=1024,
-    messages=[{{"role": "user", "content": "What is the capital of France?"}}],
+    messages=[{{
+        "role": "user",
+        "content": "What is the capital of France?",
+    }}],
 )
 print(answer.content[0].text)"""
 

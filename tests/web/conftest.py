@@ -1,0 +1,100 @@
+"""A browser, and a whole server behind the page: real gateway, fake engine, fake supervisord."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.gateway.fakes import (
+    FakeSupervisord,
+    Gateway,
+    make_model,
+    make_test_state,
+    run_engine,
+    run_gateway,
+)
+from tests.web.engine import ChatEngine
+
+from local_ai.state import State
+
+_FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine: the page was not tested in a browser")
+    # Chromium refuses to start its sandbox as root, which is what containers run as.
+    flags = [*_FLAGS, "--no-sandbox"] if os.getuid() == 0 else _FLAGS
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Server:
+    """A server whose parts a test can stop and start."""
+
+    state: State
+    engine: ChatEngine
+    supervisord: FakeSupervisord
+    stack: ExitStack
+    gateway: Gateway | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.state.settings.server.port}"
+
+    def start_gateway(self) -> ExitStack:
+        """Start a gateway on the server's port; closing what is returned stops it."""
+        part = self.stack.enter_context(ExitStack())
+        self.gateway = part.enter_context(run_gateway(self.state))
+        return part
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    state = make_test_state(tmp_path, gateway={"wait_for_engine_s": 20})
+    make_model(state.paths.models_dir / "tiny", created=1_700_000_009)
+    for name in ("endless", "crash", "nope"):
+        make_model(state.paths.models_dir / name)
+    for program in ("mlx-omni-server", "welcome-page", "supervisord"):
+        state.paths.log(program).write_text(f"first line of {program}\nsecond line of {program}\n")
+    with ExitStack() as stack:
+        supervisord = stack.enter_context(FakeSupervisord(state.supervisor_socket).run())
+        engine = ChatEngine()
+        stack.enter_context(run_engine(engine, state.engine_socket))
+        yield Server(state, engine, supervisord, stack)
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, opened; a script's error or a refused request fails the test."""
+    server.start_gateway()
+    context = browser.new_context()
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if _is_problem(message.text) else None)
+    page.goto(server.url)
+    yield page
+    context.close()
+    assert problems == []
+
+
+def _is_problem(text: str) -> bool:
+    return "Content Security Policy" in text or "Uncaught" in text

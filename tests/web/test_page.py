@@ -1,0 +1,380 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+from tests.gateway.fakes import make_model
+from tests.web.conftest import Server
+
+ANSWER_END = re.compile(r"\d+ tokens · [\d.]+ tokens/s · first after [\d.]+ s · through")
+
+
+def answer_of(page: Page) -> Locator:
+    return page.locator(".message.assistant").last
+
+
+def test_first_visit_says_how_it_is_and_one_enter_gets_an_answer(page: Page, server: Server) -> None:
+    expect(page.locator("#sentence")).to_contain_text(
+        f"Ready: tiny answers at 127.0.0.1:{server.state.settings.server.port}"
+    )
+
+    page.keyboard.press("Enter")
+
+    expect(answer_of(page).locator(".figures")).to_have_text(re.compile(ANSWER_END.pattern + " OpenAI"))
+    expect(answer_of(page)).to_contain_text("The capital of France is Paris.")
+    assert server.engine.requests[0]["messages"] == [
+        {"role": "user", "content": "What is the capital of France?"}
+    ]
+
+
+def test_markdown_is_shown_as_such_and_can_do_nothing(page: Page, server: Server) -> None:
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+
+    text = answer_of(page).locator(".text")
+
+    expect(text.locator("strong")).to_have_text("Paris")
+    expect(text.locator("pre code")).to_have_text("print('Paris')")
+    expect(text.locator("li")).to_have_text(["one", "two"])
+    expect(text.locator("img")).to_have_count(0)
+    expect(text.locator("a")).to_have_text(["good"])
+    expect(text).to_contain_text('<img src=x onerror="alert(1)">')
+
+
+def test_same_question_goes_through_the_other_family(page: Page, server: Server) -> None:
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator(".figures")).to_contain_text("through OpenAI")
+
+    page.get_by_text("Anthropic", exact=True).first.click()
+    page.get_by_role("button", name="Ask again").click()
+
+    expect(answer_of(page).locator(".figures")).to_have_text(re.compile(ANSWER_END.pattern + " Anthropic"))
+    first, second = server.engine.requests
+    assert (first["path"], second["path"]) == ("/v1/chat/completions", "/anthropic/v1/messages")
+    assert first["messages"] == second["messages"]
+
+
+def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
+    page.get_by_text("System prompt and values").click()
+    page.get_by_label("System prompt", exact=True).fill("Be brief.")
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Most tokens").fill("7")
+    page.get_by_role("button", name="Send").click()
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+
+    sent = server.engine.requests[0]
+
+    assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert (sent["temperature"], sent["max_tokens"], sent["top_p"]) == (0.5, 7, 1.0)
+
+
+@pytest.mark.parametrize("how", ["Escape", "button"])
+def test_stop_ends_the_answer_and_frees_the_engine(page: Page, server: Server, how: str) -> None:
+    page.get_by_label("Model", exact=True).select_option("endless")
+    page.get_by_label("Your message").press("Enter")
+    expect(answer_of(page)).to_contain_text("more more")
+
+    if how == "button":
+        page.get_by_role("button", name="Stop").click()
+    else:
+        page.keyboard.press("Escape")
+
+    expect(answer_of(page).locator(".figures")).to_contain_text("stopped")
+    assert server.engine.cancelled.wait(5)
+    expect(page.get_by_label("Your message")).to_be_focused()
+
+
+@pytest.mark.parametrize("family", ["OpenAI", "Anthropic"])
+def test_unknown_model_says_what_to_do(page: Page, family: str) -> None:
+    page.get_by_text(family, exact=True).first.click()
+    page.get_by_label("Model", exact=True).select_option("nope")
+    page.get_by_label("Your message").press("Enter")
+
+    expect(answer_of(page).locator(".text")).to_have_text(
+        'no model named "nope". To fix it: use one of: tiny'
+    )
+
+
+def test_engine_that_dies_in_the_middle_keeps_what_it_said_and_says_why(page: Page) -> None:
+    page.get_by_label("Model", exact=True).select_option("crash")
+    page.get_by_label("Your message").press("Enter")
+
+    expect(answer_of(page).locator(".text")).to_contain_text("The")
+    expect(answer_of(page).locator(".text")).to_contain_text("the engine ended before its answer was whole")
+
+
+def test_conversation_survives_a_reload_and_can_be_forgotten(page: Page) -> None:
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+
+    page.reload()
+    expect(page.locator(".message")).to_have_count(2)
+    page.get_by_role("button", name="Forget this conversation").click()
+    expect(page.locator(".message")).to_have_count(0)
+    page.reload()
+
+    expect(page.locator(".message")).to_have_count(0)
+
+
+def test_question_asked_while_the_engine_loads_waits_and_is_answered(page: Page, server: Server) -> None:
+    server.engine.state = "loading"
+    expect(page.locator("#sentence")).to_contain_text("Starting: the engine is loading")
+
+    page.get_by_label("Your message").press("Enter")
+    server.engine.state = "ready"
+
+    expect(answer_of(page)).to_contain_text("Paris", timeout=15_000)
+
+
+def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, server: Server) -> None:
+    expect(page.locator("#verdict")).to_have_attribute("data-health", "healthy")
+
+    server.supervisord.states["mlx-omni-server"] = "FATAL"
+
+    expect(page.locator("#sentence")).to_contain_text("Failed: the engine stopped")
+    expect(page.locator("#fix")).to_contain_text("inv server.restart")
+    expect(page.locator("#trouble-lines")).to_have_text(
+        "first line of mlx-omni-server\nsecond line of mlx-omni-server"
+    )
+    expect(page.locator("[data-program=mlx-omni-server] .badge")).to_have_text("✕unhealthy")
+    server.supervisord.states["mlx-omni-server"] = "RUNNING"
+    expect(page.locator("#sentence")).to_contain_text("Ready: tiny")
+    expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_page_never_shows_green_when_the_gateway_is_gone(browser: Browser, server: Server) -> None:
+    part = server.start_gateway()
+    page = browser.new_page()
+    page.goto(server.url)
+    expect(page.locator("#verdict")).to_have_attribute("data-health", "healthy")
+
+    part.close()
+
+    expect(page.locator("#sentence")).to_contain_text("Unknown: the gateway has not answered since")
+    expect(page.locator("#verdict")).to_have_attribute("data-health", "unknown")
+    expect(page.locator("[data-health=ready]")).to_have_count(0)
+    server.start_gateway()
+    expect(page.locator("#sentence")).to_contain_text("Ready: tiny", timeout=10_000)
+    page.close()
+
+
+def test_two_hundred_models_can_be_searched(browser: Browser, server: Server) -> None:
+    for number in range(200):
+        make_model(server.state.paths.models_dir / f"model-{number:03}-4bit")
+    server.start_gateway()
+    page = browser.new_page()
+    page.goto(server.url)
+
+    page.get_by_label("Search models").fill("17 4bit")
+
+    options = page.locator("#model option")
+    expect(options).to_have_count(12)
+    expect(page.locator("#announce")).to_have_text("12 of 204 models")
+    page.get_by_label("Search models").fill("model-117")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("model-117-4bit")
+    expect(options).to_have_count(204)
+    expect(page.locator("#snippet-curl")).to_contain_text('"model": "model-117-4bit"')
+    page.close()
+
+
+def test_snippets_show_the_real_addresses(page: Page, server: Server) -> None:
+    expect(page.locator("#snippet-openai")).to_contain_text(f'base_url="{server.url}/v1"')
+    expect(page.locator("#snippet-anthropic")).to_contain_text(f'base_url="{server.url}/anthropic"')
+    expect(page.locator("#snippet-claude")).to_contain_text(f"ANTHROPIC_BASE_URL={server.url}/anthropic")
+    expect(page.locator("#snippet-env")).to_contain_text("OPENAI_MODEL=tiny")
+
+
+def test_diagnostics_are_copied(page: Page, server: Server) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    server.supervisord.states["mlx-omni-server"] = "FATAL"
+
+    page.get_by_role("button", name="Copy diagnostics").click()
+
+    expect(page.locator("#announce")).to_have_text("Copied")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert set(copied) == {"versions", "settings", "status", "logs"}
+    assert copied["logs"]["supervisord"] == ["first line of supervisord", "second line of supervisord"]
+
+
+def test_logs_follow_live_across_rotation_with_filter_and_pause(page: Page, server: Server) -> None:
+    file = server.state.paths.log("mlx-omni-server")
+    page.get_by_text("Show live").click()
+    log = page.locator("#log")
+    expect(log).to_have_text("first line of mlx-omni-server\nsecond line of mlx-omni-server")
+    expect(page.locator("#log-state")).to_have_text("live")
+
+    file.rename(file.with_suffix(".1"))
+    file.write_text("third line\n")
+
+    expect(log).to_contain_text("third line")
+    page.get_by_label("Filter").fill("THIRD")
+    expect(log).to_have_text("third line")
+    page.get_by_role("button", name="Pause").click()
+    with file.open("a") as out:
+        out.write("third again\n")
+    expect(page.locator("#log-state")).to_have_text("paused, 1 new")
+    page.get_by_role("button", name="Go on").click()
+    expect(log).to_have_text("third line\nthird again")
+    page.get_by_label("Log of").select_option("supervisord")
+    page.get_by_label("Filter").fill("")
+    expect(log).to_have_text("first line of supervisord\nsecond line of supervisord")
+
+
+def test_page_is_complete_without_javascript(browser: Browser, server: Server) -> None:
+    server.start_gateway()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto(server.url)
+
+    expect(page.locator("#sentence")).to_contain_text("Ready: tiny answers")
+    expect(page.locator("[data-program]")).to_have_count(2)
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.locator("#composer")).to_be_hidden()
+    page.get_by_text("Anthropic SDK").click()
+    expect(page.locator("#snippet-anthropic")).to_be_visible()
+    page.get_by_role("link", name="last lines of mlx-omni-server").click()
+    expect(page.locator("body")).to_contain_text("second line of mlx-omni-server")
+    context.close()
+
+
+def test_failure_is_complete_without_javascript(browser: Browser, server: Server) -> None:
+    server.supervisord.states["mlx-omni-server"] = "FATAL"
+    server.start_gateway()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto(server.url)
+
+    expect(page.locator("#sentence")).to_contain_text("Failed: the engine stopped")
+    expect(page.locator("#fix")).to_be_visible()
+    expect(page.locator("#trouble-lines")).to_contain_text("second line of mlx-omni-server")
+    context.close()
+
+
+def test_page_works_with_the_keyboard_alone(page: Page) -> None:
+    page.locator("body").click(position={"x": 1, "y": 1})
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the chat")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Your message")).to_be_focused()
+
+    page.keyboard.press("Control+A")
+    page.keyboard.type("One")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    expect(page.get_by_label("Your message")).to_have_value("One\ntwo")
+    page.keyboard.press("Enter")
+
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+@pytest.mark.parametrize("width", [320, 640, 1280])
+def test_nothing_overflows_sideways(browser: Browser, server: Server, width: int) -> None:
+    server.supervisord.states["mlx-omni-server"] = "FATAL"
+    make_model(server.state.paths.models_dir / ("a-model-with-a-very-long-name-" * 4))
+    server.start_gateway()
+    page = browser.new_page(viewport={"width": width, "height": 700})
+
+    page.goto(server.url)
+    page.get_by_text("Claude Code").click()
+    page.get_by_text("Show live").click()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+STATES = ["ready", "chatting", "loading", "failed", "stopped", "no models", "gone"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("how", STATES)
+def test_axe_finds_nothing_in_any_state(
+    browser: Browser, server: Server, how: str, scheme: Literal["light", "dark"]
+) -> None:
+    server.engine.state = "loading" if how == "loading" else "ready"
+    if how in {"failed", "stopped"}:
+        server.supervisord.states["mlx-omni-server"] = {"failed": "FATAL", "stopped": "STOPPED"}[how]
+    if how == "no models":
+        _remove_models(server.state.paths.models_dir)
+    part = server.start_gateway()
+    width = 1280 if scheme == "light" else 320
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(server.url)
+    if how == "chatting":
+        page.get_by_label("Your message").press("Enter")
+        expect(answer_of(page).locator(".figures")).not_to_be_empty()
+        page.get_by_text("Show live").click()
+        page.get_by_text("System prompt and values").click()
+    if how == "gone":
+        part.close()
+        expect(page.locator("#verdict")).to_have_attribute("data-health", "unknown", timeout=15_000)
+
+    found = Axe().run(page)
+
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
+
+
+def _remove_models(folder: Path) -> None:
+    for file in folder.rglob("*.safetensors"):
+        file.unlink()
+
+
+def test_whole_page_stays_under_60_kilobytes(browser: Browser, server: Server) -> None:
+    server.start_gateway()
+    page = browser.new_page()
+    sizes: dict[str, int] = {}
+    page.on("requestfinished", lambda r: sizes.update({r.url: _wire_bytes(r.sizes())}))
+
+    page.goto(server.url)
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator("strong")).to_be_visible()
+
+    files = {url: size for url, size in sizes.items() if "/assets/" in url or url == f"{server.url}/"}
+    assert len(files) == 5
+    assert all(url.startswith(server.url) for url in sizes)
+    assert sum(files.values()) < 60_000
+    page.close()
+
+
+def _wire_bytes(sizes: dict[str, int]) -> int:
+    return sizes["responseHeadersSize"] + sizes["responseBodySize"]
+
+
+def test_first_paint_is_quick(page: Page) -> None:
+    page.reload()
+
+    painted = page.evaluate(
+        "() => new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))"
+        ".observe({type: 'paint', buffered: true}))"
+    )
+
+    # 100 ms is the aim (see benchmarks/); a loaded test machine gets some slack.
+    assert painted < 500
+
+
+def test_motion_is_off_for_those_who_ask(browser: Browser, server: Server) -> None:
+    server.start_gateway()
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto(server.url)
+    page.get_by_label("Model", exact=True).select_option("endless")
+    page.get_by_label("Your message").press("Enter")
+    expect(answer_of(page)).to_contain_text("more")
+
+    name = page.evaluate("getComputedStyle(document.querySelector('.waiting'), '::after').animationName")
+
+    assert name == "none"
+    page.close()
