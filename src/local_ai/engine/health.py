@@ -42,10 +42,10 @@ class HealthBoard:
                 reason=self._reason,
             )
 
-    def imported(self) -> None:
-        """What generates has been imported; what comes next is the first load, if any."""
+    def imported(self, *, loads_next: bool) -> None:
+        """What generates has been imported; with a model to load next, no instant of "ready" comes between."""
         with self._lock:
-            self._imported = True
+            self._imported, self._loading = True, loads_next
             self._derive()
 
     def loading(self) -> None:

@@ -171,7 +171,7 @@ class Worker:
         self._m_request = request
         self._memory = prefixes.PrefixMemory(self._settings.prompt_cache_bytes)
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
-        self._board.imported()
+        self._board.imported(loads_next=self._default is not None)
         return None
 
     def _receive(self) -> None:
