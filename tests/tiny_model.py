@@ -35,9 +35,11 @@ _TOOLS_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "{% for tool_call in message.tool_calls or [] %}{% if tool_call.function %}"
     "{% set tool_call = tool_call.function %}{% endif %}<tool_call>\n"
-    '{"name": "{{ tool_call.name }}", "arguments": {{ tool_call.arguments | tojson }}}\n</tool_call>{% endfor %}'
+    '{"name": "{{ tool_call.name }}", "arguments": {{ tool_call.arguments | tojson }}}\n</tool_call>'
+    "{% endfor %}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if thinking_model and enable_thinking is defined and enable_thinking %}<think>\n{% endif %}{% endif %}"
+    "{% if thinking_model and enable_thinking is defined and enable_thinking %}<think>\n{% endif %}"
+    "{% endif %}"
 )
 
 
@@ -80,7 +82,7 @@ def make_tiny_model(
         "rope_theta": 10000.0,
         "max_position_embeddings": context_tokens,
         "vocab_size": vocabulary,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": False,
         "bos_token_id": 1,
         "eos_token_id": [2, 0],
         "torch_dtype": "float32",
@@ -163,6 +165,8 @@ def _llama_weights(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
 
     weights = {
         "model.embed_tokens.weight": matrix(config["vocab_size"], hidden) * 4,
+        # Not tied to the embeddings: a random model would repeat its last token for ever.
+        "lm_head.weight": matrix(config["vocab_size"], hidden) * 4,
         "model.norm.weight": np.ones(hidden, np.float32),
     }
     for layer in range(config["num_hidden_layers"]):

@@ -97,6 +97,9 @@ class _Reader:
         if self._calls and not self._ask.tool_choice.parallel:
             return [*pieces, Ended("tool_calls", self._usage())]
         if isinstance(event, Finished):
+            if self._pending and self._splitter.kind == "text":  # tokens of an unfinished character
+                rest = tuple((chosen, likeliest) for _, chosen, likeliest in self._pending)
+                pieces.append(TextPiece("", rest))
             return [*pieces, *self._end(event.reason)]
         return pieces
 

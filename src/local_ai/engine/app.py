@@ -72,7 +72,9 @@ def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
     ]
 
 
-def _omni_route(omni: OmniRouters, service: Service, module: str, at: str, *, path: str | None = None) -> Route:
+def _omni_route(
+    omni: OmniRouters, service: Service, module: str, at: str, *, path: str | None = None
+) -> Route:
     async def endpoint(request: Request) -> Response:
         return await omni.call(module, request, path=path or at, resolve=service.folder_of)
 

@@ -73,11 +73,11 @@ class Ask:
     messages: tuple[Message, ...] = ()
     prompt: str | tuple[int, ...] | None = None  # of a plain completion, in place of messages
     tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice = ToolChoice()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
     schema: str | None = None  # the answer must be JSON of this schema, as text
-    sampling: Sampling = Sampling()
-    limits: Limits = Limits()
-    thinking: Thinking = Thinking()
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    thinking: Thinking = field(default_factory=Thinking)
     logprobs: int | None = None
     continues_last: bool = False  # the last message is the answer's beginning
     template_options: dict[str, Any] = field(default_factory=dict)

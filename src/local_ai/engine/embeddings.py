@@ -84,7 +84,8 @@ class Embedder:
         models = self._models()
         found = find_model(request.model, models)
         if found is None:
-            raise model_not_found(request.model, nearest_names(request.model, models), any_models=bool(models))
+            near = nearest_names(request.model, models)
+            raise model_not_found(request.model, near, any_models=bool(models))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._embed, found, request)
 
@@ -109,7 +110,7 @@ class Embedder:
         if self._loaded is not None and self._loaded[0] == found.path:
             return self._loaded[1:]
         try:
-            from mlx_embeddings import load
+            from mlx_embeddings import load  # type: ignore[import-untyped]
         except Exception as exc:
             raise unavailable(
                 "texts cannot be embedded here",

@@ -115,7 +115,9 @@ class Fields:
     def wrong(self, field: str, value: object, expected: str) -> EngineError:
         shown = repr(value)
         shown = shown if len(shown) <= _SHORT else shown[: _SHORT - 1] + "…"
-        return bad_field(self.name(field), f"it must be {expected}, got {shown}", "correct it, or leave it out")
+        return bad_field(
+            self.name(field), f"it must be {expected}, got {shown}", "correct it or leave it out"
+        )
 
     def _required(self, field: str) -> Any:
         value = self.any(field)

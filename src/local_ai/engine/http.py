@@ -58,6 +58,7 @@ def filled_fields(request: Request) -> frozenset[str]:
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer JSON; half a character, which JSON could carry but UTF-8 cannot, becomes a question mark."""
     return Response(
         json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
         status_code=status,
@@ -77,6 +78,7 @@ def event(data: Any, name: str | None = None) -> bytes:
 
 
 def event_stream(chunks: AsyncIterator[bytes]) -> StreamingResponse:
+    """Answer server-sent events, as they come."""
     return StreamingResponse(
         chunks,
         media_type="text/event-stream",

@@ -141,6 +141,7 @@ def _import_app(module: str) -> ASGIApp:
         from fastapi import FastAPI
 
         app = FastAPI()
+        app.add_exception_handler(ValueError, _complain)
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
         raise unavailable(
@@ -157,6 +158,10 @@ def _import_app(module: str) -> ASGIApp:
             if name.startswith("mlx_omni"):
                 logging.getLogger(name).setLevel(logging.ERROR)
     return app
+
+
+async def _complain(_request: Request, exc: Exception) -> Response:
+    return Response(str(exc), status_code=400)
 
 
 def _with_folder(body: bytes, resolve: Resolve) -> bytes:

@@ -12,6 +12,8 @@ from local_ai.engine.errors import EngineError, bad_field
 from local_ai.engine.terms import Grammar, Job
 from local_ai.engine.tools import as_function, describe_plainly, forced_schema
 
+# Free whitespace would let a model fill its whole answer with it.
+_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 
 
@@ -193,13 +195,15 @@ def _grammar(ask: Ask, words: ModelWords, names: FieldNames, *, in_thought: bool
             "leave it out, or take a model with a tokenizer.json",
         )
     try:
-        text = LLMatcher.grammar_from_json_schema(schema)
+        text = LLMatcher.grammar_from_json_schema(schema, _SPACING)
         problem = LLMatcher.validate_grammar(text)
     except ValueError as exc:
         problem = str(exc)
     if problem:
         raise bad_field(
-            param, f"its schema cannot be kept to: {problem.strip().splitlines()[0][:300]}", "simplify the schema"
+            param,
+            f"its schema cannot be kept to: {problem.strip().splitlines()[0][:300]}",
+            "simplify the schema",
         )
     after = words.encode(words.thought.end) if in_thought and words.thought else []
     return Grammar(text, tuple(after))

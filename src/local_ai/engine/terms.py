@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_ai.engine.errors import EngineError
@@ -47,7 +47,7 @@ class Job:
     model: ModelKey
     prompt: tuple[int, ...]  # token ids, at least one
     max_tokens: int  # at least 1
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
     logprobs: int | None = None  # likeliest tokens wanted beside each chosen one; None: no logprobs at all
     thought_tokens: int | None = None  # a thought is ended after this many

@@ -73,7 +73,7 @@ def prepare_starter(models_dir: Path, progress: Progress | None = None) -> Path:
         raise LocalAIError(
             "the starter model could not be prepared",
             why=f"{models_dir}: {exc.strerror or exc}",
-            fix="free 700 MB there (or make it writable) and start again, or set model.path to a model you have",
+            fix="free 700 MB there and make it writable, or set model.path to a model you have",
         ) from exc
     return folder
 
@@ -229,7 +229,7 @@ def _write_tokenizer(header: dict[str, Any], into: Path) -> None:
     )
 
     def token(name: str) -> str:
-        return tokens[header[f"tokenizer.ggml.{name}_token_id"]]
+        return tokens[int(header[f"tokenizer.ggml.{name}_token_id"])]
 
     _write_json(
         into / "tokenizer_config.json",

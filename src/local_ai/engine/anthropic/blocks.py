@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from local_ai.engine.conversation import Call, Message
+from local_ai.engine.conversation import Call, Message, Role
 from local_ai.engine.errors import bad_field
 from local_ai.engine.fields import Fields
 
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 _BLIND = "the models here read text only"
 
 
@@ -38,14 +39,14 @@ def read_messages(fields: Fields) -> tuple[Message, ...]:
 
 
 def _read_message(fields: Fields) -> list[Message]:
-    role = fields.choice("role", ("user", "assistant", "system"))
+    role = fields.choice("role", _ROLES)
     content = fields.any("content")
     fields.finish()
     at = fields.name("content")
     if role is None:
         raise bad_field(fields.name("role"), "it is required and missing", "add it")
     if isinstance(content, str):
-        return [Message("assistant" if role == "assistant" else "user" if role == "user" else "system", content)]
+        return [Message(_ROLES[role], content)]
     if not isinstance(content, list):
         raise fields.wrong("content", content, "a text or a list of blocks")
     if role == "assistant":

@@ -51,7 +51,7 @@ def read_request(body: dict[str, Any], filled: frozenset[str], *, counting: bool
     choice = _read_tool_choice(fields, tools)
     schema, effort = _read_output(fields)
     if schema and choice.kind in ("required", "named"):
-        raise bad_field("output_config", "tool_choice already says what the answer is", "leave one of them out")
+        raise bad_field("output_config", "tool_choice says what the answer is", "leave one of them out")
     ask = Ask(
         messages=messages,
         tools=tools,
@@ -125,7 +125,7 @@ def _read_tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
         raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
     if name is not None:
         if name not in [tool.name for tool in tools]:
-            raise bad_field("tool_choice.name", f"no tool is named {name!r}"[:200], "name one that tools lists")
+            raise bad_field("tool_choice.name", f"no tool is named {name!r}"[:200], "name one of tools")
         return ToolChoice("named", name, parallel)
     if kind is None:
         raise bad_field("tool_choice.type", "it is required and missing", "add it")

@@ -1,6 +1,7 @@
 """Answers in Anthropic's shapes: a whole message, and the documented events in their order.
 
-    message_start, (content_block_start, content_block_delta…, content_block_stop)…, message_delta, message_stop
+message_start, then for each block content_block_start, content_block_delta… and content_block_stop, then
+message_delta and message_stop.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from local_ai.models.catalog import Model, find_model, nearest_names
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
+Endpoint = Callable[[Request], Awaitable[Response]]
 _NAMES = FieldNames(schema="output_config.format")
 
 
@@ -67,9 +68,7 @@ def anthropic_routes(service: Service) -> list[Route]:
     ]
 
 
-def in_anthropic_errors(
-    endpoint: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
+def in_anthropic_errors(endpoint: Endpoint) -> Endpoint:
     """Answer every failure of an endpoint in this dialect."""
 
     async def guarded(request: Request) -> Response:
@@ -87,6 +86,7 @@ def in_anthropic_errors(
 
 
 def error_response(error: EngineError) -> Response:
+    """Answer an error, with when to come back where that helps."""
     headers = {"Retry-After": "5"} if error.status in (429, 503) else None
     return json_response(error_body(error), error.status, headers)
 

@@ -53,7 +53,7 @@ class Batch:
         self._running: dict[int, _Running] = {}
         stops = [((token,), None) for token in sorted(loaded.words.eos)]
         self._machine = SequenceStateMachine({"normal": stops} if stops else {})
-        # Plain attention layers can be cut back to any shorter prompt; of others the prompt's end is kept too.
+        # Plain attention can be cut back to any shorter prompt; of others the prompt's end is kept too.
         layers = make_prompt_cache(loaded.model)
         self._keep_prompts = not all(type(layer) is KVCache for layer in layers)
         self._generator = self._new_generator()

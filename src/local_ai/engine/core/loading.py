@@ -143,7 +143,7 @@ def _check_memory(key: ModelKey, weight_bytes: int) -> None:
     if weight_bytes > 0.9 * total:
         raise model_not_loadable(
             key.id,
-            f"its weights need {weight_bytes / 1e9:.1f} GB and this machine has {total / 1e9:.1f} GB of memory",
+            f"its weights need {weight_bytes / 1e9:.1f} GB and this machine has {total / 1e9:.1f} GB",
             "take a smaller model, or one with fewer bits",
         )
 

@@ -18,10 +18,14 @@ Processor = Callable[[Array, Array], Array]  # tokens so far, logits (1, vocabul
 _REPETITION_TOKENS = 64
 
 
-def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler | None:
-    """Make what draws a token, or None where the likeliest is always taken."""
+def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
+    """Make what draws a token.
+
+    Never None, which mlx-lm takes for "the likeliest": its batch 0.31.3 does not shorten a list of
+    samplers that are all None, and the next request would get one of an answer long finished.
+    """
     if sampling.temperature == 0 or sampling.top_p == 0 or sampling.top_k == 1:
-        return None
+        return _take_likeliest
     filters: list[Callable[[Array], Array]] = []
     if sampling.top_p < 1:
         filters.append(partial(apply_top_p, top_p=sampling.top_p))
@@ -30,6 +34,10 @@ def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler | None:
     if 0 < sampling.top_k < vocabulary:  # mlx-lm's filter raises from the vocabulary's size on
         filters.append(partial(apply_top_k, top_k=sampling.top_k))
     return _Draw(filters, sampling.temperature, sampling.seed)
+
+
+def _take_likeliest(logprobs: Array) -> Array:
+    return mx.argmax(logprobs, axis=-1)
 
 
 class _Draw:

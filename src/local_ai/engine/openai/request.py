@@ -54,7 +54,7 @@ def read_chat(body: dict[str, Any], filled: frozenset[str]) -> OpenAIRequest:
     choice = _read_tool_choice(fields, tools)
     schema = _read_format(fields)
     if schema and choice.kind in ("required", "named"):
-        raise bad_field("response_format", "tool_choice already says what the answer is", "leave one of them out")
+        raise bad_field("response_format", "tool_choice says what the answer is", "leave one of them out")
     ask = Ask(
         messages=messages,
         tools=tools,
@@ -69,11 +69,20 @@ def read_chat(body: dict[str, Any], filled: frozenset[str]) -> OpenAIRequest:
     return _finish(fields, ask)
 
 
-def read_completion(body: dict[str, Any], filled: frozenset[str]) -> tuple[OpenAIRequest, tuple[Ask, ...], bool]:
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A plain completion's body that was understood."""
+
+    shared: OpenAIRequest
+    asks: tuple[Ask, ...]  # one per prompt
+    echo: bool  # the answer begins with the prompt
+
+
+def read_completion(body: dict[str, Any], filled: frozenset[str]) -> CompletionRequest:
     """Read a /v1/completions body.
 
-    Returns:
-        The request, one ask per prompt, and whether prompts are echoed.
+    Raises:
+        EngineError: 400, naming the field.
     """
     fields = Fields(body, filled=filled)
     fields.refuse(
@@ -95,7 +104,7 @@ def read_completion(body: dict[str, Any], filled: frozenset[str]) -> tuple[OpenA
     asks = tuple(
         Ask(prompt=prompt, sampling=sampling, limits=limits, logprobs=logprobs) for prompt in prompts
     )
-    return _finish(fields, asks[0]), asks, echo
+    return CompletionRequest(_finish(fields, asks[0]), asks, echo)
 
 
 def _finish(fields: Fields, ask: Ask) -> OpenAIRequest:
@@ -157,7 +166,14 @@ def _read_template_options(fields: Fields) -> dict[str, Any]:
     value = fields.any("chat_template_kwargs")
     if value is None:
         return {}
-    taken = {"messages", "tools", "tokenize", "add_generation_prompt", "continue_final_message", "conversation"}
+    taken = {
+        "messages",
+        "tools",
+        "tokenize",
+        "add_generation_prompt",
+        "continue_final_message",
+        "conversation",
+    }
     taken |= {"chat_template", "return_dict", "return_tensors", "documents", "padding", "truncation"}
     taken |= {"max_length", "tokenizer_kwargs", "return_assistant_tokens_mask"}
     if not isinstance(value, dict) or taken & set(value):
@@ -234,7 +250,7 @@ def _read_tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
         function.finish()
         choice.finish()
         if name not in [tool.name for tool in tools]:
-            raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one that tools lists")
+            raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
         return ToolChoice("named", name or "", parallel)
     if value in ("required", "any") and tools:
         return ToolChoice("required", parallel=parallel)
@@ -251,7 +267,7 @@ def _read_prompts(fields: Fields) -> list[str | tuple[int, ...]]:
         raise bad_field("prompt", "it is required and missing", "add it")
     entries = value if isinstance(value, list) and not _is_tokens(value) else [value]
     if not 1 <= len(entries) <= MOST_CHOICES:
-        raise bad_field("prompt", f"it has {len(entries)} entries, 1 to {MOST_CHOICES} are allowed", "correct it")
+        raise bad_field("prompt", f"it has {len(entries)} entries, {MOST_CHOICES} are allowed", "send fewer")
     prompts: list[str | tuple[int, ...]] = []
     for entry in entries:
         if isinstance(entry, str):

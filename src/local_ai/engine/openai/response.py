@@ -10,8 +10,8 @@ from typing import Any
 from local_ai.engine.conversation import CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
 from local_ai.engine.core.words import ModelWords
 from local_ai.engine.errors import EngineError
-from local_ai.engine.token_bytes import token_bytes
 from local_ai.engine.terms import Chance
+from local_ai.engine.token_bytes import token_bytes
 
 Json = dict[str, Any]
 
@@ -69,6 +69,7 @@ class Heading:
 
 
 def make_heading(kind: str, model: str) -> Heading:
+    """Give a new answer its id and time."""
     prefix = "chatcmpl" if kind == "chat.completion" else "cmpl"
     return Heading(kind, model, f"{prefix}-{uuid.uuid4().hex}", int(time.time()))
 
@@ -111,7 +112,8 @@ class ChatChoice:
 
     def whole(self) -> Json:
         assert self.ended
-        message: Json = {"role": "assistant", "content": self.text or (None if self.calls else ""), "refusal": None}
+        content = self.text or (None if self.calls else "")
+        message: Json = {"role": "assistant", "content": content, "refusal": None}
         if self.thought:
             message["reasoning_content"] = self.thought
         if self.calls:

@@ -54,8 +54,10 @@ def openai_routes(service: Service) -> list[Route]:
         return await _answer(service, request, wanted, [wanted.ask], "chat.completion", echo=False)
 
     async def completion(request: Request) -> Response:
-        wanted, asks, echo = read_completion(await read_body(request), filled_fields(request))
-        return await _answer(service, request, wanted, asks, "text_completion", echo=echo)
+        wanted = read_completion(await read_body(request), filled_fields(request))
+        return await _answer(
+            service, request, wanted.shared, wanted.asks, "text_completion", echo=wanted.echo
+        )
 
     async def models(_request: Request) -> Response:
         entries = [_model_body(model.id, model.created) for model in service.models()]
@@ -94,6 +96,7 @@ def in_openai_errors(endpoint: Endpoint) -> Endpoint:
 
 
 def error_response(error: EngineError) -> Response:
+    """Answer an error, with when to come back where that helps."""
     headers = {"Retry-After": "5"} if error.status in (429, 503) else None
     return json_response(error_body(error), error.status, headers)
 
