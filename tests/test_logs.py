@@ -82,3 +82,23 @@ class Follower:
 
     def _step(self) -> None:
         self._steps.pop(0)() if self._steps else None
+
+
+def test_follow_begins_with_the_last_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_text("one\ntwo\nthree\n")
+
+    def write_more() -> None:
+        with file.open("a") as out:
+            out.write("four\n")
+
+    lines = follow(file, lines=2, wait=write_more)
+
+    assert [next(lines) for _ in range(3)] == ["two", "three", "four"]
+
+
+def test_follow_begins_with_all_lines_when_there_are_fewer(tmp_path: Path) -> None:
+    file = tmp_path / "a.log"
+    file.write_text("one\n")
+
+    assert next(follow(file, lines=2)) == "one"

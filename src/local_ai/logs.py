@@ -26,15 +26,18 @@ def tail(file: Path, *, lines: int) -> list[str]:
     return text.splitlines()[-lines:] if lines else []
 
 
-def follow(file: Path, *, wait: Callable[[], object] = lambda: time.sleep(0.2)) -> Iterator[str]:
+def follow(
+    file: Path, *, lines: int = 0, wait: Callable[[], object] = lambda: time.sleep(0.2)
+) -> Iterator[str]:
     """Yield each whole line written from now on, for ever; a rotated file is read to its end first.
 
     Args:
+        lines: So many of the last lines come first; none is lost or repeated between them and what follows.
         wait: Called whenever there is nothing new.
     """
     stream = _open(file)
     if stream:
-        stream.seek(0, os.SEEK_END)
+        stream.seek(_start_of_last(stream, lines))
     rest = b""
     while True:
         chunk = stream.read(1024 * 1024) if stream else b""
@@ -50,6 +53,16 @@ def _open(file: Path) -> BinaryIO | None:
         return file.open("rb", buffering=0)
     except OSError:
         return None
+
+
+def _start_of_last(stream: BinaryIO, lines: int) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    start = max(0, size - _MAX_TAIL_BYTES)
+    stream.seek(start)
+    before, *last = stream.read(size - start).rsplit(b"\n", lines + 1)
+    if not lines:
+        return size
+    return start + len(before) + 1 if len(last) > lines else start
 
 
 def _current(file: Path, stream: BinaryIO | None) -> BinaryIO | None:

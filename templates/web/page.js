@@ -117,6 +117,7 @@ async function showTroubleLog({ verdict, programs }) {
   const lines = answer.ok ? (await answer.text()).trimEnd() : "";
   setText($("trouble-lines"), lines);
   $("trouble-log").hidden = !lines;
+  $("trouble-lines").scrollTop = $("trouble-lines").scrollHeight;
 }
 
 function showStatus(next) {
@@ -331,15 +332,17 @@ function addMessage(message) {
 
 function showMessage({ message, node }) {
   const stick = isAtEnd();
-  node.classList.toggle("failed", Boolean(message.error));
-  const text = node.querySelector(".text");
-  if (message.role === "user" || message.error) setText(text, message.error || message.text);
+  const [text, error] = [node.querySelector(".text"), node.querySelector(".error")];
+  if (message.role === "user") setText(text, message.text);
   else showMarkdown(text, message.text);
+  text.hidden = !message.text && !message.running;
+  setText(error, message.error ?? "");
+  error.hidden = !message.error;
   text.classList.toggle("waiting", message.running === true);
   node.querySelector(".thought").hidden = !message.thought;
   setText(node.querySelector(".thought p"), message.thought ?? "");
   setText(node.querySelector(".figures"), message.figures ?? "");
-  node.querySelector(".copy").hidden = message.running || Boolean(message.error);
+  node.querySelector(".copy").hidden = message.running || !message.text;
   if (stick) $("transcript").scrollTop = $("transcript").scrollHeight;
 }
 
@@ -361,7 +364,7 @@ function question() {
   const values = { model: chosen };
   for (const id of ["temperature", "top_p", "max_tokens"]) if ($(id).value) values[id] = Number($(id).value);
   const messages = chat.messages
-    .filter(({ role, error, text }) => role === "user" || (!error && text))
+    .filter(({ role, text }) => role === "user" || text)
     .map(({ role, text }) => ({ role, content: text }));
   return { messages, system: $("system").value.trim(), values };
 }
@@ -421,7 +424,6 @@ function fail(message, error) {
     error instanceof TypeError
       ? "the gateway does not answer: the connection was refused or lost. To fix it: inv server.status"
       : error.message;
-  if (message.text) message.error = `${message.text}\n\n${message.error}`;
   announce(message.error);
 }
 

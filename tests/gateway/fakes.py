@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local_ai.gateway.app import make_app
-from local_ai.gateway.serve import listen
+from local_ai.gateway.serve import listen, uvicorn_config
 from local_ai.gateway.site import Site, make_site
 from local_ai.paths import Paths
 from local_ai.settings.schema import LocalAISettings
@@ -162,8 +162,7 @@ class _BrokenOnPurpose(Exception):
 @contextmanager
 def run_app(app: Any, listener: socket.socket) -> Iterator[uvicorn.Server]:
     """Serve an application from a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
-    server.config.timeout_graceful_shutdown = 2
+    server = uvicorn.Server(uvicorn_config(app))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
     thread.start()
     try:
@@ -201,7 +200,11 @@ def run_gateway(state: State, *, site: Site | None = None) -> Iterator[Gateway]:
     site = site or make_site(state)
     server = state.settings.server
     with run_app(make_app(site), listen(server.host, server.port)):
-        yield Gateway(f"http://127.0.0.1:{server.port}", site)
+        try:
+            yield Gateway(f"http://127.0.0.1:{server.port}", site)
+        finally:
+            # As the real one does on SIGTERM, so that open log streams end.
+            site.lane.stopping.set()
 
 
 class FakeSupervisord:

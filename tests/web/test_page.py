@@ -97,9 +97,10 @@ def test_unknown_model_says_what_to_do(page: Page, family: str) -> None:
     page.get_by_label("Model", exact=True).select_option("nope")
     page.get_by_label("Your message").press("Enter")
 
-    expect(answer_of(page).locator(".text")).to_have_text(
+    expect(answer_of(page).locator(".error")).to_have_text(
         'no model named "nope". To fix it: use one of: tiny'
     )
+    expect(answer_of(page).locator(".text")).to_be_hidden()
 
 
 def test_engine_that_dies_in_the_middle_keeps_what_it_said_and_says_why(page: Page) -> None:
@@ -107,7 +108,7 @@ def test_engine_that_dies_in_the_middle_keeps_what_it_said_and_says_why(page: Pa
     page.get_by_label("Your message").press("Enter")
 
     expect(answer_of(page).locator(".text")).to_contain_text("The")
-    expect(answer_of(page).locator(".text")).to_contain_text("the engine ended before its answer was whole")
+    expect(answer_of(page).locator(".error")).to_contain_text("the engine ended before its answer was whole")
 
 
 def test_conversation_survives_a_reload_and_can_be_forgotten(page: Page) -> None:
@@ -342,6 +343,7 @@ def test_whole_page_stays_under_60_kilobytes(browser: Browser, server: Server) -
     page.goto(server.url)
     page.keyboard.press("Enter")
     expect(answer_of(page).locator("strong")).to_be_visible()
+    page.wait_for_load_state("networkidle")
 
     files = {url: size for url, size in sizes.items() if "/assets/" in url or url == f"{server.url}/"}
     assert len(files) == 5

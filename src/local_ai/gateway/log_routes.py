@@ -86,34 +86,45 @@ class _LogStream(StreamingResponse):
 async def _log_events(file: Path, lines: int) -> AsyncIterator[bytes]:
     # The page empties its view on this: after a reconnection the last lines come once more.
     yield b"event: start\ndata:\n\n"
-    for line in await asyncio.to_thread(tail, file, lines=lines):
-        yield _event(line)
-    unread: asyncio.Queue[str] = asyncio.Queue()
-    loop, stop = asyncio.get_running_loop(), threading.Event()
-    thread = threading.Thread(target=_read_on, args=(file, unread, loop, stop), daemon=True)
-    thread.start()
+    reader = _Reader(file, lines)
+    reader.start()
     try:
         while True:
-            yield _event(await unread.get())
+            yield _event(await reader.unread.get())
     finally:
-        stop.set()
+        reader.stop()
 
 
-def _read_on(
-    file: Path, unread: asyncio.Queue[str], loop: asyncio.AbstractEventLoop, stop: threading.Event
-) -> None:
-    class Stopped(Exception):
-        pass
+class _Stopped(Exception):
+    """Ends a reader's thread."""
 
-    def pause() -> None:
-        if stop.wait(_POLL_S):
-            raise Stopped
 
-    # RuntimeError: the loop has been closed, and nobody reads any more.
-    with contextlib.suppress(Stopped, RuntimeError):
-        for line in follow(file, wait=pause):
-            if unread.qsize() < _MOST_UNREAD:
-                loop.call_soon_threadsafe(unread.put_nowait, line)
+class _Reader:
+    """Follows a log file from a thread of its own."""
+
+    def __init__(self, file: Path, lines: int) -> None:
+        self._file = file
+        self._lines = lines
+        self.unread: asyncio.Queue[str] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, name="log-reader", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _read(self) -> None:
+        # RuntimeError: the loop has been closed, and nobody reads any more.
+        with contextlib.suppress(_Stopped, RuntimeError):
+            for line in follow(self._file, lines=self._lines, wait=self._pause):
+                if self.unread.qsize() < _MOST_UNREAD:
+                    self._loop.call_soon_threadsafe(self.unread.put_nowait, line)
+
+    def _pause(self) -> None:
+        if self._stop.wait(_POLL_S):
+            raise _Stopped
 
 
 def _event(line: str) -> bytes:

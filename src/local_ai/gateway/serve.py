@@ -11,6 +11,9 @@ from local_ai.errors import ServerError
 from local_ai.state import State
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
     from local_ai.gateway.site import Site
 
 EXIT_CANNOT_LISTEN = 3
@@ -67,8 +70,15 @@ async def _serve(state: State, listener: socket.socket) -> None:
             super().handle_exit(sig, frame)
 
     site = make_site(state)
-    config = uvicorn.Config(
-        make_app(site),
+    await Server(uvicorn_config(make_app(site)), site).serve([listener])
+
+
+def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
+    """Return how the gateway is served, here and in tests."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
         loop="asyncio",
         http="h11",
         ws="none",
@@ -77,4 +87,3 @@ async def _serve(state: State, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    await Server(config, site).serve([listener])

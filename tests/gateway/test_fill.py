@@ -1,0 +1,83 @@
+"""What a silent request is given."""
+
+from pathlib import Path
+
+import pytest
+
+from local_ai.gateway.fill import Defaults, fill
+from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.routes import ROUTES
+from local_ai.settings.schema import GenerationSettings
+
+BY_PATH = {route.path: route for route in ROUTES}
+CHAT = BY_PATH["/v1/chat/completions"]
+MESSAGES = BY_PATH["/anthropic/v1/messages"]
+COUNT = BY_PATH["/anthropic/v1/messages/count_tokens"]
+EMBEDDINGS = BY_PATH["/v1/embeddings"]
+
+DEFAULTS = Defaults(GenerationSettings(max_tokens=7, top_p=0.5), model="tiny", adapter=None)
+WITH_ADAPTER = Defaults(GenerationSettings(), model="tiny", adapter=Path("/adapters/mine"))
+
+
+def test_fill_uses_every_setting_where_the_request_is_silent() -> None:
+    filled = fill({"messages": []}, CHAT, DEFAULTS)
+
+    assert filled.body == {
+        "messages": [],
+        "model": "tiny",
+        "max_tokens": 7,
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "top_k": 0,
+        "min_p": 0.0,
+    }
+    assert filled.names == ("model", "max_tokens", "temperature", "top_p", "top_k", "min_p")
+
+
+def test_fill_keeps_what_the_request_says() -> None:
+    said = {"model": "m", "max_tokens": 1, "temperature": 0, "top_p": 0.1, "top_k": 3, "min_p": 0.2}
+
+    filled = fill(said, CHAT, DEFAULTS)
+
+    assert (filled.body, filled.names) == (said, ())
+
+
+def test_fill_takes_max_completion_tokens_for_max_tokens() -> None:
+    assert "max_tokens" not in fill({"max_completion_tokens": 3}, CHAT, DEFAULTS).body
+
+
+def test_fill_takes_null_for_silence() -> None:
+    assert fill({"temperature": None}, CHAT, DEFAULTS).body["temperature"] == 0.0
+
+
+def test_fill_gives_anthropic_only_the_fields_it_knows() -> None:
+    assert fill({}, MESSAGES, DEFAULTS).names == ("model", "max_tokens", "temperature", "top_p", "top_k")
+
+
+def test_fill_gives_a_token_count_the_model_and_no_values() -> None:
+    assert fill({}, COUNT, DEFAULTS).body == {"model": "tiny"}
+
+
+def test_fill_leaves_embeddings_alone() -> None:
+    assert fill({"input": "x"}, EMBEDDINGS, WITH_ADAPTER).body == {"input": "x"}
+
+
+@pytest.mark.parametrize("body", [{}, {"model": "tiny"}, {"model": ""}], ids=["silent", "named", "empty"])
+def test_fill_adds_the_adapter_to_the_default_model(body: dict[str, str]) -> None:
+    assert fill(body, CHAT, WITH_ADAPTER).body["adapters"] == "/adapters/mine"
+
+
+@pytest.mark.parametrize("body", [{"model": "other"}, {"model": "tiny", "adapters": "/theirs"}])
+def test_fill_adds_no_adapter_to_another_model_or_over_another(body: dict[str, str]) -> None:
+    assert fill(body, CHAT, WITH_ADAPTER).body.get("adapters") == body.get("adapters")
+
+
+def test_fill_refuses_where_there_is_no_model() -> None:
+    with pytest.raises(Refusal) as refused:
+        fill({}, CHAT, Defaults(GenerationSettings(), model=None, adapter=None))
+
+    assert refused.value.status == 404
+    assert refused.value.sentence == (
+        "no model can answer: the request names none and this machine has no default model. To fix it: "
+        "set model.path in config.toml to a model folder, then run: inv server.restart"
+    )

@@ -1,0 +1,79 @@
+"""When requests wait for the engine, and when that is no use."""
+
+from pathlib import Path
+
+import pytest
+
+from local_ai.gateway.gate import hopeless
+from local_ai.gateway.upstream import Look
+from local_ai.program import EngineHealth, ProcessState, ProgramStatus, Readiness
+from local_ai.status import Health, Report, Verdict
+
+
+def health(state: str) -> EngineHealth:
+    return EngineHealth(state=state, since=0, model=None, running=0, waiting=0, text="mlx-lm", reason=None)
+
+
+def report(state: ProcessState, *, engine: EngineHealth | None = None) -> Report:
+    row = ProgramStatus(
+        name="mlx-omni-server",
+        state=state,
+        readiness=Readiness.UNHEALTHY,
+        detail="",
+        pid=None,
+        uptime_s=None,
+        restarts=0,
+        memory_bytes=None,
+        log=Path("/log"),
+    )
+    return Report(
+        verdict=Verdict(Health.UNHEALTHY, "Failed: x", fix="inv server.start"),
+        programs=(row,),
+        engine=engine,
+        host="127.0.0.1",
+        port=8080,
+        pid=1,
+        uptime_s=None,
+        models=(),
+        default_model=None,
+        version="1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("look", "can_answer"),
+    [
+        (Look(listens=False), False),
+        (Look(listens=True), True),
+        (Look(listens=True, health=health("ready")), True),
+        (Look(listens=True, health=health("busy")), True),
+        (Look(listens=True, health=health("importing")), False),
+        (Look(listens=True, health=health("loading")), False),
+        (Look(listens=True, health=health("failed")), False),
+    ],
+    ids=["absent", "silent", "ready", "busy", "importing", "loading", "failed"],
+)
+def test_engine_that_listens_but_is_silent_counts_as_busy(look: Look, can_answer: bool) -> None:
+    assert look.can_answer is can_answer
+
+
+@pytest.mark.parametrize("state", [ProcessState.STARTING, ProcessState.RUNNING, ProcessState.BACKOFF])
+def test_waiting_may_help_while_the_engine_is_coming(state: ProcessState) -> None:
+    assert hopeless(report(state), waited_s=60) is None
+
+
+@pytest.mark.parametrize("state", [ProcessState.STOPPED, ProcessState.EXITED])
+def test_ended_engine_gets_a_moment_to_be_restarted(state: ProcessState) -> None:
+    assert hopeless(report(state), waited_s=1) is None
+    refusal = hopeless(report(state), waited_s=5)
+    assert refusal is not None
+    assert refusal.sentence == (
+        f"the engine cannot answer: it is {state.value}, and nothing starts it by itself. "
+        "To fix it: inv server.start"
+    )
+    assert refusal.headers == {"Retry-After": "30"}
+
+
+def test_engine_that_failed_for_good_is_hopeless_at_once() -> None:
+    assert hopeless(report(ProcessState.FATAL), waited_s=0)
+    assert hopeless(report(ProcessState.RUNNING, engine=health("failed")), waited_s=0)

@@ -1,0 +1,178 @@
+"""What the gateway answers itself: health, models, the page, logs; with no engine and no supervisord."""
+
+from __future__ import annotations
+
+import gzip
+import time
+
+import httpx
+import pytest
+from tests.gateway.fakes import Gateway, make_model
+
+from local_ai.state import State
+
+HTML = {"Accept": "text/html"}
+
+
+def test_healthz_says_which_copy_this_is(client: httpx.Client, state: State) -> None:
+    answer = client.get("/healthz")
+
+    assert answer.status_code == 200
+    assert answer.json()["service"] == "local-ai"
+    assert answer.json()["state_dir"] == str(state.state_dir)
+    assert answer.json()["version"] == state.version
+
+
+def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json() == {
+        "ready": False,
+        "verdict": {
+            "health": "stopped",
+            "sentence": "Stopped: the server is not running",
+            "why": "",
+            "fix": "inv server.start",
+            "see": "",
+        },
+    }
+
+
+def test_models_are_listed_without_an_engine_and_always_fresh(client: httpx.Client, state: State) -> None:
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["tiny"]
+
+    made = make_model(state.paths.models_dir / "new", created=1_800_000_000)
+
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["new", "tiny"]
+    assert client.get("/anthropic/v1/models").json()["first_id"] == "new"
+    (made / "model.safetensors").unlink()
+    assert client.get("/v1/models/new").status_code == 404
+
+
+def test_models_with_a_slash_in_their_id_are_found(client: httpx.Client, state: State) -> None:
+    make_model(state.hub_cache / "models--org--name/snapshots/abc")
+
+    for base in ("/v1", "/anthropic/v1"):
+        assert client.get(f"{base}/models/org/name").json()["id"] == "org/name"
+
+
+def test_bad_page_size_is_refused_in_the_dialect(client: httpx.Client) -> None:
+    answer = client.get("/anthropic/v1/models", params={"limit": 0})
+
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "type": "error",
+        "error": {
+            "type": "invalid_request_error",
+            "message": "limit is not valid: input should be greater than or equal to 1. "
+            "To fix it: send another value for limit",
+        },
+        "source": "gateway",
+    }
+
+
+def test_plain_clients_get_one_sentence(client: httpx.Client) -> None:
+    assert client.get("/").text == "Stopped: the server is not running\n"
+
+
+def test_browsers_get_the_whole_page(client: httpx.Client) -> None:
+    answer = client.get("/", headers=HTML)
+
+    assert "Stopped:" in answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/assets/page.js", "/nothing"])
+def test_every_answer_carries_the_safety_headers(client: httpx.Client, path: str) -> None:
+    headers = client.get(path, headers=HTML).headers
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_page_has_no_inline_script_or_style(client: httpx.Client) -> None:
+    text = client.get("/", headers=HTML).text
+
+    assert "style=" not in text
+    assert "<style" not in text
+    assert text.count("<script") == text.count('<script type="module" src="/assets/page.js">') == 1
+    assert "http://" not in text.replace(str(client.base_url).rstrip("/"), "")
+
+
+def test_assets_are_compressed_and_validated(client: httpx.Client) -> None:
+    plain = client.get("/assets/page.css", headers={"Accept-Encoding": "identity"})
+    with client.stream("GET", "/assets/page.css", headers={"Accept-Encoding": "gzip"}) as packed:
+        compressed = b"".join(packed.iter_raw())
+    again = client.get("/assets/page.css", headers={"If-None-Match": plain.headers["etag"]})
+
+    assert gzip.decompress(compressed) == plain.content
+    assert again.status_code == 304
+
+
+def test_status_json_is_what_the_page_and_the_terminal_show(client: httpx.Client, gateway: Gateway) -> None:
+    status = client.get("/status.json").json()
+
+    assert status["verdict"]["sentence"] == "Stopped: the server is not running"
+    assert status["urls"]["openai"] == f"{gateway.url}/v1"
+
+
+def test_last_log_lines_are_text(client: httpx.Client, state: State) -> None:
+    state.paths.log("supervisord").write_text("one\ntwo\nthree\n")
+
+    assert client.get("/logs/supervisord", params={"lines": 2}).text == "two\nthree\n"
+    assert client.get("/logs/mlx-omni-server").text == ""
+
+
+@pytest.mark.parametrize("name", ["state.json", "..%2Fstate.json", "%2Fetc%2Fpasswd"])
+def test_no_other_file_is_shown_as_a_log(client: httpx.Client, name: str) -> None:
+    assert client.get(f"/logs/{name}").status_code == 404
+    assert client.get(f"/logs/{name}/stream").status_code == 404
+
+
+def test_log_stream_begins_with_the_last_lines_and_follows(client: httpx.Client, state: State) -> None:
+    file = state.paths.log("welcome-page")
+    file.write_text("one\n")
+
+    with client.stream("GET", "/logs/welcome-page/stream") as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        assert [next(lines) for _ in range(3)] == ["event: start", "data:", "data: one"]
+        with file.open("a") as out:
+            out.write("two\n")
+        following = next(lines)
+
+    assert following == "data: two"
+
+
+def test_diagnostics_hide_secrets(client: httpx.Client) -> None:
+    from local_ai.gateway.diagnostics import without_secrets
+
+    settings = {"server": {"port": 1, "api_keys": ["s3cret"], "api_key_file": None}}
+
+    assert without_secrets(settings) == {"server": {"port": 1, "api_keys": "(hidden)", "api_key_file": None}}
+    assert set(client.get("/diagnostics.json").json()) == {"versions", "settings", "status", "logs"}
+
+
+def test_unknown_path_says_where_to_go(client: httpx.Client) -> None:
+    assert client.get("/nothing").text == (
+        "error: nothing is served at this address\n"
+        "  why: /nothing is not one of this server's paths\n"
+        "  fix: open the page at /\n"
+    )
+
+
+def test_models_are_listed_within_a_few_milliseconds(client: httpx.Client) -> None:
+    took = []
+    for _ in range(50):
+        started = time.perf_counter()
+        client.get("/v1/models")
+        took.append(time.perf_counter() - started)
+
+    # 2 ms is the promise, measured in benchmarks/; a loaded test machine gets some slack.
+    assert sorted(took)[25] < 0.010
