@@ -1,0 +1,84 @@
+"""The page over a real server: real engine, real model, real browser, real crashes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.integration.conftest import Server, end, free_port
+from tests.web.conftest import browser  # noqa: F401
+
+from local_ai.models.catalog import STARTER_ID
+
+pytestmark = pytest.mark.integration
+
+PATIENTLY = 90_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("s"), free_port())
+    server.paths.models_dir.mkdir(parents=True)
+    (server.paths.models_dir / STARTER_ID).symlink_to(starter_model)
+    server.start()
+    yield server
+    end(server)
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:  # noqa: F811
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.url)
+    yield page
+    context.close()
+
+
+def test_one_enter_gets_a_real_answer(page: Page) -> None:
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".message.assistant")).to_contain_text("Paris", timeout=PATIENTLY)
+    page.get_by_text("Anthropic", exact=True).first.click()
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator(".message.assistant .figures")).to_contain_text(
+        "through Anthropic", timeout=PATIENTLY
+    )
+    expect(page.locator(".message.assistant")).to_contain_text("Paris")
+
+
+def test_stop_frees_the_engine(page: Page, server: Server) -> None:
+    page.get_by_label("Your message").fill("Tell a very long story about a lighthouse.")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sentence")).to_contain_text("Busy: 1 answer running", timeout=PATIENTLY)
+
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=20_000)
+    assert httpx.get(f"{server.url}/status.json").json()["engine"]["running"] == 0
+
+
+def test_killed_engine_is_seen_and_comes_back(page: Page, server: Server) -> None:
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=PATIENTLY)
+    pid = httpx.get(f"{server.url}/status.json").json()["programs"][0]["pid"]
+
+    os.kill(pid, signal.SIGKILL)
+
+    expect(page.locator("#verdict")).not_to_have_attribute("data-health", "healthy", timeout=10_000)
+    page.get_by_label("Your message").fill("What is the capital of France?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.assistant")).to_contain_text("Paris", timeout=PATIENTLY)
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=20_000)
+    expect(page.locator("[data-program=mlx-omni-server] .restarts")).to_have_text("1")
+
+
+def test_killed_gateway_is_seen_and_comes_back(page: Page, server: Server) -> None:
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=PATIENTLY)
+    os.kill(httpx.get(f"{server.url}/healthz").json()["pid"], signal.SIGKILL)
+
+    expect(page.locator("#sentence")).to_contain_text("Unknown: the gateway has not answered", timeout=10_000)
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=30_000)
