@@ -1,23 +1,26 @@
-"""The only printer: results to stdout, errors and progress to stderr. Colour only on a terminal."""
+"""The only printer: results to stdout, errors and progress to stderr. Colour only on a terminal.
+
+Results are plain enough to need no library; rich is imported for the live line alone, so that `status`
+answers sooner.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from typing import Any, TextIO
 
 from local_ai.errors import LocalAIError
 from local_ai.program import Readiness
 from local_ai.status import Health, Report
+
+# Select Graphic Rendition codes of ECMA-48.
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 # State is always word + shape + colour.
 _READINESS = {
@@ -28,7 +31,7 @@ _READINESS = {
     Readiness.UNKNOWN: ("?", "yellow"),
     Readiness.STOPPED: ("–", "dim"),
 }
-_HEALTH_COLOUR = {
+_HEALTH = {
     Health.HEALTHY: "bold green",
     Health.BUSY: "bold green",
     Health.STARTING: "bold yellow",
@@ -36,22 +39,23 @@ _HEALTH_COLOUR = {
     Health.UNKNOWN: "bold yellow",
     Health.STOPPED: "bold",
 }
+_HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
 
 
-def print_line(text: str = "") -> None:
+def print_line(text: str = "", *, style: str = "") -> None:
     """Print one line of a result."""
-    _out().print(Text(_as_typed(text)))
+    _write(sys.stdout, _styled(sys.stdout, _as_typed(text), style))
 
 
 def print_raw(line: str) -> None:
     """Print one line as it is, at once: a log line, for a pipe or a person."""
-    sys.stdout.write(line + "\n")
+    _write(sys.stdout, line)
     sys.stdout.flush()
 
 
 def print_json(value: object) -> None:
     """Print a result for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_error(error: LocalAIError) -> None:
@@ -60,52 +64,40 @@ def print_error(error: LocalAIError) -> None:
         label, mark, text = line.partition(": ")
         if label in {"error", "  why", "  fix", "  see"}:
             style = "bold red" if label == "error" else "bold"
-            _err().print(Text.assemble((label + mark, style), text))
-        else:
-            _err().print(Text(line))
+            line = _styled(sys.stderr, label + mark, style) + text
+        _write(sys.stderr, line)
 
 
 def print_warning(text: str) -> None:
     """Print what should be known although nothing stopped."""
-    _err().print(Text.assemble(("warning: ", "bold yellow"), _as_typed(text)))
+    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + _as_typed(text))
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Show one line that changes in place; where there is no terminal, a line whenever the step changes."""
-    console = _err()
-    if not console.is_terminal:
-        last = ""
-
-        def say_once(sentence: str) -> None:
-            nonlocal last
-            step = re.sub(r",? \d+(\.\d+)? ?(s|%)$", "", sentence)
-            if step != last:
-                last = step
-                console.print(Text(step))
-
-        yield say_once
+    if not _is_terminal(sys.stderr):
+        yield _StepPrinter()
         return
-    with console.status(Text("Starting")) as status:
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True, highlight=False).status(Text("Starting")) as status:
         yield lambda sentence: status.update(Text(sentence))
 
 
 def print_report(report: Report, *, logs_dir: Path) -> None:
     """Print the verdict, the programs and the addresses."""
     verdict = report.verdict
-    out = _out()
-    out.print(Text(verdict.sentence, style=_HEALTH_COLOUR[verdict.health]))
+    print_line(verdict.sentence, style=_HEALTH[verdict.health])
     for label in ("why", "fix", "see"):
         if text := getattr(verdict, label):
-            out.print(Text(f"  {label}: {_as_typed(text)}"))
+            print_line(f"  {label}: {text}")
     if not report.is_running:
         return
-    out.print()
-    out.print(_program_table(report))
-    for row in report.programs:
-        if row.detail and row.detail not in f"{verdict.sentence} {verdict.why}":
-            out.print(Text(f"  {row.name}: {row.detail}"))
-    out.print()
+    print_line()
+    _print_programs(report)
+    print_line()
     print_addresses(report, logs_dir=logs_dir)
 
 
@@ -122,23 +114,26 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
     )
     for label, text in rows:
         if text:
-            _out().print(Text.assemble("  ", (f"{label:<15}", "bold"), text))
+            _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{text}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a plain table: no frame, columns as wide as their content."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold")
+    """Print a plain table: no frame, columns as wide as their content, nothing folded."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    print_line(_aligned(header, widths), style="bold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    _out().print(table)
+        _write(sys.stdout, _aligned(row, widths))
+
+
+def describe(value: Any) -> str:
+    """Write a setting's value as TOML would, "" for none."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def format_seconds(seconds: float | None) -> str:
-    """Write a duration as people say it: "42 s", "3 min", "2 h 5 min", "4 d 3 h"."""
+    """Write a duration as people say it: "42 s", "3 min", "2 h 5 min", "4 d 3 h"; "–" for none."""
     if seconds is None:
-        return ""
+        return "–"
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
     if minutes < 1:
         return f"{seconds:.0f} s"
@@ -148,29 +143,52 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def format_bytes(size: int | None) -> str:
-    """Write a size in powers of 1000: "812 MB", "1.2 GB"."""
+    """Write a size in powers of 1000: "812 MB", "1.2 GB"; "–" for none."""
     if size is None:
-        return ""
+        return "–"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def _program_table(report: Report) -> Table:
-    table = Table(box=None, pad_edge=True, padding=(0, 1), header_style="bold")
-    for name in ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID"):
-        is_number = name in {"RESTARTS", "MEMORY", "PID"}
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=True)
-    for row in report.programs:
-        shape, colour = _READINESS[row.readiness]
-        table.add_row(
+class _StepPrinter:
+    """Prints a sentence when it tells of another step, not of another second of the same."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, sentence: str) -> None:
+        step = re.sub(r",? \d+(\.\d+)? ?(s|%)$", "", sentence)
+        if step != self._last:
+            self._last = step
+            _write(sys.stderr, step)
+
+
+def _print_programs(report: Report) -> None:
+    rows = [
+        (
             row.name,
             row.state.value,
-            Text(f"{shape} {row.readiness.value}", style=colour),
-            format_seconds(row.uptime_s) or "–",
+            f"{_READINESS[row.readiness][0]} {row.readiness.value}",
+            format_seconds(row.uptime_s),
             str(row.restarts),
-            format_bytes(row.memory_bytes) or "–",
+            format_bytes(row.memory_bytes),
             str(row.pid or "–"),
         )
-    return table
+        for row in report.programs
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    print_line(f"  {_aligned(_HEADER, widths)}", style="bold")
+    for cells, program in zip(rows, report.programs, strict=True):
+        coloured = _styled(sys.stdout, cells[2], _READINESS[program.readiness][1])
+        line = _aligned(cells, widths).replace(cells[2], coloured, 1)
+        _write(sys.stdout, f"  {line}")
+    shown = f"{report.verdict.sentence} {report.verdict.why}"
+    for program in report.programs:
+        if program.detail and program.detail not in shown:
+            print_line(f"  {program.name}: {program.detail}")
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _shortened(names: Sequence[str], *, most: int = 5) -> str:
@@ -185,17 +203,18 @@ def _as_typed(text: str) -> str:
     return re.sub(r"\binv (server|config)\.(\w+)", r"local-ai \1 \2", text)
 
 
-def _out() -> Console:
-    # A pipe has no width: nothing is folded there.
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
+def _styled(stream: TextIO, text: str, style: str) -> str:
+    if not style or not text or not _is_terminal(stream):
+        return text
+    codes = ";".join(_STYLES[name] for name in style.split())
+    return f"\033[{codes}m{text}\033[0m"
 
 
-def _err() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+def _is_terminal(stream: TextIO) -> bool:
+    # Source: https://no-color.org, and what terminals without such codes call themselves.
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
 
 
-def describe(value: Any) -> str:
-    """Write a setting's value as TOML would, "" for none."""
-    if value is None:
-        return ""
-    return json.dumps(value, ensure_ascii=False)
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")

@@ -7,6 +7,8 @@
 
 A start holds the lock only until supervisord runs, and waits for readiness without it, so that a stop can
 come in between; it then sees the server gone and says so. Nothing here prints: progress is a callback.
+
+The settings' schema is imported by the verbs that need it: `status` and `stop` do not, and answer sooner.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_ai import daemon, preflight, starting
 from local_ai.errors import ConfigError, LocalAIError, ServerError
@@ -26,10 +29,13 @@ from local_ai.plan import plan
 from local_ai.program import ProcessState
 from local_ai.render import render
 from local_ai.rpc import SupervisorClient
-from local_ai.settings.schema import LocalAISettings
-from local_ai.state import State, make_state, read_state, write_private, write_state
 from local_ai.status import Health, Report
 from local_ai.stopping import end_leftovers, stop_supervised
+from local_ai.target import read_target, target_of
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import LocalAISettings
+    from local_ai.state import State
 
 _LOCK_TIMEOUT_S = 60.0
 _SETTLE_S = 5.0
@@ -173,10 +179,12 @@ class ServerManager:
 
     def report(self) -> Report:
         """Return everything `server.status` shows, by the settings of the last start."""
-        state = self._last_state()
-        return observe(state.settings if state else self._settings_or_defaults(), self.paths)
+        target = read_target(self.paths.state_file) or target_of(self._settings_or_defaults())
+        return observe(target, self.paths)
 
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
+        from local_ai.state import make_state
+
         preflight.prepare_folders(self.paths)
         preflight.check_packages()
         preflight.check_model(self.settings.model.path, self.paths)
@@ -215,6 +223,8 @@ class ServerManager:
         return ""
 
     def _launch(self, state: State, conf: str, foreground: bool) -> None:
+        from local_ai.state import write_private, write_state
+
         end_leftovers(self.paths, grace_s=5)
         daemon.remove_leftovers(self.paths)
         starting.check_port_of(state)
@@ -272,6 +282,8 @@ class ServerManager:
             return result
 
     def _last_state(self) -> State | None:
+        from local_ai.state import read_state
+
         try:
             return read_state(self.paths.state_file)
         except ServerError:
@@ -279,6 +291,8 @@ class ServerManager:
 
     def _settings_or_defaults(self) -> LocalAISettings:
         """A broken settings file must not keep anyone from looking or stopping."""
+        from local_ai.settings.schema import LocalAISettings
+
         try:
             return self.settings
         except ConfigError:

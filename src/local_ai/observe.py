@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -17,14 +16,14 @@ from local_ai.paths import Paths
 from local_ai.probe import probe_engine, probe_gateway
 from local_ai.program import SUPERVISORD, ProcessInfo
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
-from local_ai.settings.schema import LocalAISettings
 from local_ai.status import Facts, Report, Supervisor, judge
+from local_ai.target import Target
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
 
 
-def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | None = None) -> Report:
+def observe(target: Target, paths: Paths, *, gateway_answers: bool | None = None) -> Report:
     """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
 
     Args:
@@ -33,12 +32,10 @@ def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | 
     answer = _ask_supervisor(paths)
     up = answer.supervisor is Supervisor.ANSWERS
     if gateway_answers is None:
-        gateway_answers = up and probe_gateway(settings.server.host, settings.server.port)
+        gateway_answers = up and probe_gateway(target.host, target.port)
     exits = read_exits(paths.log(SUPERVISORD)) if up else {}
-    models = list_models(paths, settings.model.path)
-    default = choose_default(
-        models, configured=settings.model.path, memory_bytes=psutil.virtual_memory().total
-    )
+    models = list_models(paths, target.model_path)
+    default = choose_default(models, configured=target.model_path, memory_bytes=psutil.virtual_memory().total)
     return judge(
         Facts(
             now=time.time(),
@@ -51,12 +48,12 @@ def observe(settings: LocalAISettings, paths: Paths, *, gateway_answers: bool | 
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
             memory_bytes={info.name: _memory_bytes(info.pid) for info in answer.processes},
-            host=settings.server.host,
-            port=settings.server.port,
+            host=target.host,
+            port=target.port,
             models=tuple(model.id for model in models),
             default_model=default.id if default else None,
             logs_dir=paths.logs_dir,
-            version=version("local-ai"),
+            version=target.version,
         )
     )
 

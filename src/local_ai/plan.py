@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from local_ai.program import ENGINE, GATEWAY, Program
-from local_ai.state import State
+
+if TYPE_CHECKING:
+    from local_ai.state import State
 
 # A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
 # later is restarted at once, without limit. So it must exceed what imports and binding can take.

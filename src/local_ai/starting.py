@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -14,8 +15,10 @@ from local_ai.models.catalog import STARTER_ID, choose_default, list_models
 from local_ai.paths import Paths
 from local_ai.ports import check_port
 from local_ai.program import ENGINE, GATEWAY, ProcessState, ProgramStatus
-from local_ai.state import State
 from local_ai.status import Health, Report
+
+if TYPE_CHECKING:
+    from local_ai.state import State
 
 _POLL_S = 0.05
 _LOG_LINES = 5

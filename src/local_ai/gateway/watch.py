@@ -10,6 +10,7 @@ from local_ai.gateway.upstream import Look, Upstream
 from local_ai.observe import observe
 from local_ai.state import State
 from local_ai.status import Report
+from local_ai.target import target_of
 
 # Half the page's poll: many open pages cost as much as one, and none sees much of the past.
 _REPORT_AGE_S = 0.5
@@ -50,4 +51,4 @@ class Watch:
 
     async def _observe(self) -> Report:
         state = self._state
-        return await asyncio.to_thread(observe, state.settings, state.paths, gateway_answers=True)
+        return await asyncio.to_thread(observe, target_of(state.settings), state.paths, gateway_answers=True)

@@ -1,0 +1,68 @@
+"""The console script `local-ai`, and `python -m local_ai`.
+
+People look often and start rarely: `status`, `stop` and `logs` in their plain forms are run without invoke,
+whose import takes most of such a command's time. Anything else, help and mistakes included, is invoke's.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+# Per command: its option → the name of the argument, and whether a value follows.
+_QUICK: dict[str, dict[str, tuple[str, bool]]] = {
+    "server.status": {"--json": ("as_json", False)},
+    "server.stop": {"--force": ("force", False), "--timeout": ("timeout", True)},
+    "server.logs": {
+        "--program": ("program", True),
+        "--lines": ("lines", True),
+        "--follow": ("follow", False),
+    },
+}
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        sys.exit(_run(sys.argv[1:]))
+    except Exception:
+        traceback.print_exc()
+        sys.exit("This is a bug in local-ai: please report it with the lines above.")
+
+
+def _run(words: Sequence[str]) -> int:
+    if words[:1] == ["server"]:
+        words = ["server.status"] if len(words) == 1 else [f"server.{words[1]}", *words[2:]]
+    arguments = parse_quick(words)
+    if arguments is None:
+        from local_ai import cli
+
+        cli.run()
+        return 0
+    from local_ai import commands
+
+    return commands.guarded(getattr(commands, words[0].partition(".")[2]), **arguments)
+
+
+def parse_quick(words: Sequence[str]) -> dict[str, Any] | None:
+    """Parse a quick command's options; None for any other command, option or form."""
+    options = _QUICK.get(words[0]) if words else None
+    if options is None:
+        return None
+    arguments: dict[str, Any] = {}
+    rest = iter(words[1:])
+    for word in rest:
+        if word not in options:
+            return None
+        name, takes_value = options[word]
+        value = next(rest, None) if takes_value else True
+        if value is None:
+            return None
+        arguments[name] = value
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

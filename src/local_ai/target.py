@@ -1,0 +1,44 @@
+"""Where to look for a server: what later commands need of the last start.
+
+Read without the settings' schema, whose import alone would double what `status` costs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import LocalAISettings
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server's address and model."""
+
+    host: str
+    port: int
+    model_path: str | None  # `model.path`
+    version: str  # of the local-ai that started it, else of this one
+
+
+def target_of(settings: LocalAISettings) -> Target:
+    """Name the server that these settings would start."""
+    from importlib.metadata import version
+
+    return Target(settings.server.host, settings.server.port, settings.model.path, version("local-ai"))
+
+
+def read_target(state_file: Path) -> Target | None:
+    """Name the server that was last started; None if there is none, or its record cannot be read."""
+    try:
+        state: Any = json.loads(state_file.read_bytes())
+        settings = state["settings"]
+        server = settings["server"]
+        return Target(
+            str(server["host"]), int(server["port"]), settings["model"]["path"], str(state["version"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

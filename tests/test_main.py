@@ -1,0 +1,58 @@
+"""The quick way past invoke for `status`, `stop` and `logs`: same words, same meaning."""
+
+import subprocess
+import sys
+
+import pytest
+
+from local_ai.__main__ import _QUICK, parse_quick
+from local_ai.cli import namespace
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["server.status"], {}),
+        (["server.status", "--json"], {"as_json": True}),
+        (["server.stop", "--timeout", "3", "--force"], {"timeout": "3", "force": True}),
+        (
+            ["server.logs", "--program", "welcome-page", "--lines", "2"],
+            {"program": "welcome-page", "lines": "2"},
+        ),
+    ],
+    ids=" ".join,
+)
+def test_plain_forms_are_quick(words: list[str], arguments: dict[str, object]):
+    assert parse_quick(words) == arguments
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["server.start"],
+        ["server.status", "--help"],
+        ["server.stop", "--timeout"],
+        ["server.stop", "--timeout=3"],
+        ["server.logs", "welcome-page"],
+    ],
+    ids=" ".join,
+)
+def test_every_other_form_is_left_to_invoke(words: list[str]):
+    assert parse_quick(words) is None
+
+
+@pytest.mark.parametrize("name", _QUICK)
+def test_quick_commands_know_every_option_that_invoke_knows(name: str):
+    known = {f"--{argument.name}" for argument in namespace()[name].get_arguments()}
+
+    assert set(_QUICK[name]) == known
+
+
+def test_quick_commands_import_nothing_heavy():
+    heavy = {"invoke", "pydantic", "pydantic_settings", "httpx", "rich", "jinja2", "fastapi"}
+    code = f"import sys, local_ai.commands, local_ai.manager; print({heavy} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
