@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from local_ai.models.starter import prepare_starter
 from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_embedder, make_tiny_model
+
+from local_ai.models.starter import prepare_starter
 
 
 def fill_with_tiny_models(folder: Path) -> None:

@@ -22,10 +22,16 @@ class Fields:
         self._at = at
         self._filled = frozenset(filled)
         self._taken: set[str] = set()
+        self._refused: set[str] = set()
 
     def name(self, field: str) -> str:
         """Name a field as an error does: with the way to it."""
         return f"{self._at}.{field}" if self._at else field
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every field asked about so far, whether it was there or not."""
+        return frozenset(self._taken | self._refused)
 
     def has(self, field: str) -> bool:
         return field in self._left
@@ -92,6 +98,7 @@ class Fields:
 
     def refuse(self, reasons: Mapping[str, str]) -> None:
         """Refuse the known fields that cannot be honoured, with the reason for each."""
+        self._refused |= reasons.keys()
         for field, why in reasons.items():
             if self.has(field):
                 raise bad_field(self.name(field), why, "leave it out")

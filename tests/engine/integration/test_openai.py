@@ -7,7 +7,6 @@ import math
 
 import openai
 import pytest
-
 from tests.engine.running import RunningEngine
 
 pytestmark = pytest.mark.integration
@@ -109,7 +108,13 @@ def test_streamed_choices_are_told_apart(engine: RunningEngine):
 def test_top_k_of_one_and_tiny_top_p_take_the_likeliest_token(engine: RunningEngine):
     likeliest = engine.chat()["choices"][0]["message"]["content"]
 
-    for field in ({"top_k": 1}, {"top_p": 0.000001}, {"top_p": 0}, {"min_p": 1}, {"top_k": 10**8, "top_p": 0}):
+    for field in (
+        {"top_k": 1},
+        {"top_p": 0.000001},
+        {"top_p": 0},
+        {"min_p": 1},
+        {"top_k": 10**8, "top_p": 0},
+    ):
         answer = engine.chat(temperature=2, seed=1, **field)
         assert answer["choices"][0]["message"]["content"] == likeliest, field
 
@@ -120,7 +125,9 @@ def test_logit_bias_bans_and_forces_tokens(engine: RunningEngine):
 
     assert first[0]["logprob"] <= 0
     assert token["choices"][0]["text"] != ""
-    forced = engine.post("/v1/completions", {"prompt": "x", "max_tokens": 4, "logit_bias": {"70": 100}}).json()
+    forced = engine.post(
+        "/v1/completions", {"prompt": "x", "max_tokens": 4, "logit_bias": {"70": 100}}
+    ).json()
     assert len(set(forced["choices"][0]["text"])) == 1
 
 
@@ -203,7 +210,13 @@ def test_a_forced_tool_is_called_with_valid_arguments(engine: RunningEngine, mod
 
 
 def test_a_forced_tool_call_streams_as_a_delta_with_its_index(engine: RunningEngine):
-    body = {"model": "tools", "messages": ASK, "tools": [WEATHER], "tool_choice": "required", "max_tokens": 200}
+    body = {
+        "model": "tools",
+        "messages": ASK,
+        "tools": [WEATHER],
+        "tool_choice": "required",
+        "max_tokens": 200,
+    }
 
     chunks = engine.events("/v1/chat/completions", body)
 
@@ -214,7 +227,11 @@ def test_a_forced_tool_call_streams_as_a_delta_with_its_index(engine: RunningEng
 
 
 def test_a_whole_tool_conversation_is_understood(engine: RunningEngine):
-    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'}}
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'},
+    }
     messages = [
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
@@ -231,7 +248,9 @@ def test_a_whole_tool_conversation_is_understood(engine: RunningEngine):
 def test_tool_choice_none_leaves_tools_out_of_the_prompt(engine: RunningEngine):
     without = engine.chat(model="tools")["usage"]["prompt_tokens"]
 
-    assert engine.chat(model="tools", tools=[WEATHER], tool_choice="none")["usage"]["prompt_tokens"] == without
+    assert (
+        engine.chat(model="tools", tools=[WEATHER], tool_choice="none")["usage"]["prompt_tokens"] == without
+    )
     assert engine.chat(model="tools", tools=[WEATHER])["usage"]["prompt_tokens"] > without
 
 
@@ -244,7 +263,11 @@ def test_thoughts_come_apart_from_the_answer(engine: RunningEngine):
 
 def test_completions_continue_a_text_with_its_space(starter: RunningEngine):
     answer = starter.openai.completions.create(
-        model="SmolLM2-135M-Instruct", prompt="The capital of France is", max_tokens=1, logprobs=2, temperature=0
+        model="SmolLM2-135M-Instruct",
+        prompt="The capital of France is",
+        max_tokens=1,
+        logprobs=2,
+        temperature=0,
     )
 
     assert answer.choices[0].text == " Paris"

@@ -1,0 +1,246 @@
+"""Anthropic's dialect on a real engine, mostly through Anthropic's own SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anthropic
+import pytest
+from tests.engine.running import RunningEngine
+
+pytestmark = pytest.mark.integration
+
+ASK = [{"role": "user", "content": "What is the capital of France?"}]
+STARTER = "SmolLM2-135M-Instruct"
+WEATHER = {
+    "name": "get_weather",
+    "description": "Weather of a city",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"enum": ["Paris", "Rome"]}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+
+
+def kinds(events: list[Any]) -> list[str]:
+    """The types of events, each run of deltas once."""
+    names = [event["type"] for event in events if event["type"] != "ping"]
+    return [name for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+
+
+def test_starter_answers_paris_at_temperature_zero(starter: RunningEngine):
+    answer = starter.anthropic.messages.create(
+        model=STARTER, max_tokens=30, messages=ASK, extra_body={"temperature": 0}
+    )
+
+    assert answer.content[0].text == "The capital of France is Paris."
+    assert answer.stop_reason == "end_turn"
+
+
+def test_events_come_in_the_documented_order(starter: RunningEngine):
+    body = {"model": STARTER, "max_tokens": 30, "messages": ASK}
+
+    events = starter.events("/anthropic/v1/messages", body)
+
+    assert kinds(events) == [
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert events[0]["message"]["content"] == []
+    usage = events[0]["message"]["usage"]
+    assert usage["input_tokens"] + usage["cache_read_input_tokens"] == 37
+
+
+def test_the_sdk_rebuilds_a_streamed_message(starter: RunningEngine):
+    with starter.anthropic.messages.stream(model=STARTER, max_tokens=30, messages=ASK) as stream:
+        message = stream.get_final_message()
+
+    assert message.content[0].text == "The capital of France is Paris."
+    assert message.usage.output_tokens == 7
+
+
+def test_stop_reasons_are_told_apart(starter: RunningEngine):
+    def reason(**fields: Any) -> tuple[str | None, str | None]:
+        answer = starter.anthropic.messages.create(
+            **{"model": STARTER, "max_tokens": 60, "messages": ASK} | fields
+        )
+        return answer.stop_reason, answer.stop_sequence
+
+    assert reason() == ("end_turn", None)
+    assert reason(max_tokens=2) == ("max_tokens", None)
+    assert reason(stop_sequences=["of Fr"]) == ("stop_sequence", "of Fr")
+    forced = {"tools": [WEATHER], "tool_choice": {"type": "any"}}
+    assert reason(**forced) == ("tool_use", None)
+
+
+def test_a_stop_sequence_is_cut_off_in_a_stream_too(starter: RunningEngine):
+    body = {"model": STARTER, "max_tokens": 60, "messages": ASK, "stop_sequences": ["ce is"]}
+
+    events = starter.events("/anthropic/v1/messages", body)
+
+    assert "".join(e["delta"]["text"] for e in events if e["type"] == "content_block_delta") == (
+        "The capital of Fran"
+    )
+    assert events[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "ce is"}
+
+
+@pytest.mark.parametrize(
+    "choice", [{"type": "any"}, {"type": "tool", "name": "get_weather"}], ids=["any", "tool"]
+)
+def test_tool_use_streams_as_a_block_with_its_json(engine: RunningEngine, choice: dict[str, str]):
+    with engine.anthropic.messages.stream(
+        model="tools", max_tokens=200, messages=ASK, tools=[WEATHER], tool_choice=choice
+    ) as stream:
+        types = [event.type for event in stream]
+        message = stream.get_final_message()
+
+    block = message.content[0]
+    assert (block.type, block.name) == ("tool_use", "get_weather")
+    assert block.input["city"] in ("Paris", "Rome")
+    assert block.id.startswith("toolu_")
+    assert types.index("content_block_start") < types.index("input_json") < types.index("content_block_stop")
+
+
+def test_a_history_with_every_kind_of_block_is_understood(engine: RunningEngine):
+    messages = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Weather?", "cache_control": {"type": "ephemeral"}}],
+        },
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "A tool helps.", "signature": "abc"},
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Rome"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "toolu_1",
+                    "content": [{"type": "text", "text": "sun"}],
+                },
+                {"type": "text", "text": "And?"},
+            ],
+        },
+    ]
+    for model in ("plain", "tools", "thinker"):
+        answer = engine.anthropic.messages.create(
+            model=model,
+            max_tokens=3,
+            system=[{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}],
+            messages=messages,
+            tools=[WEATHER],
+        )
+        assert answer.usage.output_tokens == 3
+
+
+@pytest.mark.parametrize("kind", ["enabled", "adaptive"])
+def test_thoughts_stream_as_blocks_when_asked_for(engine: RunningEngine, kind: str):
+    thinking = {"type": kind} | ({"budget_tokens": 8} if kind == "enabled" else {})
+    body = {"model": "thinker", "max_tokens": 24, "messages": ASK, "thinking": thinking}
+
+    events = engine.events("/anthropic/v1/messages", body)
+
+    starts = [e["content_block"]["type"] for e in events if e["type"] == "content_block_start"]
+    deltas = [e["delta"]["type"] for e in events if e["type"] == "content_block_delta"]
+    assert starts[0] == "thinking"
+    assert deltas[0] == "thinking_delta"
+    assert "signature_delta" in deltas
+    if kind == "enabled":  # the budget ends the thought, and the answer follows
+        assert starts == ["thinking", "text"]
+
+
+def test_thoughts_nobody_asked_for_are_not_begun(engine: RunningEngine):
+    answer = engine.anthropic.messages.create(model="thinker", max_tokens=5, messages=ASK)
+
+    assert [block.type for block in answer.content] in (["text"], [])
+
+
+def test_an_assistant_message_at_the_end_is_continued(starter: RunningEngine):
+    messages = [*ASK, {"role": "assistant", "content": "The capital of France is"}]
+
+    answer = starter.anthropic.messages.create(model=STARTER, max_tokens=10, messages=messages)
+
+    assert answer.content[0].text.startswith(" Paris")
+
+
+def test_count_tokens_equals_what_a_message_reports(engine: RunningEngine):
+    counted = engine.anthropic.messages.count_tokens(model="tools", messages=ASK, tools=[WEATHER])
+    answer = engine.anthropic.messages.create(model="tools", max_tokens=1, messages=ASK, tools=[WEATHER])
+
+    used = answer.usage.input_tokens + answer.usage.cache_read_input_tokens
+    assert counted.input_tokens == used
+
+
+def test_cached_tokens_are_counted_apart(engine: RunningEngine):
+    messages = [{"role": "user", "content": "count cached tokens " * 5}]
+    first, second = (
+        engine.anthropic.messages.create(model="plain", max_tokens=1, messages=messages).usage for _ in "12"
+    )
+
+    assert second.cache_read_input_tokens == first.input_tokens + first.cache_read_input_tokens - 1
+    assert second.input_tokens == 1
+
+
+def test_images_are_refused_by_name(engine: RunningEngine):
+    source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    content = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": source}]
+
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        engine.anthropic.messages.create(
+            model="plain", max_tokens=5, messages=[{"role": "user", "content": content}]
+        )
+
+    assert caught.value.body["error"] == {
+        "type": "invalid_request_error",
+        "message": "messages[0].content[1] cannot be used: the models here read text only. "
+        "To fix it: send blocks of type text, document, tool_result only",
+    }
+
+
+def test_a_schema_is_kept_to(engine: RunningEngine):
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    schema["additionalProperties"] = False
+    body = {
+        "messages": ASK,
+        "max_tokens": 60,
+        "output_config": {"format": {"type": "json_schema", "schema": schema}},
+    }
+
+    answer = engine.post("/anthropic/v1/messages", body).json()
+
+    assert answer["content"][0]["text"] in ('{"ok": true}', '{"ok": false}')
+
+
+def test_a_filled_max_tokens_is_cut_to_the_context_and_an_asked_one_refused(engine: RunningEngine):
+    body = {"model": "short", "messages": ASK, "max_tokens": 4096}
+
+    filled = engine.post("/anthropic/v1/messages", body, **{"X-Local-AI-Filled": "max_tokens"})
+    asked = engine.post("/anthropic/v1/messages", body)
+
+    assert filled.status_code == 200
+    assert asked.status_code == 400
+    assert asked.json()["error"]["message"].startswith(
+        "max_tokens cannot be used: the prompt has 18 tokens and 4096 more are asked for, "
+        "but the context of 'short' holds 64. To fix it: ask for at most 46"
+    )
+
+
+def test_models_are_listed(engine: RunningEngine):
+    assert "plain" in {model.id for model in engine.anthropic.models.list()}
+    assert engine.anthropic.models.retrieve("plain").display_name == "plain"
+
+
+def test_unknown_model_is_a_typed_error(engine: RunningEngine):
+    with pytest.raises(anthropic.NotFoundError):
+        engine.anthropic.messages.create(model="claude-nine", max_tokens=5, messages=ASK)

@@ -1,0 +1,313 @@
+"""What a real engine does when it is used by many, wrongly, or stopped."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from tests.engine.conftest import fill_with_tiny_models
+from tests.engine.running import RunningEngine, running_engine
+from tests.tiny_model import make_tiny_model
+
+pytestmark = pytest.mark.integration
+
+PROMPTS = [
+    "What is the capital of France?",
+    "Name three colours.",
+    "Count to five.",
+    "Say hello in one word.",
+    "Why is the sky blue? " * 20,
+    "Repeat the word fox. " * 60,
+]
+
+
+def content(answer: dict[str, Any]) -> str:
+    text: str = answer["choices"][0]["message"]["content"]
+    return text
+
+
+def test_an_answer_is_the_same_alone_and_in_company_cold_and_warm(starter: RunningEngine):
+    def ask(prompt: str) -> str:
+        return content(starter.chat(prompt, max_tokens=16))
+
+    cold = [ask(prompt) for prompt in PROMPTS]
+    warm = [ask(prompt) for prompt in PROMPTS]
+    with ThreadPoolExecutor(len(PROMPTS)) as pool:
+        together = list(pool.map(ask, PROMPTS))
+
+    assert warm == cold
+    assert together == cold
+
+
+def test_plain_and_sampled_requests_do_not_disturb_each_other(engine: RunningEngine):
+    """mlx-lm's batch mixes up samplers and processors unless each request brings its own."""
+    likeliest = content(engine.chat(max_tokens=12))
+    seeded = content(engine.chat(max_tokens=12, temperature=1.5, seed=1))
+
+    def ask(number: int) -> str:
+        kind = ({}, {"temperature": 1.5, "seed": 1}, {"presence_penalty": 1}, {"logit_bias": {"70": 1}})
+        return content(engine.chat(max_tokens=12, **kind[number % 4]))
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(16)))
+
+    assert set(answers[0::4]) == {likeliest}
+    assert set(answers[1::4]) == {seeded}
+
+
+def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
+    with starter.client as client:
+        body = {
+            "messages": [{"role": "user", "content": "Write a long story."}],
+            "max_tokens": 900,
+            "stream": True,
+        }
+        with client.stream("POST", "/v1/chat/completions", json=body) as stream:
+            next(stream.iter_lines())
+            times = []
+            for path in ("/health", "/v1/models", "/anthropic/v1/models") * 5:
+                before = time.perf_counter()
+                with starter.client as other:
+                    assert other.get(path).status_code == 200
+                times.append(time.perf_counter() - before)
+            assert starter.health()["state"] == "busy"
+
+    assert sorted(times)[len(times) // 2] < 0.25
+
+
+def stops_generating(engine: RunningEngine, body: dict[str, Any], *, after_lines: int) -> float:
+    """Leave a stream; return how long the engine goes on."""
+    with engine.client as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
+        lines = stream.iter_lines()
+        for _ in range(after_lines):
+            next(lines)
+        engine.wait(lambda health: health["running"] == 1)
+    left = time.perf_counter()
+    engine.wait(lambda health: health["running"] == 0)
+    return time.perf_counter() - left
+
+
+def test_a_client_that_leaves_ends_its_generation(starter: RunningEngine):
+    body = {
+        "messages": [{"role": "user", "content": "Write a long story."}],
+        "max_tokens": 2000,
+        "stream": True,
+    }
+
+    assert stops_generating(starter, body, after_lines=3) < 2
+
+
+def test_a_client_that_leaves_ends_its_prefill(starter: RunningEngine):
+    body = {
+        "messages": [{"role": "user", "content": "fox jumps over " * 2000}],
+        "max_tokens": 5,
+        "stream": True,
+    }
+
+    assert stops_generating(starter, body, after_lines=0) < 2
+
+
+def test_a_client_that_leaves_while_waiting_for_a_whole_answer_ends_it(starter: RunningEngine):
+    body = {"messages": [{"role": "user", "content": "Write a long story."}], "max_tokens": 2000}
+    payload = json.dumps(body).encode()
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(starter.paths.engine_socket))
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: e\r\nContent-Length: {len(payload)}\r\n\r\n"
+        raw.sendall(head.encode() + payload)
+        starter.wait(lambda health: health["running"] == 1)
+
+    left = time.perf_counter()
+    starter.wait(lambda health: health["running"] == 0)
+    assert time.perf_counter() - left < 2
+
+
+@pytest.mark.parametrize("model", ["cut-off", "strange", "misshapen"])
+def test_a_model_that_cannot_be_loaded_leaves_the_loaded_one_serving(engine: RunningEngine, model: str):
+    before = content(engine.chat())
+
+    refused = engine.post(
+        "/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": "x"}]}
+    )
+
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "model_not_loadable"
+    assert refused.json()["error"]["message"].startswith(f"the model {model!r} cannot be loaded: ")
+    assert engine.health() | {"since": 0} == {
+        "state": "ready",
+        "since": 0,
+        "model": "plain",
+        "running": 0,
+        "waiting": 0,
+        "text": "mlx-lm",
+        "reason": None,
+    }
+    assert content(engine.chat()) == before
+
+
+def test_another_model_waits_until_running_answers_are_finished(engine: RunningEngine):
+    def ask(model: str) -> dict[str, Any]:
+        return engine.chat("hello", model=model, max_tokens=300, logit_bias={"2": -100, "0": -100})
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, ["plain", "other"] * 4))
+
+    assert [answer["usage"]["completion_tokens"] for answer in answers] == [300] * 8
+    assert len({content(answer) for answer in answers[0::2]}) == 1
+    assert content(answers[0]) != content(answers[1])
+
+
+def test_sigterm_ends_a_busy_engine_in_time_and_leaves_nothing():
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
+        body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 4000, "stream": True}
+        with engine.client as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
+            next(stream.iter_lines())
+            before = time.perf_counter()
+            code = engine.stop()
+
+        assert code == 0
+        assert time.perf_counter() - before < 6
+        assert not engine.paths.engine_socket.exists()
+        assert not engine.paths.engine_pid.exists()
+
+
+def test_sigterm_during_imports_ends_at_once():
+    with running_engine(fill_with_tiny_models, ready=False) as engine:
+        engine.wait(lambda health: True)
+        assert int(engine.paths.engine_pid.read_text()) == engine.process.pid
+
+        assert engine.stop() == 0
+        assert not engine.paths.engine_pid.exists()
+
+
+def test_an_idle_model_is_put_away_and_comes_back():
+    settings = {"engine": {"model_idle_unload_s": 0.3}, "model": {"path": "plain"}}
+    with running_engine(fill_with_tiny_models, settings) as engine:
+        first = content(engine.chat())
+        engine.wait(lambda health: health["model"] is None)
+
+        assert engine.health()["state"] == "ready"
+        assert content(engine.chat()) == first
+
+
+def test_no_model_at_all_is_ready_and_says_so():
+    with running_engine(lambda folder: None) as engine:
+        health = engine.health()
+        answer = engine.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})
+
+    assert (health["state"], health["model"]) == ("ready", None)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == (
+        "no model can answer: this machine has no model. To fix it: put a model folder where local-ai "
+        "looks for them (see config.show), or prepare the starter model"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("cut-off", "the model 'cut-off' cannot be loaded: model.safetensors is cut off or damaged"),
+        ("nowhere", "the model 'nowhere' is not there"),
+    ],
+)
+def test_a_default_model_that_fails_is_explained_while_others_answer(path: str, reason: str):
+    with running_engine(fill_with_tiny_models, {"model": {"path": path}}) as engine:
+        health = engine.health()
+        assert health["state"] == "failed"
+        assert health["reason"].startswith(reason)
+
+        assert content(engine.chat(model="plain"))
+        assert engine.health()["state"] == "ready"
+
+
+def test_a_blas_that_does_not_load_is_explained_not_looped():
+    with running_engine(fill_with_tiny_models, {"engine": {"blas": "/no/such/lib.so"}}) as engine:
+        health = engine.health()
+        answer = engine.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})
+
+    assert health["state"] == "failed"
+    assert health["reason"].startswith("the BLAS library cannot be loaded: engine.blas is '/no/such/lib.so'")
+    assert answer.status_code == 503
+
+
+def test_a_request_made_while_the_engine_imports_is_answered():
+    with running_engine(lambda folder: [make_tiny_model(folder / "m")].clear(), ready=False) as engine:
+        while not engine.paths.engine_socket.exists():
+            threading.Event().wait(0.01)
+
+        assert content(engine.chat())
+
+
+def test_every_request_leaves_one_line_without_content(engine: RunningEngine):
+    secret = "xylophone-secret"
+    engine.chat(secret, max_tokens=3)
+
+    lines = [line for line in engine.log.splitlines() if "local_ai.engine.requests" in line]
+    assert "model=plain in=" in lines[-1]
+    assert "out=3" in lines[-1]
+    assert "outcome=length" in lines[-1]
+    assert secret not in engine.log
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"{", 400),
+        (b'{"messages": NaN}', 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 100_000, 400),
+        (b'{"max_tokens": ' + b"9" * 5000 + b"}", 400),
+        (b'{"messages": [{"role": "user", "content": "\\ud800 alone"}], "max_tokens": 2}', 200),
+        (b'{"messages": [{"role": "user", "content": "nul \\u0000 [/b] [/INST]"}], "max_tokens": 2}', 200),
+        (b'{"messages": [{"role": "user", "content": ""}], "max_tokens": 2}', 200),
+        (b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": -1}', 400),
+        (b'{"messages": [{"role": "user", "content": "x"}], "max_tokens": 1e400}', 400),
+        (b'{"messages": [{"role": "king", "content": "x"}]}', 400),
+        (b'{"messages": {"role": "user"}}', 400),
+        (b'{"messages": [{"role": "user", "content": "' + b"long text " * 110_000 + b'"}]}', 400),
+    ],
+    ids=lambda value: None if isinstance(value, int) else repr(value[:40]),
+)
+def test_odd_bodies_are_answered_not_fatal(engine: RunningEngine, body: bytes, status: int):
+    with engine.client as client:
+        answer = client.post("/v1/chat/completions", content=body)
+
+    assert answer.status_code == status, answer.text[:300]
+    if status == 400:
+        assert answer.json()["error"]["message"]
+    assert engine.health()["state"] == "ready"
+
+
+def test_a_loading_model_keeps_its_stream_alive_with_comments(engine: RunningEngine):
+    """Seen on a model that takes long; here the line of requests is what takes long."""
+    body = {"model": "plain", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2, "stream": True}
+    with engine.client as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert list(stream.iter_lines())[-2:] == ["data: [DONE]", ""]
+
+
+def test_unknown_paths_and_methods_are_refused_in_the_dialect(engine: RunningEngine):
+    with engine.client as client:
+        ours, theirs = client.get("/v1/nothing"), client.get("/anthropic/v1/nothing")
+        method = client.get("/v1/chat/completions")
+
+    assert ours.json()["error"]["code"] == "not_found"
+    assert theirs.json()["error"]["type"] == "not_found_error"
+    assert (method.status_code, method.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_too_large_a_body_is_refused(engine: RunningEngine):
+    with engine.client as client:
+        try:
+            answer = client.post("/v1/chat/completions", content=b" " * 33_000_000)
+        except httpx.WriteError:  # the engine may close before everything is sent
+            return
+
+    assert answer.status_code == 413
