@@ -1,0 +1,45 @@
+"""Real gateway processes for tests and benchmarks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from local_ai.state import State, write_state
+
+
+@contextmanager
+def running_gateway(state: State) -> Iterator[subprocess.Popen[str]]:
+    """Run a gateway as supervisord does: its stdin is a pipe that we hold."""
+    state.state_dir.mkdir(parents=True, exist_ok=True)
+    write_state(state, state.paths.state_file)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "local_ai.gateway", "--state", str(state.paths.state_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_answer(url: str, *, timeout_s: float = 20) -> httpx.Response:
+    """Ask until somebody answers."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while True:
+        try:
+            return httpx.get(url, headers={"Accept": "text/html"}, timeout=timeout_s)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, "nobody answers"
+            pause.wait(0.005)
