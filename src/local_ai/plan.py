@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from local_ai.state import State
 
 # A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
-# later is restarted at once, without limit. So it must exceed what imports and binding can take.
-_ENGINE_START_S = 10
-_GATEWAY_START_S = 3
+# later is restarted at once, and stopped when it keeps ending (gateway/flapping.py). Until then supervisord
+# calls it STARTING, and `supervisorctl restart` waits: longer than importing and binding take, and no more.
+_ENGINE_START_S = 5
+_GATEWAY_START_S = 2
 
 # Longer than the programs' own grace for running answers (3 s), or supervisord would cut them short.
 _STOP_WAIT_S = 10

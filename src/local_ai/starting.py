@@ -14,7 +14,7 @@ from local_ai.logs import tail
 from local_ai.models.catalog import STARTER_ID, choose_default, list_models
 from local_ai.paths import Paths
 from local_ai.ports import check_port
-from local_ai.program import ENGINE, GATEWAY, ProcessState, ProgramStatus
+from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, ProgramStatus, Readiness
 from local_ai.status import Health, Report
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.05
 _LOG_LINES = 5
+# Nothing restarts a program from here.
+_OVER = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
 
 Progress = Callable[[str], None]
 
@@ -80,15 +82,12 @@ def wait_until_ready(
 
 def _raise_if_over(report: Report, paths: Paths, child: subprocess.Popen[bytes] | None) -> None:
     if report.verdict.health is Health.STOPPED and (child is None or child.poll() is not None):
-        raise ServerError(
-            "the server did not start",
-            why="it was stopped while it was starting",
-            fix="inv server.start",
-            see=str(paths.log("supervisord")),
-        )
+        raise _stopped_meanwhile(paths)
     for row in report.programs:
-        if row.state in {ProcessState.FATAL, ProcessState.EXITED}:
+        if row.readiness is Readiness.UNHEALTHY and row.state in _OVER:
             raise _gave_up(row, report, paths)
+        if row.state is ProcessState.STOPPED:
+            raise _stopped_meanwhile(paths)
     if report.engine is not None and report.engine.state == "failed":
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
@@ -96,6 +95,15 @@ def _raise_if_over(report: Report, paths: Paths, child: subprocess.Popen[bytes] 
             fix="correct model.path in config.toml, then run: inv server.restart",
             see=str(paths.log(ENGINE)),
         )
+
+
+def _stopped_meanwhile(paths: Paths) -> ServerError:
+    return ServerError(
+        "the server did not start",
+        why="it was stopped while it was starting",
+        fix="inv server.start",
+        see=str(paths.log(SUPERVISORD)),
+    )
 
 
 def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:

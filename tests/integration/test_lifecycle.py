@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from collections.abc import Callable
 
@@ -16,6 +17,22 @@ from local_ai.program import ENGINE, GATEWAY
 from local_ai.settings.load import load_config
 
 pytestmark = pytest.mark.integration
+
+
+def engine_pid(server: Server) -> int | None:
+    pid: int | None = server.status()["programs"][0]["pid"]
+    return pid
+
+
+def engine_pid_of_a_ready(server: Server) -> int | None:
+    """The engine's pid once supervisord calls it RUNNING: what ends earlier, it gives up on by itself."""
+    row = server.status()["programs"][0]
+    pid: int | None = row["pid"]
+    return pid if (row["state"], row["readiness"]) == ("RUNNING", "ready") else None
+
+
+def ended(done: subprocess.CompletedProcess[str], first_line: str) -> subprocess.CompletedProcess[str] | None:
+    return done if done.stdout.startswith(first_line) else None
 
 
 def get(url: str) -> bytes:
@@ -182,6 +199,22 @@ def test_crashed_engine_is_restarted_and_counted(running: Server):
 
     wait_until(healed)
     assert running.status()["programs"][0]["restarts"] == 1
+
+
+def test_engine_that_keeps_ending_is_stopped_and_explained_until_the_next_start(running: Server):
+    for _ in range(3):
+        old = wait_until(lambda: engine_pid_of_a_ready(running))
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda old=old: engine_pid(running) != old)
+
+    shown = wait_until(lambda: ended(running.run("server.status"), "Failed: the engine stopped\n"))
+
+    assert shown.returncode == 3
+    assert (
+        "  why: it kept ending and is no longer restarted; the system killed it, most likely because memory "
+        "ran out (terminated by SIGKILL)\n" in shown.stdout
+    )
+    running.start()
 
 
 def test_killed_supervisord_takes_its_programs_along_and_start_works_again(running: Server):

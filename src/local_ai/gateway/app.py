@@ -16,6 +16,7 @@ from local_ai.gateway.api import forward_router, models_router
 from local_ai.gateway.assets import assets_router
 from local_ai.gateway.dialect import dialect_of, error_body
 from local_ai.gateway.doors import Doors
+from local_ai.gateway.flapping import stop_flapping
 from local_ai.gateway.health import health_router
 from local_ai.gateway.log_routes import log_router
 from local_ai.gateway.page import page_router
@@ -31,9 +32,10 @@ def make_app(site: Site) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        warm_up = asyncio.create_task(_warm_up(site))
+        tasks = [asyncio.create_task(_warm_up(site)), asyncio.create_task(stop_flapping(site.state))]
         yield
-        warm_up.cancel()
+        for task in tasks:
+            task.cancel()
         await site.lane.upstream.close()
 
     # Its own documentation pages would load scripts from another host, and building them takes time.
