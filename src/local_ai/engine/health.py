@@ -43,7 +43,7 @@ class HealthBoard:
             )
 
     def imported(self, *, loads_next: bool) -> None:
-        """What generates has been imported; with a model to load next, no instant of "ready" comes between."""
+        """Everything is imported; with a model to load next, no instant of "ready" comes between."""
         with self._lock:
             self._imported, self._loading = True, loads_next
             self._derive()

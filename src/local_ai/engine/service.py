@@ -89,6 +89,14 @@ class Service:
             EngineError: No such model, it cannot be loaded, or the request does not fit it.
         """
         key = self.resolve(name, adapter)
+        if self._worker.is_full:
+            raise EngineError(
+                "the request cannot wait here",
+                why="too many requests wait already",
+                fix="try again in a moment",
+                status=429,
+                code="queue_full",
+            )
         words = await asyncio.wrap_future(self._worker.load(key))
         prepared = await asyncio.to_thread(prepare, ask, words, names=names)
         return Opened(ask, words, prepared, name or key.id)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_WAITING = 512  # as Ollama's queue
+
 
 @dataclass(frozen=True)
 class WorkerSettings:
@@ -118,6 +120,11 @@ class Worker:
         """Ask the thread to end after its present step; does not wait."""
         self._stopping = True
         self._inbox.put(None)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more requests wait than should."""
+        return self._board.read().waiting >= _MOST_WAITING
 
     def load(self, key: ModelKey) -> Future[ModelWords]:
         """Have a model loaded; its turn comes in order.
