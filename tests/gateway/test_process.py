@@ -12,7 +12,7 @@ from typing import IO
 import httpx
 import pytest
 from tests.gateway.fakes import make_patient_state
-from tests.gateway.running import running_gateway, wait_for_answer
+from tests.gateway.running import output_of, running_gateway, wait_for_answer
 
 from local_ai.state import State
 
@@ -33,7 +33,7 @@ def test_process_serves_the_page_and_ends_on_sigterm(state: State) -> None:
         assert "local-ai" in wait_for_answer(url_of(state)).text
 
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=5)
+        output = output_of(process, timeout_s=5)
 
     assert process.returncode in {0, -signal.SIGTERM}
     assert "Traceback" not in output
@@ -48,14 +48,14 @@ def test_process_ends_at_once_with_log_streams_open_and_requests_waiting(state: 
         ):
             assert next(log.iter_lines()) == "event: start"
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=2)
+            output = output_of(process, timeout_s=2)
 
     assert "Traceback" not in output
 
 
 def test_taken_port_is_told_plainly(state: State) -> None:
     with socket.create_server(("127.0.0.1", state.settings.server.port)), running_gateway(state) as process:
-        output, _ = process.communicate(timeout=20)
+        output = output_of(process, timeout_s=20)
 
     assert process.returncode == 3
     assert output == (
