@@ -143,10 +143,12 @@ def show_config(*, config: str | None, as_json: bool) -> None:
 
 def check_config(*, config: str | None) -> None:
     """Check the settings without starting anything."""
-    from local_ai.preflight import check_model
+    from local_ai.preflight import check_exposure, check_model
 
     loaded = _load(config, {})
     check_model(loaded.settings.model.path, find_paths())
+    if warning := check_exposure(loaded.settings.server):
+        console.print_warning(warning)
     console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
 
 

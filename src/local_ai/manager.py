@@ -150,8 +150,7 @@ class ServerManager:
     def restart(self, startup_timeout: float = 30.0, stop_timeout: float = 10.0) -> StartResult:
         """Stop and start with fresh settings; what a start would refuse leaves the running server alone."""
         try:
-            preflight.check_packages()
-            preflight.check_model(self.settings.model.path, self.paths)
+            self._check()
         except LocalAIError as error:
             return StartResult(success=False, error=error)
         stopped = self.stop(timeout=stop_timeout)
@@ -185,9 +184,8 @@ class ServerManager:
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
         from local_ai.state import make_state
 
+        warning = self._check()
         preflight.prepare_folders(self.paths)
-        preflight.check_packages()
-        preflight.check_model(self.settings.model.path, self.paths)
         state = make_state(self.settings, self.paths)
         conf = render(plan(state), self.paths)
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
@@ -195,10 +193,16 @@ class ServerManager:
             if report.verdict.health is Health.UNKNOWN:
                 raise silent_supervisord(report)
             already = report.is_running
-            note = self._revive(report, state) if already else ""
+            note = self._revive(report, state) if already else warning
             if not already:
                 self._launch(state, conf, foreground)
         return self._wait(foreground, timeout_s, already_running=already, note=note)
+
+    def _check(self) -> str:
+        """Refuse what cannot work before anything is touched; return a warning, or ""."""
+        preflight.check_packages()
+        preflight.check_model(self.settings.model.path, self.paths)
+        return preflight.check_exposure(self.settings.server)
 
     def _settled_report(self) -> Report:
         """Look until supervisord says something: one that is about to end answers nothing useful."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import os
+import socket
 import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_ai.errors import ConfigError, LocalAIError, ServerError
 from local_ai.models.catalog import STARTER_ID, find_model, list_models, nearest_names
 from local_ai.paths import MAX_SOCKET_PATH_BYTES, Paths
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import ServerSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
@@ -51,6 +57,37 @@ def check_packages() -> None:
             why=f"missing from {sys.prefix}: {', '.join(missing)}",
             fix="uv sync (in the checkout), or reinstall local-ai",
         )
+
+
+def check_exposure(server: ServerSettings) -> str:
+    """Make sure that a server others can reach asks for a key.
+
+    Returns:
+        A warning, where it was opened on purpose; else "".
+
+    Raises:
+        ConfigError: Other machines could use it without a key.
+    """
+    if server.api_keys or is_loopback(server.host):
+        return ""
+    reach = f"server.host = {server.host!r} is reachable from other machines"
+    if server.allow_unauthenticated:
+        return f"anybody who reaches this machine can use the server: {reach}, and no key is asked for"
+    raise ConfigError(
+        "the server would be open to the network",
+        why=f"{reach}, and server.api_keys is empty",
+        fix='set server.api_keys = ["a-long-secret"] in config.toml, or server.host = "127.0.0.1" '
+        "(server.allow_unauthenticated = true opens it on purpose)",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or name is reachable from this machine only."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
 def check_model(configured: str | None, paths: Paths) -> None:

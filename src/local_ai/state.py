@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local_ai.errors import ServerError
 from local_ai.paths import Paths
-from local_ai.settings.schema import LocalAISettings
+from local_ai.settings.schema import REVEAL, LocalAISettings
 
 
 class State(BaseModel):
@@ -61,7 +61,7 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
 
 def write_state(state: State, file: Path) -> None:
     """Write atomically, readable by the owner alone."""
-    write_private(file, state.model_dump_json(indent=2) + "\n")
+    write_private(file, state.model_dump_json(indent=2, context=REVEAL) + "\n")
 
 
 def read_state(file: Path) -> State:

@@ -205,12 +205,14 @@ def test_empty_variable_counts_as_not_set():
 
 def test_every_key_can_be_set_by_a_variable():
     defaults = {key: value for key, value, _ in load().rows}
-    environ = {variable_for(key): str(value) for key, value in defaults.items() if value is not None}
+    environ = {
+        variable_for(key): str(value) for key, value in defaults.items() if value not in (None, [], ())
+    }
 
     loaded = load(environ=environ)
 
     assert loaded.settings == LocalAISettings()
-    assert set(loaded.origins) == {key for key, value in defaults.items() if value is not None}
+    assert set(loaded.origins) == {key for key, value in defaults.items() if value not in (None, [], ())}
     assert loaded.warnings == ()
 
 
@@ -245,3 +247,33 @@ def test_settings_are_frozen():
 
 def test_known_keys_are_dotted_names():
     assert {"server.port", "model.path", "generation.min_p", "engine.blas"} <= set(known_keys())
+
+
+def test_lists_are_written_with_commas_in_the_environment_and_as_lists_in_a_file(tmp_path: Path):
+    file = write(tmp_path, '[server]\nallowed_hosts = "a.local"\n')
+    environ = {"LOCAL_AI_SERVER__ALLOWED_HOSTS": "a.local, b.local"}
+
+    assert load(environ=environ).settings.server.allowed_hosts == ("a.local", "b.local")
+    assert (
+        f'why: server.allowed_hosts: must be a list, such as ["one", "two"], got \'a.local\' ({file})'
+        in failure(config_path=file)
+    )
+
+
+def test_keys_are_masked_wherever_settings_are_shown(tmp_path: Path):
+    file = write(tmp_path, '[server]\napi_keys = ["sesame-open-now"]\n')
+
+    loaded = load(config_path=file)
+
+    assert [key.get_secret_value() for key in loaded.settings.server.api_keys] == ["sesame-open-now"]
+    assert "sesame" not in f"{loaded} {loaded.rows} {loaded.settings.model_dump_json()}"
+    assert override(loaded.settings, {"server.port": 9}).server.api_keys == loaded.settings.server.api_keys
+
+
+def test_key_that_is_not_valid_is_not_quoted(tmp_path: Path):
+    file = write(tmp_path, '[server]\napi_keys = ["sesame"]\n')
+
+    text = failure(config_path=file)
+
+    assert "sesame" not in text
+    assert "server.api_keys.0: must be at least 8 visible ASCII characters without spaces" in text

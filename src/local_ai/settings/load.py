@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsError, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from local_ai.errors import ConfigError
 from local_ai.paths import Paths, find_paths
 from local_ai.settings.problems import Problem, describe, nearest
-from local_ai.settings.schema import LocalAISettings
+from local_ai.settings.schema import REVEAL, LocalAISettings
 
 ENV_PREFIX = "LOCAL_AI_"
 DEFAULT = "default"
@@ -111,7 +117,9 @@ def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> Loca
     given = {key: value for key, value in overrides.items() if value is not None}
     layer = _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False)
     _check([layer], None)
-    return LocalAISettings.model_validate(_nest(flatten(settings.model_dump()) | _anchor(layer)))
+    return LocalAISettings.model_validate(
+        _nest(flatten(settings.model_dump(context=REVEAL)) | _anchor(layer))
+    )
 
 
 def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | None:
@@ -152,8 +160,10 @@ def variable_for(key: str) -> str:
     return ENV_PREFIX + key.replace(".", "__").upper()
 
 
-class _Environment(LocalAISettings, BaseSettings):  # type: ignore[misc]
-    """The schema as pydantic-settings reads it from the environment."""
+class _Environment(LocalAISettings, BaseSettings):
+    """The schema as pydantic-settings reads it from the environment; lists as "a, b", not as JSON."""
+
+    model_config = SettingsConfigDict(enable_decoding=False)
 
 
 def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:

@@ -45,21 +45,19 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
-    got = f"got {_shown(error.get('input'))}"
+    got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is nobody's to read
     kind = error["type"]
     if kind == "extra_forbidden":
         return "unknown key" + _suggestion(key, keys)
     if kind == "literal_error":
         allowed = _allowed(key)
-        return f"must be one of {', '.join(allowed)}, {got}" + nearest(
-            str(error.get("input")).upper(), allowed
-        )
+        return f"must be one of {', '.join(allowed)}{got}" + nearest(str(error.get("input")).upper(), allowed)
     if kind in _TYPES:
-        return f"must be {_TYPES[kind]}, {got}"
+        return f"must be {_TYPES[kind]}{got}"
     if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
-        return f"must be {_range(key)}, {got}"
+        return f"must be {_range(key)}{got}"
     text = error["msg"].removeprefix("Value error, ")
-    return f"{text[:1].lower()}{text[1:]}, {got}"
+    return f"{text[:1].lower()}{text[1:]}{got}"
 
 
 _TYPES = {
@@ -72,6 +70,7 @@ _TYPES = {
     "bool_parsing": "true or false",
     "string_type": "text in quotes",
     "path_type": "a path in quotes",
+    "tuple_type": 'a list, such as ["one", "two"]',
     "string_too_short": "at least one character",
     "model_type": "a table of keys, such as [server]",
     "model_attributes_type": "a table of keys, such as [server]",

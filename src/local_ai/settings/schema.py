@@ -5,7 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    SerializationInfo,
+    ValidationInfo,
+    field_serializer,
+)
+
+# Serialise with this context to write secrets out (state.json, mode 0600); anywhere else they are masked.
+REVEAL = {"reveal_secrets": True}
+
+_MIN_KEY_CHARS = 8
 
 
 class _Section(BaseModel):
@@ -23,7 +38,22 @@ def _printable(text: str) -> str:
     return text
 
 
+def _split(value: object, info: ValidationInfo) -> object:
+    """Take "a, b" for a list where all values are text (environment, command line), never in a file."""
+    if isinstance(value, str) and info.mode == "python":
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _usable_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if len(text) < _MIN_KEY_CHARS or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"must be at least {_MIN_KEY_CHARS} visible ASCII characters without spaces")
+    return key
+
+
 Host = Annotated[str, AfterValidator(_printable)]
+ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
 
 
@@ -35,9 +65,20 @@ class ServerSettings(_Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe level written to the logs."
     )
-    allowed_hosts: tuple[Host, ...] = Field(
+    allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
         (), description="Further names clients may use for this machine; others are refused."
     )
+    api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_split)] = Field(
+        (), description="Keys of which clients must send one; none: no key is needed."
+    )
+    allow_unauthenticated: bool = Field(
+        False, description="Listen beyond this machine although there is no key."
+    )
+
+    @field_serializer("api_keys")
+    def _mask(self, keys: tuple[SecretStr, ...], info: SerializationInfo) -> list[str]:
+        reveal = bool(info.context and info.context.get("reveal_secrets"))
+        return [key.get_secret_value() if reveal else str(key) for key in keys]
 
 
 class ModelSettings(_Section):
