@@ -62,10 +62,12 @@ function showVerdict({ health, sentence, why, fix, see }) {
   setText($("mark"), MARKS[health]);
   setText($("word"), word);
   setText($("rest"), colon ? sentence.slice(colon + 1) : "");
-  for (const [name, text] of Object.entries({ why, fix, see })) {
-    setText($(name), text);
-    $(`${name}-row`).hidden = !text;
-  }
+  setText($("why"), why);
+  setText($("see"), see);
+  const command = fix.includes("inv ") ? fix.indexOf("inv ") : fix.length;
+  setText($("fix").firstElementChild, fix.slice(0, command));
+  setText($("fix").lastElementChild, fix.slice(command));
+  for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
   $("trouble").hidden = !why && !fix;
   document.title = `${MARKS[health]} ${word.replace(":", "")} · local-ai`;
   // Seconds that pass are no news: said again only when more than a number has changed.
@@ -373,7 +375,8 @@ function figures({ tokens, pieces, first, last, began, cut, stopped, through }) 
   const words = [];
   const count = tokens ?? pieces;
   if (count) words.push(`${tokens === undefined ? "about " : ""}${count} ${count === 1 ? "token" : "tokens"}`);
-  if (count > 1 && last > first) words.push(`${(((count - 1) * 1000) / (last - first)).toFixed(1)} tokens/s`);
+  // Less than that is one piece of the network's, and says nothing of the model's speed.
+  if (count > 1 && last - first > 50) words.push(`${(((count - 1) * 1000) / (last - first)).toFixed(1)} tokens/s`);
   if (first) words.push(`first after ${((first - began) / 1000).toFixed(2)} s`);
   if (cut) words.push("cut at the most tokens");
   if (stopped) words.push("stopped");

@@ -112,6 +112,8 @@ class FakeEngine:
                 return _events([b"one", b"two", b"[DONE]"])
             case "broken-stream":
                 return StreamingResponse(_break_after([b"data: one\n\n", b'data: {"ha']), 200, _SSE)
+            case "broken-json-stream":
+                return StreamingResponse(_break_after([b'data: {"id": "1", "choices": []}\n\n']), 200, _SSE)
             case "broken":
                 return StreamingResponse(_break_after([b'{"ha']), 200, {"content-type": "application/json"})
             case "refuse":

@@ -46,7 +46,7 @@ def wait_for_answer(url: str, *, timeout_s: float = 20) -> httpx.Response:
 
 
 def output_of(process: subprocess.Popen[str], *, timeout_s: float = 10) -> str:
-    """Return all it wrote, once it has ended by itself (`communicate` would close its stdin and so end it)."""
+    """Return all it wrote, once it has ended by itself; `communicate` would close its stdin and so end it."""
     process.wait(timeout_s)
     assert process.stdout is not None
     return process.stdout.read()

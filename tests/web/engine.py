@@ -34,7 +34,7 @@ class ChatEngine(FakeEngine):
         try:
             for word in ANSWER.split(" "):
                 yield word + " "
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(0.01)
                 if model == "crash":
                     raise _CrashedOnPurpose
             while model == "endless" and not self.release.is_set():

@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import make_model
 from tests.web.conftest import Server
 
+pytestmark = pytest.mark.integration
+
 ANSWER_END = re.compile(r"\d+ tokens · [\d.]+ tokens/s · first after [\d.]+ s · through")
 
 

@@ -49,7 +49,8 @@ class View:
     snippets: tuple[Snippet, ...]
     model: str  # shown in the snippets
     generation: GenerationSettings
-    trouble_log: str  # the program whose log tells more, "" if all is well
+    fix_words: str
+    fix_command: str  # the end of the fix that can be run, "" if none can
     trouble_lines: tuple[str, ...]
 
 
@@ -60,6 +61,7 @@ def make_view(report: Report, generation: GenerationSettings, *, log_lines: Sequ
         log_lines: The last lines of the log that `failing_program` names.
     """
     word, colon, rest = report.verdict.sentence.partition(": ")
+    fix_words, run, command = report.verdict.fix.partition("inv ")
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
@@ -69,7 +71,8 @@ def make_view(report: Report, generation: GenerationSettings, *, log_lines: Sequ
         snippets=snippets(openai_url=report.openai_url, anthropic_url=report.anthropic_url),
         model=report.default_model or "MODEL",
         generation=generation,
-        trouble_log=failing_program(report),
+        fix_words=fix_words,
+        fix_command=run + command,
         trouble_lines=tuple(log_lines),
     )
 
