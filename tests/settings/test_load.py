@@ -277,3 +277,9 @@ def test_key_that_is_not_valid_is_not_quoted(tmp_path: Path):
 
     assert "sesame" not in text
     assert "server.api_keys.0: must be at least 8 visible ASCII characters without spaces" in text
+
+
+def test_problem_inside_a_list_names_where_the_list_came_from():
+    environ = {"LOCAL_AI_MODEL__PATH": "m", "LOCAL_AI_SERVER__API_KEYS": "short"}
+
+    assert "without spaces (LOCAL_AI_SERVER__API_KEYS)" in failure(environ=environ)

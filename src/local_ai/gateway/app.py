@@ -51,7 +51,8 @@ def make_app(site: Site) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(Exception, _answer_unexpected)
     server = site.state.settings.server
-    app.add_middleware(Doors, bound=server.host, allowed=server.allowed_hosts)
+    keys = [key.get_secret_value() for key in server.api_keys]
+    app.add_middleware(Doors, bound=server.host, allowed=server.allowed_hosts, keys=keys)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Who may come in: the Host and Origin checks, and the headers every answer carries.
+"""Who may come in: the Host, Origin and key checks, and the headers every answer carries.
 
 A page of another site that resolves its own name to 127.0.0.1 (DNS rebinding, CVE-2024-28224) arrives with
 that name as Host; a form it posts across arrives with its Origin. Both are turned away here.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from local_ai.gateway.dialect import dialect_of, error_body
+from local_ai.gateway.keys import check_key
 from local_ai.gateway.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ def check_origin(origin: str | None, host: str) -> None:
 class Doors:
     """ASGI middleware that turns strangers away before anything else looks at a request."""
 
-    def __init__(self, app: ASGIApp, *, bound: str, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, *, bound: str, allowed: Sequence[str], keys: Sequence[str] = ()) -> None:
         self._app = app
+        self._keys = tuple(keys)
         self._bound = bound
         self._allowed = tuple(allowed)
 
@@ -100,6 +102,13 @@ class Doors:
             check_host(headers.get(b"host", ""), bound=self._bound, allowed=self._allowed)
             if scope["method"] not in {"GET", "HEAD"}:
                 check_origin(headers.get(b"origin"), headers.get(b"host", ""))
+            check_key(
+                headers,
+                method=scope["method"],
+                path=scope["path"],
+                peer=(scope.get("client") or (None,))[0],
+                keys=self._keys,
+            )
         except Refusal as refusal:
             await _send_refusal(refusal, scope["path"], send_with_headers)
         else:

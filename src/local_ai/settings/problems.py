@@ -34,7 +34,13 @@ def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -
     """
     key = ".".join(str(part) for part in error["loc"])
     inside = (origin for name, origin in origins.items() if name.startswith(f"{key}."))
-    origin = origins.get(key) or next(inside, None) or next(iter(origins.values()), "unknown")
+    around = (origin for name, origin in origins.items() if key.startswith(f"{name}."))
+    origin = (
+        origins.get(key)
+        or next(inside, None)
+        or next(around, None)
+        or next(iter(origins.values()), "unknown")
+    )
     return Problem(key if key.isprintable() else repr(key), _message(error, key, keys), origin)
 
 
