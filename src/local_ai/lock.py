@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local_ai.errors import ServerError
@@ -31,11 +31,17 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
                     fix="wait for it to end, or stop that process, then run the command again",
                 )
             time.sleep(poll_s)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        _sign(handle)
         yield
     finally:
         os.close(handle)
+
+
+def _sign(handle: int) -> None:
+    """Leave our pid for whoever waits; a full disk must not keep anyone from stopping the server."""
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
 
 
 def _try(handle: int) -> bool:

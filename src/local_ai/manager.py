@@ -146,6 +146,8 @@ class ServerManager:
             return self._stop(force, timeout)
         except LocalAIError as error:
             return StopResult(success=False, error=error)
+        except OSError as exc:
+            return StopResult(False, error=preflight.disk_error(exc, "the server was not stopped"))
 
     def restart(self, startup_timeout: float = 30.0, stop_timeout: float = 10.0) -> StartResult:
         """Stop and start with fresh settings; what a start would refuse leaves the running server alone."""
