@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+Weights = NDArray[np.float32]
 
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _MARKERS = ["<think>", "</think>", "<tool_call>", "</tool_call>"]
@@ -155,13 +158,14 @@ def _write_bert_tokenizer(folder: Path) -> int:
     return len(tokens)
 
 
-def _llama_weights(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
+def _llama_weights(config: dict[str, Any], seed: int) -> dict[str, Weights]:
     random = np.random.default_rng(seed)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     kv = hidden * config["num_key_value_heads"] // config["num_attention_heads"]
 
-    def matrix(rows: int, columns: int) -> np.ndarray:
-        return (random.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
+    def matrix(rows: int, columns: int) -> Weights:
+        values: Weights = (random.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
+        return values
 
     weights = {
         "model.embed_tokens.weight": matrix(config["vocab_size"], hidden) * 4,
@@ -185,10 +189,10 @@ def _llama_weights(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
     return weights
 
 
-def _bert_weights(config: dict[str, Any], seed: int) -> dict[str, np.ndarray]:
+def _bert_weights(config: dict[str, Any], seed: int) -> dict[str, Weights]:
     random = np.random.default_rng(seed)
     hidden, inner = config["hidden_size"], config["intermediate_size"]
-    weights: dict[str, np.ndarray] = {}
+    weights: dict[str, Weights] = {}
 
     def matrix(name: str, rows: int, columns: int) -> None:
         weights[name + ".weight"] = (random.standard_normal((rows, columns)) / 4).astype(np.float32)

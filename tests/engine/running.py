@@ -42,18 +42,22 @@ class RunningEngine:
     @property
     def openai(self) -> openai.OpenAI:
         return openai.OpenAI(
-            base_url="http://engine/v1", api_key="none", http_client=self.client, max_retries=0
+            base_url="http://engine/v1", api_key="none", http_client=self._sdk_client, max_retries=0
         )
 
     @property
     def anthropic(self) -> anthropic.Anthropic:
-        transport = httpx2.HTTPTransport(uds=str(self.paths.engine_socket))
         return anthropic.Anthropic(
             base_url="http://engine/anthropic",
             api_key="none",
-            http_client=httpx2.Client(transport=transport, timeout=120),
+            http_client=self._sdk_client,
             max_retries=0,
         )
+
+    @property
+    def _sdk_client(self) -> httpx2.Client:
+        transport = httpx2.HTTPTransport(uds=str(self.paths.engine_socket))
+        return httpx2.Client(transport=transport, timeout=120)
 
     @property
     def log(self) -> str:

@@ -25,7 +25,7 @@ from local_ai.state import State, read_state
 if TYPE_CHECKING:
     import uvicorn
 
-_GRACE_S = 3  # from SIGTERM until running answers are cut off
+_GRACE_S = 2  # from SIGTERM until running answers are cut off
 _EXIT_S = 2.0  # more, for the generating thread to end its step
 
 

@@ -22,6 +22,7 @@ from local_ai.engine.modalities import (
     SPEECH,
     TRANSCRIPTION,
     OmniRouters,
+    Resolve,
 )
 from local_ai.engine.openai.response import error_body as openai_error
 from local_ai.engine.openai.routes import Endpoint, in_openai_errors, openai_routes
@@ -44,9 +45,9 @@ def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -
             Route("/health", health),
             *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(service)), methods=["POST"]),
-            _omni_route(omni, service, SPEECH, "/v1/audio/speech"),
-            _omni_route(omni, service, TRANSCRIPTION, "/v1/audio/transcriptions"),
-            _omni_route(omni, service, IMAGES, "/v1/images/generations"),
+            _omni_route(omni, service.folder_of, SPEECH, "/v1/audio/speech"),
+            _omni_route(omni, service.folder_of, TRANSCRIPTION, "/v1/audio/transcriptions"),
+            _omni_route(omni, service.folder_of, IMAGES, "/v1/images/generations"),
             *openai_routes(service),
             *anthropic_routes(service),
         ],
@@ -66,17 +67,21 @@ def _embeddings(service: Service) -> Endpoint:
 
 def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
     """Omni's text path, ahead of ours."""
+
+    def folder(name: str) -> str:
+        return str(service.resolve(name or None).path)
+
     return [
-        _omni_route(omni, service, OPENAI_TEXT, "/v1/chat/completions"),
-        _omni_route(omni, service, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
+        _omni_route(omni, folder, OPENAI_TEXT, "/v1/chat/completions"),
+        _omni_route(omni, folder, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
     ]
 
 
 def _omni_route(
-    omni: OmniRouters, service: Service, module: str, at: str, *, path: str | None = None
+    omni: OmniRouters, resolve: Resolve, module: str, at: str, *, path: str | None = None
 ) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await omni.call(module, request, path=path or at, resolve=service.folder_of)
+        return await omni.call(module, request, path=path or at, resolve=resolve)
 
     guard = in_anthropic_errors if at.startswith("/anthropic") else in_openai_errors
     return Route(at, guard(endpoint), methods=["POST"])

@@ -51,8 +51,9 @@ def assemble(state: State) -> Engine:
     )
     service = Service(worker, state.paths, settings.model)
     omni_text = settings.engine.text == "mlx-omni-server"
-    first = service.default_key()
-    if first is None and settings.model.path is not None and problem is None:
+    # Omni's text path loads models by itself; ours would only hold a second copy.
+    first = None if omni_text else service.default_key()
+    if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(_missing(settings.model.path, service))
     return Engine(make_app(service, board, omni_text=omni_text), worker, first)
 

@@ -169,9 +169,10 @@ def _with_folder(body: bytes, resolve: Resolve) -> bytes:
         content = json.loads(body)
     except ValueError:
         return body  # the router words its own complaint
-    if not isinstance(content, dict) or not isinstance(content.get("model"), str):
+    if not isinstance(content, dict):
         return body
-    return json.dumps(content | {"model": resolve(content["model"])}).encode()
+    name = content.get("model")
+    return json.dumps(content | {"model": resolve(name if isinstance(name, str) else "")}).encode()
 
 
 def _plain_scope(request: Request, path: str, length: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -70,16 +71,12 @@ class Service:
             raise model_not_found(wanted, nearest_names(wanted, models), any_models=bool(models))
         if not found.generates_text:
             raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
-        folder = Path(adapter).expanduser() if adapter else None
-        if folder is None and not name:
-            folder = self._settings.adapter_path
-        if folder is not None and not folder.is_dir():
-            raise bad_field("adapters", f"there is no folder {str(folder)[:200]}", "name an adapter's folder")
+        folder = _adapter_folder(adapter) if adapter else None if name else self._settings.adapter_path
         return ModelKey(found.id, found.path, folder)
 
     def folder_of(self, name: str) -> str:
-        """Find the folder of a model of any kind, as text; a name nobody knows stays as it is."""
-        found = find_model(name, self.models())
+        """Find the folder of a model of any kind, as text; "" is the default, an unknown name stays."""
+        found = find_model(name, self.models()) if name else self.default_model()
         return str(found.path) if found else name
 
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
@@ -115,6 +112,14 @@ class Service:
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
             record.write()
+
+
+def _adapter_folder(name: str) -> Path:
+    # os.path's functions answer whatever the text; Path's raise for some.
+    folder = os.path.expanduser(name)  # noqa: PTH111
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise bad_field("adapters", f"there is no folder {name[:200]!r}", "name an adapter's folder")
+    return Path(folder)
 
 
 class _Record:

@@ -78,7 +78,8 @@ def read_model(name: str, folder: Path) -> Model | None:
 
 def find_model(name: str, models: Iterable[Model]) -> Model | None:
     """Find by id, or by the folder's path; None if no model goes by that name."""
-    folder = Path(name).expanduser() if "/" in name else None
+    # Not Path.expanduser: it raises for a user that does not exist, and names come from anywhere.
+    folder = Path(os.path.expanduser(name)) if "/" in name else None  # noqa: PTH111
     return next((model for model in models if model.id == name or model.path == folder), None)
 
 
