@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const MARKS = { healthy: "✓", ready: "✓", busy: "◐", starting: "…", unhealthy: "✕", unknown: "?", stopped: "■" };
 const STORE = "local-ai.chat";
+const KEY_STORE = "local-ai.key";
 
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -17,6 +18,13 @@ function element(name, children = [], properties = {}) {
 
 function announce(text) {
   setText($("announce"), text);
+}
+
+// Every request of the page brings the key, where the server asks for one; it is kept for this tab only.
+function request(path, options = {}) {
+  const key = $("key")?.value;
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  return fetch(path, { cache: "no-store", ...options, headers });
 }
 
 async function copy(button, text) {
@@ -115,7 +123,7 @@ async function showTroubleLog({ verdict, programs }) {
     $("trouble-log").hidden = true;
     return;
   }
-  const answer = await fetch(`/logs/${program.name}?lines=12`);
+  const answer = await request(`/logs/${program.name}?lines=12`);
   const lines = answer.ok ? (await answer.text()).trimEnd() : "";
   setText($("trouble-lines"), lines);
   $("trouble-log").hidden = !lines;
@@ -145,16 +153,27 @@ function showGone() {
   if (report) showPrograms(report.programs.map((program) => ({ ...program, ...unknown })));
 }
 
+function showLocked() {
+  showVerdict({
+    health: "unknown",
+    sentence: "Unknown: the server tells its state to nobody without a key",
+    why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
+    fix: "enter a key above the chat",
+    see: "",
+  });
+}
+
 async function poll() {
   clearTimeout(pollTimer);
   let pause = 1000;
   try {
-    const answer = await fetch("/status.json", { signal: AbortSignal.timeout(8000), cache: "no-store" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    showStatus(await answer.json());
+    const answer = await request("/status.json", { signal: AbortSignal.timeout(8000) });
+    if (answer.status === 401) showLocked();
+    else if (!answer.ok) throw new Error(String(answer.status));
+    else showStatus(await answer.json());
     lastSeen = Date.now();
     setText($("seen"), `Seen at ${new Date().toLocaleTimeString()}.`);
-    if (report.verdict.health === "healthy" && !chat.running) pause = 2500;
+    if (report?.verdict.health === "healthy" && !chat.running) pause = 2500;
   } catch {
     showGone();
   }
@@ -191,7 +210,7 @@ function searchModels() {
 }
 
 async function loadModels() {
-  const answer = await fetch("/v1/models", { cache: "no-store" });
+  const answer = await request("/v1/models");
   models = (await answer.json()).data.map(({ id }) => id);
   $("model-search").hidden = models.length <= MANY;
   if (!models.includes(chosen)) chosen = report?.default_model ?? models[0] ?? "";
@@ -272,7 +291,7 @@ async function failure(answer) {
 // Streams one answer; `tell` hears of each piece: {text, thought, tokens, cut}, absent where nothing came.
 async function ask(family, question, signal, tell) {
   const { path, body, read } = FAMILIES[family];
-  const answer = await fetch(path, {
+  const answer = await request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body(question.messages, question.system, question.values)),
@@ -288,7 +307,8 @@ async function ask(family, question, signal, tell) {
 // ---- Chat ------------------------------------------------------------------------------------------
 
 const chat = { messages: [], running: null };
-const FIELDS = ["system", "temperature", "top_p", "max_tokens"];
+const VALUES = ["temperature", "top_p", "top_k", "max_tokens"];
+const FIELDS = ["system", ...VALUES];
 
 function family() {
   return document.querySelector('input[name="family"]:checked').value;
@@ -364,7 +384,7 @@ function tidyTranscript() {
 
 function question() {
   const values = { model: chosen };
-  for (const id of ["temperature", "top_p", "max_tokens"]) if ($(id).value) values[id] = Number($(id).value);
+  for (const id of VALUES) if ($(id).value) values[id] = Number($(id).value);
   const messages = chat.messages
     .filter(({ role, text }) => role === "user" || text)
     .map(({ role, text }) => ({ role, content: text }));
@@ -418,6 +438,11 @@ async function run() {
   setRunning(null);
   showMessage(view);
   save();
+  poll();
+}
+
+function keepKey() {
+  sessionStorage.setItem(KEY_STORE, $("key").value);
   poll();
 }
 
@@ -564,7 +589,7 @@ for (const button of document.querySelectorAll("[data-copies]")) {
 }
 $("copy-diagnostics").addEventListener("click", async ({ target }) => {
   try {
-    const diagnostics = await (await fetch("/diagnostics.json")).json();
+    const diagnostics = await (await request("/diagnostics.json")).json();
     await copy(target, JSON.stringify(diagnostics, null, 2));
   } catch {
     await copy(target, JSON.stringify({ page: location.href, at: new Date(), gateway: "no answer", report }, null, 2));
@@ -633,6 +658,10 @@ document.addEventListener("visibilitychange", () => {
   openLog();
   if (!document.hidden) poll();
 });
+if ($("key")) {
+  $("key").value = sessionStorage.getItem(KEY_STORE) ?? "";
+  $("key").addEventListener("change", keepKey);
+}
 restore();
 poll();
 // One Enter asks the question that stands there; on a touch screen this would open the keyboard.

@@ -10,8 +10,9 @@ from typing import Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
-from tests.gateway.fakes import make_model
+from tests.gateway.fakes import FakeSupervisord, make_model, make_test_state, run_engine, run_gateway
 from tests.web.conftest import Server
+from tests.web.engine import ChatEngine
 
 pytestmark = pytest.mark.integration
 
@@ -75,6 +76,28 @@ def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
 
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
     assert (sent["temperature"], sent["max_tokens"], sent["top_p"]) == (0.5, 7, 1.0)
+
+
+def test_server_with_keys_is_asked_with_the_one_that_is_entered(browser: Browser, tmp_path: Path) -> None:
+    state = make_test_state(tmp_path, server={"api_keys": ["k" * 32]})
+    make_model(state.paths.models_dir / "tiny")
+    with (
+        FakeSupervisord(state.supervisor_socket).run(),
+        run_engine(ChatEngine(), state.engine_socket),
+        run_gateway(state) as gateway,
+    ):
+        page = browser.new_page()
+        page.goto(gateway.url)
+        page.get_by_label("Your message").press("Enter")
+        expect(answer_of(page).locator(".error")).to_contain_text("it brings no API key")
+        expect(page.locator("#snippet-curl")).to_contain_text("Authorization: Bearer YOUR_KEY")
+
+        page.get_by_label("API key").fill("k" * 32)
+        page.get_by_role("button", name="Ask again").click()
+
+        expect(answer_of(page)).to_contain_text("Paris")
+        assert "kkkk" not in page.evaluate("JSON.stringify(localStorage)")
+        page.close()
 
 
 @pytest.mark.parametrize("how", ["Escape", "button"])

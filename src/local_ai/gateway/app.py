@@ -13,13 +13,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
 from local_ai.gateway.api import forward_router, models_router
-from local_ai.gateway.assets import assets_router
+from local_ai.gateway.assets import assets_router, load_assets
 from local_ai.gateway.dialect import dialect_of, error_body
 from local_ai.gateway.doors import Doors
 from local_ai.gateway.flapping import stop_flapping
 from local_ai.gateway.health import health_router
 from local_ai.gateway.log_routes import log_router
-from local_ai.gateway.page import page_router
+from local_ai.gateway.page import load_page, page_router
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import ROUTES
 from local_ai.gateway.site import Site
@@ -57,9 +57,10 @@ def make_app(site: Site) -> FastAPI:
 
 
 async def _warm_up(site: Site) -> None:
-    """Import, while nobody waits for it, what the first forwarded request would wait for."""
+    """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
     await site.watch.report()
-    await asyncio.to_thread(site.lane.upstream.load)
+    for prepare in (load_page, load_assets, site.lane.upstream.load):
+        await asyncio.to_thread(prepare)
 
 
 async def _answer_refusal(request: Request, exc: Exception) -> Response:

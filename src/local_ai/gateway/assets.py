@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,6 +44,12 @@ def load_asset(name: str) -> Asset:
     )
 
 
+def load_assets() -> None:
+    """Load all of them, before they are asked for."""
+    for name in _TYPES:
+        load_asset(name)
+
+
 def assets_router() -> APIRouter:
     """Answer `/assets/NAME`."""
     router = APIRouter()
@@ -52,8 +58,8 @@ def assets_router() -> APIRouter:
     return router
 
 
-def _sender(name: str) -> Callable[[Request], Response]:
-    def send(request: Request) -> Response:
+def _sender(name: str) -> Callable[[Request], Awaitable[Response]]:
+    async def send(request: Request) -> Response:
         return answer_compressed(request, load_asset(name))
 
     return send

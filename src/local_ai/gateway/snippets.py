@@ -26,21 +26,32 @@ class Snippet:
         return self.text.split(MODEL)
 
 
-def snippets(*, openai_url: str, anthropic_url: str) -> tuple[Snippet, ...]:
-    """Return the texts for these addresses."""
+def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) -> tuple[Snippet, ...]:
+    """Return the texts for these addresses.
+
+    Args:
+        needs_key: Whether the server asks for a key; clients want one in any case.
+    """
+    words = {
+        "openai": openai_url,
+        "anthropic": anthropic_url,
+        "model": MODEL,
+        "key": "YOUR_KEY" if needs_key else "local",
+        "key_header": "  -H 'Authorization: Bearer YOUR_KEY' \\\n" if needs_key else "",
+    }
     return (
-        Snippet("curl", "curl", _CURL.format(url=openai_url, model=MODEL)),
-        Snippet("openai", "OpenAI SDK", _OPENAI.format(url=openai_url, model=MODEL)),
-        Snippet("anthropic", "Anthropic SDK", _ANTHROPIC.format(url=anthropic_url, model=MODEL)),
-        Snippet("claude", "Claude Code", _CLAUDE.format(url=anthropic_url, model=MODEL)),
-        Snippet("env", ".env", _ENV.format(openai=openai_url, anthropic=anthropic_url, model=MODEL)),
+        Snippet("curl", "curl", _CURL.format(**words)),
+        Snippet("openai", "OpenAI SDK", _OPENAI.format(**words)),
+        Snippet("anthropic", "Anthropic SDK", _ANTHROPIC.format(**words)),
+        Snippet("claude", "Claude Code", _CLAUDE.format(**words)),
+        Snippet("env", ".env", _ENV.format(**words)),
     )
 
 
 _CURL = """\
-curl {url}/chat/completions \\
+curl {openai}/chat/completions \\
   -H 'Content-Type: application/json' \\
-  -d '{{
+{key_header}  -d '{{
     "model": "{model}",
     "messages": [{{
       "role": "user",
@@ -51,7 +62,7 @@ curl {url}/chat/completions \\
 _OPENAI = """\
 from openai import OpenAI
 
-client = OpenAI(base_url="{url}", api_key="local")
+client = OpenAI(base_url="{openai}", api_key="{key}")
 answer = client.chat.completions.create(
     model="{model}",
     messages=[{{
@@ -64,7 +75,7 @@ print(answer.choices[0].message.content)"""
 _ANTHROPIC = """\
 from anthropic import Anthropic
 
-client = Anthropic(base_url="{url}", api_key="local")
+client = Anthropic(base_url="{anthropic}", api_key="{key}")
 answer = client.messages.create(
     model="{model}",
     max_tokens=1024,
@@ -76,8 +87,8 @@ answer = client.messages.create(
 print(answer.content[0].text)"""
 
 _CLAUDE = """\
-export ANTHROPIC_BASE_URL={url}
-export ANTHROPIC_AUTH_TOKEN=local
+export ANTHROPIC_BASE_URL={anthropic}
+export ANTHROPIC_AUTH_TOKEN={key}
 export ANTHROPIC_API_KEY=
 export ANTHROPIC_DEFAULT_OPUS_MODEL={model}
 export ANTHROPIC_DEFAULT_SONNET_MODEL={model}
@@ -91,8 +102,8 @@ claude"""
 
 _ENV = """\
 OPENAI_BASE_URL={openai}
-OPENAI_API_KEY=local
+OPENAI_API_KEY={key}
 OPENAI_MODEL={model}
 ANTHROPIC_BASE_URL={anthropic}
-ANTHROPIC_API_KEY=local
+ANTHROPIC_API_KEY={key}
 ANTHROPIC_MODEL={model}"""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from local_ai.gateway.snippets import Snippet, snippets
 from local_ai.program import ProgramStatus
-from local_ai.settings.schema import GenerationSettings
+from local_ai.settings.schema import GenerationSettings, LocalAISettings
 from local_ai.status import Health, Report
 
 # Shape as well as colour and word: a state must be told apart without seeing colours.
@@ -49,17 +49,19 @@ class View:
     snippets: tuple[Snippet, ...]
     model: str  # shown in the snippets
     generation: GenerationSettings
+    needs_key: bool  # whether the server asks for an API key
     fix_words: str
     fix_command: str  # the end of the fix that can be run, "" if none can
     trouble_lines: tuple[str, ...]
 
 
-def make_view(report: Report, generation: GenerationSettings, *, log_lines: Sequence[str] = ()) -> View:
+def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[str] = ()) -> View:
     """Put a report into the page's words.
 
     Args:
         log_lines: The last lines of the log that `failing_program` names.
     """
+    needs_key = bool(settings.server.api_keys)
     word, colon, rest = report.verdict.sentence.partition(": ")
     fix_words, run, command = report.verdict.fix.partition("inv ")
     return View(
@@ -68,9 +70,12 @@ def make_view(report: Report, generation: GenerationSettings, *, log_lines: Sequ
         word=word + colon.strip(),
         rest=rest,
         rows=tuple(_row(program) for program in report.programs),
-        snippets=snippets(openai_url=report.openai_url, anthropic_url=report.anthropic_url),
+        snippets=snippets(
+            openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
+        ),
         model=report.default_model or "MODEL",
-        generation=generation,
+        generation=settings.generation,
+        needs_key=needs_key,
         fix_words=fix_words,
         fix_command=run + command,
         trouble_lines=tuple(log_lines),
