@@ -188,6 +188,40 @@ def run_engine(engine: FakeEngine, socket_path: Path) -> Iterator[FakeEngine]:
         socket_path.unlink(missing_ok=True)
 
 
+@contextmanager
+def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
+    """Serve an engine that is ready, but closes the connection on its first requests without a word."""
+    loop = asyncio.new_event_loop()
+    left = deaths
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = b'{"answered": true}'
+        if head.startswith(b"GET /health"):
+            health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
+            body = json.dumps({**health, "text": "mlx-lm", "reason": None}).encode()
+        elif left > 0:
+            left -= 1
+            writer.transport.abort()
+            return
+        size = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + size + body)
+        await writer.drain()
+        writer.close()
+
+    server = loop.run_until_complete(asyncio.start_unix_server(handle, socket_path))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        socket_path.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class Gateway:
     """A gateway under test."""

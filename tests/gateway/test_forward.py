@@ -14,6 +14,7 @@ from tests.gateway.fakes import (
     FakeSupervisord,
     make_patient_state,
     make_test_state,
+    run_dying_engine,
     run_engine,
     run_gateway,
 )
@@ -102,7 +103,7 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
 
     message = (
         "the engine ended before its answer was whole: its process stopped or crashed; supervisord starts "
-        "it again. To fix it: send the request again; if it happens twice, read: "
+        "it again. To fix it: send the request again; why it ended is in: "
         "inv server.logs --program mlx-omni-server"
     )
     first, last = openai.strip().split("\n\n")
@@ -119,14 +120,41 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
     }
 
 
-def test_answer_cut_in_the_middle_is_an_error_and_not_half_an_answer(
+def test_answer_cut_in_the_middle_is_asked_for_again_and_never_given_by_half(
     client: httpx.Client, engine: FakeEngine
 ) -> None:
     answer = client.post(CHAT, json={"model": "broken"})
 
+    assert len(engine.requests) == 2
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "engine_lost"
     assert answer.headers["retry-after"] == "5"
+
+
+def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=5)
+
+    with run_dying_engine(state.engine_socket, deaths=1), run_gateway(state) as gateway:
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+
+    assert answer.json() == {"answered": True}
+
+
+def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=5)
+
+    with run_dying_engine(state.engine_socket, deaths=2), run_gateway(state) as gateway:
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+
+    assert answer.status_code == 503
+    assert answer.json()["error"] == {
+        "message": "the engine ended twice before it answered: its process stopped or crashed; supervisord "
+        "starts it again. To fix it: send less, or name another model; why it ended is in: "
+        "inv server.logs --program mlx-omni-server",
+        "type": "api_error",
+        "param": None,
+        "code": "engine_lost",
+    }
 
 
 def test_request_waits_for_an_engine_that_is_not_there_yet(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_waiting_may_help_while_the_engine_is_coming(state: ProcessState) -> Non
 
 @pytest.mark.parametrize("state", [ProcessState.STOPPED, ProcessState.EXITED])
 def test_ended_engine_gets_a_moment_to_be_restarted(state: ProcessState) -> None:
-    assert hopeless(report(state), waited_s=1) is None
+    assert hopeless(report(state), waited_s=0.5) is None
     refusal = hopeless(report(state), waited_s=5)
     assert refusal is not None
     assert refusal.sentence == (

@@ -1,8 +1,9 @@
 """Send one request to the engine and its answer to the client, as it comes.
 
     held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
-          │               │            └ lost: an error event ends the stream
-          └───────────────┴ refused or lost: an error answer, or an error event once a stream has begun
+      │        ▲            │          └ lost: an error event ends the stream
+      │        └────────────┴ lost before anything came: held and sent once more
+      └ refused, or lost twice: an error answer, or an error event once a stream has begun
 
 A client that asked for a stream gets its head and then a comment every few seconds when the wait is long,
 so that neither it nor anything between gives up. A client that leaves is noticed at once, and closing the
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _LOG = logging.getLogger("local_ai.gateway")
+# A process that is ending may still seem to listen for a moment.
+_AFTER_DEATH_S = 0.2
 # Sizes and hops are ours to say; the rest of the engine's headers are the client's.
 _NOT_PASSED_BACK = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
@@ -58,6 +61,15 @@ class Lane:
     stopping: asyncio.Event
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """An answer of which the first part is here: all of it where it is JSON."""
+
+    response: httpx.Response
+    first: bytes
+    rest: AsyncIterator[bytes]
 
 
 class _Sent(Enum):
@@ -106,15 +118,18 @@ class Forward(Response):
     async def _answer(self, send: Send) -> str:
         """Run the call to its end; returns what to log."""
         try:
-            answer = await self._open(send)
+            begun = await self._open(send)
             try:
-                return await self._relay(answer, send)
+                return await self._relay(begun, send)
+            except EngineGone as exc:
+                self._lane.watch.engine_is_gone()
+                raise _lost("before its answer was whole") from exc
             finally:
-                await answer.aclose()
+                await begun.response.aclose()
         except Refusal as refusal:
             return await self._refuse(refusal, send)
 
-    async def _open(self, send: Send) -> httpx.Response:
+    async def _open(self, send: Send) -> _Begun:
         opening = asyncio.create_task(self._request())
         try:
             while self._call.streams:
@@ -128,28 +143,37 @@ class Forward(Response):
             # Matters where the client has left: the engine must not go on with its request.
             opening.cancel()
 
-    async def _request(self) -> httpx.Response:
+    async def _request(self) -> _Begun:
+        try:
+            return await self._request_once()
+        except EngineGone:
+            # Nothing has reached the client, so nobody can tell that it was asked twice.
+            self._lane.watch.engine_is_gone()
+            _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
+            await asyncio.sleep(_AFTER_DEATH_S)
+        try:
+            return await self._request_once()
+        except EngineGone as exc:
+            self._lane.watch.engine_is_gone()
+            raise _lost("twice before it answered", fix="send less, or name another model") from exc
+
+    async def _request_once(self) -> _Begun:
         call, lane = self._call, self._lane
         while True:
             await lane.gate.pass_through()
             try:
-                return await lane.upstream.post(call.route.path, call.headers, call.body)
+                return await _begin(await lane.upstream.post(call.route.path, call.headers, call.body))
             except EngineAbsent:
                 # Nothing was sent, so it waits at the gate like any other.
                 lane.watch.engine_is_gone()
-            except EngineGone as exc:
-                lane.watch.engine_is_gone()
-                raise _lost("before it answered") from exc
 
-    async def _relay(self, answer: httpx.Response, send: Send) -> str:
-        kind = answer.headers.get("content-type", "").partition(";")[0]
+    async def _relay(self, begun: _Begun, send: Send) -> str:
+        answer = begun.response
         headers = {k: v for k, v in answer.headers.items() if k not in _NOT_PASSED_BACK}
-        chunks = _chunks(answer)
-        if kind == "application/json":
-            # Whole, so that an answer cut short is an error and not half an object.
-            body = b"".join([chunk async for chunk in chunks])
-            return await self._give(send, answer.status_code, headers, body)
-        if kind == "text/event-stream":
+        if _kind(answer) == "application/json":
+            return await self._give(send, answer.status_code, headers, begun.first)
+        chunks = _chain(begun.first, begun.rest)
+        if _kind(answer) == "text/event-stream":
             await self._begin(send, _Sent.EVENTS, answer.status_code, headers)
             chunks = events.with_comments(events.whole_events(chunks), every_s=self._lane.comment_s)
         else:
@@ -191,6 +215,26 @@ class Forward(Response):
         await send({"type": "http.response.start", "status": status, "headers": raw})
 
 
+def _kind(answer: httpx.Response) -> str:
+    return str(answer.headers.get("content-type", "")).partition(";")[0]
+
+
+async def _begin(answer: httpx.Response) -> _Begun:
+    """Wait for an answer's first part; whole where it is JSON, so that none is ever given by half.
+
+    Raises:
+        EngineGone: It was lost before that.
+    """
+    rest = _chunks(answer)
+    try:
+        if _kind(answer) == "application/json":
+            return _Begun(answer, b"".join([chunk async for chunk in rest]), rest)
+        return _Begun(answer, await anext(rest, b""), rest)
+    except BaseException:
+        await answer.aclose()
+        raise
+
+
 async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
     import httpx
 
@@ -198,7 +242,13 @@ async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in answer.aiter_raw():
             yield chunk
     except httpx.HTTPError as exc:
-        raise _lost("before its answer was whole") from exc
+        raise EngineGone from exc
+
+
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -214,12 +264,12 @@ async def _send_end(send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _lost(when: str) -> Refusal:
+def _lost(when: str, *, fix: str = "send the request again") -> Refusal:
     return Refusal(
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",
-        fix="send the request again; if it happens twice, read: inv server.logs --program mlx-omni-server",
+        fix=f"{fix}; why it ended is in: inv server.logs --program mlx-omni-server",
         code="engine_lost",
         retry_after_s=5,
     )

@@ -20,8 +20,9 @@ from local_ai.status import Report
 
 _ENGINE_POLL_S = 0.1
 _SUPERVISOR_POLL_S = 0.5
-# supervisord restarts what crashed within 2.6 s (measured); until then it calls it EXITED.
-_GRACE_S = 4.0
+# supervisord restarts what crashed within 2.6 s (measured), and calls it EXITED until then; a restart by
+# hand passes through STOPPED for some milliseconds.
+_GRACE_S = {ProcessState.EXITED: 4.0, ProcessState.STOPPED: 1.0}
 _STARTING_RETRY_S = 5
 _FAILED_RETRY_S = 30
 
@@ -100,8 +101,8 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
     if row is None:
         return None
     failed = report.engine is not None and report.engine.state == "failed"
-    ended = row.state in {ProcessState.STOPPED, ProcessState.EXITED}
-    if row.state is ProcessState.FATAL or failed or (ended and waited_s >= _GRACE_S):
+    ended = waited_s >= _GRACE_S.get(row.state, float("inf"))
+    if row.state is ProcessState.FATAL or failed or ended:
         return Refusal(
             "the engine cannot answer",
             status=503,

@@ -60,7 +60,8 @@ class Upstream:
             return Look(listens=True)
         finally:
             writer.close()
-        return Look(listens=True, health=_health_in(answer))
+        # Closed without a word: it is ending.
+        return Look(listens=bool(answer), health=_health_in(answer))
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
         """Send a request and return once its answer has begun; close the answer to cancel it.
