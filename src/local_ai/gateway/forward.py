@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 
 from local_ai.gateway import events
+from local_ai.gateway.answer import Answer, begin
 from local_ai.gateway.dialect import error_body, error_event, stream_event
 from local_ai.gateway.gate import Gate, stopping_refusal
 from local_ai.gateway.refusal import Refusal
@@ -31,14 +32,11 @@ from local_ai.gateway.upstream import EngineAbsent, EngineGone, Upstream
 from local_ai.gateway.watch import Watch
 
 if TYPE_CHECKING:
-    import httpx
     from starlette.types import Receive, Scope, Send
 
 _LOG = logging.getLogger("local_ai.gateway")
 # A process that is ending may still seem to listen for a moment.
 _AFTER_DEATH_S = 0.2
-# Sizes and hops are ours to say; the rest of the engine's headers are the client's.
-_NOT_PASSED_BACK = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,6 @@ class Lane:
     stopping: asyncio.Event
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """An answer of which the first part is here: all of it where it is JSON."""
-
-    response: httpx.Response
-    first: bytes
-    rest: AsyncIterator[bytes]
 
 
 class _Sent(Enum):
@@ -118,18 +107,18 @@ class Forward(Response):
     async def _answer(self, send: Send) -> str:
         """Run the call to its end; returns what to log."""
         try:
-            begun = await self._open(send)
+            answer = await self._open(send)
             try:
-                return await self._relay(begun, send)
+                return await self._relay(answer, send)
             except EngineGone as exc:
                 self._lane.watch.engine_is_gone()
                 raise _lost("before its answer was whole") from exc
             finally:
-                await begun.response.aclose()
+                await answer.close()
         except Refusal as refusal:
             return await self._refuse(refusal, send)
 
-    async def _open(self, send: Send) -> _Begun:
+    async def _open(self, send: Send) -> Answer:
         opening = asyncio.create_task(self._request())
         try:
             while self._call.streams:
@@ -143,7 +132,7 @@ class Forward(Response):
             # Matters where the client has left: the engine must not go on with its request.
             opening.cancel()
 
-    async def _request(self) -> _Begun:
+    async def _request(self) -> Answer:
         try:
             return await self._request_once()
         except EngineGone:
@@ -157,31 +146,29 @@ class Forward(Response):
             self._lane.watch.engine_is_gone()
             raise _lost("twice before it answered", fix="send less, or name another model") from exc
 
-    async def _request_once(self) -> _Begun:
+    async def _request_once(self) -> Answer:
         call, lane = self._call, self._lane
         while True:
             await lane.gate.pass_through()
             try:
-                return await _begin(await lane.upstream.post(call.route.path, call.headers, call.body))
+                return await begin(await lane.upstream.post(call.route.path, call.headers, call.body))
             except EngineAbsent:
                 # Nothing was sent, so it waits at the gate like any other.
                 lane.watch.engine_is_gone()
 
-    async def _relay(self, begun: _Begun, send: Send) -> str:
-        answer = begun.response
-        headers = {k: v for k, v in answer.headers.items() if k not in _NOT_PASSED_BACK}
-        if _kind(answer) == "application/json":
-            return await self._give(send, answer.status_code, headers, begun.first)
-        chunks = _chain(begun.first, begun.rest)
-        if _kind(answer) == "text/event-stream":
-            await self._begin(send, _Sent.EVENTS, answer.status_code, headers)
+    async def _relay(self, answer: Answer, send: Send) -> str:
+        if answer.is_json:
+            return await self._give(send, answer.status, answer.headers, answer.first)
+        chunks = answer.chunks()
+        if answer.is_events:
+            await self._begin(send, _Sent.EVENTS, answer.status, answer.headers)
             chunks = events.with_comments(events.whole_events(chunks), every_s=self._lane.comment_s)
         else:
-            await self._begin(send, _Sent.BYTES, answer.status_code, headers)
+            await self._begin(send, _Sent.BYTES, answer.status, answer.headers)
         async for chunk in chunks:
             await _send_chunk(send, chunk)
         await _send_end(send)
-        return f"{answer.status_code}, streamed"
+        return f"{answer.status}, streamed"
 
     async def _refuse(self, refusal: Refusal, send: Send) -> str:
         body = JSONResponse(error_body(self._call.route.dialect, refusal), refusal.status, refusal.headers)
@@ -213,42 +200,6 @@ class Forward(Response):
         self._sent = sent
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-def _kind(answer: httpx.Response) -> str:
-    return str(answer.headers.get("content-type", "")).partition(";")[0]
-
-
-async def _begin(answer: httpx.Response) -> _Begun:
-    """Wait for an answer's first part; whole where it is JSON, so that none is ever given by half.
-
-    Raises:
-        EngineGone: It was lost before that.
-    """
-    rest = _chunks(answer)
-    try:
-        if _kind(answer) == "application/json":
-            return _Begun(answer, b"".join([chunk async for chunk in rest]), rest)
-        return _Begun(answer, await anext(rest, b""), rest)
-    except BaseException:
-        await answer.aclose()
-        raise
-
-
-async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
-    import httpx
-
-    try:
-        async for chunk in answer.aiter_raw():
-            yield chunk
-    except httpx.HTTPError as exc:
-        raise EngineGone from exc
-
-
-async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
 
 
 async def _disconnected(receive: Receive) -> None:
