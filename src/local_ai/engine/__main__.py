@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_S = 2  # from SIGTERM until running answers are cut off
-_EXIT_S = 2.0  # more, for the generating thread to end its step
+_EXIT_S = 1.0  # more, for the generating thread to end its step
 
 
 def main() -> int:
@@ -95,11 +94,7 @@ def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
     stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()
-    # A step that hangs must not keep the process: the supervisor wants it gone.
-    killer = threading.Timer(_EXIT_S, os._exit, args=(0,))
-    killer.daemon = True
-    killer.start()
-    engine.worker.join(_EXIT_S)
+    engine.worker.join(_EXIT_S)  # a step that hangs does not keep the process: see the end of this file
 
 
 if __name__ == "__main__":

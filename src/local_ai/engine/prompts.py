@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.conversation import Ask, Message
 from local_ai.engine.core.words import ModelWords
@@ -12,8 +12,11 @@ from local_ai.engine.errors import EngineError, bad_field
 from local_ai.engine.terms import Grammar, Job
 from local_ai.engine.tools import as_function, describe_plainly, forced_schema
 
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
 # Free whitespace would let a model fill its whole answer with it.
-_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_SPACING: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 
 

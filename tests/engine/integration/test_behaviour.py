@@ -69,7 +69,8 @@ def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
             "stream": True,
         }
         with client.stream("POST", "/v1/chat/completions", json=body) as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()  # kept: a collected iterator closes the stream
+            next(lines)
             times = []
             for path in ("/health", "/v1/models", "/anthropic/v1/models") * 5:
                 before = time.perf_counter()
@@ -166,7 +167,8 @@ def test_sigterm_ends_a_busy_engine_in_time_and_leaves_nothing():
     with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
         body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 4000, "stream": True}
         with engine.client as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines()  # kept: a collected iterator closes the stream
+            next(lines)
             before = time.perf_counter()
             code = engine.stop()
 

@@ -202,11 +202,15 @@ class Worker:
         self._waiting = deque(item for item in self._waiting if not _is_given_up(item))
         while self._waiting and self._serve(self._waiting[0]):
             self._waiting.popleft()
+        self._count()
         if self._batch is not None and self._running:
             self._batch.step()
             self._last_used = time.monotonic()
+            self._count()
         elif not self._waiting:
             self._unload_when_idle()
+
+    def _count(self) -> None:
         asks = sum(isinstance(item, _Ask) for item in self._waiting)
         self._board.count(running=self._running, waiting=asks)
 
