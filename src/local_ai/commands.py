@@ -124,11 +124,9 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
         raise LocalAIError(
             "there is no log yet", why=f"{file} does not exist", fix="inv server.start", exit_code=3
         )
-    for line in log_files.tail(file, lines=count):
+    shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
+    for line in shown:
         console.print_raw(line)
-    if follow:
-        for line in log_files.follow(file):
-            console.print_raw(line)
 
 
 def show_config(*, config: str | None, as_json: bool) -> None:

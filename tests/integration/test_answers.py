@@ -7,7 +7,7 @@ import anthropic
 import httpx
 import openai
 import pytest
-from tests.integration.conftest import Server, end, free_port
+from tests.server import Server, end, free_port
 
 from local_ai.models.catalog import STARTER_ID
 

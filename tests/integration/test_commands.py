@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.integration.conftest import Server, wait_until
+from tests.server import Server, wait_until
 
 from local_ai.settings.example import example_text
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import Server
+from tests.server import Server
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from tests.integration.conftest import Server, free_port, wait_until
+from tests.server import Server, free_port, wait_until
 
 from local_ai import ServerManager
 from local_ai.program import ENGINE, GATEWAY

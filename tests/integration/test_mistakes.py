@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import Server
+from tests.server import Server
 
 pytestmark = pytest.mark.integration
 

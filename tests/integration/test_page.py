@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.integration.conftest import Server, end, free_port
+from tests.server import Server, end, free_port
 from tests.web.conftest import browser  # noqa: F401
 
 from local_ai.models.catalog import STARTER_ID
@@ -80,5 +80,6 @@ def test_killed_gateway_is_seen_and_comes_back(page: Page, server: Server) -> No
     expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=PATIENTLY)
     os.kill(httpx.get(f"{server.url}/healthz").json()["pid"], signal.SIGKILL)
 
-    expect(page.locator("#sentence")).to_contain_text("Unknown: the gateway has not answered", timeout=10_000)
+    # Whether the page notices depends on when it asks: supervisord is back within two seconds.
+    expect(page.locator("[data-program=welcome-page] .restarts")).to_have_text("1", timeout=30_000)
     expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=30_000)

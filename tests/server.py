@@ -1,4 +1,4 @@
-"""A real server for a test: its own folders and port, its own supervisord, gone afterwards."""
+"""A real server for a test, with folders and a port of its own, driven by the console script as a user would."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import pytest
-from tests.tiny_model import make_tiny_model
 
-from local_ai.models.starter import prepare_starter
 from local_ai.paths import Paths, find_paths
 
 T = TypeVar("T")
@@ -104,52 +101,6 @@ class Server:
         folders = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA")}
         own = {"HOME": str(self.home), "LOCAL_AI_SERVER__PORT": str(self.port), "NO_COLOR": "1"}
         return kept | folders | own | self.environment
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that answers nonsense, fast."""
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="session")
-def starter_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real starter model, prepared once."""
-    return prepare_starter(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def make_server(
-    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
-) -> Iterator[Callable[..., Server]]:
-    """Make servers that answer with the tiny model unless told otherwise; end them all afterwards."""
-    made: list[Server] = []
-
-    def make(*, model: Path | None = tiny_model, **environment: str) -> Server:
-        server = Server(tmp_path_factory.mktemp("s"), free_port(), environment)
-        if model:
-            models = server.paths.models_dir
-            models.mkdir(parents=True)
-            (models / model.name).symlink_to(model)
-        made.append(server)
-        return server
-
-    yield make
-    for server in made:
-        end(server)
-
-
-@pytest.fixture
-def server(make_server: Callable[..., Server]) -> Server:
-    """A server that is not started yet."""
-    return make_server()
-
-
-@pytest.fixture
-def running(server: Server) -> Server:
-    """A server that is ready."""
-    server.start()
-    return server
 
 
 def end(server: Server) -> None:

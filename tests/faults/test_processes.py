@@ -1,0 +1,205 @@
+"""Processes that die, hang, move or get in each other's way, provoked for real."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+
+import psutil
+import pytest
+from tests.server import Server, free_port, wait_until
+
+from local_ai.program import ENGINE, GATEWAY
+
+pytestmark = pytest.mark.integration
+
+
+def get(url: str, *, timeout_s: float = 10) -> bytes:
+    with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def supervisord_of(server: Server) -> psutil.Process:
+    (found,) = [process for process in server.processes() if str(server.paths.conf) in process.cmdline()]
+    return found
+
+
+def test_killed_gateway_comes_back_and_the_engine_goes_on(running: Server):
+    engine, gateway = running.pid_of(ENGINE), running.pid_of(GATEWAY)
+
+    os.kill(gateway, signal.SIGKILL)
+
+    wait_until(lambda: running.status()["ready"] and running.pid_of(GATEWAY) != gateway)
+    assert running.pid_of(ENGINE) == engine
+    assert json.loads(get(f"{running.url}/healthz"))["status"] == "ok"
+
+
+def test_paused_engine_is_told_and_never_restarted_for_it(running: Server):
+    wait_until(lambda: running.status()["programs"][0]["state"] == "RUNNING")
+    engine = psutil.Process(running.pid_of(ENGINE))
+    engine.suspend()
+
+    shown = running.run("server.status")
+    models = json.loads(get(f"{running.url}/v1/models"))
+
+    assert shown.returncode == 3
+    assert "the engine is not listening yet" in shown.stdout or "does not answer its probe" in shown.stdout
+    assert models["data"][0]["id"] == "tiny"
+    engine.resume()
+    wait_until(lambda: running.status()["ready"])
+    assert running.pid_of(ENGINE) == engine.pid
+
+
+def test_start_right_after_a_stop_under_way_waits_for_it(running: Server):
+    old = {process.pid for process in running.processes()}
+
+    stopping, starting = running.popen("server.stop"), running.popen("server.start")
+    outputs = [process.communicate(timeout=120)[0] for process in (stopping, starting)]
+
+    # Whichever got the lock first: afterwards there is one server, or none, and nobody failed.
+    assert stopping.returncode == 0, outputs
+    assert starting.returncode in {0, 1}, outputs
+    running.start()
+    assert len(running.processes()) == 3
+    assert running.status()["ready"]
+    assert old
+
+
+def test_own_orphans_are_ended_before_a_start(running: Server):
+    # Orphans that the guard did not end: their stdin was not supervisord's.
+    running.stop()
+    command = [sys.executable, "-P", "-m", "local_ai.gateway", "--state", str(running.paths.state_file)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as orphan:
+        wait_until(lambda: answers(running))
+
+        running.start()
+
+        assert orphan.wait(timeout=10) is not None
+    assert len(running.processes()) == 3
+
+
+def answers(server: Server) -> bool:
+    try:
+        return bool(get(f"{server.url}/healthz", timeout_s=2))
+    except OSError:
+        return False
+
+
+def test_reused_pid_is_never_signalled(server: Server):
+    # The pid file of a server that is gone names a process that is somebody else's by now.
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    ) as stranger:
+        server.paths.state_dir.mkdir(parents=True, mode=0o700)
+        server.paths.supervisord_pid.write_text(f"{stranger.pid}\n")
+        server.paths.engine_pid.write_text(f"{stranger.pid}\n")
+
+        server.start()
+        server.stop()
+
+        assert stranger.poll() is None
+        stranger.terminate()
+
+
+def test_empty_pid_file_is_unknown_and_not_trusted(running: Server):
+    running.paths.supervisord_pid.write_text("")
+
+    assert running.run("server.status").returncode == 0
+    assert running.stop().stdout == "Stopped.\n"
+    assert running.processes() == []
+
+
+def test_second_shell_with_another_state_home_finds_the_first(
+    running: Server, make_server: Callable[..., Server]
+):
+    other = make_server()
+    other.port = running.port
+
+    refused = other.run("server.start")
+
+    assert refused.returncode == 5
+    assert refused.stderr == (
+        "error: the server did not start\n"
+        f"  why: port {running.port} on 127.0.0.1 is used by another local-ai, whose state is in "
+        f"{running.paths.state_dir}\n"
+        f"  fix: XDG_STATE_HOME={running.paths.state_dir.parent} local-ai server stop, "
+        f"or give this one --port {running.port + 1}\n"
+    )
+
+
+def test_environment_that_was_upgraded_while_running_is_told(running: Server):
+    state = json.loads(running.paths.state_file.read_text())
+    running.paths.state_file.write_text(json.dumps(state | {"version": "0.0.1"}))
+
+    noted = running.start()
+
+    assert "to use them: local-ai server restart\n" in noted.stderr
+
+
+def test_port_taken_after_the_check_ends_with_its_owner_named(make_server: Callable[..., Server]):
+    # The gateway's port is taken while supervisord restarts it, too late for the check before a start.
+    server = make_server()
+    server.start()
+    server.supervisorctl("stop", GATEWAY)
+    with socket.create_server(("127.0.0.1", server.port)):
+        refused = server.run("server.start")
+
+    assert refused.returncode == 5, refused.stderr
+    assert f"port {server.port} on 127.0.0.1 is already in use" in refused.stderr
+
+
+@pytest.mark.parametrize("program", [ENGINE, GATEWAY])
+def test_program_killed_while_it_starts_does_not_fail_the_start(server: Server, program: str):
+    starting = server.popen("server.start")
+    pid = wait_until(
+        lambda: next((row["pid"] for row in server.status()["programs"] if row["name"] == program), 0)
+    )
+
+    os.kill(pid, signal.SIGKILL)
+
+    output, _ = starting.communicate(timeout=120)
+    assert starting.returncode == 0, output
+    assert server.status()["ready"]
+
+
+def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(server: Server):
+    starting = server.popen("server.start")
+    wait_until(lambda: len(server.processes()) == 3)
+
+    supervisord_of(server).kill()
+
+    output, _ = starting.communicate(timeout=120)
+    assert starting.returncode == 1, output
+    assert "why: it was stopped while it was starting" in output
+    wait_until(lambda: not server.processes())
+
+
+def test_log_that_rotates_is_followed(running: Server):
+    log = running.paths.log(GATEWAY)
+    following = running.popen("server.logs", "--program", GATEWAY, "--lines", "1", "--follow")
+    assert following.stdout is not None
+    assert following.stdout.readline()
+
+    log.rename(log.with_suffix(".log.1"))
+    log.write_text("the new file\n")
+
+    assert following.stdout.readline() == "the new file\n"
+    following.send_signal(signal.SIGINT)
+    following.wait(timeout=10)
+
+
+def test_two_servers_side_by_side_do_not_touch_each_other(make_server: Callable[..., Server]):
+    first, second = make_server(), make_server()
+    assert first.port != second.port != free_port()
+    first.start()
+    second.start()
+
+    first.stop()
+
+    assert second.status()["ready"]
+    assert first.processes() == []
