@@ -1,12 +1,27 @@
-"""Real servers for any test: not started yet, or ready; gone afterwards."""
+"""What any test may ask for: real servers, not started yet or ready, gone afterwards; and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.server import Server, end, free_port
+
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+_FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-first-run",
+]
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +73,19 @@ def running(server: Server) -> Server:
     """A server that is ready."""
     server.start()
     return server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, one for all tests: playwright's loop runs once a process."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine: the page was not tested in a browser")
+    # Chromium refuses to start its sandbox as root, which is what containers run as.
+    flags = [*_FLAGS, "--no-sandbox"] if os.getuid() == 0 else _FLAGS
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()

@@ -1,4 +1,4 @@
-"""A real server for a test, with folders and a port of its own, driven by the console script as a user would."""
+"""A real server for a test, with folders and port of its own, driven by the console script as by a user."""
 
 from __future__ import annotations
 

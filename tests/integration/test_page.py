@@ -11,7 +11,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.server import Server, end, free_port
-from tests.web.conftest import browser  # noqa: F401
 
 from local_ai.models.catalog import STARTER_ID
 
@@ -31,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Ite
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:  # noqa: F811
+def page(browser: Browser, server: Server) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url)

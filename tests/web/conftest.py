@@ -1,16 +1,14 @@
-"""A browser, and a whole server behind the page: real gateway, fake engine, fake supervisord."""
+"""A whole server behind the page: real gateway, fake engine, fake supervisord."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from tests.gateway.fakes import (
     FakeSupervisord,
     Gateway,
@@ -22,27 +20,6 @@ from tests.gateway.fakes import (
 from tests.web.engine import ChatEngine
 
 from local_ai.state import State
-
-_FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine: the page was not tested in a browser")
-    # Chromium refuses to start its sandbox as root, which is what containers run as.
-    flags = [*_FLAGS, "--no-sandbox"] if os.getuid() == 0 else _FLAGS
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags)
-        yield browser
-        browser.close()
 
 
 @dataclass
