@@ -263,6 +263,7 @@ const FAMILIES = {
 };
 const NAMES = { openai: "OpenAI", anthropic: "Anthropic" };
 
+// Yields the server-sent events of a body as {name, data}; comments are left out.
 async function* readEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -273,9 +274,9 @@ async function* readEvents(body) {
       const blocks = (rest + value).split(/\r?\n\r?\n/);
       rest = blocks.pop();
       for (const block of blocks) {
-        const lines = block.split(/\r?\n/).filter((line) => line.startsWith("data:"));
-        const data = lines.map((line) => line.slice(5).trimStart()).join("\n");
-        if (data && data !== "[DONE]") yield JSON.parse(data);
+        const fields = block.split(/\r?\n/).map((line) => line.match(/^(event|data): ?(.*)$/) ?? []);
+        const values = (name) => fields.filter((field) => field[1] === name).map((field) => field[2]);
+        if (values("data").length) yield { name: values("event")[0], data: values("data").join("\n") };
       }
     }
   } finally {
@@ -298,7 +299,9 @@ async function ask(family, question, signal, tell) {
     signal,
   });
   if (!answer.ok) throw await failure(answer);
-  for await (const event of readEvents(answer.body)) {
+  for await (const { data } of readEvents(answer.body)) {
+    if (data === "[DONE]") continue;
+    const event = JSON.parse(data);
     if (event.error) throw new Error(event.error.message ?? String(event.error));
     tell(read(event));
   }
@@ -599,7 +602,7 @@ $("copy-diagnostics").addEventListener("click", async ({ target }) => {
 // ---- Logs ------------------------------------------------------------------------------------------
 
 const MOST_LINES = 2000;
-const log = { source: null, lines: [], paused: false, missed: 0, frame: 0 };
+const log = { reading: null, lines: [], paused: false, missed: 0, frame: 0 };
 
 function showLog() {
   log.frame = 0;
@@ -621,22 +624,31 @@ function addLogLine(line) {
   drawLog();
 }
 
-function closeLog() {
-  log.source?.close();
-  log.source = null;
+function startLog() {
+  log.lines.length = 0;
+  if (!log.paused) setText($("log-state"), "live");
+  drawLog();
 }
 
-function openLog() {
-  closeLog();
-  if (!$("log-view").open || document.hidden) return;
-  log.source = new EventSource(`/logs/${$("log-program").value}/stream?lines=300`);
-  log.source.addEventListener("start", () => {
-    log.lines.length = 0;
-    if (!log.paused) setText($("log-state"), "live");
-    drawLog();
-  });
-  log.source.addEventListener("message", (event) => addLogLine(event.data));
-  log.source.addEventListener("error", () => setText($("log-state"), "not connected, trying again"));
+// Not an EventSource, which could not bring a key.
+async function readLog(signal) {
+  const answer = await request(`/logs/${$("log-program").value}/stream?lines=300`, { signal });
+  if (!answer.ok) throw await failure(answer);
+  for await (const { name, data } of readEvents(answer.body)) {
+    if (name === "start") startLog();
+    else addLogLine(data);
+  }
+}
+
+async function openLog() {
+  log.reading?.abort();
+  const { signal } = (log.reading = new AbortController());
+  while (!signal.aborted && $("log-view").open && !document.hidden) {
+    await readLog(signal).catch(() => {});
+    if (signal.aborted) return;
+    setText($("log-state"), "not connected, trying again");
+    await new Promise((done) => setTimeout(done, 1000));
+  }
 }
 
 $("log-view").addEventListener("toggle", openLog);
