@@ -118,6 +118,22 @@ def make_tiny_embedder(folder: Path, *, seed: int = 0, hidden: int = 32) -> Path
     return folder
 
 
+def make_tiny_adapter(folder: Path, *, seed: int = 0, layers: int = 2, hidden: int = 64) -> Path:
+    """Write a random LoRA adapter for a tiny text model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    rank, part = 4, "self_attn.q_proj"
+    parameters = {"rank": rank, "scale": 20.0, "dropout": 0.0, "keys": [part]}
+    config = {"fine_tune_type": "lora", "num_layers": layers, "lora_parameters": parameters}
+    _write_json(folder / "adapter_config.json", config)
+    weights: dict[str, Weights] = {}
+    for layer in range(layers):
+        for name, shape in (("lora_a", (hidden, rank)), ("lora_b", (rank, hidden))):
+            weights[f"model.layers.{layer}.{part}.{name}"] = random.standard_normal(shape).astype(np.float32)
+    save_file(weights, folder / "adapters.safetensors")
+    return folder
+
+
 def _write_tokenizer(folder: Path, special: list[str], template: str, context_tokens: int) -> int:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.engine.conftest import fill_with_tiny_models
 from tests.engine.running import RunningEngine, running_engine
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_adapter, make_tiny_model
 
 pytestmark = pytest.mark.integration
 
@@ -287,12 +287,33 @@ def test_odd_bodies_are_answered_not_fatal(engine: RunningEngine, body: bytes, s
     assert engine.health()["state"] == "ready"
 
 
-def test_a_loading_model_keeps_its_stream_alive_with_comments(engine: RunningEngine):
-    """Seen on a model that takes long; here the line of requests is what takes long."""
-    body = {"model": "plain", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2, "stream": True}
-    with engine.client as client, client.stream("POST", "/v1/chat/completions", json=body) as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert list(stream.iter_lines())[-2:] == ["data: [DONE]", ""]
+def test_a_stream_that_waits_for_its_model_is_kept_alive(engine: RunningEngine):
+    """Another model must finish first, which takes longer than a client should hear nothing."""
+    endless = {"logit_bias": {"2": -100, "0": -100}, "max_tokens": 3900}
+    body = {"model": "other", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2, "stream": True}
+    with ThreadPoolExecutor(4) as pool:
+        busy = [pool.submit(engine.chat, "go on", model="plain", n=6, **endless)]
+        engine.wait(lambda health: health["running"] > 0)
+        ours = pool.submit(engine.post, "/v1/chat/completions", body)
+        theirs = pool.submit(engine.post, "/anthropic/v1/messages", body)
+
+    assert busy[0].result()["usage"]["completion_tokens"] == 6 * 3900
+    assert ours.result().text.startswith(": still working\n\n")
+    assert ours.result().text.endswith("data: [DONE]\n\n")
+    assert theirs.result().text.startswith('event: ping\ndata: {"type":"ping"}\n\n')
+    assert "message_stop" in theirs.result().text
+
+
+def test_an_adapter_changes_the_answer_and_leaves_the_model_as_it_was(engine: RunningEngine):
+    before = content(engine.chat())
+    adapter = make_tiny_adapter(engine.paths.state_dir / "adapter")
+
+    adapted = content(engine.chat(adapters=str(adapter)))
+    missing = engine.chat(adapters="/no/such/adapter")
+
+    assert adapted != before
+    assert content(engine.chat()) == before
+    assert missing["error"]["param"] == "adapters"
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_dialect(engine: RunningEngine):
