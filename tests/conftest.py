@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.server import Server, end, free_port
 
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
