@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
-from tests.server import Server, end, free_port
+from tests.server import Server, command_line, end, free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -21,6 +22,15 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After all tests, no process works in the folders they were given."""
+    yield
+    folders = str(tmp_path_factory.getbasetemp())
+    left = [words for words in map(command_line, psutil.process_iter()) if folders in " ".join(words)]
+    assert left == []
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ class Server:
     def processes(self) -> list[psutil.Process]:
         """Every process that runs on this server's folders."""
         marks = {str(self.paths.state_file), str(self.paths.conf)}
-        return [process for process in psutil.process_iter() if marks & set(_cmdline(process))]
+        return [process for process in psutil.process_iter() if marks & set(command_line(process))]
 
     def supervisorctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.paths.conf), *words]
@@ -130,7 +130,8 @@ def wait_until(look: Callable[[], T], *, timeout_s: float = 30) -> T:
         time.sleep(0.02)
 
 
-def _cmdline(process: psutil.Process) -> list[str]:
+def command_line(process: psutil.Process) -> list[str]:
+    """Return a process's words; none for one that has ended."""
     try:
         return process.cmdline() if process.status() != psutil.STATUS_ZOMBIE else []
     except psutil.Error:
