@@ -41,9 +41,10 @@ def _run(words: Sequence[str]) -> int:
 
         cli.run()
         return 0
-    from local_ai import commands
+    from local_ai.commands import server
+    from local_ai.commands.run import guarded
 
-    return commands.guarded(getattr(commands, words[0].partition(".")[2]), **arguments)
+    return guarded(getattr(server, words[0].partition(".")[2]), **arguments)
 
 
 def parse_quick(words: Sequence[str]) -> dict[str, Any] | None:

@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 
 from invoke import Collection, Context, Exit, ParseError, Program, task
 
-from local_ai import commands
+from local_ai.commands import config as config_commands
+from local_ai.commands import server as server_commands
+from local_ai.commands.run import EXIT_USAGE, guarded
 from local_ai.program import ENGINE
 
 _CONFIG_HELP = "settings file instead of ./config.toml or the user's"
@@ -22,7 +24,7 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     def decorate(function: Callable[..., int | None]) -> Any:
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> None:
-            if code := commands.guarded(function, *args, **kwargs):
+            if code := guarded(function, *args, **kwargs):
                 raise Exit(code=code)
 
         return task(auto_shortflags=False, **options)(run)
@@ -52,7 +54,7 @@ def start(
     timeout: str = "120",
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
-    commands.start(
+    server_commands.start(
         overrides={
             "server.host": host,
             "server.port": port,
@@ -73,49 +75,49 @@ def start(
 )
 def stop(context: Context, force: bool = False, timeout: str = "10") -> None:
     """Stop the server; says whether it had to be killed."""
-    commands.stop(force=force, timeout=timeout)
+    server_commands.stop(force=force, timeout=timeout)
 
 
 @command(help={"config": _CONFIG_HELP, "timeout": "longest wait for readiness, in seconds"})
 def restart(context: Context, config: str | None = None, timeout: str = "120") -> None:
     """Stop and start again with fresh settings; wrong settings leave the running server alone."""
-    commands.restart(config=config, timeout=timeout)
+    server_commands.restart(config=config, timeout=timeout)
 
 
 @command(default=True, help={"json": "print it for programs"})
 def status(context: Context, json: bool = False) -> int:
     """Show how the server is: exit code 0 ready, 3 not running or not ready, 4 no answer."""
-    return commands.status(as_json=json)
+    return server_commands.status(as_json=json)
 
 
 @command(
     help={
-        "program": f"whose log: {', '.join(commands.LOG_NAMES)}",
+        "program": f"whose log: {', '.join(server_commands.LOG_NAMES)}",
         "lines": "how many of the last lines",
         "follow": "go on with what is written from now on, until Ctrl-C",
     }
 )
 def logs(context: Context, program: str = ENGINE, lines: str = "50", follow: bool = False) -> None:
     """Show a program's log, and follow it across rotation."""
-    commands.logs(program=program, lines=lines, follow=follow)
+    server_commands.logs(program=program, lines=lines, follow=follow)
 
 
 @command(default=True, help={"json": "print it for programs", "config": _CONFIG_HELP})
 def show(context: Context, json: bool = False, config: str | None = None) -> None:
     """Show every setting, its value and where the value came from."""
-    commands.show_config(config=config, as_json=json)
+    config_commands.show(config=config, as_json=json)
 
 
 @command(help={"config": _CONFIG_HELP})
 def check(context: Context, config: str | None = None) -> None:
     """Check the settings without starting anything."""
-    commands.check_config(config=config)
+    config_commands.check(config=config)
 
 
 @command(help={"config": "where to write it, instead of the user's settings folder"})
 def init(context: Context, config: str | None = None) -> None:
     """Write a commented settings file; never over an existing one."""
-    commands.init_config(config=config)
+    config_commands.init(config=config)
 
 
 def namespace() -> Collection:
@@ -157,4 +159,4 @@ def _usage_error(exc: ParseError) -> NoReturn:
     sys.stderr.write(
         f"error: {exc}\n  fix: local-ai --list shows the commands, local-ai --help COMMAND its options\n"
     )
-    raise Exit(code=commands.EXIT_USAGE)
+    raise Exit(code=EXIT_USAGE)

@@ -1,4 +1,4 @@
-"""What the commands do, apart from how their words were parsed.
+"""`server.start`, `stop`, `restart`, `status`, `logs`.
 
 Modules that cost time to import are imported by the command that needs them.
 """
@@ -7,45 +7,27 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
 
 from local_ai import console
+from local_ai.commands.run import EXIT_INTERRUPTED, load_settings, parse_count, parse_seconds
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
 
 if TYPE_CHECKING:
     from local_ai.manager import StartResult
-    from local_ai.settings.load import Loaded
 
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
-
-
-def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:
-    """Run a command; its expected failures end in words on stderr. Returns the exit code."""
-    try:
-        return function(*args, **kwargs) or 0
-    except LocalAIError as error:
-        console.print_error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us (head, less) has seen enough; the exit must not try to flush to it again.
-        sys.stdout = None
-        return 0
 
 
 def start(*, overrides: Mapping[str, str | None], config: str | None, foreground: bool, timeout: str) -> None:
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.manager import ServerManager
 
-    loaded = _load(config, overrides)
-    timeout_s = _seconds("--timeout", timeout)
+    loaded = load_settings(config, overrides)
+    timeout_s = parse_seconds("--timeout", timeout)
     with console.progress() as say:
         if foreground:
             signal.signal(signal.SIGTERM, _interrupt)
@@ -66,7 +48,7 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
     """Stop the server; says whether it had to be killed."""
     from local_ai.manager import ServerManager
 
-    timeout_s = _seconds("--timeout", timeout)
+    timeout_s = parse_seconds("--timeout", timeout)
     result = ServerManager().stop(force=force, timeout=timeout_s)
     if result.error:
         raise result.error
@@ -83,8 +65,8 @@ def restart(*, config: str | None, timeout: str) -> None:
     """Stop and start again with fresh settings."""
     from local_ai.manager import ServerManager
 
-    loaded = _load(config, {})
-    timeout_s = _seconds("--timeout", timeout)
+    loaded = load_settings(config, {})
+    timeout_s = parse_seconds("--timeout", timeout)
     with console.progress() as say:
         try:
             result = ServerManager(loaded.settings, on_progress=say).restart(startup_timeout=timeout_s)
@@ -118,7 +100,7 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
             why=f"--program is {program!r}, must be one of {', '.join(LOG_NAMES)}",
             fix=f"inv server.logs --program {ENGINE}",
         )
-    count = _count("--lines", lines)
+    count = parse_count("--lines", lines)
     file = find_paths().log(program)
     if not file.exists() and not follow:
         raise LocalAIError(
@@ -127,45 +109,6 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
     for line in shown:
         console.print_raw(line)
-
-
-def show_config(*, config: str | None, as_json: bool) -> None:
-    """Show every setting, its value and where the value came from."""
-    loaded = _load(config, {})
-    if as_json:
-        console.print_json({key: {"value": value, "origin": origin} for key, value, origin in loaded.rows})
-    else:
-        rows = [(key, console.describe(value), origin) for key, value, origin in loaded.rows]
-        console.print_table(("KEY", "VALUE", "FROM"), rows)
-
-
-def check_config(*, config: str | None) -> None:
-    """Check the settings without starting anything."""
-    from local_ai.preflight import check_exposure, check_model
-
-    loaded = _load(config, {})
-    check_model(loaded.settings.model.path, find_paths())
-    if warning := check_exposure(loaded.settings.server):
-        console.print_warning(warning)
-    console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
-
-
-def init_config(*, config: str | None) -> None:
-    """Write a commented settings file; never over an existing one."""
-    from local_ai.settings.example import write_example
-
-    file = Path(config).expanduser().absolute() if config else find_paths().config_file
-    write_example(file)
-    console.print_line(f"Written: {file}")
-
-
-def _load(config: str | None, overrides: Mapping[str, str | None]) -> Loaded:
-    from local_ai.settings.load import load
-
-    loaded = load(config_path=config, overrides=overrides)
-    for warning in loaded.warnings:
-        console.print_warning(warning)
-    return loaded
 
 
 def _print_started(result: StartResult) -> None:
@@ -194,25 +137,3 @@ def _interrupted(foreground: bool) -> LocalAIError:
 
 def _interrupt(signal_number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < 1e6:
-        raise _bad_number(option, text, "a number of seconds")
-    return seconds
-
-
-def _count(option: str, text: str) -> int:
-    if not text.isdecimal():
-        raise _bad_number(option, text, "a whole number, 0 or more")
-    return int(text)
-
-
-def _bad_number(option: str, text: str, expected: str) -> ConfigError:
-    return ConfigError(
-        "the command line is not valid", why=f"{option} must be {expected}, got {text!r}", fix=f"{option} 20"
-    )

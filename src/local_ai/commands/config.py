@@ -1,0 +1,39 @@
+"""`config.show`, `check`, `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local_ai import console
+from local_ai.commands.run import load_settings
+from local_ai.paths import find_paths
+
+
+def show(*, config: str | None, as_json: bool) -> None:
+    """Show every setting, its value and where the value came from."""
+    loaded = load_settings(config, {})
+    if as_json:
+        console.print_json({key: {"value": value, "origin": origin} for key, value, origin in loaded.rows})
+    else:
+        rows = [(key, console.describe(value), origin) for key, value, origin in loaded.rows]
+        console.print_table(("KEY", "VALUE", "FROM"), rows)
+
+
+def check(*, config: str | None) -> None:
+    """Check the settings without starting anything."""
+    from local_ai.preflight import check_exposure, check_model
+
+    loaded = load_settings(config, {})
+    check_model(loaded.settings.model.path, find_paths())
+    if warning := check_exposure(loaded.settings.server):
+        console.print_warning(warning)
+    console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
+
+
+def init(*, config: str | None) -> None:
+    """Write a commented settings file; never over an existing one."""
+    from local_ai.settings.example import write_example
+
+    file = Path(config).expanduser().absolute() if config else find_paths().config_file
+    write_example(file)
+    console.print_line(f"Written: {file}")
