@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</t
 
 
 def words(**options: Any) -> ModelWords:
-    tokenizer = SimpleNamespace(tool_parser=lambda text, tools: __import__("json").loads(text))
+    tokenizer = SimpleNamespace(tool_parser=lambda text, tools: json.loads(text))
     defaults = {
         "thought": None,
         "calls": None,

@@ -10,7 +10,7 @@ from local_ai.engine.conversation import Ask, Message
 from local_ai.engine.core.words import ModelWords
 from local_ai.engine.errors import EngineError, bad_field
 from local_ai.engine.terms import Grammar, Job
-from local_ai.engine.tools import as_function, describe_plainly, forced_schema
+from local_ai.engine.tools import as_function, call_marks, describe_plainly, forced_schema
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -209,4 +209,6 @@ def _grammar(ask: Ask, words: ModelWords, names: FieldNames, *, in_thought: bool
             "simplify the schema",
         )
     after = words.encode(words.thought.end) if in_thought and words.thought else []
-    return Grammar(text, tuple(after))
+    may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
+    unless = words.encode(call_marks(words).start)[0] if may_call else None
+    return Grammar(text, tuple(after), unless)

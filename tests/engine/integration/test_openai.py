@@ -176,6 +176,18 @@ def test_json_schema_is_kept_to_by_a_model_that_knows_no_json(engine: RunningEng
     assert isinstance(trip["days"], int)
 
 
+def test_a_schema_beside_tools_leaves_the_model_the_choice(engine: RunningEngine):
+    """Token 3 begins a call; here a bias decides in the model's place."""
+    wanted = {"response_format": {"type": "json_schema", "json_schema": {"name": "trip", "schema": CITY}}}
+    wanted |= {"model": "tools", "tools": [WEATHER], "max_tokens": 100}
+
+    answered = engine.chat(logit_bias={"3": -100}, **wanted)["choices"][0]["message"]["content"]
+    called = engine.chat(logit_bias={"3": 100}, **wanted)["choices"][0]["message"]["content"]
+
+    assert json.loads(answered)["city"] in ("Paris", "Rome")
+    assert called.startswith("<tool_call>")
+
+
 def test_json_object_gives_an_object(starter: RunningEngine):
     answer = starter.openai.chat.completions.create(
         model="SmolLM2-135M-Instruct",

@@ -211,8 +211,7 @@ class Worker:
             self._unload_when_idle()
 
     def _count(self) -> None:
-        asks = sum(isinstance(item, _Ask) for item in self._waiting)
-        self._board.count(running=self._running, waiting=asks)
+        self._board.count(running=self._running, waiting=len(self._waiting))
 
     def _serve(self, item: _Load | _Ask) -> bool:
         """Serve what is first in line; False where it must wait for what runs."""
