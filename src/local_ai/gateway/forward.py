@@ -171,6 +171,7 @@ class Forward(Response):
         return f"{answer.status}, streamed"
 
     async def _refuse(self, refusal: Refusal, send: Send) -> str:
+        begun = self._sent is not _Sent.NOTHING
         body = JSONResponse(error_body(self._call.route.dialect, refusal), refusal.status, refusal.headers)
         match self._sent:
             case _Sent.NOTHING:
@@ -181,7 +182,7 @@ class Forward(Response):
             case _Sent.BYTES:
                 # Nothing can be said within sound or an image: left unfinished, the server closes it.
                 pass
-        return f"{refusal.status}, {refusal.what}"
+        return f"{'cut' if begun else refusal.status}, {refusal.what}"
 
     async def _give(self, send: Send, status: int, headers: Mapping[str, str], body: bytes) -> str:
         """Give a whole answer; within a stream that has begun, it can only be an error."""
