@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from invoke import Collection, Context, Exit, ParseError, Program, task
 
 from local_ai.commands import config as config_commands
+from local_ai.commands import models as model_commands
 from local_ai.commands import server as server_commands
 from local_ai.commands.run import EXIT_USAGE, guarded
 from local_ai.program import ENGINE
@@ -120,10 +121,29 @@ def init(context: Context, config: str | None = None) -> None:
     config_commands.init(config=config)
 
 
+@command(default=True, name="list", help={"json": "print it for programs"})
+def list_models(context: Context, json: bool = False) -> None:
+    """List every model on this machine: size, quantisation, context, where it lies, whether loaded."""
+    model_commands.show_list(as_json=json)
+
+
+@command(help={"name": "the model's name or folder", "json": "print it for programs"})
+def info(context: Context, name: str, json: bool = False) -> None:
+    """Show everything known of one model."""
+    model_commands.info(name, as_json=json)
+
+
+@command(help={"name": "the model's name", "config": _CONFIG_HELP})
+def use(context: Context, name: str, config: str | None = None) -> None:
+    """Make a model the default; the settings file keeps its comments."""
+    model_commands.use(name, config=config)
+
+
 def namespace() -> Collection:
     """Return the collections of commands, each with its default."""
+    models = Collection("models", list_models, info, use)
     server = Collection("server", start, stop, restart, status, logs)
-    return Collection(server, Collection("config", show, check, init))
+    return Collection(server, models, Collection("config", show, check, init))
 
 
 class LocalAIProgram(Program):

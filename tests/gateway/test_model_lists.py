@@ -16,6 +16,7 @@ def model(name: str, created: int = 1_700_000_000) -> Model:
         created=created,
         size_bytes=1,
         family="llama",
+        quantisation="",
         context_tokens=None,
         generates_text=True,
     )

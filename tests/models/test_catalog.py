@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
+from local_ai.models.catalog import (
+    Model,
+    choose_default,
+    find_model,
+    list_incomplete,
+    list_models,
+    nearest_names,
+)
 from local_ai.paths import Paths
 
 
@@ -24,7 +31,7 @@ def make(folder: Path, *, age: int = 0, **config: object) -> Path:
 
 
 def model(name: str, *, size: int = 1, generates: bool = True) -> Model:
-    return Model(name, Path("/models") / name, 0, size, "llama", None, generates)
+    return Model(name, Path("/models") / name, 0, size, "llama", "", None, generates)
 
 
 def test_models_come_from_our_folder_and_the_hub_cache_newest_first(paths: Paths):
@@ -125,3 +132,38 @@ def test_nearest_names_ignore_case_and_owner(asked: str, names: list[str]):
     models = [model("mlx-community/Llama-3.2-1B-Instruct"), model("SmolLM2-135M-Instruct")]
 
     assert nearest_names(asked, models, most=1) == names
+
+
+def test_quantisation_is_read_from_either_key(paths: Paths):
+    make(paths.models_dir / "a", quantization={"group_size": 64, "bits": 4})
+    make(paths.models_dir / "b", quantization_config={"bits": 8})
+    make(paths.models_dir / "c", quantization_config={"quant_method": "x"})
+
+    assert {found.id: found.quantisation for found in list_models(paths)} == {
+        "a": "4-bit",
+        "b": "8-bit",
+        "c": "",
+    }
+
+
+def test_model_with_missing_shards_is_not_listed_but_told(paths: Paths):
+    folder = make(paths.models_dir / "Half")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00003.safetensors")
+
+    assert list_models(paths) == []
+    assert [(one.id, one.reason) for one in list_incomplete(paths)] == [
+        ("Half", "2 of 3 weight files are missing")
+    ]
+
+
+def test_incomplete_folders_say_what_is_missing(paths: Paths):
+    (make(paths.models_dir / "a") / "model.safetensors").unlink()
+    (make(paths.models_dir / "b") / "config.json").unlink()
+    (make(paths.models_dir / "c") / "config.json").write_text("{")
+    (paths.models_dir / "not-a-model").mkdir()
+
+    assert {one.id: one.reason for one in list_incomplete(paths)} == {
+        "a": "no weights",
+        "b": "config.json is missing",
+        "c": "config.json cannot be read",
+    }

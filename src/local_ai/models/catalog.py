@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any
 from local_ai.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
+
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,18 @@ class Model:
     created: int  # seconds since 1970, when its config.json was written
     size_bytes: int  # of its weights
     family: str  # config.json's model_type, "" if it says none
+    quantisation: str  # "4-bit", "" for full weights
     context_tokens: int | None  # config.json's max_position_embeddings, None if it says none
     generates_text: bool
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A folder that looks like a model, but cannot be used as it is."""
+
+    id: str
+    path: Path
+    reason: str
 
 
 def list_models(paths: Paths, configured: str | None = None) -> list[Model]:
@@ -53,12 +66,12 @@ def read_model(name: str, folder: Path) -> Model | None:
     config_file = folder / "config.json"
     try:
         with os.scandir(folder) as entries:
-            weights = [entry.stat() for entry in entries if entry.name.endswith(".safetensors")]
+            weights = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(_WEIGHTS)}
         created = int(config_file.stat().st_mtime)
         config: Any = json.loads(config_file.read_bytes())
     except (OSError, ValueError):
         return None
-    if not weights or not isinstance(config, dict):
+    if not isinstance(config, dict) or _missing_weights(weights):
         return None
     text_config = config.get("text_config")
     context = config.get("max_position_embeddings") or (
@@ -69,11 +82,21 @@ def read_model(name: str, folder: Path) -> Model | None:
         id=name,
         path=folder,
         created=created,
-        size_bytes=sum(stat.st_size for stat in weights),
+        size_bytes=sum(weights.values()),
         family=str(config.get("model_type") or ""),
+        quantisation=_quantisation(config),
         context_tokens=context if isinstance(context, int) else None,
         generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
     )
+
+
+def list_incomplete(paths: Paths) -> list[Incomplete]:
+    """List folders that are no usable model yet, or no longer: partly downloaded, or broken."""
+    return [
+        Incomplete(name, folder, reason)
+        for name, folder in _candidates(paths, None)
+        if read_model(name, folder) is None and (reason := _why_incomplete(folder))
+    ]
 
 
 def find_model(name: str, models: Iterable[Model]) -> Model | None:
@@ -102,6 +125,33 @@ def choose_default(models: Sequence[Model], *, configured: str | None, memory_by
     fitting = [m for m in models if m.generates_text and m.size_bytes <= 0.7 * memory_bytes]
     own = [model for model in fitting if model.id != STARTER_ID]
     return next(iter(own or fitting), None)
+
+
+def _why_incomplete(folder: Path) -> str:
+    """Say what is missing; "" for a folder that is no model at all."""
+    files = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    missing = _missing_weights(name for name in files if name.endswith(_WEIGHTS))
+    if "config.json" not in files:
+        return "config.json is missing" if missing != "no weights" else ""
+    return missing or "config.json cannot be read"
+
+
+def _missing_weights(names: Iterable[str]) -> str:
+    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors"."""
+    present = list(names)
+    totals = [int(match[1]) for name in present if (match := re.search(r"-of-(\d+)\.", name))]
+    if not present:
+        return "no weights"
+    if totals and len(totals) < max(totals):
+        return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
+    return ""
+
+
+def _quantisation(config: dict[str, Any]) -> str:
+    # MLX writes "quantization", models converted from other frameworks "quantization_config".
+    found = config.get("quantization") or config.get("quantization_config")
+    bits = found.get("bits") if isinstance(found, dict) else None
+    return f"{bits}-bit" if bits else ""
 
 
 def _candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
