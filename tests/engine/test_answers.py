@@ -45,7 +45,7 @@ def read(
 ) -> list[Any]:
     """Pieces of an answer that comes a few characters at a time."""
     ask = ask or Ask(messages=(Message("user", "x"),), tools=(WEATHER,))
-    prepared = Prepared(Job(KEY, (1, 2), 9), in_thought=in_thought, forced_call=False)
+    prepared = Prepared(Job(KEY, (1, 2), 9, in_thought=in_thought), forced_call=False)
     reader = _Reader(prepared, ask, words(**has))
     events = [Started(1), *(Token(text[at : at + 3]) for at in range(0, len(text), 3)), Finished(reason, "")]
     pieces = []

@@ -76,6 +76,21 @@ def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any)
     assert answer(batch, loaded) == good
 
 
+def test_a_thought_limit_ends_a_thought_that_has_begun_and_no_other():
+    import mlx.core as mx
+
+    from local_ai.engine.core.constraint import ThoughtLimit
+
+    def likeliest(limit: ThoughtLimit, generated: list[int]) -> int:
+        return int(mx.argmax(limit(mx.array([1, *generated]), mx.zeros((1, 9))), axis=-1).item())
+
+    begun = ThoughtLimit(2, None, [7, 8], 1)
+    assert [likeliest(begun, [3] * count) for count in (1, 2, 3, 4)] == [0, 7, 8, 0]
+    assert likeliest(ThoughtLimit(2, [6], [7], 1), [6, 3]) == 7
+    assert likeliest(ThoughtLimit(2, [6], [7], 1), [3, 3]) == 0
+    assert likeliest(ThoughtLimit(2, None, [7], 1), [7, 3]) == 0
+
+
 def layers(tokens: int) -> list[Any]:
     """Attention state of so many tokens, 2 kB each."""
     import mlx.core as mx

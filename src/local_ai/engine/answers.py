@@ -64,7 +64,7 @@ class _Reader:
             thought=words.thought if ask.prompt is None else None,
             calls=call_marks(words) if may_call else None,
             stops=() if prepared.forced_call else ask.limits.stops,
-            in_thought=prepared.in_thought,
+            in_thought=prepared.job.in_thought,
         )
         self._cached = self._tokens = self._thought_tokens = self._calls = 0
         self._seen = 0  # characters of text so far

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,9 @@ FILLED_HEADER = "x-local-ai-filled"  # body fields that the gateway filled in fr
 QUIET_S = 3.0  # a stream that has nothing to say says so this often
 
 T = TypeVar("T")
+
+
+log = logging.getLogger("local_ai.engine.requests")
 
 
 class ClientGoneError(Exception):
@@ -55,6 +59,18 @@ async def read_body(request: Request) -> dict[str, Any]:
 def filled_fields(request: Request) -> frozenset[str]:
     """Names of the body's fields that came from the settings, not from the client."""
     return frozenset(name.strip() for name in request.headers.get(FILLED_HEADER, "").split(",")) - {""}
+
+
+def note_refusal(request: Request, error: EngineError) -> None:
+    """Write a refused request's line in the log; never what was said."""
+    log.info(
+        "path=%s refused=%d code=%s param=%s",
+        request.url.path,
+        error.status,
+        error.code or "-",
+        # A field nobody knows is the client's own text.
+        "-" if error.code == "unknown_parameter" else error.param or "-",
+    )
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

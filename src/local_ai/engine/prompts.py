@@ -22,10 +22,9 @@ MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job ready to run, and how to read its answer."""
+    """A job ready to run, and how its answer is to be read."""
 
     job: Job
-    in_thought: bool  # the prompt ends inside a thought
     forced_call: bool  # the answer's text is one call, as JSON
 
 
@@ -48,9 +47,9 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             sampling=ask.sampling,
             grammar=_grammar(ask, words, names, in_thought=in_thought),
             logprobs=ask.logprobs,
-            thought_tokens=ask.thinking.max_tokens if in_thought or ask.thinking.wanted else None,
+            thought_tokens=ask.thinking.max_tokens,
+            in_thought=in_thought,
         ),
-        in_thought=in_thought,
         forced_call=forced_call,
     )
 

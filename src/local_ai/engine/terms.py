@@ -52,6 +52,7 @@ class Job:
     grammar: Grammar | None = None
     logprobs: int | None = None  # likeliest tokens wanted beside each chosen one; None: no logprobs at all
     thought_tokens: int | None = None  # a thought is ended after this many
+    in_thought: bool = False  # the prompt ends inside a thought
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,15 @@ def test_thoughts_stream_as_blocks_when_asked_for(engine: RunningEngine, kind: s
         assert starts == ["thinking", "text"]
 
 
+def test_a_thinking_budget_leaves_an_answer_without_thoughts_alone(starter: RunningEngine):
+    body = {"model": STARTER, "max_tokens": 30, "messages": ASK, "thinking": {"type": "enabled"}}
+    body["thinking"]["budget_tokens"] = 2
+
+    answer = starter.post("/anthropic/v1/messages", body).json()
+
+    assert answer["content"] == [{"type": "text", "text": "The capital of France is Paris."}]
+
+
 def test_thoughts_nobody_asked_for_are_not_begun(engine: RunningEngine):
     answer = engine.anthropic.messages.create(model="thinker", max_tokens=5, messages=ASK)
 

@@ -253,6 +253,8 @@ def test_every_request_leaves_one_line_without_content(engine: RunningEngine):
     assert "model=plain in=" in lines[-1]
     assert "out=3" in lines[-1]
     assert "outcome=length" in lines[-1]
+    engine.post("/v1/chat/completions", {"messages": [{"role": secret}]})
+    assert "path=/v1/chat/completions refused=400 code=- param=messages[0].role" in engine.log
     assert secret not in engine.log
 
 

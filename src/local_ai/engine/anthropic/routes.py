@@ -21,6 +21,7 @@ from local_ai.engine.http import (
     event_stream,
     filled_fields,
     json_response,
+    note_refusal,
     read_body,
     unless_gone,
     with_ticks,
@@ -75,6 +76,7 @@ def in_anthropic_errors(endpoint: Endpoint) -> Endpoint:
         try:
             return await endpoint(request)
         except EngineError as exc:
+            note_refusal(request, exc)
             return error_response(exc)
         except ClientGoneError:
             return Response(status_code=499)

@@ -86,10 +86,17 @@ class Constraint:
 
 
 class ThoughtLimit:
-    """Ends a thought that has gone on for its budget, by allowing nothing but its end."""
+    """Ends a thought that has gone on for its budget, by allowing nothing but its end.
 
-    def __init__(self, limit: int, end: Sequence[int], prompt_tokens: int) -> None:
+    Args:
+        begin: Tokens a thought begins with; None: the prompt has begun it.
+    """
+
+    def __init__(
+        self, limit: int, begin: Sequence[int] | None, end: Sequence[int], prompt_tokens: int
+    ) -> None:
         self._limit = limit
+        self._begin = begin
         self._end = list(end)
         self._start = prompt_tokens
         self._forced: list[int] | None = None
@@ -99,7 +106,8 @@ class ThoughtLimit:
             return logits
         if self._forced is None:
             generated = tokens[self._start :].tolist()
-            self._forced = [] if _contains(generated, self._end) else list(self._end)
+            begun = self._begin is None or _contains(generated, self._begin)
+            self._forced = list(self._end) if begun and not _contains(generated, self._end) else []
         if not self._forced:
             return logits
         only = mx.arange(logits.shape[-1]) == self._forced.pop(0)

@@ -68,8 +68,9 @@ def request_processors(job: Job, words: ModelWords, vocabulary: int) -> list[Pro
     start = len(job.prompt)
     processors = make_processors(job.sampling, prompt_tokens=start, vocabulary=vocabulary)
     if job.thought_tokens is not None and words.thought:
-        end = words.encode(words.thought.end)
-        processors.append(ThoughtLimit(job.thought_tokens, end, start))
+        begin, end = words.encode(words.thought.start), words.encode(words.thought.end)
+        begins = None if job.in_thought else begin
+        processors.append(ThoughtLimit(job.thought_tokens, begins, end, start))
     if job.grammar:
         processors.append(Constraint(job.grammar, words, start))
     return processors
