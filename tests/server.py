@@ -51,6 +51,12 @@ class Server:
             timeout=timeout_s,
         )
 
+    def shell(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of shell."""
+        return subprocess.run(
+            line, shell=True, env=self._environ(), cwd=self.home, capture_output=True, text=True, timeout=60
+        )
+
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """Run `local-ai WORDS` in the background."""
         return subprocess.Popen(

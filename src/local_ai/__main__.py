@@ -6,6 +6,7 @@ whose import takes most of such a command's time. Anything else, help and mistak
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,7 +27,12 @@ _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     try:
-        sys.exit(_run(sys.argv[1:]))
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        # Whoever read us (head, less) has seen enough; the exit must not try to flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception:
         traceback.print_exc()
         sys.exit("This is a bug in local-ai: please report it with the lines above.")

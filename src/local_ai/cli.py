@@ -149,6 +149,20 @@ def namespace() -> Collection:
 class LocalAIProgram(Program):
     """The console script: `local-ai server start` as well as `local-ai server.start`."""
 
+    def print_help(self) -> None:
+        """Print the commands; invoke's own options are for other programs than a server's."""
+        lines = [
+            f"local-ai {self.version}: one local endpoint for large language models, managed like a service."
+        ]
+        lines += ["", "Usage: local-ai COMMAND [--options], for example: local-ai server start", ""]
+        for name, collection in namespace().collections.items():
+            for word, one in collection.tasks.items():
+                summary = (one.__doc__ or "").splitlines()[0]
+                lines.append(f"  {name} {word:<{18 - len(name)}}{summary}")
+        lines += ["", "Options of a command: local-ai --help server.start. Settings: local-ai config show."]
+        lines += ["Completion: local-ai --print-completion-script zsh|bash|fish."]
+        sys.stdout.write("\n".join(lines) + "\n")
+
     def normalize_argv(self, argv: list[str] | None) -> None:
         super().normalize_argv(argv)
         collections = set(namespace().collections)

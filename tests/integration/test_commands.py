@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.server import Server, wait_until
+from tests.server import SCRIPT, Server, wait_until
 
 from local_ai.settings.example import example_text
 
@@ -77,3 +77,31 @@ def test_status_looks_even_when_the_settings_are_broken(running: Server):
     assert running.run("server.status").returncode == 0
     assert running.stop().returncode == 0
     wait_until(lambda: not running.processes())
+
+
+def test_help_names_every_command_in_one_screen(server: Server):
+    shown = server.run()
+
+    assert shown.returncode == 0
+    lines = shown.stdout.splitlines()
+    assert lines[0].endswith("one local endpoint for large language models, managed like a service.")
+    assert [line.split()[:2] for line in lines if line.startswith("  ")] == [
+        name.split(".") for name in namespace_names()
+    ]
+    assert len(lines) <= 24
+
+
+def namespace_names() -> list[str]:
+    from local_ai.cli import namespace
+
+    return [f"{name}.{word}" for name, group in namespace().collections.items() for word in group.tasks]
+
+
+@pytest.mark.parametrize(
+    "words", ["config.show", "server.start --help", ""], ids=["result", "help", "commands"]
+)
+def test_reader_that_has_seen_enough_is_no_error(server: Server, words: str):
+    done = server.shell(f"{SCRIPT} {words} | head -n 1")
+
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +24,6 @@ def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> i
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us (head, less) has seen enough; the exit must not try to flush to it again.
-        sys.stdout = None
-        return 0
 
 
 def load_settings(config: str | None, overrides: Mapping[str, str | None]) -> Loaded:
