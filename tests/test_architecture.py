@@ -8,7 +8,7 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"errors", "guard", "explain"},
+    {"errors", "guard", "explain", "clients"},
     {"paths", "program", "logs", "lock", "exits"},
     {"settings"},
     {"models", "state", "target"},
@@ -76,9 +76,9 @@ def test_only_settings_and_paths_read_the_environment():
         if any(isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} for node in tree(file))
     }
 
-    # The console asks for NO_COLOR, daemon passes its own environment on to supervisord, the engine sets what
-    # its libraries read.
-    others = {"console.py", "daemon.py", "engine/__main__.py"}
+    # The console asks for NO_COLOR, daemon and client pass their own environment on, the engine sets what its
+    # libraries read.
+    others = {"commands/client.py", "console.py", "daemon.py", "engine/__main__.py"}
     assert readers <= {"settings/load.py", "paths.py"} | others
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 from invoke import Collection, Context, Exit, ParseError, Program, task
 
+from local_ai.commands import client as client_commands
 from local_ai.commands import config as config_commands
 from local_ai.commands import models as model_commands
 from local_ai.commands import server as server_commands
@@ -139,11 +141,24 @@ def use(context: Context, name: str, config: str | None = None) -> None:
     model_commands.use(name, config=config)
 
 
+@command(default=True, help={"for": "openai, anthropic or claude-code", "shell": "bash, zsh or fish"})
+def env(context: Context, for_: str = "openai", shell: str = "bash") -> None:
+    """Print what a client wants in its environment: eval "$(local-ai client env --for claude-code)"."""
+    client_commands.show_environment(client=for_, shell=shell)
+
+
+@command(help={"client": "claude-code"})
+def launch(context: Context, client: str) -> None:
+    """Run a client on this server: local-ai client launch claude-code -- its own words."""
+    client_commands.launch(client, arguments=context.remainder)
+
+
 def namespace() -> Collection:
     """Return the collections of commands, each with its default."""
     models = Collection("models", list_models, info, use)
+    client = Collection("client", env, launch)
     server = Collection("server", start, stop, restart, status, logs)
-    return Collection(server, models, Collection("config", show, check, init))
+    return Collection(server, models, client, Collection("config", show, check, init))
 
 
 class LocalAIProgram(Program):
@@ -168,6 +183,10 @@ class LocalAIProgram(Program):
         collections = set(namespace().collections)
         if len(self.argv) > 2 and self.argv[1] in collections and not self.argv[2].startswith("-"):
             self.argv[1:3] = [f"{self.argv[1]}.{self.argv[2]}"]
+        if "--" in self.argv:
+            # invoke joins the words behind it with spaces; as one quoted word they come back as they were.
+            end = self.argv.index("--") + 1
+            self.argv[end:] = [shlex.join(self.argv[end:])]
 
     def parse_collection(self) -> None:
         try:

@@ -200,7 +200,7 @@ def _as_typed(text: str) -> str:
     """Write the commands in a text as this user called us: `local-ai server start` or `inv server.start`."""
     if Path(sys.argv[0]).name != "local-ai":
         return text
-    return re.sub(r"\binv (server|models|config)\.(\w+)", r"local-ai \1 \2", text)
+    return re.sub(r"\binv (server|models|client|config)\.(\w+)", r"local-ai \1 \2", text)
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

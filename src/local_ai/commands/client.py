@@ -1,0 +1,75 @@
+"""`client.env`, `launch`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import NoReturn
+
+from local_ai import console
+from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines
+from local_ai.commands.run import load_settings
+from local_ai.errors import ConfigError, LocalAIError
+from local_ai.status import Report
+
+
+def show_environment(*, client: str, shell: str) -> None:
+    """Print the exports for a client, to be evaluated by a shell."""
+    _one_of("--for", client, tuple(CLIENTS))
+    _one_of("--shell", shell, SHELLS)
+    for line in export_lines(CLIENTS[client](_endpoint(_report())), shell):
+        console.print_line(line)
+
+
+def launch(client: str, *, arguments: str) -> NoReturn:
+    """Become the client's program, with its environment set and nothing written to its files.
+
+    Args:
+        arguments: The words after `--`, as typed.
+    """
+    _one_of("the client", client, tuple(PROGRAMS))
+    program = PROGRAMS[client]
+    report = _report()
+    if not report.is_running:
+        raise LocalAIError(
+            f"{client} was not started",
+            why="the server it would ask is not running",
+            fix="inv server.start",
+            exit_code=3,
+        )
+    if shutil.which(program) is None:
+        raise LocalAIError(
+            f"{client} was not started",
+            why=f"there is no program {program} on the PATH",
+            fix=f"install {client}, then run: inv client.launch {client}",
+        )
+    environment = os.environ | CLIENTS[client](_endpoint(report))
+    os.execvpe(program, [program, *shlex.split(arguments)], environment)
+
+
+def _report() -> Report:
+    from local_ai.manager import ServerManager
+
+    return ServerManager().report()
+
+
+def _endpoint(report: Report) -> Endpoint:
+    if report.default_model is None:
+        raise LocalAIError(
+            "there is no model to name to a client",
+            why="no model was found on this machine",
+            fix="inv server.start prepares the starter model",
+        )
+    keys = load_settings(None, {}).settings.server.api_keys
+    key = keys[0].get_secret_value() if keys else "local"
+    return Endpoint(report.openai_url, report.anthropic_url, report.default_model, key)
+
+
+def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise ConfigError(
+            "the command line is not valid",
+            why=f"{what} is {given!r}, must be one of {', '.join(allowed)}",
+            fix=f"use {allowed[0]}",
+        )

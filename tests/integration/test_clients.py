@@ -1,0 +1,47 @@
+"""client.env and client.launch, with a program of the client's name that tells what it was given."""
+
+import pytest
+from tests.server import SCRIPT, Server
+
+pytestmark = pytest.mark.integration
+
+
+def test_env_is_evaluated_by_a_shell(running: Server):
+    line = f'eval "$({SCRIPT} client env --for openai)" && curl -s "$OPENAI_BASE_URL/models/$OPENAI_MODEL"'
+
+    done = running.shell(line)
+
+    assert '"id":"tiny"' in done.stdout, done.stderr
+
+
+def test_launch_runs_the_client_with_its_environment_and_words(running: Server):
+    folder = running.home / "bin"
+    folder.mkdir()
+    program = folder / "claude"
+    program.write_text(
+        '#!/bin/sh\necho "$ANTHROPIC_BASE_URL $ANTHROPIC_DEFAULT_OPUS_MODEL [$1] [$2]"\nexit 7\n'
+    )
+    program.chmod(0o755)
+
+    done = running.shell(f"PATH={folder}:$PATH {SCRIPT} client launch claude-code -- -p 'two words'")
+
+    assert done.stdout == f"{running.url}/anthropic tiny [-p] [two words]\n"
+    assert done.returncode == 7
+
+
+def test_launch_without_a_server_says_how_to_start_one(server: Server):
+    refused = server.run("client.launch", "claude-code")
+
+    assert refused.returncode == 3
+    assert refused.stderr == (
+        "error: claude-code was not started\n"
+        "  why: the server it would ask is not running\n"
+        "  fix: local-ai server start\n"
+    )
+
+
+def test_unknown_client_is_told_with_those_there_are(server: Server):
+    refused = server.run("client.env", "--for", "ollama")
+
+    assert refused.returncode == 2
+    assert "  why: --for is 'ollama', must be one of openai, anthropic, claude-code\n" in refused.stderr

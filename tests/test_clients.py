@@ -1,0 +1,49 @@
+"""What each client wants in its environment."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from local_ai.clients import CLIENTS, Endpoint, claude_code_environment, export_lines
+
+ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "http://127.0.0.1:1/anthropic", "org/Model", "local")
+ODD = {"A": "it's $HOME \\ `x` ; #", "B": ""}
+
+
+def test_claude_code_uses_one_model_for_every_size():
+    variables = claude_code_environment(ENDPOINT)
+
+    models = {value for name, value in variables.items() if name.endswith("_MODEL")}
+    assert models == {"org/Model"}
+    assert variables["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:1/anthropic"
+    assert variables["ANTHROPIC_API_KEY"] == ""
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_client_gets_the_address_and_the_key(client: str):
+    values = CLIENTS[client](ENDPOINT).values()
+
+    assert "local" in values
+    assert {ENDPOINT.openai_url, ENDPOINT.anthropic_url} & set(values)
+
+
+def test_exports_give_a_shell_any_value_as_it_is():
+    script = "\n".join([*export_lines(ODD, "bash"), 'printf "%s|%s" "$A" "$B"'])
+
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"{ODD['A']}|"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed: its quoting was not run")
+def test_exports_give_fish_any_value_as_it_is():
+    script = "\n".join([*export_lines(ODD, "fish"), 'printf "%s|%s" "$A" "$B"'])
+
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == f"{ODD['A']}|"
+
+
+def test_fish_quotes_only_what_ends_a_quote():
+    assert export_lines(ODD, "fish") == ["set -gx A 'it\\'s $HOME \\\\ `x` ; #'", "set -gx B ''"]
