@@ -210,13 +210,22 @@ def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
         await writer.drain()
         writer.close()
 
-    server = loop.run_until_complete(asyncio.start_unix_server(handle, socket_path))
+    listening = threading.Event()
+
+    async def serve() -> None:
+        async with await asyncio.start_unix_server(handle, socket_path) as server:
+            listening.set()
+            await server.serve_forever()
+
+    # In a thread of its own from the start: the browser's tests keep a loop running in this one.
+    serving = loop.create_task(serve())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    listening.wait(10)
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(serving.cancel)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         socket_path.unlink(missing_ok=True)
