@@ -191,7 +191,6 @@ def run_engine(engine: FakeEngine, socket_path: Path) -> Iterator[FakeEngine]:
 @contextmanager
 def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
     """Serve an engine that is ready, but closes the connection on its first requests without a word."""
-    loop = asyncio.new_event_loop()
     left = deaths
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -210,23 +209,21 @@ def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
         await writer.drain()
         writer.close()
 
-    listening = threading.Event()
+    listening, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        async with await asyncio.start_unix_server(handle, socket_path) as server:
+        async with await asyncio.start_unix_server(handle, socket_path):
             listening.set()
-            await server.serve_forever()
+            await asyncio.to_thread(done.wait)
 
     # In a thread of its own from the start: the browser's tests keep a loop running in this one.
-    serving = loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     listening.wait(10)
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(serving.cancel)
-        loop.call_soon_threadsafe(loop.stop)
+        done.set()
         thread.join(10)
         socket_path.unlink(missing_ok=True)
 
