@@ -167,3 +167,12 @@ def test_incomplete_folders_say_what_is_missing(paths: Paths):
         "b": "config.json is missing",
         "c": "config.json cannot be read",
     }
+
+
+def test_changed_config_is_read_anew(paths: Paths):
+    folder = make(paths.models_dir / "M", max_position_embeddings=1024)
+    assert list_models(paths)[0].context_tokens == 1024
+
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 2048}))
+
+    assert list_models(paths)[0].context_tokens == 2048

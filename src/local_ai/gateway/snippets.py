@@ -1,12 +1,16 @@
-"""How to use the server from elsewhere: texts to copy, with its real addresses. Pure.
-
-Source: Claude Code's settings are documented under "LLM gateway configuration"; the attribution header and
-the token reminder change the head of the prompt on every turn, which no prompt cache survives.
-"""
+"""How to use the server from elsewhere: texts to copy, with its real addresses. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from local_ai.clients import (
+    Endpoint,
+    anthropic_environment,
+    claude_code_environment,
+    openai_environment,
+)
 
 # Stands for the model's id, which the page's picker changes.
 MODEL = "\0model\0"
@@ -39,13 +43,21 @@ def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) ->
         "key": "YOUR_KEY" if needs_key else "local",
         "key_header": "  -H 'Authorization: Bearer YOUR_KEY' \\\n" if needs_key else "",
     }
+    endpoint = Endpoint(openai_url, anthropic_url, MODEL, words["key"])
+    claude = assignments(claude_code_environment(endpoint), before="export ")
+    dotenv = assignments(openai_environment(endpoint) | anthropic_environment(endpoint))
     return (
         Snippet("curl", "curl", _CURL.format(**words)),
         Snippet("openai", "OpenAI SDK", _OPENAI.format(**words)),
         Snippet("anthropic", "Anthropic SDK", _ANTHROPIC.format(**words)),
-        Snippet("claude", "Claude Code", _CLAUDE.format(**words)),
-        Snippet("env", ".env", _ENV.format(**words)),
+        Snippet("claude", "Claude Code", f"{claude}\nclaude"),
+        Snippet("env", ".env", dotenv),
     )
+
+
+def assignments(variables: Mapping[str, str], *, before: str = "") -> str:
+    """Write one assignment a line; addresses, ids and keys need no quotes."""
+    return "\n".join(f"{before}{name}={value}" for name, value in variables.items())
 
 
 _CURL = """\
@@ -85,25 +97,3 @@ answer = client.messages.create(
     }}],
 )
 print(answer.content[0].text)"""
-
-_CLAUDE = """\
-export ANTHROPIC_BASE_URL={anthropic}
-export ANTHROPIC_AUTH_TOKEN={key}
-export ANTHROPIC_API_KEY=
-export ANTHROPIC_DEFAULT_OPUS_MODEL={model}
-export ANTHROPIC_DEFAULT_SONNET_MODEL={model}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL={model}
-export CLAUDE_CODE_SUBAGENT_MODEL={model}
-export CLAUDE_CODE_ATTRIBUTION_HEADER=0
-export CLAUDE_CODE_TOTAL_TOKENS_REMINDER=off
-export DISABLE_ERROR_REPORTING=1
-export CLAUDE_CODE_DISABLE_FEEDBACK_SURVEY=1
-claude"""
-
-_ENV = """\
-OPENAI_BASE_URL={openai}
-OPENAI_API_KEY={key}
-OPENAI_MODEL={model}
-ANTHROPIC_BASE_URL={anthropic}
-ANTHROPIC_API_KEY={key}
-ANTHROPIC_MODEL={model}"""

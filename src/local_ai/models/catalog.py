@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from local_ai.paths import Paths
 STARTER_ID = "SmolLM2-135M-Instruct"
 
 _WEIGHTS = ".safetensors"
+_SHARD = re.compile(r"-of-(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -67,26 +69,21 @@ def read_model(name: str, folder: Path) -> Model | None:
     try:
         with os.scandir(folder) as entries:
             weights = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(_WEIGHTS)}
-        created = int(config_file.stat().st_mtime)
-        config: Any = json.loads(config_file.read_bytes())
+        stat = config_file.stat()
+        traits = _read_traits(config_file, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     except (OSError, ValueError):
         return None
-    if not isinstance(config, dict) or _missing_weights(weights):
+    if _missing_weights(weights):
         return None
-    text_config = config.get("text_config")
-    context = config.get("max_position_embeddings") or (
-        text_config.get("max_position_embeddings") if isinstance(text_config, dict) else None
-    )
-    kinds = config.get("architectures")
     return Model(
         id=name,
         path=folder,
-        created=created,
+        created=int(stat.st_mtime),
         size_bytes=sum(weights.values()),
-        family=str(config.get("model_type") or ""),
-        quantisation=_quantisation(config),
-        context_tokens=context if isinstance(context, int) else None,
-        generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
+        family=traits.family,
+        quantisation=traits.quantisation,
+        context_tokens=traits.context_tokens,
+        generates_text=traits.generates_text,
     )
 
 
@@ -139,12 +136,45 @@ def _why_incomplete(folder: Path) -> str:
 def _missing_weights(names: Iterable[str]) -> str:
     """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors"."""
     present = list(names)
-    totals = [int(match[1]) for name in present if (match := re.search(r"-of-(\d+)\.", name))]
     if not present:
         return "no weights"
+    totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
     if totals and len(totals) < max(totals):
         return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
     return ""
+
+
+@dataclass(frozen=True)
+class _Traits:
+    """What a config.json says of its model."""
+
+    family: str
+    quantisation: str
+    context_tokens: int | None
+    generates_text: bool
+
+
+@lru_cache(maxsize=4096)
+def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Traits:
+    """Read a config.json; once, as long as the file is the same one (parsing is most of what a list costs).
+
+    Raises:
+        ValueError: It is not a JSON object.
+    """
+    config: Any = json.loads(config_file.read_bytes())
+    if not isinstance(config, dict):
+        raise ValueError("not an object")
+    text_config = config.get("text_config")
+    context = config.get("max_position_embeddings") or (
+        text_config.get("max_position_embeddings") if isinstance(text_config, dict) else None
+    )
+    kinds = config.get("architectures")
+    return _Traits(
+        family=str(config.get("model_type") or ""),
+        quantisation=_quantisation(config),
+        context_tokens=context if isinstance(context, int) else None,
+        generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
+    )
 
 
 def _quantisation(config: dict[str, Any]) -> str:
@@ -178,10 +208,10 @@ def _current_snapshot(repository: Path, snapshots: Path) -> Path | None:
 def _folders(parent: Path) -> Iterator[Path]:
     try:
         with os.scandir(parent) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
     except OSError:
         return
-    yield from (parent / name for name in names if (parent / name).is_dir())
+    yield from (parent / name for name in names)
 
 
 def _generates_text(architectures: list[Any]) -> bool:
