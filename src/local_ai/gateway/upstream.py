@@ -27,8 +27,11 @@ class Look:
 
     @property
     def can_answer(self) -> bool:
-        """Whether it can take a request; one that listens but is silent is busy, not dead."""
-        return self.listens and (self.health is None or self.health.state in {"ready", "busy"})
+        """Whether it can take a request; one that listens but is silent is busy, not dead.
+
+        One whose default model failed says so itself, best, and may well answer with another model.
+        """
+        return self.listens and (self.health is None or self.health.state in {"ready", "busy", "failed"})
 
 
 class EngineGone(Exception):
