@@ -67,6 +67,7 @@ class FieldNames:
 def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[int]]:
     if ask.prompt is not None:
         if isinstance(ask.prompt, tuple):
+            _check_tokens(ask.prompt, words, names)
             return "", list(ask.prompt)
         tokens = words.encode(ask.prompt, special=True)
         return ask.prompt, tokens or words.encode(" ")
@@ -79,6 +80,18 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
         )
     text = _apply_template(ask, words, names)
     return text, words.encode(text)
+
+
+def _check_tokens(tokens: tuple[int, ...], words: ModelWords, names: FieldNames) -> None:
+    """Refuse tokens that the model does not have: MLX reads past its embeddings, and may die of it."""
+    for token in tokens:
+        if not 0 <= token < words.vocabulary_size:
+            raise bad_field(
+                names.messages,
+                f"there is no token {str(token)[:40]} in the vocabulary of {words.key.id!r}, "
+                f"which has {words.vocabulary_size}",
+                "send the text, or the ids that this model's tokenizer makes of it",
+            )
 
 
 def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:

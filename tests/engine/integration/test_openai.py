@@ -358,3 +358,14 @@ def test_a_stream_that_fails_ends_with_an_error_event(engine: RunningEngine):
     """Errors known at once have a status; the SDK raises either way."""
     with pytest.raises(openai.APIStatusError):
         list(engine.openai.chat.completions.create(model="cut-off", messages=ASK, stream=True))
+
+
+@pytest.mark.parametrize("token", [-1, 100_000, 10**30])
+def test_a_token_id_that_the_model_does_not_have_is_refused(engine: RunningEngine, token: int):
+    """MLX does not check: it would read what lies behind the embeddings, or die of it."""
+    answer = engine.post("/v1/completions", {"model": "plain", "prompt": [1, token], "max_tokens": 1})
+
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["param"] == "prompt"
+    assert f"there is no token {token} in the vocabulary of 'plain'" in error["message"]
