@@ -1,0 +1,200 @@
+"""Fuzz a real server through its gateway: odd bodies of every kind for some time, then a table.
+
+    uv run python benchmarks/fuzz.py [--minutes 30] [--seed 0]
+
+In turns: what docs/openapi.json allows and what it does not (schemathesis), valid bodies with broken fields,
+and raw bytes; to a server of its own, with tiny models. What was wrong is printed under the table and makes
+the exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import httpx
+import psutil
+import requests
+from tests.engine.conftest import fill_with_tiny_models
+from tests.engine.fuzzing import BODIES, EXPECTED, odd_request
+from tests.engine.generated import Case, Operation, operations, read_document, send_cases, within_reach
+from tests.server import Server, end, free_port
+
+_TIMEOUT_S = 60.0  # an answer that takes longer counts as a hang
+_ROUND = 40  # requests of a kind at a time
+_ALLOWED = EXPECTED | {415}
+_PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; status 0 where nothing did."""
+
+    status: int
+    text: str
+
+
+@dataclass
+class Tally:
+    """What one kind of requests met."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    slowest_s: float = 0.0
+    slowest: str = ""
+
+
+@dataclass
+class Run:
+    """A fuzz and what it saw."""
+
+    client: httpx.Client
+    deadline: float
+    kinds: dict[str, Tally] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def post(self, kind: str, path: str, content: bytes) -> None:
+        """Post a body and note how it was answered."""
+
+        def ask() -> Reply:
+            answer = self.client.post(path, content=content, headers={"Content-Type": "application/json"})
+            return Reply(answer.status_code, answer.text)
+
+        self._note(kind, f"POST {path} {content[:500]!r}", ask)
+
+    def send(self, kind: str, case: Case) -> None:
+        """Send a generated request and note how it was answered."""
+
+        def ask() -> Reply:
+            answer = case.call(base_url=str(self.client.base_url), timeout=_TIMEOUT_S)
+            return Reply(answer.status_code, answer.text)
+
+        self._note(kind, f"{case.method} {case.formatted_path} {str(case.body)[:500]}", ask)
+
+    def _note(self, kind: str, asked: str, ask: Callable[[], Reply]) -> None:
+        tally = self.kinds.setdefault(kind, Tally())
+        began = time.monotonic()
+        try:
+            reply = ask()
+        except (httpx.HTTPError, requests.RequestException) as exc:
+            reply = Reply(0, f"no answer: {exc!r}")
+        tally.statuses[reply.status] += 1
+        if (took := time.monotonic() - began) > tally.slowest_s:
+            tally.slowest_s, tally.slowest = took, asked[:200]
+        if reply.status not in _ALLOWED or '"internal_error"' in reply.text or "cut off" in reply.text:
+            self.wrong.append(f"{asked}: {reply.status} {reply.text[:300]}")
+
+
+def main() -> None:
+    """Fuzz and print; exit 1 if anything was wrong."""
+    options = _options()
+    with _server() as server, httpx.Client(base_url=server.url, timeout=_TIMEOUT_S) as client:
+        pids = {name: server.pid_of(name) for name in _PROGRAMS}
+        _fuzz(Run(client, time.monotonic() + 600), options.seed, rounds=9)  # imports and caches come first
+        started = time.monotonic()
+        run = Run(client, started)
+        memory = [_memory(server)]
+        for part in (1, 2):
+            run.deadline = started + options.minutes * 30 * part
+            _fuzz(run, options.seed + part * 1_000_000)
+            memory.append(_memory(server))
+        _print(run, memory, minutes=(time.monotonic() - started) / 60)
+        for name, pid in pids.items():
+            if server.pid_of(name) != pid:
+                log = (server.paths.logs_dir / f"{name}.log").read_text()
+                run.wrong.append(f"{name} ended and was started again; its log ends:\n{log[-3000:]}")
+    print("\n".join(run.wrong[:20]) or "nothing wrong")
+    sys.exit(1 if run.wrong else 0)
+
+
+def _fuzz(run: Run, seed: int, *, rounds: int | None = None) -> None:
+    """Send requests of every kind in turn, until the time is over."""
+    luck = random.Random(seed)
+    known = list(operations(within_reach(read_document())))
+    done = 0
+    while not run.is_over and done != rounds:
+        _send_generated(run, known[done % len(known)], seed + done)
+        for _ in range(_ROUND):
+            run.post("broken fields", *odd_request(luck))
+            run.post("raw bytes", luck.choice(list(BODIES)), _raw(luck))
+        done += 1
+
+
+def _send_generated(run: Run, operation: Operation, number: int) -> None:
+    send_cases(
+        operation, lambda case: run.send("allowed by schema", case), count=_ROUND, number=number, valid=True
+    )
+    if operation.method == "post":
+        send_cases(
+            operation,
+            lambda case: run.send("against schema", case),
+            count=_ROUND,
+            number=number,
+            valid=False,
+        )
+
+
+def _raw(luck: random.Random) -> bytes:
+    """Make bytes: of any kind, or of those that JSON is made of."""
+    length = luck.choice((0, 1, 7, 60, 400, 5000))
+    if luck.random() < 0.5:
+        return luck.randbytes(length)
+    return bytes(luck.choice(b'{}[]",:\\u0d8 1e9-.ntf\xff\x00') for _ in range(length))
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    """Run a server on folders and a port of its own, with every kind of tiny model."""
+    with tempfile.TemporaryDirectory(prefix="lai-") as home:
+        server = Server(Path(home), free_port(), {"LOCAL_AI_MODEL__PATH": "plain"})
+        server.paths.models_dir.mkdir(parents=True)
+        fill_with_tiny_models(server.paths.models_dir)
+        try:
+            server.start()
+            yield server
+        finally:
+            end(server)
+
+
+def _memory(server: Server) -> dict[str, float]:
+    """Resident memory by program, in MB."""
+    return {name: psutil.Process(server.pid_of(name)).memory_info().rss / 1e6 for name in _PROGRAMS}
+
+
+def _print(run: Run, memory: Sequence[dict[str, float]], *, minutes: float) -> None:
+    statuses = sorted({status for tally in run.kinds.values() for status in tally.statuses})
+    print(f"{minutes:.1f} minutes, {sum(t.statuses.total() for t in run.kinds.values())} requests\n")
+    print(f"| requests | all | {' | '.join(map(str, statuses))} | slowest |")
+    print("|---" * (len(statuses) + 3) + "|")
+    for kind, tally in run.kinds.items():
+        counts = " | ".join(str(tally.statuses[status]) for status in statuses)
+        print(f"| {kind} | {tally.statuses.total()} | {counts} | {tally.slowest_s:.2f} s |")
+    print("\n| memory, MB | start | middle | end |\n|---|---|---|---|")
+    for name, title in _PROGRAMS.items():
+        print(f"| {title} | {' | '.join(f'{each[name]:.0f}' for each in memory)} |")
+    slowest = max(run.kinds.values(), key=lambda tally: tally.slowest_s)
+    print(f"\nslowest: {slowest.slowest}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Requests made by schemathesis from docs/openapi.json: what the document allows, and what it does not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from schemathesis.core.result import Ok
+from schemathesis.generation import GenerationMode
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+TEXT_MODELS = ("plain", "other", "tools", "thinker")
+
+Case = schemathesis.Case[Any]
+Operation = Any  # schemathesis' APIOperation, whose parameters are nobody's business here
+
+
+def read_document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(DOCUMENT.read_text())
+    return document
+
+
+def within_reach(document: dict[str, Any]) -> dict[str, Any]:
+    """Narrow a document to requests that tiny models answer in no time.
+
+    Of all texts only a few are names of models, fewer are adapters' folders, and of all numbers of tokens
+    most do not fit a context: left alone, nearly every generated request would be refused for these.
+    """
+    narrow = copy.deepcopy(document)
+    for name in ("ChatRequest", "CompletionRequest", "MessagesRequest"):
+        schema = narrow["components"]["schemas"][name]
+        properties = schema["properties"]
+        properties["model"] = {"enum": [*TEXT_MODELS, "nobody"]}
+        del properties["adapters"]
+        for field in ("max_tokens", "max_completion_tokens"):
+            if field in properties:
+                properties[field]["maximum"] = 8
+        schema["required"] = [*schema["required"], "max_tokens"]
+        if "n" in properties:
+            properties["n"]["maximum"] = 2
+    narrow["components"]["schemas"]["EmbeddingRequest"]["properties"]["model"] = {
+        "enum": ["embedder", "plain"]
+    }
+    return narrow
+
+
+def operations(document: dict[str, Any]) -> Iterator[Operation]:
+    """Every path and method of a document."""
+    schema = schemathesis.openapi.from_dict(document)
+    yield from (found.ok() for found in schema.get_all_operations() if isinstance(found, Ok))
+
+
+def send_cases(
+    operation: Operation, send: Callable[[Case], None], *, count: int, number: int, valid: bool
+) -> None:
+    """Make some requests and send each.
+
+    Args:
+        count: How many, at most: small schemas have no more.
+        number: The same number makes the same requests.
+        valid: Whether the document allows them.
+    """
+    mode = GenerationMode.POSITIVE if valid else GenerationMode.NEGATIVE
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def run(case: Case) -> None:
+        send(case)
+
+    run()
