@@ -1,0 +1,140 @@
+"""A model calls a tool by itself, gets the result, and answers with it: both SDKs, over the gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from tests.server import Server, end, free_port
+from tests.trained_model import (
+    ARGUMENTS,
+    DESCRIPTION,
+    NAME,
+    PARAMETERS,
+    QUESTION,
+    WITHOUT_TOOL,
+    says,
+    train_weather_model,
+)
+
+pytestmark = pytest.mark.integration
+
+ASKED: Any = [{"role": "user", "content": QUESTION}]
+OPENAI_TOOLS: Any = [
+    {"type": "function", "function": {"name": NAME, "description": DESCRIPTION, "parameters": PARAMETERS}}
+]
+ANTHROPIC_TOOLS: Any = [{"name": NAME, "description": DESCRIPTION, "input_schema": PARAMETERS}]
+RESULTS = ("sunny", "raining")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("s"), free_port())
+    train_weather_model(server.paths.models_dir / "weather")
+    server.start()
+    yield server
+    end(server)
+
+
+@pytest.fixture(scope="module")
+def openai_client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="local", max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def anthropic_client(server: Server) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=f"{server.url}/anthropic", api_key="local", max_retries=0)
+
+
+@pytest.mark.parametrize("choice", [None, "auto"], ids=["by default", "auto"])
+def test_model_calls_a_tool_by_itself(openai_client: openai.OpenAI, choice: Any):
+    answer = openai_client.chat.completions.create(
+        model="weather", messages=ASKED, tools=OPENAI_TOOLS, tool_choice=choice
+    )
+
+    message = answer.choices[0].message
+    assert answer.choices[0].finish_reason == "tool_calls"
+    assert message.content is None
+    assert [call.function.name for call in message.tool_calls] == [NAME]
+    assert json.loads(message.tool_calls[0].function.arguments) == ARGUMENTS
+
+
+def test_model_that_has_no_tool_answers_in_words(openai_client: openai.OpenAI):
+    answer = openai_client.chat.completions.create(model="weather", messages=ASKED)
+
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.choices[0].message.content == WITHOUT_TOOL
+
+
+def test_model_that_may_not_call_answers_in_words(openai_client: openai.OpenAI):
+    answer = openai_client.chat.completions.create(
+        model="weather", messages=ASKED, tools=OPENAI_TOOLS, tool_choice="none"
+    )
+
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.choices[0].message.content == WITHOUT_TOOL
+
+
+def test_streamed_call_has_no_text_and_ends_in_tool_calls(openai_client: openai.OpenAI):
+    chunks = list(
+        openai_client.chat.completions.create(
+            model="weather", messages=ASKED, tools=OPENAI_TOOLS, stream=True
+        )
+    )
+
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    assert "".join(delta.content or "" for delta in deltas) == ""
+    assert [(call.index, call.function.name) for call in calls] == [(0, NAME)]
+    assert json.loads(calls[0].function.arguments) == ARGUMENTS
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_openai_round_trip_answers_with_what_the_tool_found(openai_client: openai.OpenAI, result: str):
+    def ask(messages: Any) -> Any:
+        return openai_client.chat.completions.create(model="weather", messages=messages, tools=OPENAI_TOOLS)
+
+    called = ask(ASKED).choices[0].message
+    told = {"role": "tool", "tool_call_id": called.tool_calls[0].id, "content": result}
+    answer = ask([*ASKED, called, told]).choices[0]
+
+    assert answer.finish_reason == "stop"
+    assert answer.message.content == says(result)
+
+
+def test_anthropic_model_calls_a_tool_by_itself(anthropic_client: anthropic.Anthropic):
+    answer = anthropic_client.messages.create(
+        model="weather", max_tokens=200, messages=ASKED, tools=ANTHROPIC_TOOLS
+    )
+
+    assert answer.stop_reason == "tool_use"
+    assert [block.type for block in answer.content] == ["tool_use"]
+    assert (answer.content[0].name, answer.content[0].input) == (NAME, ARGUMENTS)
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_anthropic_round_trip_answers_with_what_the_tool_found(
+    anthropic_client: anthropic.Anthropic, result: str
+):
+    """Both turns streamed, as agents do."""
+
+    def ask(messages: Any) -> Any:
+        with anthropic_client.messages.stream(
+            model="weather", max_tokens=200, messages=messages, tools=ANTHROPIC_TOOLS
+        ) as stream:
+            return stream.get_final_message()
+
+    called = ask(ASKED)
+    told = {"type": "tool_result", "tool_use_id": called.content[0].id, "content": result}
+    answer = ask(
+        [*ASKED, {"role": "assistant", "content": called.content}, {"role": "user", "content": [told]}]
+    )
+
+    assert (called.stop_reason, called.content[0].input) == ("tool_use", ARGUMENTS)
+    assert answer.stop_reason == "end_turn"
+    assert [block.text for block in answer.content] == [says(result)]
