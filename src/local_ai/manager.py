@@ -231,17 +231,25 @@ class ServerManager:
     def _launch(self, state: State, conf: str, foreground: bool) -> None:
         from local_ai.state import write_private, write_state
 
-        end_leftovers(self.paths, grace_s=5)
-        daemon.remove_leftovers(self.paths)
+        self._clean_up()
         starting.check_port_of(state)
         starting.prepare_model(state, self._on_progress)
-        preflight.prepare_folders(self.paths)
-        write_private(self.paths.conf, conf)
-        write_state(state, self.paths.state_file)
-        if foreground:
-            self._foreground = daemon.launch_in_foreground(self.paths)
-        else:
-            daemon.launch(self.paths)
+        try:
+            preflight.prepare_folders(self.paths)
+            write_private(self.paths.conf, conf)
+            write_state(state, self.paths.state_file)
+            if foreground:
+                self._foreground = daemon.launch_in_foreground(self.paths)
+            else:
+                daemon.launch(self.paths)
+        except BaseException:
+            self._clean_up()
+            raise
+
+    def _clean_up(self) -> None:
+        """End what runs without a supervisord that answers, and remove what it left."""
+        end_leftovers(self.paths, grace_s=5)
+        daemon.remove_leftovers(self.paths)
 
     def _wait(self, foreground: bool, timeout_s: float, *, already_running: bool, note: str) -> StartResult:
         child = self._foreground
