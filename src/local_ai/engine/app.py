@@ -35,7 +35,7 @@ def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -
     Args:
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
     """
-    omni = OmniRouters()
+    omni = OmniRouters(board.count_elsewhere)
 
     async def health(_request: Request) -> Response:
         return json_response(dataclasses.asdict(board.read()))

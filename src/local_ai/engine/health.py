@@ -26,6 +26,7 @@ class HealthBoard:
         self._reason: str | None = None
         self._running = 0
         self._waiting = 0
+        self._elsewhere = 0
         self._state = "importing"
         self._since = time.time()
 
@@ -36,7 +37,7 @@ class HealthBoard:
                 state=self._state,
                 since=self._since,
                 model=self._model,
-                running=self._running,
+                running=self._running + self._elsewhere,
                 waiting=self._waiting,
                 text=self._text,
                 reason=self._reason,
@@ -75,6 +76,12 @@ class HealthBoard:
             self._running, self._waiting = running, waiting
             self._derive()
 
+    def count_elsewhere(self, more: int) -> None:
+        """Count requests that the generating thread knows nothing of: so many more run now, or less."""
+        with self._lock:
+            self._elsewhere += more
+            self._derive()
+
     def _derive(self) -> None:
         state = self._derived()
         if state != self._state:
@@ -87,4 +94,4 @@ class HealthBoard:
             return "loading"
         if self._reason is not None:
             return "failed"
-        return "busy" if self._running or self._waiting else "ready"
+        return "busy" if self._running or self._waiting or self._elsewhere else "ready"

@@ -31,12 +31,15 @@ OPENAI_TEXT = "mlx_omni_server.chat.openai.router"
 ANTHROPIC_TEXT = "mlx_omni_server.chat.anthropic.router"
 
 Resolve = Callable[[str], str]  # a model's name → its folder
+Count = Callable[[int], None]  # so many more requests run now
+Rename = tuple[bytes, bytes]  # what an answer has, what it is to have
 
 
 class OmniRouters:
     """Calls routers of MLX Omni Server on their own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Count) -> None:
+        self._count = count
         self._loop: asyncio.AbstractEventLoop | None = None
         self._apps: dict[str, ASGIApp] = {}
 
@@ -52,18 +55,21 @@ class OmniRouters:
             EngineError: 503 if the router cannot be imported here; else what it answered, in our words.
         """
         body = await request.body()
+        renames: list[Rename] = []
         if request.headers.get("content-type", "").startswith("application/json"):
-            body = _with_folder(body, resolve)
+            body, renames = _with_folder(body, resolve)
         exchange = _Exchange(asyncio.get_running_loop(), body)
         scope = _plain_scope(request, path, len(body))
         running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())
+        self._count(1)
+        running.add_done_callback(lambda _: self._count(-1))
         started = await exchange.start()
         if isinstance(started, EngineError):
             raise started
         status, headers = started
         if status >= 400:
             raise _as_error(status, b"".join([chunk async for chunk in exchange.chunks()]))
-        return StreamingResponse(_until_closed(exchange, running.cancel), status, headers)
+        return StreamingResponse(_until_closed(exchange, running.cancel, renames), status, headers)
 
     def _ready_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -126,9 +132,13 @@ class _Exchange:
         self._ours.call_soon_threadsafe(partial(self._out.put_nowait, item))
 
 
-async def _until_closed(exchange: _Exchange, cancel: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def _until_closed(
+    exchange: _Exchange, cancel: Callable[[], bool], renames: list[Rename]
+) -> AsyncIterator[bytes]:
     try:
         async for chunk in exchange.chunks():
+            for had, wanted in renames:
+                chunk = chunk.replace(had, wanted)
             yield chunk
     finally:
         cancel()
@@ -164,15 +174,35 @@ async def _complain(_request: Request, exc: Exception) -> Response:
     return Response(str(exc), status_code=400)
 
 
-def _with_folder(body: bytes, resolve: Resolve) -> bytes:
+def _with_folder(body: bytes, resolve: Resolve) -> tuple[bytes, list[Rename]]:
+    """Name the model by its folder; returns what to put right in the answer, too."""
     try:
         content = json.loads(body)
     except ValueError:
-        return body  # the router words its own complaint
+        return body, []  # the router words its own complaint
     if not isinstance(content, dict):
-        return body
+        return body, []
     name = content.get("model")
-    return json.dumps(content | {"model": resolve(name if isinstance(name, str) else "")}).encode()
+    name = name if isinstance(name, str) else ""
+    folder = resolve(name)
+    return json.dumps(content | {"model": folder}).encode(), _renames(folder, name) if name else []
+
+
+def _renames(folder: str, name: str) -> list[Rename]:
+    """Spell an answer's model field in the ways that the routers write JSON.
+
+    Within a text such a field has its quotes escaped, so only a real one is found. The routers send each
+    event, and each whole answer, in one piece.
+    """
+    return [
+        (_model_field(folder, space, escapes), _model_field(name, space, escapes))
+        for space in ("", " ")
+        for escapes in (True, False)
+    ]
+
+
+def _model_field(name: str, space: str, escapes: bool) -> bytes:
+    return f'"model":{space}{json.dumps(name, ensure_ascii=escapes)}'.encode("utf-8", "replace")
 
 
 def _plain_scope(request: Request, path: str, length: int) -> dict[str, Any]:

@@ -1,0 +1,57 @@
+"""MLX Omni Server's own text routers, where the settings ask for them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engine.running import RunningEngine, running_engine
+from tests.tiny_model import make_tiny_model
+
+pytestmark = pytest.mark.integration
+
+ASK = {"model": "plain", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+
+
+def fill(folder: Path) -> None:
+    make_tiny_model(folder / "plain")
+
+
+@pytest.fixture(scope="module")
+def omni() -> Iterator[RunningEngine]:
+    with running_engine(fill, {"engine": {"text": "mlx-omni-server"}}) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages"])
+def test_an_answer_names_the_model_as_the_client_did(omni: RunningEngine, path: str):
+    answer = omni.post(path, ASK)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["model"] == "plain"
+    assert str(omni.paths.models_dir) not in answer.text
+
+
+def test_every_event_names_the_model_as_the_client_did(omni: RunningEngine):
+    chunks = omni.events("/v1/chat/completions", ASK)
+    messages = omni.events("/anthropic/v1/messages", ASK)
+
+    assert {chunk["model"] for chunk in chunks} == {"plain"}
+    assert messages[0]["message"]["model"] == "plain"
+    assert str(omni.paths.models_dir) not in json.dumps([chunks, messages])
+
+
+def test_health_counts_a_running_answer(omni: RunningEngine):
+    body = ASK | {"max_tokens": 1500}
+    asking = threading.Thread(target=omni.post, args=("/v1/chat/completions", body))
+
+    asking.start()
+    busy = omni.wait(lambda health: health["running"] == 1)
+    asking.join()
+    ready = omni.wait(lambda health: health["running"] == 0)
+
+    assert (busy["state"], busy["text"]) == ("busy", "mlx-omni-server")
+    assert ready["state"] == "ready"
