@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -186,11 +187,39 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
     from local_ai.engine.errors import EngineError
 
     folder = make_tiny_model(tmp_path)
-    check_model(ModelKey("m", folder), trust_remote_code=False)
+    check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=10**9)
     spoil(folder)
 
     with pytest.raises(EngineError) as caught:
-        check_model(ModelKey("m", folder), trust_remote_code=False)
+        check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=10**9)
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
+
+
+def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Path):
+    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.errors import EngineError
+
+    folder = make_tiny_model(tmp_path / "m")
+    size = (folder / "model.safetensors").stat().st_size
+
+    check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=size)
+    with pytest.raises(EngineError) as caught:
+        check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=size - 1)
+
+    assert (caught.value.status, caught.value.code) == (422, "model_not_loadable")
+
+
+def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatch: pytest.MonkeyPatch):
+    """It is given back before the next one is loaded."""
+    from mlx.utils import tree_flatten
+
+    from local_ai.engine.core import loading
+
+    nothing_left = SimpleNamespace(available=0)
+    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: nothing_left)
+
+    weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
+
+    assert loading.free_bytes() >= weights

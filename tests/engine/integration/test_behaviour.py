@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -336,3 +339,23 @@ def test_too_large_a_body_is_refused(engine: RunningEngine):
             return
 
     assert answer.status_code == 413
+
+
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers(engine: RunningEngine):
+    """Its weights are a hole in a file: a terabyte that takes no room on the disk."""
+    folder = make_tiny_model(engine.paths.models_dir / "giant")
+    size = 10**12
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + size)
+
+    engine.chat(model="plain")
+    refused = engine.post("/v1/completions", {"model": "giant", "prompt": "x"})
+    model = engine.health()["model"]
+    shutil.rmtree(folder)
+
+    message = refused.json()["error"]["message"]
+    assert refused.status_code == 422
+    assert re.search(r"weights need 1000\.0 GB of memory, and \d+\.\d GB are to be had", message), message
+    assert model == "plain"

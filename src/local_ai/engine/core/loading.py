@@ -29,8 +29,17 @@ class LoadedModel:
     batchable: bool  # several answers can be generated in one step
 
 
-def check_model(key: ModelKey, *, trust_remote_code: bool) -> None:
+def free_bytes() -> int:
+    """Bytes that a model may take: what is available, and what MLX would give back for it."""
+    # Not a share of the total: other programs, and other models, have theirs.
+    return int(psutil.virtual_memory().available + mx.get_active_memory() + mx.get_cache_memory())
+
+
+def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int) -> None:
     """Find out from files alone whether a load could succeed.
+
+    Args:
+        most_bytes: What its weights may take in memory.
 
     Raises:
         EngineError: It could not, and why: 422 `model_not_loadable`.
@@ -50,7 +59,7 @@ def check_model(key: ModelKey, *, trust_remote_code: bool) -> None:
             f"the adapter {key.adapter} has no adapter_config.json",
             "set model.adapter_path to the folder that mlx_lm.lora wrote",
         )
-    _check_memory(key, sum(shard.stat().st_size for shard in shards))
+    _check_memory(key, sum(shard.stat().st_size for shard in shards), most_bytes)
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -138,13 +147,13 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
 
 
-def _check_memory(key: ModelKey, weight_bytes: int) -> None:
-    total = psutil.virtual_memory().total
-    if weight_bytes > 0.9 * total:
+def _check_memory(key: ModelKey, weight_bytes: int, most_bytes: int) -> None:
+    if weight_bytes > most_bytes:
         raise model_not_loadable(
             key.id,
-            f"its weights need {weight_bytes / 1e9:.1f} GB and this machine has {total / 1e9:.1f} GB",
-            "take a smaller model, or one with fewer bits",
+            f"it does not fit: its weights need {weight_bytes / 1e9:.1f} GB of memory, "
+            f"and {most_bytes / 1e9:.1f} GB are to be had",
+            "close other programs, or take a smaller model, or one with fewer bits",
         )
 
 

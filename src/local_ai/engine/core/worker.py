@@ -270,7 +270,11 @@ class Worker:
         it comes back.
         """
         if key != self._checked:
-            self._m_loading.check_model(key, trust_remote_code=self._settings.trust_remote_code)
+            self._m_loading.check_model(
+                key,
+                trust_remote_code=self._settings.trust_remote_code,
+                most_bytes=self._m_loading.free_bytes(),
+            )
             self._checked = key
         if self._running:
             return False
