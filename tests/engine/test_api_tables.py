@@ -16,6 +16,7 @@ from local_ai.engine.fields import Fields
 from local_ai.engine.openai.request import read_chat, read_completion
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
+README = Path(__file__).parents[2] / "README.md"
 MESSAGES = [{"role": "user", "content": "x"}]
 NOBODY: frozenset[str] = frozenset()
 
@@ -33,6 +34,20 @@ def table(heading: str) -> dict[str, str]:
     """One heading's table: field → honoured, no effect or refused."""
     section = DOCUMENT.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     return dict(re.findall(r"^\| `(\w+)` \| (honoured|no effect|refused) \|", section, re.MULTILINE))
+
+
+def family_of(heading: str) -> str:
+    return "Anthropic" if "/anthropic/" in heading else "OpenAI"
+
+
+def readme_table() -> list[tuple[str, str]]:
+    """The README's fields: (family and fate, field), in order."""
+    rows = re.findall(
+        r"^\| (\w+) \| (honoured|no effect|refused) \| (.*) \|$", README.read_text(), re.MULTILINE
+    )
+    return [
+        (f"{family}: {fate}", field) for family, fate, text in rows for field in re.findall(r"`(\w+)`", text)
+    ]
 
 
 def known_to_code(
@@ -57,6 +72,16 @@ def test_table_has_every_field_that_the_code_knows(heading: str, monkeypatch):
     reader, body = READERS[heading]
 
     assert known_to_code(reader, body, monkeypatch) == set(table(heading))
+
+
+def test_the_readme_has_every_field_once_and_says_the_same_of_it():
+    fates = {
+        (f"{family_of(heading)}: {fate}", field)
+        for heading in READERS
+        for field, fate in table(heading).items()
+    }
+
+    assert sorted(readme_table()) == sorted(fates)
 
 
 @pytest.mark.parametrize(
