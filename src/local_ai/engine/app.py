@@ -12,6 +12,7 @@ from starlette.routing import Route
 from local_ai.engine.anthropic.response import error_body as anthropic_error
 from local_ai.engine.anthropic.routes import anthropic_routes, in_anthropic_errors
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
+from local_ai.engine.endpoints import Endpoint
 from local_ai.engine.errors import EngineError
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.http import json_response, read_body
@@ -25,7 +26,7 @@ from local_ai.engine.modalities import (
     Resolve,
 )
 from local_ai.engine.openai.response import error_body as openai_error
-from local_ai.engine.openai.routes import Endpoint, in_openai_errors, openai_routes
+from local_ai.engine.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.service import Service
 
 

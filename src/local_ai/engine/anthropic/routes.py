@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from local_ai.engine import endpoints
 from local_ai.engine.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.anthropic.response import Json, MessageBuilder, error_body
+from local_ai.engine.endpoints import in_dialect
 from local_ai.engine.errors import EngineError, model_not_found, unexpected
 from local_ai.engine.http import (
-    ClientGoneError,
     close,
     event,
-    event_stream,
     filled_fields,
     json_response,
-    note_refusal,
     read_body,
     unless_gone,
     with_ticks,
@@ -33,7 +33,7 @@ from local_ai.models.catalog import Model, find_model, nearest_names
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
-Endpoint = Callable[[Request], Awaitable[Response]]
+in_anthropic_errors = in_dialect(error_body)
 _NAMES = FieldNames(schema="output_config.format")
 
 
@@ -69,42 +69,11 @@ def anthropic_routes(service: Service) -> list[Route]:
     ]
 
 
-def in_anthropic_errors(endpoint: Endpoint) -> Endpoint:
-    """Answer every failure of an endpoint in this dialect."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except EngineError as exc:
-            note_refusal(request, exc)
-            return error_response(exc)
-        except ClientGoneError:
-            return Response(status_code=499)
-        except Exception as exc:
-            log.exception("a request failed")
-            return error_response(unexpected("the request failed", exc))
-
-    return guarded
-
-
-def error_response(error: EngineError) -> Response:
-    """Answer an error, with when to come back where that helps."""
-    headers = {"Retry-After": "5"} if error.status in (429, 503) else None
-    return json_response(error_body(error), error.status, headers)
-
-
 async def _answer(service: Service, request: Request, wanted: AnthropicRequest) -> Response:
     opening = asyncio.ensure_future(_open(service, wanted))
-    if not wanted.stream:
-        return json_response(await unless_gone(request, _whole(service, wanted, opening)))
-    try:
-        await unless_gone(request, asyncio.wait({opening}, timeout=GRACE_S))
-    except ClientGoneError:
-        opening.cancel()
-        raise
-    if opening.done():
-        opening.result()
-    return event_stream(_events(service, wanted, opening))
+    whole = None if wanted.stream else partial(_whole, service, wanted, opening)
+    events = partial(_events, service, wanted, opening)
+    return await endpoints.answer(request, opening, whole=whole, events=events, grace_s=GRACE_S)
 
 
 async def _open(service: Service, wanted: AnthropicRequest) -> Opened:

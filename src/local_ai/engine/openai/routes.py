@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from local_ai.engine import endpoints
 from local_ai.engine.conversation import Ask, Piece
+from local_ai.engine.endpoints import in_dialect
 from local_ai.engine.errors import EngineError, model_not_found, unexpected
 from local_ai.engine.http import (
-    ClientGoneError,
     close,
     event,
-    event_stream,
     filled_fields,
     json_response,
-    note_refusal,
     read_body,
-    unless_gone,
     with_ticks,
 )
 from local_ai.engine.merge import merge
@@ -44,7 +42,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 Choice = ChatChoice | TextChoice
-Endpoint = Callable[[Request], Awaitable[Response]]
+in_openai_errors = in_dialect(error_body)
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -79,46 +77,13 @@ def openai_routes(service: Service) -> list[Route]:
     ]
 
 
-def in_openai_errors(endpoint: Endpoint) -> Endpoint:
-    """Answer every failure of an endpoint in this dialect."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except EngineError as exc:
-            note_refusal(request, exc)
-            return error_response(exc)
-        except ClientGoneError:
-            return Response(status_code=499)
-        except Exception as exc:
-            log.exception("a request failed")
-            return error_response(unexpected("the request failed", exc))
-
-    return guarded
-
-
-def error_response(error: EngineError) -> Response:
-    """Answer an error, with when to come back where that helps."""
-    headers = {"Retry-After": "5"} if error.status in (429, 503) else None
-    return json_response(error_body(error), error.status, headers)
-
-
 async def _answer(
     service: Service, request: Request, wanted: OpenAIRequest, asks: Sequence[Ask], kind: str, *, echo: bool
 ) -> Response:
     opening = asyncio.ensure_future(_open(service, wanted, asks))
     answer = _Answer(service, wanted, opening, kind, echo=echo)
-    if not wanted.stream:
-        return json_response(await unless_gone(request, answer.whole()))
-    try:
-        # The body has been read, so this returns as soon as the request is known to be good or bad.
-        await unless_gone(request, asyncio.wait({opening}, timeout=GRACE_S))
-    except ClientGoneError:
-        opening.cancel()
-        raise
-    if opening.done():
-        opening.result()
-    return event_stream(answer.events())
+    whole = None if wanted.stream else answer.whole
+    return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
 
 
 async def _open(service: Service, wanted: OpenAIRequest, asks: Sequence[Ask]) -> list[Opened]:
