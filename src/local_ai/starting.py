@@ -20,7 +20,8 @@ from local_ai.status import Health, Report
 if TYPE_CHECKING:
     from local_ai.state import State
 
-_POLL_S = 0.05
+# Each look costs some milliseconds of a processor that the programs want for their imports.
+_POLL_S = 0.1
 _LOG_LINES = 5
 # Nothing restarts a program from here.
 _OVER = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}

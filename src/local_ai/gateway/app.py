@@ -25,6 +25,7 @@ from local_ai.gateway.routes import ROUTES
 from local_ai.gateway.site import Site
 
 _LOG = logging.getLogger("local_ai.gateway")
+_WARM_UP_AFTER_S = 0.5
 
 
 def make_app(site: Site) -> FastAPI:
