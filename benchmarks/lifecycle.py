@@ -43,10 +43,14 @@ def main() -> None:
         _say("preparing the starter model")
         prepare_starter(paths.models_dir)
         samples: dict[str, list[float]] = {}
-        for run in range(options.runs):
-            _say(f"run {run + 1} of {options.runs}")
-            for name, seconds in _measure(environ, paths):
-                samples.setdefault(name, []).append(seconds)
+        try:
+            for run in range(options.runs):
+                _say(f"run {run + 1} of {options.runs}")
+                for name, seconds in _measure(environ, paths):
+                    samples.setdefault(name, []).append(seconds)
+        finally:
+            # A run that failed half way must leave no server behind.
+            _run([SCRIPT, "server.stop", "--force"], environ)
     _print(samples, as_json=options.json)
 
 
