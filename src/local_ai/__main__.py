@@ -6,7 +6,6 @@ whose import takes most of such a command's time. Anything else, help and mistak
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,8 +30,9 @@ def main() -> None:
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:
-        # Whoever read us (head, less) has seen enough; the exit must not try to flush to it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from local_ai.commands.run import let_reader_go
+
+        let_reader_go()
     except Exception:
         traceback.print_exc()
         sys.exit("This is a bug in local-ai: please report it with the lines above.")

@@ -1,11 +1,14 @@
 """The commands that start nothing: settings and logs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from tests.server import SCRIPT, Server, wait_until
 
 from local_ai.settings.example import example_text
+
+CHECKOUT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.integration
 
@@ -105,3 +108,10 @@ def test_reader_that_has_seen_enough_is_no_error(server: Server, words: str):
 
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_reader_that_has_seen_enough_is_no_error_under_inv_either(server: Server):
+    done = server.shell(f"{SCRIPT.parent / 'inv'} --search-root {CHECKOUT} config.show | head -n 1")
+
+    assert done.stderr == ""
+    assert done.stdout.split() == ["KEY", "VALUE", "FROM"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,22 @@ EXIT_INTERRUPTED = 130
 def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:
     """Run a command; its expected failures end in words on stderr. Returns the exit code."""
     try:
-        return function(*args, **kwargs) or 0
+        code = function(*args, **kwargs) or 0
+        sys.stdout.flush()
+        return code
     except LocalAIError as error:
         console.print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        let_reader_go()
+        return 0
+
+
+def let_reader_go() -> None:
+    """Whoever read us (head, less) has seen enough; the exit must not try to flush to it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def load_settings(config: str | None, overrides: Mapping[str, str | None]) -> Loaded:
