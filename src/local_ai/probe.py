@@ -20,13 +20,7 @@ def reachable_host(host: str) -> str:
 
 def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth | None:
     """Ask the engine how it is; None if it does not say within `timeout_s` (which may just mean busy)."""
-    raw = _get_json(UnixConnection(socket_path, timeout_s), "/health")
-    try:
-        return (
-            EngineHealth(**{name: raw[name] for name in EngineHealth.__dataclass_fields__}) if raw else None
-        )
-    except KeyError:
-        return None
+    return EngineHealth.from_json(_get_json(UnixConnection(socket_path, timeout_s), "/health"))
 
 
 def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> bool:

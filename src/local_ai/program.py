@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 ENGINE = "mlx-omni-server"
 GATEWAY = "welcome-page"
 SUPERVISORD = "supervisord"
 PROGRAM_NAMES = (ENGINE, GATEWAY)
+
+TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
 
 
 class ProcessState(Enum):
@@ -81,6 +84,21 @@ class EngineHealth:
     waiting: int  # requests that wait for their turn
     text: str  # what generates text: mlx-lm | mlx-omni-server
     reason: str | None  # why it failed
+    # Both since the engine started, of text that mlx-lm generates.
+    steps: int = (
+        0  # pieces of prompts read and steps of generating: grows while the generating thread gets on
+    )
+    tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
+
+    @classmethod
+    def from_json(cls, raw: Any) -> EngineHealth | None:
+        """Read what `/health` answered; None if it is no such answer. An older engine may tell less."""
+        if not isinstance(raw, dict):
+            return None
+        try:
+            return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
+        except TypeError:
+            return None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 
-from local_ai.program import EngineHealth
+from local_ai.program import TOKEN_COUNTS, EngineHealth
 
 
 class HealthBoard:
@@ -29,6 +29,8 @@ class HealthBoard:
         self._elsewhere = 0
         self._state = "importing"
         self._since = time.time()
+        self._steps = 0
+        self._tokens: dict[str, dict[str, int]] = {}
 
     def read(self) -> EngineHealth:
         """Read all facts at one instant."""
@@ -41,6 +43,8 @@ class HealthBoard:
                 waiting=self._waiting,
                 text=self._text,
                 reason=self._reason,
+                steps=self._steps,
+                tokens={model: dict(counts) for model, counts in self._tokens.items()},
             )
 
     def imported(self, *, loads_next: bool) -> None:
@@ -76,11 +80,27 @@ class HealthBoard:
             self._running, self._waiting = running, waiting
             self._derive()
 
+    def begun(self, model: str, *, prompt: int, cached: int) -> None:
+        """A prompt of so many tokens is being read; so many of them were remembered."""
+        with self._lock:
+            self._count_tokens(model, prompt=prompt, cached=cached)
+
+    def stepped(self, model: str, *, answer: int) -> None:
+        """The generating thread got on, by so many tokens of answers (0: it read)."""
+        with self._lock:
+            self._steps += 1
+            self._count_tokens(model, answer=answer)
+
     def count_elsewhere(self, more: int) -> None:
         """Count requests that the generating thread knows nothing of: so many more run now, or less."""
         with self._lock:
             self._elsewhere += more
             self._derive()
+
+    def _count_tokens(self, model: str, **more: int) -> None:
+        counts = self._tokens.setdefault(model, dict.fromkeys(TOKEN_COUNTS, 0))
+        for name, count in more.items():
+            counts[name] += count
 
     def _derive(self) -> None:
         state = self._derived()

@@ -109,7 +109,6 @@ class Upstream:
 def _health_in(answer: bytes) -> EngineHealth | None:
     _, _, body = answer.partition(b"\r\n\r\n")
     try:
-        raw = json.loads(body)
-        return EngineHealth(**{name: raw[name] for name in EngineHealth.__dataclass_fields__})
-    except (ValueError, KeyError, TypeError):
+        return EngineHealth.from_json(json.loads(body))
+    except ValueError:
         return None

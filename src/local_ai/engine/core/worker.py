@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from local_ai.engine.core.words import ModelWords
 from local_ai.engine.errors import EngineError, unavailable, unexpected
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.terms import Event, Failed, Job, ModelKey
+from local_ai.engine.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.errors import LocalAIError
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Worker:
         self._default: ModelKey | None = None
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
+        self._answered = 0  # tokens of answers in the present step
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
         self.words: ModelWords | None = None  # of the loaded model; read by any thread
 
@@ -204,11 +205,17 @@ class Worker:
             self._waiting.popleft()
         self._count()
         if self._batch is not None and self._running:
-            self._batch.step()
-            self._last_used = time.monotonic()
-            self._count()
+            self._step(self._batch)
         elif not self._waiting:
             self._unload_when_idle()
+
+    def _step(self, batch: Batch | Sequence) -> None:
+        assert self._loaded
+        self._answered = 0
+        batch.step()
+        self._last_used = time.monotonic()
+        self._board.stepped(self._loaded.words.key.id, answer=self._answered)
+        self._count()
 
     def _count(self) -> None:
         self._board.count(running=self._running, waiting=len(self._waiting))
@@ -234,11 +241,26 @@ class Worker:
         assert self._batch is not None
         if self._running >= self._batch.most:
             return False
-        request = self._m_request.Request(item.job, item.send)
+        request = self._m_request.Request(item.job, self._counting(item))
         item.slot.append(request)
         request.cancelled = item.answer.is_cancelled
         self._batch.add(request)
         return True
+
+    def _counting(self, item: _Ask) -> Callable[[Event], None]:
+        """Send an answer's events, and count what they tell of for health."""
+        model = item.job.model.id
+
+        def send(event: Event) -> None:
+            if isinstance(event, Token):
+                self._answered += 1
+            elif isinstance(event, Progress):
+                self._board.stepped(model, answer=0)  # one step may read a whole prompt, see Sequence
+            elif isinstance(event, Started):
+                self._board.begun(model, prompt=len(item.job.prompt), cached=event.cached)
+            item.send(event)
+
+        return send
 
     def _refuse(self, item: _Load | _Ask, exc: Exception) -> None:
         if not isinstance(exc, EngineError):
