@@ -11,11 +11,11 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from local_ai.frozen import dataclass
 from local_ai.program import (
     ENGINE,
     GATEWAY,
@@ -132,7 +132,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values; sizes in bytes, times in seconds."""
         return {
-            **_plain(asdict(self)),
+            **_plain(vars(self)),
             "running": self.is_running,
             "ready": self.is_ready,
             "urls": {"page": self.url, "openai": self.openai_url, "anthropic": self.anthropic_url},
@@ -299,11 +299,13 @@ def _failed(row: ProgramStatus, role: str) -> Verdict:
 
 
 def _plain(value: Any) -> Any:
-    """Replace enums and paths by their text, all the way down."""
+    """Replace our types by dicts, enums and paths by their text, all the way down."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, (Verdict, ProgramStatus, EngineHealth)):
+        return _plain(vars(value))
     return str(value) if isinstance(value, Path) else value
