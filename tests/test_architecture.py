@@ -8,8 +8,8 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"errors", "guard", "explain", "clients", "frozen", "vitals", "xmlrpc"},
-    {"paths", "program", "logs", "lock", "exits", "wire"},
+    {"errors", "guard", "explain", "clients"},
+    {"paths", "program", "logs", "lock", "exits"},
     {"settings"},
     {"models", "state", "target"},
     {"plan", "render", "status", "rpc", "preflight"},

@@ -11,16 +11,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from local_ai.errors import LocalAIError
 from local_ai.program import Readiness
 from local_ai.status import Health, Report
-
-if TYPE_CHECKING:
-    from rich.status import Status
 
 # Select Graphic Rendition codes of ECMA-48.
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -82,8 +79,11 @@ def progress() -> Iterator[Callable[[str], None]]:
     if not _is_terminal(sys.stderr):
         yield _StepPrinter()
         return
-    with ExitStack() as stack:
-        yield _LiveLine(stack)
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True, highlight=False).status(Text("Starting")) as status:
+        yield lambda sentence: status.update(Text(sentence))
 
 
 def print_report(report: Report, *, logs_dir: Path) -> None:
@@ -95,6 +95,8 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
             print_line(f"  {label}: {text}")
     if not report.is_running:
         return
+    for marked in report.queue.marked_models if report.queue else ():
+        print_line(f"  note: {marked.model}: {marked.reason}")
     print_line()
     _print_programs(report)
     print_line()
@@ -147,23 +149,6 @@ def format_bytes(size: int | None) -> str:
     if size is None:
         return "–"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-class _LiveLine:
-    """A spinning line, from the first sentence on: importing rich must not keep programs from starting."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._status: Status | None = None
-
-    def __call__(self, sentence: str) -> None:
-        from rich.console import Console
-        from rich.text import Text
-
-        if self._status is None:
-            status = Console(stderr=True, highlight=False).status(Text(sentence))
-            self._status = self._stack.enter_context(status)
-        self._status.update(Text(sentence))
 
 
 class _StepPrinter:

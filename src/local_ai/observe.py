@@ -3,56 +3,58 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from local_ai.exits import Exits, read_exits
 from local_ai.explain import explain_exit
-from local_ai.frozen import dataclass
 from local_ai.logs import tail
 from local_ai.models.catalog import choose_default, list_models
 from local_ai.paths import Paths
 from local_ai.probe import probe_engine, probe_gateway
-from local_ai.program import SUPERVISORD, ProcessInfo
+from local_ai.program import SUPERVISORD, ProcessInfo, Queue
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
 from local_ai.status import Facts, Report, Supervisor, judge
 from local_ai.target import Target
-from local_ai.vitals import machine_memory_bytes, memory_bytes
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
 
 
-def observe(target: Target, paths: Paths, *, gateway_answers: bool | None = None) -> Report:
+def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Report:
     """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
 
     Args:
-        gateway_answers: Given by the gateway itself, which need not ask whether it answers.
+        queue: Given by the gateway itself, which need not ask itself.
     """
     answer = _ask_supervisor(paths)
     up = answer.supervisor is Supervisor.ANSWERS
-    if gateway_answers is None:
-        gateway_answers = up and probe_gateway(target.host, target.port)
+    if queue is None and up:
+        queue = probe_gateway(target.host, target.port)
     exits = read_exits(paths.log(SUPERVISORD)) if up else {}
     models = list_models(paths, target.model_path)
-    default = choose_default(models, configured=target.model_path, memory_bytes=machine_memory_bytes())
+    default = choose_default(models, configured=target.model_path, memory_bytes=psutil.virtual_memory().total)
     return judge(
         Facts(
             now=time.time(),
             supervisor=answer.supervisor,
             supervisor_pid=answer.pid,
             processes=answer.processes,
-            gateway_answers=gateway_answers,
+            gateway_answers=queue is not None,
             engine=probe_engine(paths.engine_socket) if up else None,
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
-            memory_bytes={info.name: memory_bytes(info.pid) for info in answer.processes if info.pid},
+            memory_bytes={info.name: _memory_bytes(info.pid) for info in answer.processes},
             host=target.host,
             port=target.port,
             models=tuple(model.id for model in models),
             default_model=default.id if default else None,
             logs_dir=paths.logs_dir,
             version=target.version,
+            queue=queue,
         )
     )
 
@@ -67,8 +69,7 @@ class _SupervisorAnswer:
 def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
     client = SupervisorClient(paths.supervisor_socket)
     try:
-        pid, processes = client.pid_and_processes()
-        return _SupervisorAnswer(Supervisor.ANSWERS, pid, tuple(processes))
+        return _SupervisorAnswer(Supervisor.ANSWERS, client.pid(), tuple(client.processes()))
     except SupervisorUnreachable:
         return _SupervisorAnswer(Supervisor.ABSENT)
     except (SupervisorHung, SupervisorFault):
@@ -77,6 +78,13 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
 
 def _explain(name: str, ended: Exits, paths: Paths) -> str:
     return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
+
+
+def _memory_bytes(pid: int | None) -> int | None:
+    try:
+        return psutil.Process(pid).memory_info().rss if pid else None
+    except psutil.Error:
+        return None
 
 
 def _pid_in(file: Path) -> int | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
-
-from local_ai.frozen import dataclass, field
 
 ENGINE = "mlx-omni-server"
 GATEWAY = "welcome-page"
@@ -97,9 +96,52 @@ class EngineHealth:
         if not isinstance(raw, dict):
             return None
         try:
-            return cls(**{name: raw[name] for name in cls.__annotations__ if name in raw})
+            return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
         except TypeError:
             return None
+
+
+class RequestState(Enum):
+    """Where a request is on its way to the engine."""
+
+    WAITING = "waiting"  # in line
+    HELD = "held"  # first in line, and the engine cannot take it yet
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class QueuedRequest:
+    """One request that the gateway has not finished; never what it says."""
+
+    id: str
+    path: str
+    model: str | None
+    state: RequestState
+    position: int | None  # in the line, from 1
+    seconds: float  # since it arrived
+    streams: bool
+
+
+@dataclass(frozen=True)
+class MarkedModel:
+    """A model on which the engine ended, and that has not answered since."""
+
+    model: str
+    reason: str
+    since: float  # seconds since 1970
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What the gateway has to do."""
+
+    running: int
+    waiting: int
+    max_concurrency: int
+    max_queue: int
+    longest_wait_s: float
+    requests: tuple[QueuedRequest, ...] = ()  # the oldest first, at most fifty
+    marked_models: tuple[MarkedModel, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import psutil
 
 from local_ai.errors import HealthCheckError, LocalAIError, ServerError
 from local_ai.logs import tail
@@ -13,11 +16,8 @@ from local_ai.paths import Paths
 from local_ai.ports import check_port
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, ProgramStatus, Readiness
 from local_ai.status import Health, Report
-from local_ai.vitals import machine_memory_bytes
 
 if TYPE_CHECKING:
-    import subprocess
-
     from local_ai.state import State
 
 # Each look costs some milliseconds of a processor that the programs want for their imports.
@@ -39,7 +39,7 @@ def prepare_model(state: State, on_progress: Progress) -> None:
     """Make the starter model where there is no other model to answer with, or where it is asked for."""
     configured = state.settings.model.path
     paths = state.paths
-    memory_bytes = machine_memory_bytes()
+    memory_bytes = psutil.virtual_memory().total
     wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=memory_bytes)
     if wanted is not None or configured not in {None, STARTER_ID}:
         return

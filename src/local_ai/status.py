@@ -11,11 +11,11 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from local_ai.frozen import dataclass
 from local_ai.program import (
     ENGINE,
     GATEWAY,
@@ -24,6 +24,7 @@ from local_ai.program import (
     ProcessInfo,
     ProcessState,
     ProgramStatus,
+    Queue,
     Readiness,
 )
 
@@ -70,6 +71,7 @@ class Facts:
     default_model: str | None
     logs_dir: Path
     version: str
+    queue: Queue | None = None  # what the gateway has to do, as it says itself
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Report:
     models: tuple[str, ...]
     default_model: str | None
     version: str
+    queue: Queue | None = None
 
     @property
     def url(self) -> str:
@@ -132,7 +135,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values; sizes in bytes, times in seconds."""
         return {
-            **_plain(vars(self)),
+            **to_plain(self),
             "running": self.is_running,
             "ready": self.is_ready,
             "urls": {"page": self.url, "openai": self.openai_url, "anthropic": self.anthropic_url},
@@ -160,6 +163,7 @@ def judge(facts: Facts) -> Report:
         models=facts.models,
         default_model=facts.default_model,
         version=facts.version,
+        queue=facts.queue,
     )
 
 
@@ -200,7 +204,7 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     if name == GATEWAY and facts.gateway_answers:
         return Readiness.READY, ""
     if name == ENGINE and facts.engine is not None:
-        return _engine_readiness(facts.engine, facts.now)
+        return _engine_readiness(facts.engine, facts.now, in_line=facts.queue.waiting if facts.queue else 0)
     young = uptime_s is None or uptime_s < _YOUNG_S
     return (
         (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s")
@@ -212,13 +216,13 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     )
 
 
-def _engine_readiness(engine: EngineHealth, now: float) -> tuple[Readiness, str]:
+def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tuple[Readiness, str]:
     seconds = f"{max(0.0, now - engine.since):.0f} s"
     match engine.state:
         case "ready":
             return Readiness.READY, ""
         case "busy":
-            return Readiness.BUSY, busy_detail(engine)
+            return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
         case "importing" | "loading":
             what = f"loading {engine.model}" if engine.state == "loading" and engine.model else engine.state
             return Readiness.STARTING, f"{what}, {seconds}"
@@ -226,10 +230,10 @@ def _engine_readiness(engine: EngineHealth, now: float) -> tuple[Readiness, str]
             return Readiness.UNHEALTHY, engine.reason or engine.state
 
 
-def busy_detail(engine: EngineHealth) -> str:
-    """Say how much the engine has to do: "1 answer running, 2 waiting"."""
-    answers = "1 answer" if engine.running == 1 else f"{engine.running} answers"
-    return f"{answers} running" + (f", {engine.waiting} waiting" if engine.waiting else "")
+def busy_detail(running: int, waiting: int) -> str:
+    """Say how much there is to do: "1 answer running, 2 waiting"."""
+    answers = "1 answer" if running == 1 else f"{running} answers"
+    return f"{answers} running" + (f", {waiting} waiting" if waiting else "")
 
 
 def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
@@ -298,14 +302,14 @@ def _failed(row: ProgramStatus, role: str) -> Verdict:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Replace our types by dicts, enums and paths by their text, all the way down."""
+def to_plain(value: Any) -> Any:
+    """Return a record as JSON-ready values: dicts, lists, and text for enums and paths, all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (Verdict, ProgramStatus, EngineHealth)):
-        return _plain(vars(value))
     return str(value) if isinstance(value, Path) else value

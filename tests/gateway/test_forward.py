@@ -126,9 +126,8 @@ def test_answer_cut_in_the_middle_is_asked_for_again_and_never_given_by_half(
     answer = client.post(CHAT, json={"model": "broken"})
 
     assert len(engine.requests) == 2
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "engine_lost"
-    assert answer.headers["retry-after"] == "5"
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "request_ends_engine"
 
 
 def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
@@ -146,14 +145,14 @@ def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
     with run_dying_engine(state.engine_socket, deaths=2), run_gateway(state) as gateway:
         answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
 
-    assert answer.status_code == 503
+    assert answer.status_code == 422
     assert answer.json()["error"] == {
-        "message": "the engine ended twice before it answered: its process stopped or crashed; supervisord "
-        "starts it again. To fix it: send less, or name another model; why it ended is in: "
+        "message": "the request is not sent to the engine again: the engine ended on it twice before it "
+        "answered. To fix it: send less, or name another model; why it ended is in: "
         "inv server.logs --program mlx-omni-server",
-        "type": "api_error",
+        "type": "invalid_request_error",
         "param": None,
-        "code": "engine_lost",
+        "code": "request_ends_engine",
     }
 
 

@@ -65,8 +65,8 @@ def test_bad_page_size_is_refused_in_the_dialect(client: httpx.Client) -> None:
         "type": "error",
         "error": {
             "type": "invalid_request_error",
-            "message": "limit is not valid: input should be greater than or equal to 1. "
-            "To fix it: send another value for limit",
+            "message": "limit is not valid: it must be a whole number from 1 to 1000, got '0'. "
+            "To fix it: send another value for limit, or none for 1000",
         },
         "source": "gateway",
     }

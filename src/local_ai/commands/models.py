@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from local_ai import console
 from local_ai.commands.run import load_settings
 from local_ai.errors import ConfigError
@@ -20,7 +22,6 @@ from local_ai.models.catalog import (
 )
 from local_ai.paths import find_paths
 from local_ai.probe import probe_engine
-from local_ai.vitals import machine_memory_bytes
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
@@ -96,7 +97,7 @@ def _configured() -> str | None:
 def _describe(models: Sequence[Model]) -> list[dict[str, Any]]:
     configured = _configured()
     everything = list_models(find_paths(), configured)
-    default = choose_default(everything, configured=configured, memory_bytes=machine_memory_bytes())
+    default = choose_default(everything, configured=configured, memory_bytes=psutil.virtual_memory().total)
     health = probe_engine(find_paths().engine_socket)
     loaded = health.model if health else None
     return [

@@ -25,8 +25,6 @@ def main() -> int:
         state = read_state(arguments.state)
         server = state.settings.server
         logging.basicConfig(level=server.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        # It would write a line for each request, which ours says better.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         listener = listen(server.host, server.port)
         _LOG.info("listening on %s:%d", server.host, server.port)
         serve(state, listener)

@@ -3,83 +3,96 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response
+import starlette.routing
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
+from local_ai.gateway.call import Call
 from local_ai.gateway.fill import fill
-from local_ai.gateway.forward import Call, Forward
+from local_ai.gateway.forward import Forward
 from local_ai.gateway.intake import check_media_type, parse_object, read_body
 from local_ai.gateway.model_lists import (
+    MOST_PER_PAGE,
     anthropic_list,
     anthropic_model,
     openai_list,
     openai_model,
     pick_model,
 )
+from local_ai.gateway.query import whole_number
 from local_ai.gateway.routes import ROUTES, Route
 from local_ai.gateway.site import Site
 
 # Of the client's headers; keys and cookies, for one, are none of the engine's business.
 _PASSED_ON = ("accept", "anthropic-beta", "anthropic-version", "content-type", "user-agent", "x-request-id")
+_MOST_NAME = 200  # characters of a model's name that are shown
 
 
-def models_router(site: Site) -> APIRouter:
+def models_routes(site: Site) -> list[starlette.routing.Route]:
     """Answer the families' model lists from the model folders."""
-    router = APIRouter()
 
-    @router.get("/v1/models")
-    async def openai_models() -> Response:
+    async def openai_models(_request: Request) -> Response:
         return JSONResponse(openai_list(await site.models()))
 
-    @router.get("/v1/models/{model_id:path}")
-    async def openai_one(model_id: str) -> Response:
-        return JSONResponse(openai_model(pick_model(model_id, await site.models())))
+    async def openai_one(request: Request) -> Response:
+        return JSONResponse(openai_model(pick_model(request.path_params["id"], await site.models())))
 
-    @router.get("/anthropic/v1/models")
-    async def anthropic_models(
-        limit: int = Query(1000, ge=1, le=1000),
-        after_id: str | None = None,
-        before_id: str | None = None,
-    ) -> Response:
-        models = await site.models()
-        return JSONResponse(anthropic_list(models, limit=limit, after=after_id, before=before_id))
+    async def anthropic_models(request: Request) -> Response:
+        limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
+        after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
+        return JSONResponse(anthropic_list(await site.models(), limit=limit, after=after, before=before))
 
-    @router.get("/anthropic/v1/models/{model_id:path}")
-    async def anthropic_one(model_id: str) -> Response:
-        return JSONResponse(anthropic_model(pick_model(model_id, await site.models())))
+    async def anthropic_one(request: Request) -> Response:
+        return JSONResponse(anthropic_model(pick_model(request.path_params["id"], await site.models())))
 
-    return router
+    return [
+        starlette.routing.Route("/v1/models", openai_models),
+        starlette.routing.Route("/v1/models/{id:path}", openai_one),
+        starlette.routing.Route("/anthropic/v1/models", anthropic_models),
+        starlette.routing.Route("/anthropic/v1/models/{id:path}", anthropic_one),
+    ]
 
 
-def forward_router(site: Site) -> APIRouter:
+def forward_routes(site: Site) -> list[starlette.routing.Route]:
     """Forward what `ROUTES` lists."""
-    router = APIRouter()
-    for route in ROUTES:
-        router.add_api_route(route.path, _forwarder(route, site), methods=["POST"], response_model=None)
-    return router
+    return [
+        starlette.routing.Route(route.path, _forwarder(route, site), methods=[route.method])
+        for route in ROUTES
+    ]
 
 
 def _forwarder(route: Route, site: Site) -> Callable[[Request], Awaitable[Response]]:
     most_bytes = site.state.settings.gateway.max_body_mb * 1024 * 1024
 
     async def forward(request: Request) -> Response:
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        if route.method != "POST":
+            return Forward(Call(route, route.method, _target(request), headers, b""), site.lane)
         check_media_type(request.headers.get("content-type", ""), route)
         body = await read_body(request, most_bytes=most_bytes)
-        headers = _passed_on(request.headers)
         if route.takes != "application/json":
-            return Forward(Call(route, headers, body, streams=False), site.lane)
+            return Forward(Call(route, "POST", _target(request), headers, body), site.lane)
         filled = fill(parse_object(body), route, await site.defaults.get())
         if filled.names:
             headers["x-local-ai-filled"] = ",".join(filled.names)
+        model = filled.body.get("model")
         call = Call(
-            route, headers, json.dumps(filled.body).encode(), streams=filled.body.get("stream") is True
+            route,
+            "POST",
+            _target(request),
+            headers,
+            json.dumps(filled.body).encode(),
+            streams=filled.body.get("stream") is True,
+            model=model[:_MOST_NAME] if isinstance(model, str) else None,
         )
         return Forward(call, site.lane)
 
     return forward
 
 
-def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in _PASSED_ON if name in headers}
+def _target(request: Request) -> str:
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")

@@ -7,60 +7,59 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from local_ai.gateway.api import forward_router, models_router
-from local_ai.gateway.assets import assets_router, load_assets
+from local_ai.gateway.api import forward_routes, models_routes
+from local_ai.gateway.assets import asset_routes, load_assets
 from local_ai.gateway.dialect import dialect_of, error_body
 from local_ai.gateway.doors import Doors
 from local_ai.gateway.flapping import stop_flapping
-from local_ai.gateway.health import health_router
-from local_ai.gateway.log_routes import log_router
-from local_ai.gateway.page import load_page, page_router
+from local_ai.gateway.health import health_routes
+from local_ai.gateway.log_routes import log_routes
+from local_ai.gateway.page import load_page, page_routes
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import ROUTES
 from local_ai.gateway.site import Site
 
 _LOG = logging.getLogger("local_ai.gateway")
-_WARM_UP_AFTER_S = 0.5
 
 
-def make_app(site: Site) -> FastAPI:
+def make_app(site: Site) -> Starlette:
     """Put the application together."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(_warm_up(site)), asyncio.create_task(stop_flapping(site.state))]
         yield
         for task in tasks:
             task.cancel()
-        await site.lane.upstream.close()
 
-    # Its own documentation pages would load scripts from another host, and building them takes time.
-    app = FastAPI(
-        title="local-ai", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
-        lifespan=lifespan,
-    )  # fmt: skip
-    for router in (health_router, models_router, forward_router, log_router, page_router):
-        app.include_router(router(site))
-    app.include_router(assets_router())
-    app.add_exception_handler(Refusal, _answer_refusal)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(Exception, _answer_unexpected)
     server = site.state.settings.server
     keys = [key.get_secret_value() for key in server.api_keys]
-    app.add_middleware(Doors, bound=server.host, allowed=server.allowed_hosts, keys=keys)
+    makers = (health_routes, models_routes, forward_routes, log_routes, page_routes)
+    app = Starlette(
+        routes=[*(route for make in makers for route in make(site)), *asset_routes()],
+        middleware=[Middleware(Doors, bound=server.host, allowed=server.allowed_hosts, keys=keys)],
+        exception_handlers={
+            Refusal: _answer_refusal,
+            HTTPException: _answer_http,
+            Exception: _answer_unexpected,
+        },
+        lifespan=lifespan,
+    )
+    # An address with a slash too many is refused in words like any other.
+    app.router.redirect_slashes = False
     return app
 
 
 async def _warm_up(site: Site) -> None:
     """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
     await site.watch.report()
-    for prepare in (load_page, load_assets, site.lane.upstream.load):
+    for prepare in (load_page, load_assets, site.lane.metrics.load):
         await asyncio.to_thread(prepare)
 
 
@@ -92,21 +91,6 @@ def _refusal_for(request: Request, exc: HTTPException) -> Refusal:
         fix="use one of: " + ", ".join(served) if served else "open the page at /",
         code="unknown_path",
     )
-
-
-async def _answer_invalid(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, RequestValidationError)
-    first = exc.errors()[0]
-    name = str(first["loc"][-1])
-    refusal = Refusal(
-        f"{name} is not valid",
-        status=400,
-        why=str(first["msg"]).lower(),
-        fix=f"send another value for {name}",
-        code="invalid_parameter",
-        param=name,
-    )
-    return await _answer_refusal(request, refusal)
 
 
 async def _answer_unexpected(request: Request, exc: Exception) -> Response:

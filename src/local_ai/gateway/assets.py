@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 _TYPES = {
     "page.css": "text/css; charset=utf-8",
@@ -50,12 +51,9 @@ def load_assets() -> None:
         load_asset(name)
 
 
-def assets_router() -> APIRouter:
+def asset_routes() -> list[Route]:
     """Answer `/assets/NAME`."""
-    router = APIRouter()
-    for name in _TYPES:
-        router.add_api_route(f"/assets/{name}", _sender(name), methods=["GET", "HEAD"], response_model=None)
-    return router
+    return [Route(f"/assets/{name}", _sender(name)) for name in _TYPES]
 
 
 def _sender(name: str) -> Callable[[Request], Awaitable[Response]]:

@@ -11,7 +11,7 @@ from local_ai.logs import tail
 from local_ai.state import State
 from local_ai.status import Report
 
-_PACKAGES = ("local-ai", "mlx", "mlx-lm", "mlx-omni-server", "supervisor", "fastapi", "uvicorn", "httpx")
+_PACKAGES = ("local-ai", "mlx", "mlx-lm", "mlx-omni-server", "supervisor", "starlette", "uvicorn")
 _SECRET_WORDS = ("key", "secret", "password", "credential")
 _LINES = 40
 

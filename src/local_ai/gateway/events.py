@@ -1,4 +1,4 @@
-"""Server-sent events on their way through: whole ones only, and a comment while none comes.
+"""Server-sent events on their way through: whole ones only.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (events end with an empty line; a
 line that begins with a colon is a comment, which every client skips).
@@ -15,17 +15,31 @@ HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+# Both say only that the answer takes time.
+_SAYS_NOTHING = (b":", b"event: ping\n")
 
 
-async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what has come up to the last event's end; a cut stream then never ends within JSON."""
-    rest = b""
-    async for chunk in chunks:
-        events, boundary, rest = (rest + chunk).rpartition(b"\n\n")
-        if boundary:
-            yield events + boundary
-    if rest:
-        yield rest
+class WholeEvents:
+    """Holds an event back until its end has come; a cut stream then never ends within JSON."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the events that are whole now, "" if none is."""
+        if chunk.endswith(b"\n\n") and not self._rest:
+            return chunk
+        whole, boundary, self._rest = (self._rest + chunk).rpartition(b"\n\n")
+        return whole + boundary
+
+    def rest(self) -> bytes:
+        """Return what came after the last event's end."""
+        return self._rest
+
+
+def say_something(events: bytes) -> bool:
+    """Tell whether some of these events are more than comments and pings."""
+    return any(event and not event.startswith(_SAYS_NOTHING) for event in events.split(b"\n\n"))
 
 
 async def with_comments(events: AsyncIterator[bytes], *, every_s: float) -> AsyncIterator[bytes]:

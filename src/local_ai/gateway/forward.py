@@ -1,9 +1,9 @@
 """Send one request to the engine and its answer to the client, as it comes.
 
-    held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
-      │        ▲            │          └ lost: an error event ends the stream
-      │        └────────────┴ lost before anything came: held and sent once more
-      └ refused, or lost twice: an error answer, or an error event once a stream has begun
+    in line ─▶ held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
+                 │        ▲          │          └ lost: an error event ends the stream
+                 │        └──────────┴ lost before anything was said: held and sent once more
+                 └ refused, or lost twice: an error answer, or an error event once a stream has begun
 
 A client that asked for a stream gets its head and then a comment every few seconds when the wait is long,
 so that neither it nor anything between gives up. A client that leaves is noticed at once, and closing the
@@ -15,21 +15,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from local_ai.gateway import events
-from local_ai.gateway.answer import Answer, begin
-from local_ai.gateway.dialect import error_body, error_event, stream_event
+from local_ai.gateway.call import Call
+from local_ai.gateway.events import WholeEvents
+from local_ai.gateway.exchange import EngineAbsent, EngineGone, Exchange
 from local_ai.gateway.gate import Gate, stopping_refusal
+from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.gateway.refusal import Refusal
-from local_ai.gateway.routes import Route
-from local_ai.gateway.upstream import EngineAbsent, EngineGone, Upstream
+from local_ai.gateway.reply import Reply, Sent
+from local_ai.gateway.suspects import Suspects, Turn
+from local_ai.gateway.turnstile import Turnstile, Visit
+from local_ai.gateway.upstream import Upstream
 from local_ai.gateway.watch import Watch
+from local_ai.program import RequestState
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -37,16 +39,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("local_ai.gateway")
 # A process that is ending may still seem to listen for a moment.
 _AFTER_DEATH_S = 0.2
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request, ready to be sent."""
-
-    route: Route
-    headers: Mapping[str, str]
-    body: bytes
-    streams: bool  # the client asked for server-sent events
+# More would only end the engine more often.
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -56,17 +50,13 @@ class Lane:
     upstream: Upstream
     gate: Gate
     watch: Watch
+    turnstile: Turnstile
     stopping: asyncio.Event
+    suspects: Suspects = field(default_factory=Suspects)
+    metrics: Metrics = field(default_factory=Metrics)
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
-
-
-class _Sent(Enum):
-    """What the client has got so far."""
-
-    NOTHING = 0
-    EVENTS = 1
-    BYTES = 2
+    slow_client_s: float = 60.0  # a client that takes nothing of its answer for so long is cut off
 
 
 class Forward(Response):
@@ -76,131 +66,165 @@ class Forward(Response):
         super().__init__()
         self._call = call
         self._lane = lane
-        self._sent = _Sent.NOTHING
+        self._first_at: float | None = None
+        self._turn: Turn | None = None  # as a suspect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves first."""
-        started = time.monotonic()
-        answer = asyncio.create_task(self._answer(send))
+        call, lane = self._call, self._lane
+        reply = Reply(send, call.route.dialect)
+        with lane.turnstile.visit(call.route.path, call.model, streams=call.streams) as visit:
+            outcome = await self._answer_or_leave(reply, visit, receive)
+            took, first = visit.seconds, self._first_at and self._first_at - visit.arrived
+        lane.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
+        _LOG.info("%s %s: %s, %.2f s", call.method, call.route.path, outcome.text, took)
+
+    async def _answer_or_leave(self, reply: Reply, visit: Visit, receive: Receive) -> Outcome:
+        answer = asyncio.create_task(self._answer(reply, visit))
         left = asyncio.create_task(_disconnected(receive))
-        cut = asyncio.create_task(self._stopped())
-        tasks = (answer, left, cut)
+        watch = asyncio.create_task(self._keep_watch(reply, visit))
+        tasks = (answer, left, watch)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            finished = answer.done()
+            answered = answer.done()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if finished:
-            outcome = answer.result()
-        elif not left.cancelled():
-            outcome = "client left"
-        else:
-            outcome = await self._refuse(stopping_refusal(), send)
-        _LOG.info("POST %s: %s, %.2f s", self._call.route.path, outcome, time.monotonic() - started)
+        if answered:
+            return answer.result()
+        if not left.cancelled():
+            return Outcome("client_left", "client left")
+        if self._lane.stopping.is_set():
+            return await self._refuse(stopping_refusal(), reply)
+        return Outcome("client_slow", f"client took nothing for {self._lane.slow_client_s:g} s")
 
-    async def _stopped(self) -> None:
-        await self._lane.stopping.wait()
-        await asyncio.sleep(self._lane.grace_s)
-
-    async def _answer(self, send: Send) -> str:
-        """Run the call to its end; returns what to log."""
-        try:
-            answer = await self._open(send)
+    async def _keep_watch(self, reply: Reply, visit: Visit) -> None:
+        """Tell a waiting client so; returns when the answer has to end: a slow client, a stopping gateway."""
+        lane, streams = self._lane, self._call.streams
+        while reply.stuck_s() < lane.slow_client_s:
             try:
-                return await self._relay(answer, send)
-            except EngineGone as exc:
-                self._lane.watch.engine_is_gone()
-                raise _lost("before its answer was whole") from exc
-            finally:
-                await answer.close()
+                await asyncio.wait_for(lane.stopping.wait(), lane.comment_s)
+            except TimeoutError:
+                if streams and reply.quiet_s() >= lane.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
+                    await reply.comment(self._waiting_text(visit))
+            else:
+                await asyncio.sleep(lane.grace_s)
+                return
+
+    def _waiting_text(self, visit: Visit) -> str:
+        place = self._lane.turnstile.position(visit)
+        return f"waiting, position {place} of {self._lane.turnstile.waiting}" if place else "waiting"
+
+    async def _answer(self, reply: Reply, visit: Visit) -> Outcome:
+        """Run the call to its end."""
+        call, lane = self._call, self._lane
+        try:
+            lane.suspects.check(call.target, call.body, call.model)
+            if not call.route.queues:
+                return await self._tries(reply, visit)
+            async with lane.turnstile.let_in(visit):
+                return await self._tries(reply, visit)
         except Refusal as refusal:
-            return await self._refuse(refusal, send)
+            return await self._refuse(refusal, reply)
 
-    async def _open(self, send: Send) -> Answer:
-        opening = asyncio.create_task(self._request())
+    async def _tries(self, reply: Reply, visit: Visit) -> Outcome:
+        """Send it, and again where the engine ends before the client has heard anything."""
         try:
-            while self._call.streams:
-                done, _ = await asyncio.wait({opening}, timeout=self._lane.comment_s)
-                if done:
-                    break
-                await self._begin(send, _Sent.EVENTS, 200, events.HEADERS)
-                await _send_chunk(send, events.COMMENT)
-            return await opening
-        finally:
-            # Matters where the client has left: the engine must not go on with its request.
-            opening.cancel()
-
-    async def _request(self) -> Answer:
-        try:
-            return await self._request_once()
-        except EngineGone:
-            # Nothing has reached the client, so nobody can tell that it was asked twice.
-            self._lane.watch.engine_is_gone()
-            _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
-            await asyncio.sleep(_AFTER_DEATH_S)
-        try:
-            return await self._request_once()
+            return await self._try(reply, visit)
         except EngineGone as exc:
-            self._lane.watch.engine_is_gone()
-            raise _lost("twice before it answered", fix="send less, or name another model") from exc
+            self._lost(reply, exc)
+        for _ in range(_MOST_TRIES - 1):
+            async with self._lane.suspects.alone() as self._turn:
+                await asyncio.sleep(_AFTER_DEATH_S)
+                try:
+                    return await self._try(reply, visit)
+                except EngineGone as exc:
+                    self._lost(reply, exc)
+                    if not self._turn.is_over:
+                        call = self._call
+                        raise self._lane.suspects.convict(call.target, call.body, call.model) from exc
+        raise engine_lost(f"{_MOST_TRIES} times before it answered")
 
-    async def _request_once(self) -> Answer:
+    def _lost(self, reply: Reply, exc: EngineGone) -> None:
+        """Go on only where nobody can tell that the request was sent twice."""
+        self._lane.watch.engine_is_gone()
+        if not reply.is_silent:
+            raise engine_lost("before its answer was whole") from exc
+        _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
+
+    async def _try(self, reply: Reply, visit: Visit) -> Outcome:
+        exchange = await self._send(visit)
+        try:
+            return await self._relay(exchange, reply)
+        finally:
+            exchange.close()
+            visit.state = RequestState.HELD
+
+    async def _send(self, visit: Visit) -> Exchange:
         call, lane = self._call, self._lane
         while True:
-            await lane.gate.pass_through()
+            visit.state = RequestState.HELD
+            await lane.gate.pass_through(visit.seconds)
+            visit.state = RequestState.RUNNING
             try:
-                return await begin(await lane.upstream.post(call.route.path, call.headers, call.body))
+                return await lane.upstream.send(call.method, call.target, call.headers, call.body)
             except EngineAbsent:
                 # Nothing was sent, so it waits at the gate like any other.
                 lane.watch.engine_is_gone()
 
-    async def _relay(self, answer: Answer, send: Send) -> str:
-        if answer.is_json:
-            return await self._give(send, answer.status, answer.headers, answer.first)
-        chunks = answer.chunks()
-        if answer.is_events:
-            await self._begin(send, _Sent.EVENTS, answer.status, answer.headers)
-            chunks = events.with_comments(events.whole_events(chunks), every_s=self._lane.comment_s)
+    async def _relay(self, exchange: Exchange, reply: Reply) -> Outcome:
+        status, headers = exchange.status, exchange.passed_back
+        if exchange.media_type == "application/json":
+            # Whole, so that none is ever given by half.
+            body = await exchange.read_all()
+            self._note_answer(status)
+            await reply.whole(status, headers, body)
+            return Outcome("answered" if status < 400 else "refused", str(status))
+        if exchange.media_type == "text/event-stream":
+            await self._relay_events(exchange, reply)
         else:
-            await self._begin(send, _Sent.BYTES, answer.status, answer.headers)
-        async for chunk in chunks:
-            await _send_chunk(send, chunk)
-        await _send_end(send)
-        return f"{answer.status}, streamed"
+            await self._relay_bytes(exchange, reply)
+        await reply.end()
+        return Outcome("answered", f"{status}, streamed")
 
-    async def _refuse(self, refusal: Refusal, send: Send) -> str:
-        begun = self._sent is not _Sent.NOTHING
-        body = JSONResponse(error_body(self._call.route.dialect, refusal), refusal.status, refusal.headers)
-        match self._sent:
-            case _Sent.NOTHING:
-                await self._give(send, refusal.status, dict(body.headers), bytes(body.body))
-            case _Sent.EVENTS:
-                await _send_chunk(send, error_event(self._call.route.dialect, refusal))
-                await _send_end(send)
-            case _Sent.BYTES:
-                # Nothing can be said within sound or an image: left unfinished, the server closes it.
-                pass
-        return f"{'cut' if begun else refusal.status}, {refusal.what}"
+    async def _relay_events(self, exchange: Exchange, reply: Reply) -> None:
+        whole = WholeEvents()
+        while chunk := await exchange.read():
+            events = whole.feed(chunk)
+            if not events:
+                continue
+            await reply.begin(exchange.status, exchange.passed_back, Sent.EVENTS)
+            await reply.pass_on_events(events)
+            if self._first_at is None and not reply.is_silent:
+                self._note_answer(exchange.status)
+        if rest := whole.rest():
+            await reply.write(rest)
 
-    async def _give(self, send: Send, status: int, headers: Mapping[str, str], body: bytes) -> str:
-        """Give a whole answer; within a stream that has begun, it can only be an error."""
-        if self._sent is _Sent.NOTHING:
-            sized = {**headers, "content-length": str(len(body))}
-            await self._begin(send, _Sent.BYTES, status, sized)
-            await _send_chunk(send, body)
-        else:
-            await _send_chunk(send, stream_event(self._call.route.dialect, body.decode("utf-8", "replace")))
-        await _send_end(send)
-        return str(status)
+    async def _relay_bytes(self, exchange: Exchange, reply: Reply) -> None:
+        chunk = await exchange.read()
+        self._note_answer(exchange.status)
+        await reply.begin(exchange.status, exchange.passed_back, Sent.BYTES)
+        while chunk:
+            await reply.write(chunk)
+            chunk = await exchange.read()
 
-    async def _begin(self, send: Send, sent: _Sent, status: int, headers: Mapping[str, str]) -> None:
-        if self._sent is not _Sent.NOTHING:
-            return
-        self._sent = sent
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
+    def _note_answer(self, status: int) -> None:
+        """Note when the answer itself began, and that the model can answer."""
+        self._first_at = time.monotonic()
+        if self._turn is not None:
+            self._turn.end()
+        if status < 400:
+            self._lane.suspects.answered(self._call.model)
+
+    async def _refuse(self, refusal: Refusal, reply: Reply) -> Outcome:
+        begun = reply.sent is not Sent.NOTHING
+        await reply.refuse(refusal)
+        kind = "queue_full" if refusal.status == 429 else "cut" if begun else "failed"
+        return Outcome(kind, f"{'cut' if begun else refusal.status}, {refusal.what}")
+
+
+_CAN_BE_TOLD = {Sent.NOTHING, Sent.EVENTS}
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -208,20 +232,13 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send_chunk(send: Send, chunk: bytes) -> None:
-    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-
-async def _send_end(send: Send) -> None:
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-def _lost(when: str, *, fix: str = "send the request again") -> Refusal:
+def engine_lost(when: str) -> Refusal:
+    """Return what a request hears whose answer the engine did not finish."""
     return Refusal(
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",
-        fix=f"{fix}; why it ended is in: inv server.logs --program mlx-omni-server",
+        fix="send the request again; why it ended is in: inv server.logs --program mlx-omni-server",
         code="engine_lost",
         retry_after_s=5,
     )

@@ -23,6 +23,7 @@ _SUPERVISOR_POLL_S = 0.5
 # supervisord restarts what crashed within 2.6 s (measured), and calls it EXITED until then; a restart by
 # hand passes through STOPPED for some milliseconds.
 _GRACE_S = {ProcessState.EXITED: 4.0, ProcessState.STOPPED: 1.0}
+_RESTART_S = 30.0
 _STARTING_RETRY_S = 5
 _FAILED_RETRY_S = 30
 
@@ -35,8 +36,11 @@ class Gate:
         self._stopping = stopping
         self._wait_s = wait_s
 
-    async def pass_through(self) -> None:
+    async def pass_through(self, waited_s: float = 0.0) -> None:
         """Return as soon as the engine can take a request.
+
+        Args:
+            waited_s: How long the request has waited already, in line.
 
         Raises:
             Refusal: It cannot, and waiting is over or no use.
@@ -45,12 +49,16 @@ class Gate:
             raise stopping_refusal()
         if self._watch.engine_was_fine or (await self._watch.look()).can_answer:
             return
-        await self._first_of(self._until_ready(), self._until_hopeless(), self._until_stopping())
+        # One that had to wait in line for long still gets the time of a restart.
+        timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))
+        await self._first_of(
+            self._until_ready(), self._until_hopeless(), self._until_stopping(), timeout_s=timeout_s
+        )
 
-    async def _first_of(self, *waits: Coroutine[None, None, None]) -> None:
+    async def _first_of(self, *waits: Coroutine[None, None, None], timeout_s: float) -> None:
         tasks = [asyncio.create_task(wait) for wait in waits]
         try:
-            done, _ = await asyncio.wait(tasks, timeout=self._wait_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 raise await self._too_long()
             for task in done:

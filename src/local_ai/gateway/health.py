@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from local_ai.gateway.metrics import CONTENT_TYPE
 from local_ai.gateway.site import Site
+from local_ai.status import to_plain
 
 _NOT_STORED = {"Cache-Control": "no-store"}
 
 
-def health_router(site: Site) -> APIRouter:
+def health_routes(site: Site) -> list[Route]:
     """Answer `/healthz`, `/readyz` and `/status.json`."""
-    router = APIRouter()
 
-    @router.api_route("/healthz", methods=["GET", "HEAD"])
-    async def healthz() -> Response:
+    async def healthz(_request: Request) -> Response:
         """Answer as long as the gateway lives; `state_dir` tells which copy this is."""
         return JSONResponse(
             {
@@ -30,17 +32,31 @@ def health_router(site: Site) -> APIRouter:
             headers=_NOT_STORED,
         )
 
-    @router.api_route("/readyz", methods=["GET", "HEAD"])
-    async def readyz() -> Response:
+    async def readyz(_request: Request) -> Response:
         """Say whether the engine can take a request, by asking the engine itself."""
         ready = (await site.watch.look()).can_answer and not site.lane.stopping.is_set()
         verdict = (await site.watch.report()).to_json()["verdict"]
         headers = _NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"}
         return JSONResponse({"ready": ready, "verdict": verdict}, 200 if ready else 503, headers)
 
-    @router.get("/status.json")
-    async def status() -> Response:
+    async def status(_request: Request) -> Response:
         """Return what `server.status --json` prints."""
         return JSONResponse((await site.watch.report()).to_json(), headers=_NOT_STORED)
 
-    return router
+    async def queue(_request: Request) -> Response:
+        """Say what is running and waiting; what `server.status` asks to see that it is us."""
+        return JSONResponse({"service": "local-ai", **to_plain(site.watch.queue())}, headers=_NOT_STORED)
+
+    async def metrics(_request: Request) -> Response:
+        """Tell Prometheus."""
+        report = await site.watch.report()
+        text = await asyncio.to_thread(site.lane.metrics.render, report)
+        return Response(text, headers=_NOT_STORED, media_type=CONTENT_TYPE)
+
+    return [
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/status.json", status),
+        Route("/queue.json", queue),
+        Route("/metrics", metrics),
+    ]

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Query
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from local_ai.gateway.events import HEADERS, with_comments
+from local_ai.gateway.query import whole_number
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.site import Site
 from local_ai.logs import follow, tail
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 LOGS = (*PROGRAM_NAMES, SUPERVISORD)
+_LINES = 200
 _MOST_LINES = 5000
 _POLL_S = 0.3
 _COMMENT_S = 15.0
@@ -29,21 +32,24 @@ _COMMENT_S = 15.0
 _MOST_UNREAD = 10_000
 
 
-def log_router(site: Site) -> APIRouter:
+def log_routes(site: Site) -> list[Route]:
     """Answer `/logs/PROGRAM` and `/logs/PROGRAM/stream`."""
-    router = APIRouter()
     paths = site.state.paths
 
-    @router.get("/logs/{program}")
-    async def last_lines(program: str, lines: int = Query(200, ge=1, le=_MOST_LINES)) -> Response:
-        text = await asyncio.to_thread(tail, paths.log(known_log(program)), lines=lines)
+    async def last_lines(request: Request) -> Response:
+        file, lines = paths.log(known_log(request.path_params["program"])), _lines(request)
+        text = await asyncio.to_thread(tail, file, lines=lines)
         return PlainTextResponse("".join(f"{line}\n" for line in text), headers={"Cache-Control": "no-store"})
 
-    @router.get("/logs/{program}/stream")
-    async def stream(program: str, lines: int = Query(200, ge=1, le=_MOST_LINES)) -> Response:
-        return _LogStream(paths.log(known_log(program)), lines, site.lane.stopping)
+    async def stream(request: Request) -> Response:
+        file, lines = paths.log(known_log(request.path_params["program"])), _lines(request)
+        return _LogStream(file, lines, site.lane.stopping)
 
-    return router
+    return [Route("/logs/{program}", last_lines), Route("/logs/{program}/stream", stream)]
+
+
+def _lines(request: Request) -> int:
+    return whole_number(request, "lines", default=_LINES, least=1, most=_MOST_LINES)
 
 
 def known_log(program: str) -> str:

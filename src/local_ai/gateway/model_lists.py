@@ -13,7 +13,7 @@ from typing import Any
 from local_ai.gateway.refusal import Refusal
 from local_ai.models.catalog import Model, find_model, nearest_names
 
-_MOST_PER_PAGE = 1000
+MOST_PER_PAGE = 1000
 
 
 def openai_model(model: Model) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def anthropic_model(model: Model) -> dict[str, Any]:
 def anthropic_list(
     models: Sequence[Model],
     *,
-    limit: int = _MOST_PER_PAGE,
+    limit: int = MOST_PER_PAGE,
     after: str | None = None,
     before: str | None = None,
 ) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import gzip
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from local_ai.gateway.diagnostics import gather
 from local_ai.gateway.site import Site
@@ -22,11 +23,9 @@ _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
 _TROUBLE_LINES = 12
 
 
-def page_router(site: Site) -> APIRouter:
+def page_routes(site: Site) -> list[Route]:
     """Answer `/`: the page for browsers, one plain sentence for other clients."""
-    router = APIRouter()
 
-    @router.api_route("/", methods=["GET", "HEAD"])
     async def page(request: Request) -> Response:
         report = await site.watch.report()
         if "text/html" not in request.headers.get("accept", ""):
@@ -37,13 +36,12 @@ def page_router(site: Site) -> APIRouter:
         view = make_view(report, site.state.settings, log_lines=lines)
         return _html(request, render_page(view))
 
-    @router.get("/diagnostics.json")
-    async def diagnostics() -> Response:
+    async def diagnostics(_request: Request) -> Response:
         """Return what the page's "Copy diagnostics" copies."""
         report = await site.watch.report()
         return JSONResponse(await asyncio.to_thread(gather, site.state, report), headers=_FRESH)
 
-    return router
+    return [Route("/", page), Route("/diagnostics.json", diagnostics)]
 
 
 def render_page(view: View) -> str:

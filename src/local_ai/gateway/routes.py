@@ -9,27 +9,27 @@ from local_ai.gateway.dialect import Dialect
 
 @dataclass(frozen=True)
 class Route:
-    """One forwarded path; always POST."""
+    """One forwarded path."""
 
-    path: str
+    path: str  # as Starlette's routing writes it
     dialect: Dialect
     takes: str = "application/json"  # media type of the request's body
     names_text_model: bool = False  # the default model is meant where the request names none
+    method: str = "POST"
+    queues: bool = True  # generates, so it takes a place in the line
     fills: tuple[str, ...] = ()  # settings of [generation] used where the request is silent
 
 
 _OPENAI_FILLS = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
-_RESPONSES_FILLS = ("max_output_tokens", "temperature", "top_p", "top_k", "min_p")
 _ANTHROPIC_FILLS = ("max_tokens", "temperature", "top_p", "top_k")
 
 ROUTES = (
     Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
     Route("/v1/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
-    Route("/v1/responses", Dialect.OPENAI, names_text_model=True, fills=_RESPONSES_FILLS),
     Route("/v1/embeddings", Dialect.OPENAI),
     Route("/v1/audio/speech", Dialect.OPENAI),
     Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),
     Route("/v1/images/generations", Dialect.OPENAI),
     Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True, fills=_ANTHROPIC_FILLS),
-    Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True),
+    Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
 )

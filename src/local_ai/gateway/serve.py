@@ -80,7 +80,7 @@ def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http="httptools",
         ws="none",
         access_log=False,
         log_config=None,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from local_ai.gateway.fresh import Fresh
 from local_ai.gateway.upstream import Look, Upstream
 from local_ai.observe import observe
+from local_ai.program import Queue
 from local_ai.state import State
 from local_ai.status import Report
 from local_ai.target import target_of
@@ -22,8 +24,9 @@ _TRUST_S = 1.0
 class Watch:
     """The latest report and look, each gathered once for all who ask."""
 
-    def __init__(self, state: State, upstream: Upstream) -> None:
+    def __init__(self, state: State, upstream: Upstream, queue: Callable[[], Queue]) -> None:
         self._state = state
+        self.queue = queue
         self._report = Fresh(self._observe, max_age_s=_REPORT_AGE_S)
         self._look = Fresh(upstream.look, max_age_s=_LOOK_AGE_S)
         self._good_until = 0.0
@@ -51,4 +54,4 @@ class Watch:
 
     async def _observe(self) -> Report:
         state = self._state
-        return await asyncio.to_thread(observe, target_of(state.settings), state.paths, gateway_answers=True)
+        return await asyncio.to_thread(observe, target_of(state.settings), state.paths, queue=self.queue())

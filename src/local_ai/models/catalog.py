@@ -9,20 +9,22 @@ Source: the cache layout is huggingface_hub's documented one ("Understand cachin
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from local_ai.frozen import dataclass
 from local_ai.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 
 _WEIGHTS = ".safetensors"
+_SHARD = re.compile(r"-of-(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,6 @@ def find_model(name: str, models: Iterable[Model]) -> Model | None:
 
 def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[str]:
     """Suggest ids that look like the name asked for, the likeliest first; letter case is ignored."""
-    import difflib  # for a mistake only: every command passes through this module
-
     by_lower = {model.id.lower(): model.id for model in models}
     by_lower |= {model_id.rpartition("/")[2]: full for model_id, full in by_lower.items()}
     close = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)
@@ -138,9 +138,7 @@ def _missing_weights(names: Iterable[str]) -> str:
     present = list(names)
     if not present:
         return "no weights"
-    totals = [
-        int(match[1]) for name in present if "-of-" in name and (match := re.search(r"-of-(\d+)\.", name))
-    ]
+    totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
     if totals and len(totals) < max(totals):
         return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
     return ""

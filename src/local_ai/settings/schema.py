@@ -71,6 +71,9 @@ class ServerSettings(_Section):
     api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_split)] = Field(
         (), description="Keys of which clients must send one; none: no key is needed."
     )
+    drain_s: float = Field(
+        10, ge=0, le=3600, description="Longest a stop waits for running answers to finish, in seconds."
+    )
     allow_unauthenticated: bool = Field(
         False, description="Listen beyond this machine although there is no key."
     )
@@ -129,6 +132,12 @@ class GatewaySettings(_Section):
         120, ge=0, le=3600, description="Longest a request waits for the engine to be ready, in seconds."
     )
     max_body_mb: int = Field(64, ge=1, le=4096, description="Largest request body taken, in megabytes.")
+    max_concurrency: int = Field(
+        16, ge=1, le=1024, description="Most requests the engine is given at once; the rest wait in line."
+    )
+    max_queue: int = Field(
+        512, ge=0, le=100_000, description="Most requests that wait in line; further ones are refused."
+    )
 
 
 class LocalAISettings(_Section):

@@ -1,0 +1,135 @@
+"""What Prometheus is told: counts and times of requests, and how the server is at the moment of asking.
+
+Models are named only where they have answered: a client can ask for any name, and each would be a new series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from local_ai.gateway.dialect import Dialect
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client.core import Metric
+
+    from local_ai.status import Report
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_UNNAMED = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended: in one word for counting, and in words for the log."""
+
+    kind: str  # answered | refused | failed | queue_full | cut | client_left | client_slow
+    text: str
+
+
+class Metrics:
+    """The counters of one gateway."""
+
+    def __init__(self) -> None:
+        self._answered: set[str] = set()
+
+    def load(self) -> None:
+        """Import what counts (0.1 s), before the first request waits for it."""
+        _ = self._counters
+
+    def record(
+        self, dialect: Dialect, model: str | None, outcome: Outcome, *, seconds: float, first_s: float | None
+    ) -> None:
+        """Count a request that has ended.
+
+        Args:
+            seconds: From its arrival to its end.
+            first_s: From its arrival to the first part of its answer; None if none came.
+        """
+        if outcome.kind == "answered" and model:
+            self._answered.add(model)
+        family, name = dialect.name.lower(), model if model in self._answered else _UNNAMED
+        counters = self._counters
+        counters.requests.labels(family, name, outcome.kind).inc()
+        counters.seconds.labels(family, name).observe(seconds)
+        if first_s is not None:
+            counters.first.labels(family, name).observe(first_s)
+
+    def render(self, report: Report) -> bytes:
+        """Return the text that Prometheus reads."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        now = CollectorRegistry()
+        now.register(_Now(report))
+        return generate_latest(self._counters.registry) + generate_latest(now)
+
+    @cached_property
+    def _counters(self) -> _Counters:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        registry = CollectorRegistry()
+        return _Counters(
+            registry=registry,
+            requests=Counter(
+                "local_ai_requests", "Requests by how they ended.", ("family", "model", "outcome"),
+                registry=registry,
+            ),
+            first=Histogram(
+                "local_ai_first_token_seconds", "From arrival to the first part of the answer.",
+                ("family", "model"), buckets=_SECONDS, registry=registry,
+            ),
+            seconds=Histogram(
+                "local_ai_request_seconds", "From arrival to the end of the answer.",
+                ("family", "model"), buckets=_SECONDS, registry=registry,
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Counters:
+    registry: CollectorRegistry
+    requests: Counter
+    first: Histogram
+    seconds: Histogram
+
+
+class _Now:
+    """A report as metrics."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what the report says."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+
+        report = self._report
+        yield InfoMetricFamily("local_ai_build", "Version of local-ai.", {"version": report.version})
+        yield GaugeMetricFamily("local_ai_ready", "1 if the engine can answer.", int(report.is_ready))
+        if report.queue:
+            yield GaugeMetricFamily("local_ai_requests_running", "Let in.", report.queue.running)
+            yield GaugeMetricFamily("local_ai_requests_waiting", "In line.", report.queue.waiting)
+            yield GaugeMetricFamily(
+                "local_ai_longest_wait_seconds", "Of the first in line.", report.queue.longest_wait_s
+            )
+        restarts = CounterMetricFamily("local_ai_restarts", "Unexpected ends.", labels=("program",))
+        memory = GaugeMetricFamily("local_ai_memory_bytes", "Resident memory.", labels=("program",))
+        for row in report.programs:
+            restarts.add_metric((row.name,), row.restarts)
+            if row.memory_bytes is not None:
+                memory.add_metric((row.name,), row.memory_bytes)
+        yield restarts
+        yield memory
+        yield from self._tokens(CounterMetricFamily)
+
+    def _tokens(self, family: Any) -> Iterator[Metric]:
+        tokens = family("local_ai_tokens", "Since the engine started.", labels=("model", "kind"))
+        engine = self._report.engine
+        for model, counts in (getattr(engine, "tokens", None) or {}).items():
+            for kind, count in counts.items():
+                tokens.add_metric((model, kind), count)
+        yield tokens
