@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from local_ai.gateway.assets import load_asset
+from local_ai.gateway.assets import load_assets
 from local_ai.render import template_dir
 from local_ai.state import State, make_state
 
@@ -116,8 +116,7 @@ def _both(
 def _print(
     rows: dict[str, tuple[list[float], list[float]]], starts: list[float], page_bytes: int, *, as_json: bool
 ) -> None:
-    assets = {name: len(load_asset(name).compressed) for name in ("page.css", "page.js", "marked.esm.js")}
-    assets["icon.svg"] = len(load_asset("icon.svg").compressed)
+    assets = {name: len(asset.compressed) for name, asset in load_assets().items()}
     medians = {name: [_median(samples) for samples in both] for name, both in rows.items()}
     sizes = {"page": page_bytes, **assets, "sum": page_bytes + sum(assets.values())}
     start_s = statistics.median(starts)

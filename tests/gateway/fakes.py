@@ -256,6 +256,7 @@ class FakeSupervisord:
         self._socket_path = socket_path
         self.states = {"mlx-omni-server": "RUNNING", "welcome-page": "RUNNING"}
         self.started = time.time() - 3600
+        self.is_silent = False  # holds its socket, but gives no answer
 
     @contextmanager
     def run(self) -> Iterator[FakeSupervisord]:
@@ -273,6 +274,8 @@ class FakeSupervisord:
             self._socket_path.unlink(missing_ok=True)
 
     def _processes(self) -> list[dict[str, Any]]:
+        while self.is_silent:
+            time.sleep(0.01)
         return [
             {
                 "name": name,

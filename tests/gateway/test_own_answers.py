@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import time
 
 import httpx
@@ -12,6 +13,7 @@ from tests.gateway.fakes import Gateway, make_model
 from local_ai.state import State
 
 HTML = {"Accept": "text/html"}
+SCRIPT = re.compile(r'<script type="module" src="(/assets/\w+/page\.js)"></script>')
 
 
 def test_healthz_says_which_copy_this_is(client: httpx.Client, state: State) -> None:
@@ -102,8 +104,9 @@ def test_page_has_no_inline_script_or_style(client: httpx.Client) -> None:
 
     assert "style=" not in text
     assert "<style" not in text
-    assert text.count("<script") == text.count('<script type="module" src="/assets/page.js">') == 1
-    assert "http://" not in text.replace(str(client.base_url).rstrip("/"), "")
+    assert text.count("<script") == len(SCRIPT.findall(text)) == 1
+    no_address = ("http://www.w3.org/2000/svg", str(client.base_url).rstrip("/"))
+    assert not any("http://" in rest for rest in re.split("|".join(map(re.escape, no_address)), text))
 
 
 def test_assets_are_compressed_and_validated(client: httpx.Client) -> None:
@@ -114,6 +117,19 @@ def test_assets_are_compressed_and_validated(client: httpx.Client) -> None:
 
     assert gzip.decompress(compressed) == plain.content
     assert again.status_code == 304
+
+
+def test_assets_under_their_digest_are_kept_for_good(client: httpx.Client) -> None:
+    script = SCRIPT.findall(client.get("/", headers=HTML).text)[0]
+
+    now = client.get(script)
+    before = client.get("/assets/0123456789ab/page.js")
+
+    assert now.headers["cache-control"] == "max-age=31536000, immutable"
+    assert before.headers["cache-control"] == "no-cache"
+    assert now.content == before.content == client.get("/assets/page.js").content
+    assert client.get("/assets/page.html").status_code == 404
+    assert client.get("/assets/vendor/marked.LICENSE").status_code == 404
 
 
 def test_status_json_is_what_the_page_and_the_terminal_show(client: httpx.Client, gateway: Gateway) -> None:

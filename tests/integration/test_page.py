@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.server import Server, end, free_port
+from tests.web.conftest import started
 
 from local_ai.models.catalog import STARTER_ID
 
@@ -34,6 +35,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url)
+    started(page)
     yield page
     context.close()
 

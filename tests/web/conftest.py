@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from tests.gateway.fakes import (
     FakeSupervisord,
     Gateway,
@@ -68,9 +68,15 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda message: problems.append(message.text) if _is_problem(message.text) else None)
     page.goto(server.url)
+    started(page)
     yield page
     context.close()
     assert problems == []
+
+
+def started(page: Page) -> None:
+    """Wait for the page's script, which starts after the first paint, to have taken hold."""
+    expect(page.get_by_label("Your message")).to_be_focused()
 
 
 def _is_problem(text: str) -> bool:

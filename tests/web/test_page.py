@@ -11,12 +11,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, make_model, make_test_state, run_engine, run_gateway
-from tests.web.conftest import Server
+from tests.web.conftest import Server, started
 from tests.web.engine import ChatEngine
+
+from local_ai.render import template_dir
 
 pytestmark = pytest.mark.integration
 
-ANSWER_END = re.compile(r"\d+ tokens · [\d.]+ tokens/s · first after [\d.]+ s · through")
+# The rate is told only where the answer took time.
+ANSWER_END = re.compile(r"\d+ tokens · ([\d.]+ tokens/s · )?first after [\d.]+ s · through")
 
 
 def answer_of(page: Page) -> Locator:
@@ -68,6 +71,8 @@ def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
     page.get_by_text("System prompt and values").click()
     page.get_by_label("System prompt", exact=True).fill("Be brief.")
     page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Min p").fill("0.05")
+    page.get_by_label("Top k").fill("40")
     page.get_by_label("Most tokens").fill("7")
     page.get_by_role("button", name="Send").click()
     expect(answer_of(page).locator(".figures")).not_to_be_empty()
@@ -76,6 +81,11 @@ def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
 
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
     assert (sent["temperature"], sent["max_tokens"], sent["top_p"]) == (0.5, 7, 1.0)
+    assert (sent["min_p"], sent["top_k"]) == (0.05, 40)
+    page.get_by_text("Anthropic", exact=True).first.click()
+    page.get_by_role("button", name="Ask again").click()
+    expect(answer_of(page).locator(".figures")).to_contain_text("through Anthropic")
+    assert (server.engine.requests[1]["min_p"], server.engine.requests[1]["top_k"]) == (0.05, 40)
 
 
 def test_server_with_keys_is_asked_with_the_one_that_is_entered(browser: Browser, tmp_path: Path) -> None:
@@ -88,6 +98,7 @@ def test_server_with_keys_is_asked_with_the_one_that_is_entered(browser: Browser
     ):
         page = browser.new_page()
         page.goto(gateway.url)
+        started(page)
         page.get_by_label("Your message").press("Enter")
         expect(answer_of(page).locator(".error")).to_contain_text("it brings no API key")
         expect(page.locator("#snippet-curl")).to_contain_text("Authorization: Bearer YOUR_KEY")
@@ -141,10 +152,12 @@ def test_conversation_survives_a_reload_and_can_be_forgotten(page: Page) -> None
     expect(answer_of(page).locator(".figures")).not_to_be_empty()
 
     page.reload()
+    started(page)
     expect(page.locator(".message")).to_have_count(2)
     page.get_by_role("button", name="Forget this conversation").click()
     expect(page.locator(".message")).to_have_count(0)
     page.reload()
+    started(page)
 
     expect(page.locator(".message")).to_have_count(0)
 
@@ -157,6 +170,20 @@ def test_question_asked_while_the_engine_loads_waits_and_is_answered(page: Page,
     server.engine.state = "ready"
 
     expect(answer_of(page)).to_contain_text("Paris", timeout=15_000)
+
+
+def test_question_that_waits_shows_its_place(page: Page, server: Server) -> None:
+    make_model(server.state.paths.models_dir / "queue")
+    page.reload()
+    started(page)
+    page.get_by_label("Model", exact=True).select_option("queue")
+    page.get_by_label("Your message").press("Enter")
+
+    expect(answer_of(page).locator(".figures")).to_have_text("waiting, 2 before you")
+    expect(page.locator("#announce")).to_have_text("Your question is waiting, 2 before you")
+    server.engine.release.set()
+
+    expect(answer_of(page).locator(".figures")).to_have_text(ANSWER_END)
 
 
 def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, server: Server) -> None:
@@ -175,10 +202,28 @@ def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, se
     expect(page.locator("#trouble")).to_be_hidden()
 
 
+def test_programs_are_shown_once_supervisord_answers(browser: Browser, server: Server) -> None:
+    server.supervisord.is_silent = True
+    server.start_gateway()
+    page = browser.new_page()
+    page.goto(server.url)
+    expect(page.locator("#no-programs")).to_be_visible()
+    expect(page.locator("#sentence")).to_contain_text("Unknown: supervisord does not answer")
+
+    server.supervisord.is_silent = False
+
+    expect(page.locator("[data-program]")).to_have_count(2, timeout=15_000)
+    expect(page.locator("[data-program=mlx-omni-server]")).to_contain_text("engine")
+    expect(page.locator("#no-programs")).to_be_hidden()
+    expect(page.locator("#sentence")).to_contain_text("Ready: tiny")
+    page.close()
+
+
 def test_page_never_shows_green_when_the_gateway_is_gone(browser: Browser, server: Server) -> None:
     part = server.start_gateway()
     page = browser.new_page()
     page.goto(server.url)
+    started(page)
     expect(page.locator("#verdict")).to_have_attribute("data-health", "healthy")
 
     part.close()
@@ -197,6 +242,7 @@ def test_two_hundred_models_can_be_searched(browser: Browser, server: Server) ->
     server.start_gateway()
     page = browser.new_page()
     page.goto(server.url)
+    started(page)
 
     page.get_by_label("Search models").fill("17 4bit")
 
@@ -228,6 +274,16 @@ def test_diagnostics_are_copied(page: Page, server: Server) -> None:
     copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert set(copied) == {"versions", "settings", "status", "logs"}
     assert copied["logs"]["supervisord"] == ["first line of supervisord", "second line of supervisord"]
+
+
+def test_diagnostics_are_there_when_all_is_well_too(page: Page, server: Server) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    expect(page.locator("#verdict")).to_have_attribute("data-health", "healthy")
+
+    page.get_by_role("button", name="Copy diagnostics").click()
+
+    expect(page.locator("#announce")).to_have_text("Copied")
+    assert json.loads(page.evaluate("navigator.clipboard.readText()"))["status"]["ready"] is True
 
 
 def test_logs_follow_live_across_rotation_with_filter_and_pause(page: Page, server: Server) -> None:
@@ -307,18 +363,53 @@ def test_page_works_with_the_keyboard_alone(page: Page) -> None:
     assert outline == "solid"
 
 
-@pytest.mark.parametrize("width", [320, 640, 1280])
-def test_nothing_overflows_sideways(browser: Browser, server: Server, width: int) -> None:
-    server.supervisord.states["mlx-omni-server"] = "FATAL"
-    make_model(server.state.paths.models_dir / ("a-model-with-a-very-long-name-" * 4))
+# Width, height and pixel ratio of what is looked at: zooming to 200 % halves the first two and doubles the
+# third.
+VIEWS = {"narrow": (320, 700, 1.0), "zoomed": (640, 400, 2.0), "wide": (1280, 800, 1.0)}
+
+_OVERLAPS = """() => {
+  const seen = [...document.querySelectorAll('a, button, input, select, textarea, summary')]
+    .filter(node => node.checkVisibility({contentVisibilityAuto: true, visibilityProperty: true}))
+    .filter(node => !node.matches('.skip, .switch input'))
+    .map(node => ({name: node.id || node.textContent.trim(), boxes: [...node.getClientRects()]}));
+  const isOutside = ({left, right}) => left < 0 || right > innerWidth;
+  const outside = seen.filter(({boxes}) => boxes.some(isOutside)).map(({name}) => name);
+  const isOver = (one, other) =>
+    Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1 &&
+    Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 1;
+  const over = seen.flatMap((one, index) =>
+    seen.slice(index + 1)
+      .filter(other => one.boxes.some(box => other.boxes.some(its => isOver(box, its))))
+      .map(other => [one.name, other.name]));
+  return {count: seen.length, outside, over};
+}"""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("how", ["failed", "chatting"])
+def test_nothing_overflows_or_overlaps(browser: Browser, server: Server, view: str, how: str) -> None:
+    if how == "failed":
+        server.supervisord.states["mlx-omni-server"] = "FATAL"
+    for number in range(12):
+        make_model(server.state.paths.models_dir / f"{number}-{'a-model-with-a-very-long-name-' * 4}")
     server.start_gateway()
-    page = browser.new_page(viewport={"width": width, "height": 700})
+    width, height, ratio = VIEWS[view]
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=ratio)
 
     page.goto(server.url)
+    started(page)
     page.get_by_text("Claude Code").click()
     page.get_by_text("Show live").click()
+    page.get_by_text("System prompt and values").click()
+    if how == "chatting":
+        page.get_by_label("Model", exact=True).select_option("tiny")
+        page.get_by_role("button", name="Send").click()
+        expect(answer_of(page).locator(".figures")).not_to_be_empty()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = page.evaluate(_OVERLAPS)
+    assert found["count"] > 30
+    assert (found["outside"], found["over"]) == ([], [])
     page.close()
 
 
@@ -339,6 +430,7 @@ def test_axe_finds_nothing_in_any_state(
     width = 1280 if scheme == "light" else 320
     page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(server.url)
+    started(page)
     if how == "chatting":
         page.get_by_label("Your message").press("Enter")
         expect(answer_of(page).locator(".figures")).not_to_be_empty()
@@ -366,12 +458,14 @@ def test_whole_page_stays_under_60_kilobytes(browser: Browser, server: Server) -
     page.on("requestfinished", lambda r: sizes.update({r.url: _wire_bytes(r.sizes())}))
 
     page.goto(server.url)
+    started(page)
     page.keyboard.press("Enter")
     expect(answer_of(page).locator("strong")).to_be_visible()
     page.wait_for_load_state("networkidle")
 
     files = {url: size for url, size in sizes.items() if "/assets/" in url or url == f"{server.url}/"}
-    assert len(files) == 5
+    web = [file for file in (template_dir() / "web").rglob("*") if file.suffix in {".css", ".js", ".svg"}]
+    assert len(files) == 1 + len(web)
     assert all(url.startswith(server.url) for url in sizes)
     assert sum(files.values()) < 60_000
     page.close()
@@ -385,11 +479,12 @@ def test_motion_is_off_for_those_who_ask(browser: Browser, server: Server) -> No
     server.start_gateway()
     page = browser.new_page(reduced_motion="reduce")
     page.goto(server.url)
+    started(page)
     page.get_by_label("Model", exact=True).select_option("endless")
     page.get_by_label("Your message").press("Enter")
     expect(answer_of(page)).to_contain_text("more")
 
-    name = page.evaluate("getComputedStyle(document.querySelector('.waiting'), '::after').animationName")
+    name = page.evaluate("getComputedStyle(document.querySelector('.writing'), '::after').animationName")
 
     assert name == "none"
     page.close()

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from local_ai.gateway.assets import assets_url
 from local_ai.gateway.diagnostics import gather
 from local_ai.gateway.site import Site
 from local_ai.gateway.view import View, failing_program, make_view
@@ -46,7 +47,7 @@ def page_routes(site: Site) -> list[Route]:
 
 def render_page(view: View) -> str:
     """Render the page."""
-    return load_page().render(view=view, report=view.report)
+    return load_page().render(view=view, report=view.report, assets=assets_url())
 
 
 def _html(request: Request, text: str) -> Response:

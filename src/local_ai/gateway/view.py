@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from local_ai.gateway.snippets import Snippet, snippets
 from local_ai.program import ProgramStatus
@@ -19,6 +21,9 @@ MARKS = {
     "unhealthy": "✕",
     "unknown": "?",
     "stopped": "■",
+    "running": "▸",
+    "waiting": "…",
+    "held": "■",
 }
 
 
@@ -38,6 +43,28 @@ class Row:
 
 
 @dataclass(frozen=True)
+class RequestRow:
+    """One request's line of the table."""
+
+    id: str
+    state: str
+    mark: str
+    place: str  # in the line
+    model: str
+    path: str
+    seconds: str  # since it arrived
+
+
+@dataclass(frozen=True)
+class MarkedRow:
+    """A model that is marked, and why."""
+
+    model: str
+    reason: str
+    since: str  # time of day
+
+
+@dataclass(frozen=True)
 class View:
     """Everything the template shows."""
 
@@ -53,6 +80,12 @@ class View:
     fix_words: str
     fix_command: str  # the end of the fix that can be run, "" if none can
     trouble_lines: tuple[str, ...]
+    queue_words: str
+    requests: tuple[RequestRow, ...]
+    marked: tuple[MarkedRow, ...]
+    # The shapes of the rows that page.js fills.
+    no_program: Row = Row("", "", "", "", "", "", "", 0, "")
+    no_request: RequestRow = RequestRow("", "", "", "", "", "", "")
 
 
 def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[str] = ()) -> View:
@@ -63,6 +96,7 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
     """
     needs_key = bool(settings.server.api_keys)
     word, colon, rest = report.verdict.sentence.partition(": ")
+    queue = getattr(report, "queue", None)
     fix_words, run, command = report.verdict.fix.partition("inv ")
     return View(
         report=report,
@@ -79,6 +113,9 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
         fix_words=fix_words,
         fix_command=run + command,
         trouble_lines=tuple(log_lines),
+        queue_words=_queue_words(queue) if queue else "",
+        requests=tuple(_request(request) for request in queue.requests) if queue else (),
+        marked=tuple(_marked(model) for model in queue.marked_models) if queue else (),
     )
 
 
@@ -121,3 +158,30 @@ def _row(program: ProgramStatus) -> Row:
         restarts=program.restarts,
         memory=words_for_bytes(program.memory_bytes),
     )
+
+
+def _request(request: Any) -> RequestRow:
+    return RequestRow(
+        id=request.id,
+        state=request.state.value,
+        mark=MARKS[request.state.value],
+        place=str(request.position or "–"),
+        model=request.model or "–",
+        path=request.path,
+        seconds=words_for_seconds(request.seconds),
+    )
+
+
+def _queue_words(queue: Any) -> str:
+    words = [f"{queue.running} of at most {queue.max_concurrency} running"]
+    words[0] += f", {queue.waiting} of at most {queue.max_queue} waiting"
+    if queue.waiting:
+        words.append(f"the longest for {words_for_seconds(queue.longest_wait_s)}")
+    if (more := queue.running + queue.waiting - len(queue.requests)) > 0:
+        words.append(f"{more} more not listed")
+    return "; ".join(words) + "."
+
+
+def _marked(marked: Any) -> MarkedRow:
+    since = datetime.fromtimestamp(marked.since).strftime("%H:%M")
+    return MarkedRow(model=marked.model, reason=marked.reason, since=since)

@@ -1,0 +1,83 @@
+// The two API families: how each is asked, and how its stream is read.
+
+import { request } from "./dom.js";
+
+export const FAMILIES = {
+  openai: {
+    path: "/v1/chat/completions",
+    body: (messages, system, values) => ({
+      ...values,
+      messages: system ? [{ role: "system", content: system }, ...messages] : messages,
+      stream: true,
+      stream_options: { include_usage: true },
+    }),
+    read: (event) => {
+      const choice = event.choices?.[0];
+      return {
+        text: choice?.delta?.content,
+        thought: choice?.delta?.reasoning_content ?? choice?.delta?.reasoning,
+        tokens: event.usage?.completion_tokens,
+        cut: choice?.finish_reason === "length",
+      };
+    },
+  },
+  anthropic: {
+    path: "/anthropic/v1/messages",
+    body: (messages, system, values) => ({ ...values, messages, ...(system && { system }), stream: true }),
+    read: (event) => ({
+      text: event.delta?.text,
+      thought: event.delta?.thinking,
+      tokens: event.type === "message_delta" ? event.usage?.output_tokens : undefined,
+      cut: event.delta?.stop_reason === "max_tokens",
+    }),
+  },
+};
+export const NAMES = { openai: "OpenAI", anthropic: "Anthropic" };
+
+// Yields the server-sent events of a body as {name, data}, and its comments as {comment}.
+export async function* readEvents(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (rest + value).split(/\r?\n\r?\n/);
+      rest = blocks.pop();
+      for (const block of blocks) {
+        const fields = block.split(/\r?\n/).map((line) => line.match(/^(event|data|): ?(.*)$/) ?? []);
+        const values = (name) => fields.filter((field) => field[1] === name).map((field) => field[2]);
+        if (values("").length) yield { comment: values("").at(-1) };
+        if (values("data").length) yield { name: values("event")[0], data: values("data").join("\n") };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+export async function failure(answer) {
+  const body = await answer.json().catch(() => null);
+  return new Error(body?.error?.message ?? `the server answered ${answer.status} ${answer.statusText}`);
+}
+
+// Streams one answer; `tell` hears of each piece: {text, thought, tokens, cut}, absent where nothing came,
+// and before the first, of its place in the line: {position}, 1 for the next.
+export async function ask(family, question, signal, tell) {
+  const { path, body, read } = FAMILIES[family];
+  const answer = await request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body(question.messages, question.system, question.values)),
+    signal,
+  });
+  if (!answer.ok) throw await failure(answer);
+  for await (const { data, comment } of readEvents(answer.body)) {
+    const [, position] = comment?.match(/^waiting, position (\d+)/) ?? [];
+    if (position) tell({ position: Number(position) });
+    if (data === undefined || data === "[DONE]") continue;
+    const event = JSON.parse(data);
+    if (event.error) throw new Error(event.error.message ?? String(event.error));
+    tell(read(event));
+  }
+}

@@ -1,0 +1,92 @@
+// The model picker, with its search, and what follows the choice.
+
+import { $, announce, element, request, setText } from "./dom.js";
+import { onReport, report } from "./status.js";
+
+const MANY = 10;
+let models = [...$("model").options].map((option) => option.value).filter(Boolean);
+export let chosen = $("model").value;
+let marked = new Map(); // id → why requests to it are refused
+const listeners = [];
+
+// `listener` hears each time a model is chosen.
+export function onChoice(listener) {
+  listeners.push(listener);
+}
+
+export function isModel(id) {
+  return models.includes(id);
+}
+
+function option(id, picked) {
+  const label = marked.has(id) ? `${id} (marked)` : id;
+  return element("option", [label], { value: id, selected: id === picked });
+}
+
+function showModels(ids) {
+  const picked = ids.includes(chosen) ? chosen : "";
+  $("model").replaceChildren(...ids.map((id) => option(id, picked)));
+}
+
+export function chooseModel(id) {
+  chosen = id;
+  $("model-search").value = "";
+  $("model").removeAttribute("size");
+  showModels(models);
+  for (const node of document.querySelectorAll(".snippet .model")) setText(node, id || "MODEL");
+  showMark();
+  for (const listener of listeners) listener();
+}
+
+function showMark() {
+  const why = marked.get(chosen);
+  $("model-mark").hidden = !why;
+  setText($("model-mark"), why ? `${chosen} is marked: ${why}.` : "");
+}
+
+function showMarked(next) {
+  const [before, after] = [marked, new Map((next ?? []).map(({ model, reason }) => [model, reason]))];
+  marked = after;
+  // A list that is open must not be replaced under the reader's hand without need.
+  if ([...before.keys()].join("\n") !== [...after.keys()].join("\n") && !$("model-search").value) showModels(models);
+  showMark();
+}
+
+function searchModels() {
+  const words = $("model-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return chooseModel(chosen);
+  const found = models.filter((id) => words.every((word) => id.toLowerCase().includes(word)));
+  showModels(found);
+  $("model").size = Math.max(2, Math.min(8, found.length));
+  announce(`${found.length} of ${models.length} models`);
+}
+
+async function loadModels() {
+  const answer = await request("/v1/models");
+  models = (await answer.json()).data.map(({ id }) => id);
+  $("model-search").hidden = models.length <= MANY;
+  if (!models.includes(chosen)) chosen = report?.default_model ?? models[0] ?? "";
+  if ($("model-search").value) searchModels();
+  else chooseModel(chosen);
+}
+
+function followReport(next, before) {
+  if (!before || before.models.join("\n") !== next.models.join("\n")) loadModels().catch(() => {});
+  showMarked(next.queue?.marked_models);
+}
+
+function searchKey(event) {
+  if (event.key === "Escape") chooseModel(chosen);
+  if (event.key === "ArrowDown") $("model").focus();
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  if ($("model").options.length) chooseModel($("model").options[0].value);
+  $("prompt").focus();
+}
+
+export function start() {
+  $("model").addEventListener("change", () => chooseModel($("model").value));
+  $("model-search").addEventListener("input", searchModels);
+  $("model-search").addEventListener("keydown", searchKey);
+  onReport(followReport);
+}

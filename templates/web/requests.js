@@ -1,0 +1,65 @@
+// What the server has to do: the requests that run and wait, and the models that are marked.
+
+import { $, element, setText } from "./dom.js";
+import { onReport } from "./status.js";
+import { MARKS, wordsForSeconds } from "./words.js";
+
+function requestRow(id) {
+  const row = $("request-row").content.firstElementChild.cloneNode(true);
+  row.dataset.request = id;
+  $("request-rows").append(row);
+  return row;
+}
+
+function showRequest(row, { state, position, model, path, seconds }) {
+  const badge = row.querySelector(".badge");
+  badge.dataset.health = state;
+  setText(badge.querySelector(".mark"), MARKS[state] ?? "?");
+  setText(badge.querySelector(".word"), state);
+  setText(row.querySelector(".place"), position === null ? "–" : String(position));
+  setText(row.querySelector(".asked"), model ?? "–");
+  setText(row.querySelector(".path"), path);
+  setText(row.querySelector(".seconds"), wordsForSeconds(seconds));
+}
+
+function showRequests(requests) {
+  const body = $("request-rows");
+  const rows = new Map([...body.children].map((row) => [row.dataset.request, row]));
+  requests.forEach((request, index) => {
+    const row = rows.get(request.id) ?? requestRow(request.id);
+    rows.delete(request.id);
+    showRequest(row, request);
+    if (body.children[index] !== row) body.insertBefore(row, body.children[index]);
+  });
+  for (const row of rows.values()) row.remove();
+}
+
+// The same words as gateway/view.py.
+function summary({ running, waiting, max_concurrency, max_queue, longest_wait_s, requests }) {
+  const words = [`${running} of at most ${max_concurrency} running, ${waiting} of at most ${max_queue} waiting`];
+  if (waiting) words.push(`the longest for ${wordsForSeconds(longest_wait_s)}`);
+  const more = running + waiting - requests.length;
+  if (more > 0) words.push(`${more} more not listed`);
+  return `${words.join("; ")}.`;
+}
+
+function showMarked(marked) {
+  $("marked").hidden = !marked.length;
+  const rows = marked.map(({ model, reason, since }) => {
+    const at = new Date(since * 1000).toLocaleTimeString("en-GB", { timeStyle: "short" });
+    return element("div", [element("dt", [model]), element("dd", [`${reason} (since ${at})`])]);
+  });
+  $("marked-models").replaceChildren(...rows);
+}
+
+function showQueue({ queue }, before) {
+  $("requests").hidden = !queue?.requests.length;
+  if (queue) setText($("queue-words"), summary(queue));
+  showRequests(queue?.requests ?? []);
+  const marked = queue?.marked_models ?? [];
+  if (JSON.stringify(marked) !== JSON.stringify(before?.queue?.marked_models ?? [])) showMarked(marked);
+}
+
+export function start() {
+  onReport(showQueue);
+}

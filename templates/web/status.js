@@ -1,0 +1,144 @@
+// How the server is: the verdict and the programs, asked for again and again.
+
+import { $, request, setText } from "./dom.js";
+import { MARKS, wordsForBytes, wordsForSeconds } from "./words.js";
+
+export let report = null; // the latest /status.json, null until the first
+const listeners = [];
+let lastSeen = Date.now(); // when the gateway last answered
+let pollTimer = 0;
+let hurried = false;
+
+// `listener` hears each report and the one before it, null the first time.
+export function onReport(listener) {
+  listeners.push(listener);
+}
+
+// While an answer runs there is more to see.
+export function hurry(isHurried) {
+  hurried = isHurried;
+}
+
+function showVerdict({ health, sentence, why, fix, see }) {
+  const colon = sentence.indexOf(": ") + 1;
+  const word = colon ? sentence.slice(0, colon) : sentence;
+  $("verdict").dataset.health = health;
+  setText($("mark"), MARKS[health]);
+  setText($("word"), word);
+  setText($("rest"), colon ? sentence.slice(colon + 1) : "");
+  setText($("why"), why);
+  setText($("see"), see);
+  const command = fix.includes("inv ") ? fix.indexOf("inv ") : fix.length;
+  setText($("fix").firstElementChild, fix.slice(0, command));
+  setText($("fix").lastElementChild, fix.slice(command));
+  for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
+  $("trouble").hidden = !why && !fix;
+  $("calm-diagnostics").hidden = !$("trouble").hidden;
+  document.title = `${MARKS[health]} ${word.replace(":", "")} · local-ai`;
+  // Seconds that pass are no news: said again only when more than a number has changed.
+  const said = sentence.replace(/\d+/g, "#");
+  if ($("said").dataset.said !== said) {
+    if ($("said").dataset.said) setText($("said"), sentence);
+    $("said").dataset.said = said;
+  }
+}
+
+function showProgram(row, program) {
+  const badge = row.querySelector(".badge");
+  badge.dataset.health = program.readiness;
+  setText(badge.querySelector(".mark"), MARKS[program.readiness]);
+  setText(badge.querySelector(".word"), program.readiness);
+  setText(row.querySelector(".state"), program.state.toLowerCase());
+  setText(row.querySelector(".detail"), program.detail);
+  setText(row.querySelector(".uptime"), wordsForSeconds(program.uptime_s));
+  setText(row.querySelector(".restarts"), String(program.restarts));
+  setText(row.querySelector(".memory"), wordsForBytes(program.memory_bytes));
+}
+
+function showPrograms(programs) {
+  const body = $("program-rows");
+  for (const program of programs) {
+    let row = body.querySelector(`[data-program="${program.name}"]`);
+    if (!row) {
+      row = $("program-row").content.firstElementChild.cloneNode(true);
+      row.dataset.program = program.name;
+      row.querySelector(".program").textContent = program.name;
+      row.querySelector("small").textContent = program.name === "mlx-omni-server" ? "engine" : "gateway";
+      row.querySelector("a").href = `/logs/${program.name}`;
+      body.append(row);
+    }
+    showProgram(row, program);
+  }
+  $("no-programs").hidden = programs.length > 0;
+  for (const row of body.querySelectorAll("[data-program]")) {
+    row.hidden = !programs.some(({ name }) => name === row.dataset.program);
+  }
+}
+
+async function showTroubleLog({ verdict, programs }) {
+  const program = verdict.health === "unhealthy" && programs.find(({ log }) => log === verdict.see);
+  if (!program) {
+    $("trouble-log").hidden = true;
+    return;
+  }
+  const answer = await request(`/logs/${program.name}?lines=12`);
+  const lines = answer.ok ? (await answer.text()).trimEnd() : "";
+  setText($("trouble-lines"), lines);
+  $("trouble-log").hidden = !lines;
+  $("trouble-lines").scrollTop = $("trouble-lines").scrollHeight;
+}
+
+function showStatus(next) {
+  const before = report;
+  report = next;
+  showVerdict(next.verdict);
+  showPrograms(next.programs);
+  if (!before || before.verdict.sentence !== next.verdict.sentence) showTroubleLog(next).catch(() => {});
+  for (const listener of listeners) listener(next, before);
+}
+
+function showGone() {
+  const since = new Date(lastSeen).toLocaleTimeString();
+  showVerdict({
+    health: "unknown",
+    sentence: `Unknown: the gateway has not answered since ${since}`,
+    why: `this page asks ${location.origin}/status.json every second and gets no answer`,
+    fix: "inv server.status",
+    see: "",
+  });
+  $("trouble-log").hidden = $("requests").hidden = true;
+  const unknown = { state: "unknown", readiness: "unknown", detail: "", uptime_s: null, memory_bytes: null };
+  if (report) showPrograms(report.programs.map((program) => ({ ...program, ...unknown })));
+}
+
+function showLocked() {
+  showVerdict({
+    health: "unknown",
+    sentence: "Unknown: the server tells its state to nobody without a key",
+    why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
+    fix: "enter a key above the chat",
+    see: "",
+  });
+}
+
+export async function poll() {
+  clearTimeout(pollTimer);
+  let pause = 1000;
+  try {
+    const answer = await request("/status.json", { signal: AbortSignal.timeout(8000) });
+    if (answer.status === 401) showLocked();
+    else if (!answer.ok) throw new Error(String(answer.status));
+    else showStatus(await answer.json());
+    lastSeen = Date.now();
+    setText($("seen"), `Seen at ${new Date().toLocaleTimeString()}.`);
+    if (report?.verdict.health === "healthy" && !hurried) pause = 2500;
+  } catch {
+    showGone();
+  }
+  pollTimer = setTimeout(poll, document.hidden ? 15000 : pause);
+}
+
+export function start() {
+  document.addEventListener("visibilitychange", () => document.hidden || poll());
+  poll();
+}
