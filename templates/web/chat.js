@@ -106,7 +106,7 @@ async function run() {
   setRunning(new AbortController());
   try {
     await ask(through, asked, chat.running.signal, ({ text, thought, tokens, cut, position }) => {
-      if (position) wait(message, position);
+      if (position !== undefined) wait(message, position);
       if (text || thought) {
         delete message.place;
         timing.last = performance.now();
@@ -139,6 +139,7 @@ async function run() {
 
 // Said once: to hear of every step would be chatter.
 function wait(message, position) {
+  if (!position) return delete message.place;
   if (!message.place) announce(`Your question is ${wordsForPlace(position)}`);
   message.place = wordsForPlace(position);
 }

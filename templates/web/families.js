@@ -62,7 +62,7 @@ export async function failure(answer) {
 }
 
 // Streams one answer; `tell` hears of each piece: {text, thought, tokens, cut}, absent where nothing came,
-// and before the first, of its place in the line: {position}, 1 for the next.
+// and before the first, of its place in the line: {position}, 1 for the next, 0 once it is through.
 export async function ask(family, question, signal, tell) {
   const { path, body, read } = FAMILIES[family];
   const answer = await request(path, {
@@ -73,8 +73,7 @@ export async function ask(family, question, signal, tell) {
   });
   if (!answer.ok) throw await failure(answer);
   for await (const { data, comment } of readEvents(answer.body)) {
-    const [, position] = comment?.match(/^waiting, position (\d+)/) ?? [];
-    if (position) tell({ position: Number(position) });
+    if (comment?.startsWith("waiting")) tell({ position: Number(comment.match(/position (\d+)/)?.[1] ?? 0) });
     if (data === undefined || data === "[DONE]") continue;
     const event = JSON.parse(data);
     if (event.error) throw new Error(event.error.message ?? String(event.error));

@@ -38,7 +38,7 @@ function showRequests(requests) {
 function summary({ running, waiting, max_concurrency, max_queue, longest_wait_s, requests }) {
   const words = [`${running} of at most ${max_concurrency} running, ${waiting} of at most ${max_queue} waiting`];
   if (waiting) words.push(`the longest for ${wordsForSeconds(longest_wait_s)}`);
-  const more = running + waiting - requests.length;
+  const more = running + waiting - requests.filter(({ state }) => state !== "held").length;
   if (more > 0) words.push(`${more} more not listed`);
   return `${words.join("; ")}.`;
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.gateway.fakes import (
 )
 from tests.web.engine import ChatEngine
 
+from local_ai.gateway.site import Site, make_site
 from local_ai.state import State
 
 
@@ -31,6 +32,7 @@ class Server:
     supervisord: FakeSupervisord
     stack: ExitStack
     gateway: Gateway | None = None
+    comment_s: float = 5.0  # a waiting stream says so this often
 
     @property
     def url(self) -> str:
@@ -39,13 +41,32 @@ class Server:
     def start_gateway(self) -> ExitStack:
         """Start a gateway on the server's port; closing what is returned stops it."""
         part = self.stack.enter_context(ExitStack())
-        self.gateway = part.enter_context(run_gateway(self.state))
+        self.gateway = part.enter_context(run_gateway(self.state, site=self._site()))
         return part
+
+    def _site(self) -> Site:
+        site = make_site(self.state)
+        return replace(site, lane=replace(site.lane, comment_s=self.comment_s))
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    state = make_test_state(tmp_path, gateway={"wait_for_engine_s": 20})
+    with _run_server(tmp_path, wait_for_engine_s=20) as server:
+        yield server
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[Server]:
+    """A server that answers one request at a time, its gateway started."""
+    with _run_server(tmp_path, wait_for_engine_s=20, max_concurrency=1) as server:
+        server.comment_s = 0.1
+        server.start_gateway()
+        yield server
+
+
+@contextmanager
+def _run_server(root: Path, **gateway: int) -> Iterator[Server]:
+    state = make_test_state(root, gateway=gateway)
     make_model(state.paths.models_dir / "tiny", created=1_700_000_009)
     for name in ("endless", "crash", "nope"):
         make_model(state.paths.models_dir / name)

@@ -18,11 +18,7 @@ ANSWER = (
 
 
 class ChatEngine(FakeEngine):
-    """Answers `ANSWER`.
-
-    The model "endless" never ends, "crash" dies in the middle, "nope" is unknown, "queue" tells its place in
-    the line until it is released.
-    """
+    """Answers `ANSWER`; the model "endless" never ends, "crash" dies in the middle, "nope" is unknown."""
 
     async def _answer(self, request: Request) -> Response:
         body: dict[str, Any] = json.loads(await request.body())
@@ -32,16 +28,7 @@ class ChatEngine(FakeEngine):
             return JSONResponse(_unknown_model(is_anthropic), 404)
         pieces = self._pieces(body["model"])
         stream = _anthropic(pieces) if is_anthropic else _openai(pieces)
-        if body["model"] == "queue":
-            stream = self._queued(stream)
         return StreamingResponse(stream, 200, {"content-type": "text/event-stream"})
-
-    async def _queued(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
-        yield ": waiting\n\n: waiting, position 3 of 5\n\n"
-        while not self.release.is_set():
-            await asyncio.sleep(0.01)
-        async for event in stream:
-            yield event
 
     async def _pieces(self, model: str) -> AsyncIterator[str]:
         try:

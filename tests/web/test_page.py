@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, make_model, make_test_state, run_engine, run_gateway
+from tests.server import wait_until
 from tests.web.conftest import Server, started
 from tests.web.engine import ChatEngine
 
@@ -172,18 +178,133 @@ def test_question_asked_while_the_engine_loads_waits_and_is_answered(page: Page,
     expect(answer_of(page)).to_contain_text("Paris", timeout=15_000)
 
 
-def test_question_that_waits_shows_its_place(page: Page, server: Server) -> None:
-    make_model(server.state.paths.models_dir / "queue")
-    page.reload()
-    started(page)
-    page.get_by_label("Model", exact=True).select_option("queue")
-    page.get_by_label("Your message").press("Enter")
-
-    expect(answer_of(page).locator(".figures")).to_have_text("waiting, 2 before you")
-    expect(page.locator("#announce")).to_have_text("Your question is waiting, 2 before you")
+@contextmanager
+def requests_in_line(server: Server, *, most: int) -> Iterator[None]:
+    """Have one request run and others wait; when the engine is released, all of them end."""
+    body = {"model": "endless", "stream": True, "messages": [{"role": "user", "content": "more"}]}
+    url = f"{server.url}/v1/chat/completions"
+    threads = [
+        threading.Thread(target=httpx.post, args=(url,), kwargs={"json": body, "timeout": 60}, daemon=True)
+        for _ in range(most)
+    ]
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        wait_until(partial(_has_requests, server, count))
+    yield
     server.engine.release.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def _has_requests(server: Server, count: int) -> bool:
+    queue = httpx.get(f"{server.url}/status.json").json()["queue"]
+    return len(queue["requests"]) == count
+
+
+def test_requests_are_shown_while_there_are_any(browser: Browser, small_server: Server) -> None:
+    page = browser.new_page()
+    page.goto(small_server.url)
+    started(page)
+    expect(page.locator("#requests")).to_be_hidden()
+
+    with requests_in_line(small_server, most=3):
+        expect(page.locator("#request-rows .badge")).to_have_text(["▸running", "…waiting", "…waiting"])
+        expect(page.locator("#request-rows .place")).to_have_text(["–", "1", "2"])
+        expect(page.locator("#request-rows .asked")).to_have_text(["endless"] * 3)
+        expect(page.locator("#queue-words")).to_contain_text(
+            "1 of at most 1 running, 2 of at most 512 waiting; the longest for"
+        )
+
+    expect(page.locator("#requests")).to_be_hidden()
+    expect(page.locator("#request-rows tr")).to_have_count(0)
+    page.close()
+
+
+def test_requests_are_shown_without_javascript(browser: Browser, small_server: Server) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    with requests_in_line(small_server, most=2):
+        page.goto(small_server.url)
+        expect(page.locator("#request-rows .badge")).to_have_text(["▸running", "…waiting"])
+        expect(page.locator("#request-rows .path")).to_have_text(["/v1/chat/completions"] * 2)
+        expect(page.locator("#queue-words")).to_contain_text("1 of at most 1 running, 1 of at most 512")
+
+    context.close()
+
+
+@pytest.mark.parametrize("family", ["OpenAI", "Anthropic"])
+def test_question_that_waits_shows_its_place(browser: Browser, small_server: Server, family: str) -> None:
+    page = browser.new_page()
+    page.goto(small_server.url)
+    started(page)
+    page.get_by_text(family, exact=True).first.click()
+
+    with requests_in_line(small_server, most=2):
+        page.get_by_label("Your message").press("Enter")
+        expect(answer_of(page).locator(".figures")).to_have_text("waiting, 1 before you")
+        expect(page.locator("#announce")).to_have_text("Your question is waiting, 1 before you")
 
     expect(answer_of(page).locator(".figures")).to_have_text(ANSWER_END)
+    page.close()
+
+
+def test_marked_model_is_shown_with_its_reason(browser: Browser, small_server: Server) -> None:
+    assert small_server.gateway
+    small_server.gateway.site.lane.suspects.convict("/v1/chat/completions", b"{}", "crash")
+    reason = "crash is marked: the engine ended twice on one of its requests."
+    page = browser.new_page()
+    page.goto(small_server.url)
+    started(page)
+
+    expect(page.locator("#marked")).to_contain_text("the engine ended twice on one of its requests (since")
+    expect(page.locator("#model option[value=crash]")).to_have_text("crash (marked)")
+    expect(page.locator("#model-mark")).to_be_hidden()
+    page.get_by_label("Model", exact=True).select_option("crash")
+    expect(page.locator("#model-mark")).to_have_text(reason)
+    assert Axe().run(page).violations_count == 0
+
+    small_server.gateway.site.lane.suspects.answered("crash")
+    expect(page.locator("#marked")).to_be_hidden()
+    expect(page.locator("#model option[value=crash]")).to_have_text("crash")
+    expect(page.locator("#model-mark")).to_be_hidden()
+    page.close()
+
+
+def test_marked_model_is_shown_without_javascript(browser: Browser, small_server: Server) -> None:
+    assert small_server.gateway
+    small_server.gateway.site.lane.suspects.convict("/v1/chat/completions", b"{}", "crash")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto(small_server.url)
+
+    expect(page.locator("#marked dt")).to_have_text("crash")
+    expect(page.locator("#marked dd")).to_contain_text("the engine ended twice on one of its requests (since")
+    context.close()
+
+
+@pytest.mark.parametrize("view", ["narrow", "zoomed", "wide"])
+def test_requests_fit_and_axe_finds_nothing(browser: Browser, small_server: Server, view: str) -> None:
+    width, height, ratio = VIEWS[view]
+    page = browser.new_page(
+        viewport={"width": width, "height": height},
+        device_scale_factor=ratio,
+        color_scheme="dark" if view == "narrow" else "light",
+    )
+    page.goto(small_server.url)
+    started(page)
+
+    with requests_in_line(small_server, most=2):
+        page.get_by_label("Your message").press("Enter")
+        expect(answer_of(page).locator(".figures")).to_contain_text("waiting")
+        expect(page.locator("#request-rows tr")).to_have_count(3)
+        found = Axe().run(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.keyboard.press("Escape")
+
+    assert found.violations_count == 0, found.generate_report()
+    page.close()
 
 
 def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, server: Server) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from local_ai.gateway.snippets import Snippet, snippets
-from local_ai.program import ProgramStatus
+from local_ai.program import MarkedModel, ProgramStatus, Queue, QueuedRequest, RequestState
 from local_ai.settings.schema import GenerationSettings, LocalAISettings
 from local_ai.status import Health, Report
 
@@ -96,7 +95,7 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
     """
     needs_key = bool(settings.server.api_keys)
     word, colon, rest = report.verdict.sentence.partition(": ")
-    queue = getattr(report, "queue", None)
+    queue = report.queue
     fix_words, run, command = report.verdict.fix.partition("inv ")
     return View(
         report=report,
@@ -160,7 +159,7 @@ def _row(program: ProgramStatus) -> Row:
     )
 
 
-def _request(request: Any) -> RequestRow:
+def _request(request: QueuedRequest) -> RequestRow:
     return RequestRow(
         id=request.id,
         state=request.state.value,
@@ -172,16 +171,17 @@ def _request(request: Any) -> RequestRow:
     )
 
 
-def _queue_words(queue: Any) -> str:
-    words = [f"{queue.running} of at most {queue.max_concurrency} running"]
-    words[0] += f", {queue.waiting} of at most {queue.max_queue} waiting"
+def _queue_words(queue: Queue) -> str:
+    running = f"{queue.running} of at most {queue.max_concurrency} running"
+    words = [f"{running}, {queue.waiting} of at most {queue.max_queue} waiting"]
     if queue.waiting:
         words.append(f"the longest for {words_for_seconds(queue.longest_wait_s)}")
-    if (more := queue.running + queue.waiting - len(queue.requests)) > 0:
+    listed = [request for request in queue.requests if request.state is not RequestState.HELD]
+    if (more := queue.running + queue.waiting - len(listed)) > 0:
         words.append(f"{more} more not listed")
     return "; ".join(words) + "."
 
 
-def _marked(marked: Any) -> MarkedRow:
+def _marked(marked: MarkedModel) -> MarkedRow:
     since = datetime.fromtimestamp(marked.since).strftime("%H:%M")
     return MarkedRow(model=marked.model, reason=marked.reason, since=since)
