@@ -2,10 +2,19 @@
 
 import shutil
 import subprocess
+import tomllib
+from dataclasses import replace
 
 import pytest
 
-from local_ai.clients import CLIENTS, Endpoint, claude_code_environment, export_lines
+from local_ai.clients import (
+    CLIENTS,
+    Endpoint,
+    claude_code_environment,
+    codex_arguments,
+    codex_environment,
+    export_lines,
+)
 
 ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "http://127.0.0.1:1/anthropic", "org/Model", "local")
 ODD = {"A": "it's $HOME \\ `x` ; #", "B": ""}
@@ -18,6 +27,25 @@ def test_claude_code_uses_one_model_for_every_size():
     assert models == {"org/Model"}
     assert variables["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:1/anthropic"
     assert variables["ANTHROPIC_API_KEY"] == ""
+
+
+@pytest.mark.parametrize(("context", "answer"), [(16_000, "4000"), (200_000, "32000")])
+def test_claude_code_asks_for_no_more_than_the_model_can_hold(context: int, answer: str):
+    variables = claude_code_environment(replace(ENDPOINT, context_tokens=context))
+
+    assert variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == answer
+    assert variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == str(context)
+
+
+def test_codex_is_told_everything_on_its_command_line_in_toml():
+    words = codex_arguments(replace(ENDPOINT, model='a "b" Ä', context_tokens=8192))
+
+    settings = tomllib.loads("\n".join(words[1::2]))
+    assert set(words[::2]) == {"-c"}
+    assert (settings["model"], settings["model_context_window"]) == ('a "b" Ä', 8192)
+    provider = settings["model_providers"][settings["model_provider"]]
+    assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:1/v1", "responses")
+    assert codex_environment(ENDPOINT) == {provider["env_key"]: "local"}
 
 
 @pytest.mark.parametrize("client", CLIENTS)

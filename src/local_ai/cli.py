@@ -147,7 +147,7 @@ def env(context: Context, for_: str = "openai", shell: str = "bash") -> None:
     client_commands.show_environment(client=for_, shell=shell)
 
 
-@command(help={"client": "claude-code"})
+@command(help={"client": "claude-code or codex"})
 def launch(context: Context, client: str) -> None:
     """Run a client on this server: local-ai client launch claude-code -- its own words."""
     client_commands.launch(client, arguments=context.remainder)

@@ -29,6 +29,29 @@ def test_launch_runs_the_client_with_its_environment_and_words(running: Server):
     assert done.returncode == 7
 
 
+def test_launch_tells_codex_its_server_on_the_command_line(running: Server):
+    folder = running.home / "codex-bin"
+    folder.mkdir()
+    program = folder / "codex"
+    program.write_text('#!/bin/sh\necho "$OPENAI_API_KEY"\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+
+    done = running.shell(f"PATH={folder}:$PATH {SCRIPT} client launch codex -- exec 'two words'")
+
+    key, *words = done.stdout.splitlines()
+    assert key == "local"
+    assert 'model="tiny"' in words
+    assert any(f'base_url = "{running.url}/v1"' in word for word in words)
+    assert words[-2:] == ["exec", "two words"]
+
+
+def test_env_of_codex_says_how_it_is_run_instead(server: Server):
+    refused = server.run("client.env", "--for", "codex")
+
+    assert refused.returncode == 2
+    assert "fix: local-ai client launch codex\n" in refused.stderr
+
+
 def test_launch_without_a_server_says_how_to_start_one(server: Server):
     refused = server.run("client.launch", "claude-code")
 

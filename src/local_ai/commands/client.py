@@ -11,11 +11,19 @@ from local_ai import console
 from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines
 from local_ai.commands.run import load_settings
 from local_ai.errors import ConfigError, LocalAIError
+from local_ai.models.catalog import find_model, list_models
+from local_ai.paths import find_paths
 from local_ai.status import Report
 
 
 def show_environment(*, client: str, shell: str) -> None:
     """Print the exports for a client, to be evaluated by a shell."""
+    if client in PROGRAMS and client not in CLIENTS:
+        raise ConfigError(
+            "there is nothing to export",
+            why=f"{client} takes its server from its command line, not from its environment",
+            fix=f"inv client.launch {client}",
+        )
     _one_of("--for", client, tuple(CLIENTS))
     _one_of("--shell", shell, SHELLS)
     for line in export_lines(CLIENTS[client](_endpoint(_report())), shell):
@@ -38,14 +46,16 @@ def launch(client: str, *, arguments: str) -> NoReturn:
             fix="inv server.start",
             exit_code=3,
         )
-    if shutil.which(program) is None:
+    if shutil.which(program.name) is None:
         raise LocalAIError(
             f"{client} was not started",
-            why=f"there is no program {program} on the PATH",
+            why=f"there is no program {program.name} on the PATH",
             fix=f"install {client}, then run: inv client.launch {client}",
         )
-    environment = os.environ | CLIENTS[client](_endpoint(report))
-    os.execvpe(program, [program, *shlex.split(arguments)], environment)
+    endpoint = _endpoint(report)
+    environment = os.environ | program.environment(endpoint)
+    words = [program.name, *program.arguments(endpoint), *shlex.split(arguments)]
+    os.execvpe(program.name, words, environment)
 
 
 def _report() -> Report:
@@ -61,9 +71,17 @@ def _endpoint(report: Report) -> Endpoint:
             why="no model was found on this machine",
             fix="inv server.start prepares the starter model",
         )
-    keys = load_settings(None, {}).settings.server.api_keys
+    settings = load_settings(None, {}).settings
+    keys = settings.server.api_keys
     key = keys[0].get_secret_value() if keys else "local"
-    return Endpoint(report.openai_url, report.anthropic_url, report.default_model, key)
+    model = find_model(report.default_model, list_models(find_paths(), settings.model.path))
+    return Endpoint(
+        report.openai_url,
+        report.anthropic_url,
+        report.default_model,
+        key,
+        context_tokens=model.context_tokens if model else None,
+    )
 
 
 def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:

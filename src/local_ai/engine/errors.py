@@ -31,6 +31,26 @@ def bad_field(param: str, why: str, fix: str, *, code: str | None = None) -> Eng
     return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
 
 
+class ContextLengthError(EngineError):
+    """A prompt, or a prompt and the answer asked for, that the model's context cannot hold (400)."""
+
+    def __init__(
+        self, param: str, why: str, fix: str, *, prompt: int, wanted: int | None, context: int
+    ) -> None:
+        """Describe it.
+
+        Args:
+            prompt: Tokens of the prompt.
+            wanted: Tokens asked for; None where the prompt alone is too long.
+            context: Tokens the model can hold.
+        """
+        code = "context_length_exceeded"
+        super().__init__(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
+        self.prompt = prompt
+        self.wanted = wanted
+        self.context = context
+
+
 def model_not_found(name: str, nearest: Iterable[str], *, any_models: bool) -> EngineError:
     """Say that no model goes by that name, and which come near (404)."""
     near = list(nearest)

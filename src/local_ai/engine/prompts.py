@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.conversation import Ask, Message
 from local_ai.engine.core.words import ModelWords
-from local_ai.engine.errors import EngineError, bad_field
+from local_ai.engine.errors import ContextLengthError, EngineError, bad_field
 from local_ai.engine.terms import Grammar, Job
 from local_ai.engine.tools import as_function, call_marks, describe_plainly, forced_schema
 
@@ -174,21 +174,25 @@ def _bound(ask: Ask, prompt_tokens: int, words: ModelWords, names: FieldNames) -
         return min(wanted or MOST_TOKENS, MOST_TOKENS)
     left = context - prompt_tokens
     if left < 1:
-        raise bad_field(
+        raise ContextLengthError(
             names.messages,
             f"the prompt has {prompt_tokens} tokens and the context of {words.key.id!r} holds {context}",
             "shorten it, or take a model with a larger context",
-            code="context_length_exceeded",
+            prompt=prompt_tokens,
+            wanted=None,
+            context=context,
         )
     if wanted is None or (ask.limits.is_default and wanted > left):
         return left
     if wanted > left:
-        raise bad_field(
+        raise ContextLengthError(
             names.max_tokens,
             f"the prompt has {prompt_tokens} tokens and {wanted} more are asked for, "
             f"but the context of {words.key.id!r} holds {context}",
             f"ask for at most {left}, or shorten the prompt",
-            code="context_length_exceeded",
+            prompt=prompt_tokens,
+            wanted=wanted,
+            context=context,
         )
     return wanted
 

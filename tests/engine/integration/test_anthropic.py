@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import anthropic
@@ -240,9 +241,19 @@ def test_a_filled_max_tokens_is_cut_to_the_context_and_an_asked_one_refused(engi
     assert filled.status_code == 200
     assert asked.status_code == 400
     assert asked.json()["error"]["message"].startswith(
+        "input length and `max_tokens` exceed context limit: 18 + 4096 > 64. "
         "max_tokens cannot be used: the prompt has 18 tokens and 4096 more are asked for, "
         "but the context of 'short' holds 64. To fix it: ask for at most 46"
     )
+
+
+def test_a_prompt_that_is_too_long_is_refused_in_words_that_clients_look_for(engine: RunningEngine):
+    """Claude Code shortens its conversation when it finds these."""
+    body = {"model": "short", "messages": [{"role": "user", "content": "word " * 100}], "max_tokens": 1}
+
+    message = engine.post("/anthropic/v1/messages", body).json()["error"]["message"]
+
+    assert re.match(r"prompt is too long: \d+ tokens > 64 maximum\. messages cannot be used: ", message)
 
 
 def test_models_are_listed(engine: RunningEngine):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_ai.engine.conversation import Begun, CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
-from local_ai.engine.errors import EngineError
+from local_ai.engine.errors import ContextLengthError, EngineError
 
 Json = dict[str, Any]
 
@@ -36,7 +36,21 @@ _SIGNATURE = "local"  # thoughts are not signed here, and the SDK's type wants a
 def error_body(error: EngineError) -> Json:
     """Write an error as Anthropic's SDKs read it."""
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": error.sentence}, "source": "engine"}
+    message = f"{_known_words(error)}{error.sentence}"
+    return {"type": "error", "error": {"type": kind, "message": message}, "source": "engine"}
+
+
+def _known_words(error: EngineError) -> str:
+    """Begin with Anthropic's own words where clients look for them.
+
+    Claude Code shortens its conversation, or asks for a shorter answer, when it finds these numbers so.
+    """
+    if not isinstance(error, ContextLengthError):
+        return ""
+    if error.wanted is None:
+        return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "
+    needed = f"{error.prompt} + {error.wanted} > {error.context}"
+    return f"input length and `max_tokens` exceed context limit: {needed}. "
 
 
 @dataclass

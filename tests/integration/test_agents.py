@@ -1,0 +1,86 @@
+"""Claude Code and Codex themselves, where they are installed: a conversation with a tool, twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scripted_model import call, make_scripted_model
+from tests.server import SCRIPT, Server, end, free_port
+
+pytestmark = pytest.mark.integration
+
+FOUND = "The command said what it was told to say."
+QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    reason = f"{program} is not installed: no conversation was held with it"
+    return pytest.mark.skipif(shutil.which(program) is None, reason=reason)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("s"), free_port())
+    models = server.paths.models_dir
+    make_scripted_model(
+        models / "for-codex", to_user=call("exec_command", cmd="echo one > made"), to_tool=FOUND
+    )
+    make_scripted_model(
+        models / "for-claude",
+        to_user=call("Bash", command="echo two > made", description="Say two"),
+        to_tool=FOUND,
+    )
+    server.start()
+    yield server
+    end(server)
+
+
+@pytest.fixture
+def folder(server: Server, tmp_path: Path) -> Path:
+    work = tmp_path / "work"
+    work.mkdir()
+    return work
+
+
+def cached(server: Server) -> list[tuple[int, int]]:
+    """Each answer's prompt tokens, and how many of them were remembered, from the engine's log."""
+    lines = server.paths.log("mlx-omni-server").read_text().splitlines()
+    fields = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
+    return [(int(line["in"]), int(line["cached"])) for line in fields if "cached" in line]
+
+
+def assert_only_the_first_prompt_was_read_whole(answers: list[tuple[int, int]]) -> None:
+    assert len(answers) == 4
+    assert all(remembered > 0.9 * tokens for tokens, remembered in answers[1:])
+
+
+@needs("codex")
+def test_codex_runs_a_command_and_goes_on_with_the_conversation(server: Server, folder: Path):
+    launch = f"cd {folder} && {SCRIPT} client launch codex --"
+    options = "--skip-git-repo-check -c model='\"for-codex\"' -c sandbox_mode='\"danger-full-access\"'"
+    before = len(cached(server))
+
+    first = server.shell(f"{launch} exec {options} 'Run it' < /dev/null")
+    again = server.shell(f"{launch} exec resume --last {options} 'And again' < /dev/null")
+
+    assert first.stdout.strip() == again.stdout.strip() == FOUND, first.stderr + again.stderr
+    assert (folder / "made").read_text() == "one\n"
+    assert_only_the_first_prompt_was_read_whole(cached(server)[before:])
+
+
+@needs("claude")
+def test_claude_code_runs_a_command_and_goes_on_with_the_conversation(server: Server, folder: Path):
+    launch = f"cd {folder} && {QUIET} {SCRIPT} client launch claude-code --"
+    options = "--model for-claude --allowedTools Bash --output-format json < /dev/null"
+    before = len(cached(server))
+
+    first = server.shell(f"{launch} -p 'Run it' {options}")
+    again = server.shell(f"{launch} --continue -p 'And again' {options}")
+
+    assert [json.loads(done.stdout)["result"] for done in (first, again)] == [FOUND, FOUND], first.stderr
+    assert (folder / "made").read_text() == "two\n"
+    assert_only_the_first_prompt_was_read_whole(cached(server)[before:])
