@@ -32,15 +32,19 @@ def within_reach(document: dict[str, Any]) -> dict[str, Any]:
     most do not fit a context: left alone, nearly every generated request would be refused for these.
     """
     narrow = copy.deepcopy(document)
-    for name in ("ChatRequest", "CompletionRequest", "MessagesRequest"):
+    for name in ("ChatRequest", "CompletionRequest", "MessagesRequest", "ResponseRequest"):
         schema = narrow["components"]["schemas"][name]
         properties = schema["properties"]
         properties["model"] = {"enum": [*TEXT_MODELS, "nobody"]}
         del properties["adapters"]
-        for field in ("max_tokens", "max_completion_tokens"):
-            if field in properties:
-                properties[field]["maximum"] = 8
-        schema["required"] = [*schema["required"], "max_tokens"]
+        limits = [
+            field
+            for field in ("max_tokens", "max_completion_tokens", "max_output_tokens")
+            if field in properties
+        ]
+        for field in limits:
+            properties[field]["maximum"] = 8
+        schema["required"] = [*schema["required"], limits[0]]
         if "n" in properties:
             properties["n"]["maximum"] = 2
     narrow["components"]["schemas"]["EmbeddingRequest"]["properties"]["model"] = {

@@ -14,6 +14,7 @@ from local_ai.engine.embeddings import read_embedding_request
 from local_ai.engine.errors import EngineError
 from local_ai.engine.fields import Fields
 from local_ai.engine.openai.request import read_chat, read_completion
+from local_ai.engine.responses.request import read_response_request
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 README = Path(__file__).parents[2] / "README.md"
@@ -25,6 +26,7 @@ Reader = Callable[[dict[str, Any]], object]
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "POST /v1/chat/completions": (lambda body: read_chat(body, NOBODY), {"messages": MESSAGES}),
     "POST /v1/completions": (lambda body: read_completion(body, NOBODY), {"prompt": "x"}),
+    "POST /v1/responses": (lambda body: read_response_request(body, NOBODY), {"input": "x"}),
     "POST /v1/embeddings": (read_embedding_request, {"model": "m", "input": "x"}),
     "POST /anthropic/v1/messages": (lambda body: read_request(body, NOBODY), {"messages": MESSAGES}),
 }
@@ -37,6 +39,8 @@ def table(heading: str) -> dict[str, str]:
 
 
 def family_of(heading: str) -> str:
+    if heading == "POST /v1/responses":
+        return "Responses"
     return "Anthropic" if "/anthropic/" in heading else "OpenAI"
 
 

@@ -15,11 +15,15 @@ from local_ai.gateway.routes import ROUTES
 SCHEMAS = {
     "POST /v1/chat/completions": "ChatRequest",
     "POST /v1/completions": "CompletionRequest",
+    "POST /v1/responses": "ResponseRequest",
     "POST /v1/embeddings": "EmbeddingRequest",
     "POST /anthropic/v1/messages": "MessagesRequest",
 }
 NOT_DESCRIBED = {"/v1/audio/speech", "/v1/audio/transcriptions", "/v1/images/generations"}  # not our own
-NEEDS = {"top_logprobs": {"logprobs": True}}
+NEEDS = {
+    ("POST /v1/chat/completions", "top_logprobs"): {"logprobs": True},
+    ("POST /v1/responses", "top_logprobs"): {"include": ["message.output_text.logprobs"]},
+}
 
 
 def properties(heading: str) -> dict[str, Any]:
@@ -27,9 +31,9 @@ def properties(heading: str) -> dict[str, Any]:
     return found
 
 
-def needs(field: str, value: object) -> dict[str, Any]:
+def needs(heading: str, field: str, value: object) -> dict[str, Any]:
     """What else a body must say where it says this."""
-    return {"n": value} if field == "best_of" else NEEDS.get(field, {})
+    return {"n": value} if field == "best_of" else NEEDS.get((heading, field), {})
 
 
 def numbers() -> list[tuple[str, str, str]]:
@@ -72,11 +76,11 @@ def test_bounds_are_those_of_the_code(heading: str, field: str, bound: str):
     last = properties(heading)[field][bound]
     beyond = last + (1 if bound == "maximum" else -1)
 
-    reader(body | needs(field, last) | {field: last})
+    reader(body | needs(heading, field, last) | {field: last})
     with pytest.raises(EngineError) as caught:
-        reader(body | needs(field, beyond) | {field: beyond})
+        reader(body | needs(heading, field, beyond) | {field: beyond})
 
-    assert caught.value.param in (field, *needs(field, beyond))
+    assert caught.value.param in (field, *needs(heading, field, beyond))
 
 
 @pytest.mark.parametrize(("heading", "field", "value"), choices())

@@ -11,6 +11,7 @@ from local_ai.settings.schema import GenerationSettings
 
 BY_PATH = {route.path: route for route in ROUTES}
 CHAT = BY_PATH["/v1/chat/completions"]
+RESPONSES = BY_PATH["/v1/responses"]
 MESSAGES = BY_PATH["/anthropic/v1/messages"]
 COUNT = BY_PATH["/anthropic/v1/messages/count_tokens"]
 EMBEDDINGS = BY_PATH["/v1/embeddings"]
@@ -44,6 +45,10 @@ def test_fill_keeps_what_the_request_says() -> None:
 
 def test_fill_takes_max_completion_tokens_for_max_tokens() -> None:
     assert "max_tokens" not in fill({"max_completion_tokens": 3}, CHAT, DEFAULTS).body
+
+
+def test_fill_calls_the_most_tokens_by_the_responses_api_s_name() -> None:
+    assert fill({"input": "x"}, RESPONSES, DEFAULTS).body["max_output_tokens"] == 7
 
 
 def test_fill_takes_null_for_silence() -> None:

@@ -27,6 +27,7 @@ from local_ai.engine.modalities import (
 )
 from local_ai.engine.openai.response import error_body as openai_error
 from local_ai.engine.openai.routes import in_openai_errors, openai_routes
+from local_ai.engine.responses.routes import responses_routes
 from local_ai.engine.service import Service
 
 
@@ -49,6 +50,7 @@ def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -
             _omni_route(omni, service.folder_of, SPEECH, "/v1/audio/speech"),
             _omni_route(omni, service.folder_of, TRANSCRIPTION, "/v1/audio/transcriptions"),
             _omni_route(omni, service.folder_of, IMAGES, "/v1/images/generations"),
+            *responses_routes(service),
             *openai_routes(service),
             *anthropic_routes(service),
         ],

@@ -14,6 +14,9 @@ from local_ai.settings.schema import GenerationSettings
 # OpenAI's newer name for the same wish.
 _SYNONYMS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
 
+# What the Responses API calls a setting.
+_SETTINGS = {"max_output_tokens": "max_tokens"}
+
 
 @dataclass(frozen=True)
 class Defaults:
@@ -44,7 +47,7 @@ def fill(body: Mapping[str, Any], route: Route, defaults: Defaults) -> Filled:
     values = defaults.generation.model_dump()
     for name in route.fills:
         if not any(_says(body, word) for word in _SYNONYMS.get(name, (name,))):
-            filled[name] = values[name]
+            filled[name] = values[_SETTINGS.get(name, name)]
     return Filled({**body, **filled}, tuple(filled))
 
 

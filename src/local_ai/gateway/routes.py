@@ -21,11 +21,13 @@ class Route:
 
 
 _OPENAI_FILLS = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
+_RESPONSES_FILLS = ("max_output_tokens", "temperature", "top_p", "top_k", "min_p")
 _ANTHROPIC_FILLS = ("max_tokens", "temperature", "top_p", "top_k")
 
 ROUTES = (
     Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
     Route("/v1/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
+    Route("/v1/responses", Dialect.OPENAI, names_text_model=True, fills=_RESPONSES_FILLS),
     Route("/v1/embeddings", Dialect.OPENAI),
     Route("/v1/audio/speech", Dialect.OPENAI),
     Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),

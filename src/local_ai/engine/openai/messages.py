@@ -29,7 +29,7 @@ def read_messages(fields: Fields) -> tuple[Message, ...]:
     if not entries:
         raise bad_field("messages", "it is empty", "add at least one message")
     messages = [_read_message(Fields(entry, at=f"messages[{i}]")) for i, entry in enumerate(entries)]
-    return _join_leading_system(messages)
+    return join_leading_system(messages)
 
 
 def _read_message(fields: Fields) -> Message:
@@ -105,7 +105,8 @@ def _is_object(text: str) -> bool:
     return isinstance(value, dict)
 
 
-def _join_leading_system(messages: list[Message]) -> tuple[Message, ...]:
+def join_leading_system(messages: list[Message]) -> tuple[Message, ...]:
+    """Make one message of all that lead as the system's."""
     # Many templates accept a single system message, at the head.
     count = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
     if count < 2:

@@ -94,7 +94,7 @@ class ChatChoice:
         """Take a piece; return the chunk's choice it makes, if any."""
         if isinstance(piece, TextPiece):
             self.text += piece.text
-            logprobs = [_chat_logprob(chosen, likeliest, self.words) for chosen, likeliest in piece.chances]
+            logprobs = [chat_logprob(chosen, likeliest, self.words) for chosen, likeliest in piece.chances]
             self.logprobs += logprobs
             return self._chunk({"content": piece.text}, logprobs)
         if isinstance(piece, ThoughtPiece):
@@ -178,7 +178,8 @@ class TextChoice:
         return {"index": self.index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
 
-def _chat_logprob(chosen: Chance, likeliest: tuple[Chance, ...], words: ModelWords) -> Json:
+def chat_logprob(chosen: Chance, likeliest: tuple[Chance, ...], words: ModelWords) -> Json:
+    """Write a token of an answer's text with those that might have stood in its place."""
     return _token_body(chosen, words) | {"top_logprobs": [_token_body(chance, words) for chance in likeliest]}
 
 

@@ -1,0 +1,88 @@
+"""The latest responses, kept in memory so that they can be fetched and continued; a restart forgets them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from local_ai.engine.errors import EngineError
+
+Json = dict[str, Any]
+
+MOST_RESPONSES = 1000
+MOST_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished response and all the items it answered."""
+
+    body: Json
+    items: tuple[Json, ...]
+    n_bytes: int
+
+    @property
+    def context(self) -> tuple[Json, ...]:
+        """The items a continuation begins with."""
+        return (*self.items, *self.body["output"])
+
+
+class ResponseStore:
+    """Responses by id, bounded by their number and their bytes: the oldest goes first."""
+
+    def __init__(self, most: int = MOST_RESPONSES, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: dict[str, Kept] = {}  # the oldest first
+        self._n_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, body: Json, items: tuple[Json, ...]) -> None:
+        """Keep a response; one larger than all the room there is, is not kept."""
+        kept = Kept(body, items, len(json.dumps([body, items])))
+        if kept.n_bytes > self._most_bytes:
+            return
+        self._kept[body["id"]] = kept
+        self._n_bytes += kept.n_bytes
+        while self._n_bytes > self._most_bytes or len(self._kept) > self._most:
+            self._forget(next(iter(self._kept)))
+
+    def get(self, name: str, *, param: str | None = None) -> Kept:
+        """Find a response.
+
+        Raises:
+            EngineError: 404: never kept here, deleted, or gone to make room.
+        """
+        if name not in self._kept:
+            raise EngineError(
+                f"the response {name[:100]!r} is not here",
+                why=f"the latest {self._most} are kept, in memory until a restart, unless store is false",
+                fix="send the whole conversation as input" if param else "create it again",
+                status=404,
+                code="previous_response_not_found" if param else "response_not_found",
+                param=param,
+            )
+        return self._kept[name]
+
+    def delete(self, name: str) -> None:
+        """Forget a response.
+
+        Raises:
+            EngineError: 404, as `get`.
+        """
+        self.get(name)
+        self._forget(name)
+
+    def find_item(self, name: str) -> Json | None:
+        """Find an item of any response kept, the latest first."""
+        for kept in reversed(self._kept.values()):
+            for item in kept.context:
+                if item["id"] == name:
+                    return item
+        return None
+
+    def _forget(self, name: str) -> None:
+        self._n_bytes -= self._kept.pop(name).n_bytes
