@@ -28,6 +28,9 @@ OPENAI_TOOLS: Any = [
     {"type": "function", "function": {"name": NAME, "description": DESCRIPTION, "parameters": PARAMETERS}}
 ]
 ANTHROPIC_TOOLS: Any = [{"name": NAME, "description": DESCRIPTION, "input_schema": PARAMETERS}]
+RESPONSES_TOOLS: Any = [
+    {"type": "function", "name": NAME, "description": DESCRIPTION, "parameters": PARAMETERS}
+]
 RESULTS = ("sunny", "raining")
 
 
@@ -138,3 +141,50 @@ def test_anthropic_round_trip_answers_with_what_the_tool_found(
     assert (called.stop_reason, called.content[0].input) == ("tool_use", ARGUMENTS)
     assert answer.stop_reason == "end_turn"
     assert [block.text for block in answer.content] == [says(result)]
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_responses_round_trip_is_continued_by_id(openai_client: openai.OpenAI, result: str):
+    """The items of the first turn are not sent again."""
+    client = openai_client.responses
+    with client.stream(model="weather", input=QUESTION, tools=RESPONSES_TOOLS) as stream:
+        called = stream.get_final_response()
+    call = called.output[0]
+    assert call.type == "function_call"
+    told: Any = {"type": "function_call_output", "call_id": call.call_id, "output": result}
+
+    answer = client.create(
+        model="weather", previous_response_id=called.id, input=[told], tools=RESPONSES_TOOLS
+    )
+
+    assert (call.name, json.loads(call.arguments)) == (NAME, ARGUMENTS)
+    assert answer.output_text == says(result)
+    assert answer.usage and called.usage
+    assert answer.usage.input_tokens_details.cached_tokens >= called.usage.input_tokens - 1
+
+
+@pytest.mark.parametrize("result", RESULTS)
+def test_responses_round_trip_is_continued_by_its_items(openai_client: openai.OpenAI, result: str):
+    client = openai_client.responses
+    called = client.create(model="weather", input=QUESTION, tools=RESPONSES_TOOLS, store=False)
+    told = {"type": "function_call_output", "call_id": called.output[0].call_id, "output": result}  # type: ignore[union-attr]
+    conversation: Any = [{"role": "user", "content": QUESTION}, *called.output, told]
+
+    answer = client.create(model="weather", input=conversation, tools=RESPONSES_TOOLS, store=False)
+
+    assert answer.output_text == says(result)
+
+
+def test_a_kept_response_is_fetched_listed_and_deleted(openai_client: openai.OpenAI):
+    client = openai_client.responses
+    made = client.create(model="weather", input=QUESTION, max_output_tokens=40)
+
+    assert client.retrieve(made.id).output_text == WITHOUT_TOOL
+    assert [item.type for item in client.input_items.list(made.id)] == ["message"]
+    with pytest.raises(openai.BadRequestError, match="nothing runs there"):
+        client.cancel(made.id)
+
+    client.delete(made.id)
+
+    with pytest.raises(openai.NotFoundError, match="is not here"):
+        client.retrieve(made.id)

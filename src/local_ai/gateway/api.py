@@ -68,7 +68,7 @@ def _forwarder(route: Route, site: Site) -> Callable[[Request], Awaitable[Respon
 
     async def forward(request: Request) -> Response:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        if route.method != "POST":
+        if route.takes is None:
             return Forward(Call(route, route.method, _target(request), headers, b""), site.lane)
         check_media_type(request.headers.get("content-type", ""), route)
         body = await read_body(request, most_bytes=most_bytes)

@@ -83,7 +83,7 @@ def _refusal_for(request: Request, exc: HTTPException) -> Refusal:
         allowed = (exc.headers or {}).get("Allow", "POST")
         why, fix = f"{path} does not take {request.method}", f"use {allowed}"
         return Refusal("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
-    served = [route.path for route in ROUTES if route.dialect is dialect_of(path)]
+    served = dict.fromkeys(route.path for route in ROUTES if route.dialect is dialect_of(path))
     return Refusal(
         "nothing is served at this address",
         status=exc.status_code,

@@ -13,7 +13,7 @@ class Route:
 
     path: str  # as Starlette's routing writes it
     dialect: Dialect
-    takes: str = "application/json"  # media type of the request's body
+    takes: str | None = "application/json"  # media type of the request's body; None where it has none
     names_text_model: bool = False  # the default model is meant where the request names none
     method: str = "POST"
     queues: bool = True  # generates, so it takes a place in the line
@@ -28,6 +28,10 @@ ROUTES = (
     Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
     Route("/v1/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
     Route("/v1/responses", Dialect.OPENAI, names_text_model=True, fills=_RESPONSES_FILLS),
+    Route("/v1/responses/{id}", Dialect.OPENAI, method="GET", takes=None, queues=False),
+    Route("/v1/responses/{id}", Dialect.OPENAI, method="DELETE", takes=None, queues=False),
+    Route("/v1/responses/{id}/input_items", Dialect.OPENAI, method="GET", takes=None, queues=False),
+    Route("/v1/responses/{id}/cancel", Dialect.OPENAI, takes=None, queues=False),
     Route("/v1/embeddings", Dialect.OPENAI),
     Route("/v1/audio/speech", Dialect.OPENAI),
     Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),
