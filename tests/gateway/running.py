@@ -15,12 +15,19 @@ from local_ai.state import State, write_state
 
 
 @contextmanager
-def running_gateway(state: State) -> Iterator[subprocess.Popen[str]]:
-    """Run a gateway as supervisord does: its stdin is a pipe that we hold."""
+def running_gateway(state: State, *, descriptors: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run a gateway as supervisord does: its stdin is a pipe that we hold.
+
+    Args:
+        descriptors: The most files it may have open.
+    """
     state.state_dir.mkdir(parents=True, exist_ok=True)
     write_state(state, state.paths.state_file)
+    command = [sys.executable, "-P", "-m", "local_ai.gateway", "--state", str(state.paths.state_file)]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "local_ai.gateway", "--state", str(state.paths.state_file)],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -10,18 +10,19 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from local_ai.gateway.api import forward_routes, models_routes
 from local_ai.gateway.assets import asset_routes, load_assets
-from local_ai.gateway.dialect import dialect_of, error_body
+from local_ai.gateway.dialect import dialect_of
 from local_ai.gateway.doors import Doors
 from local_ai.gateway.flapping import stop_flapping
 from local_ai.gateway.health import health_routes
 from local_ai.gateway.log_routes import log_routes
 from local_ai.gateway.page import load_page, page_routes
 from local_ai.gateway.refusal import Refusal
+from local_ai.gateway.refused import refused_response
 from local_ai.gateway.routes import ROUTES
 from local_ai.gateway.site import Site
 
@@ -47,6 +48,7 @@ def make_app(site: Site) -> Starlette:
         exception_handlers={
             Refusal: _answer_refusal,
             HTTPException: _answer_http,
+            ClientDisconnect: _answer_nobody,
             Exception: _answer_unexpected,
         },
         lifespan=lifespan,
@@ -65,9 +67,7 @@ async def _warm_up(site: Site) -> None:
 
 async def _answer_refusal(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Refusal)
-    if dialect := dialect_of(request.url.path):
-        return JSONResponse(error_body(dialect, exc), exc.status, exc.headers)
-    return PlainTextResponse(f"{exc}\n", exc.status, exc.headers)
+    return refused_response(request.url.path, exc)
 
 
 async def _answer_http(request: Request, exc: Exception) -> Response:
@@ -91,6 +91,11 @@ def _refusal_for(request: Request, exc: HTTPException) -> Refusal:
         fix="use one of: " + ", ".join(served) if served else "open the page at /",
         code="unknown_path",
     )
+
+
+async def _answer_nobody(_request: Request, _exc: Exception) -> Response:
+    # Left while its body was on the way; the status is nginx's for that, and nobody sees it.
+    return Response(status_code=499)
 
 
 async def _answer_unexpected(request: Request, exc: Exception) -> Response:

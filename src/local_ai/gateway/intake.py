@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_ai.gateway.refusal import Refusal
@@ -10,6 +13,12 @@ from local_ai.gateway.routes import Route
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+STALL_S = 30.0
+# Slower than any network that somebody would send a body over.
+_LEAST_BYTES_PER_S = 1000
+# Deeper than any schema of a tool; Python's own limit is near a thousand.
+MOST_DEPTH = 100
 
 
 def check_media_type(content_type: str, route: Route) -> None:
@@ -31,21 +40,32 @@ def check_media_type(content_type: str, route: Route) -> None:
         )
 
 
-async def read_body(request: Request, *, most_bytes: int) -> bytes:
+async def read_body(request: Request, *, most_bytes: int, stall_s: float = STALL_S) -> bytes:
     """Read the whole body.
 
+    Args:
+        stall_s: Longest time in which nothing of it comes; more by and by is no way around.
+
     Raises:
-        Refusal: 413, as soon as it is known to be longer than `most_bytes`.
+        Refusal: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > most_bytes:
         raise _too_large(most_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    chunks = aiter(request.stream())
+    began = time.monotonic()
+    while True:
+        patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
+        try:
+            async with asyncio.timeout(min(stall_s, patience_s)):
+                body += await anext(chunks)
+        except StopAsyncIteration:
+            return bytes(body)
+        except TimeoutError:
+            raise _too_slow(len(body), stall_s) from None
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
-    return bytes(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -61,14 +81,17 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as exc:
         raise _not_json(f"it is not UTF-8 (byte {exc.start})") from exc
     except RecursionError as exc:
-        raise _not_json("it is nested too deeply") from exc
+        raise _not_json(_TOO_DEEP) from exc
     except ValueError as exc:
         raise _not_json(str(exc)) from exc
     if not isinstance(value, dict):
         raise _not_json(f"it is {_KINDS[type(value)]}, not an object")
+    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _is_deeper(value, MOST_DEPTH):
+        raise _not_json(_TOO_DEEP)
     return value
 
 
+_TOO_DEEP = f"it is nested too deeply (more than {MOST_DEPTH} levels)"
 _KINDS = {
     list: "an array",
     str: "a string",
@@ -77,6 +100,21 @@ _KINDS = {
     bool: "true or false",
     type(None): "null",
 }
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    level: list[object] = [value]
+    for _ in range(most):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return any(isinstance(outer, dict | list) for outer in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -100,4 +138,14 @@ def _too_large(most_bytes: int) -> Refusal:
         why=f"its body has more than {most_bytes // 1024 // 1024} MB (gateway.max_body_mb)",
         fix="send less, or raise gateway.max_body_mb in config.toml",
         code="request_too_large",
+    )
+
+
+def _too_slow(size: int, stall_s: float) -> Refusal:
+    return Refusal(
+        "the request came too slowly",
+        status=408,
+        why=f"after {size} bytes of its body next to nothing came for {stall_s:g} s",
+        fix="send the request again, in one piece",
+        code="request_timeout",
     )

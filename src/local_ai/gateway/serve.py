@@ -8,6 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ServerError
+from local_ai.gateway.descriptors import ACCEPTED_AT_ONCE, most_connections
 from local_ai.state import State
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from local_ai.gateway.site import Site
 
 EXIT_CANNOT_LISTEN = 3
-_BACKLOG = 2048
 # Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
 _GRACE_S = 4
 
@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(ACCEPTED_AT_ONCE)
     except OSError as exc:
         raise ServerError(
             "the gateway did not start",
@@ -70,17 +70,26 @@ async def _serve(state: State, listener: socket.socket) -> None:
             super().handle_exit(sig, frame)
 
     site = make_site(state)
-    await Server(uvicorn_config(make_app(site)), site).serve([listener])
+    config = uvicorn_config(make_app(site), most=most_connections(state.settings.gateway))
+    await Server(config, site).serve([listener])
 
 
-def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
-    """Return how the gateway is served, here and in tests."""
+def uvicorn_config(app: ASGIApp, *, most: int | None = None) -> uvicorn.Config:
+    """Return how the gateway is served, here and in tests.
+
+    Args:
+        most: How many connections there may be.
+    """
     import uvicorn
+
+    from local_ai.gateway.protocol import BoundedProtocol
 
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http="httptools",
+        http=BoundedProtocol,
+        limit_concurrency=most,
+        backlog=ACCEPTED_AT_ONCE,
         ws="none",
         access_log=False,
         log_config=None,

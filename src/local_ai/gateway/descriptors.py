@@ -1,0 +1,40 @@
+"""How many connections the gateway may have: file descriptors must never run out."""
+
+from __future__ import annotations
+
+import resource
+
+from local_ai.settings.schema import GatewaySettings
+
+# How many connections are accepted in one go, before the first of them can be turned away.
+ACCEPTED_AT_ONCE = 128
+# Logs, the socket of supervisord, model folders being listed, and what Python itself opens.
+_OTHERS = 64
+_FEWEST = 16
+
+
+def most_connections(settings: GatewaySettings) -> int:
+    """Return how many connections there may be, with room made for as many as the queue may need.
+
+    macOS gives a process 256 descriptors unless it asks for more.
+    """
+    reserved = settings.max_concurrency + ACCEPTED_AT_ONCE + _OTHERS
+    # As many again for those that only look: status, the page, health checks.
+    wanted = reserved + 2 * (settings.max_queue + settings.max_concurrency)
+    return max(_FEWEST, _raise_limit(wanted) - reserved)
+
+
+def _raise_limit(wanted: int) -> int:
+    """Ask for so many descriptors; returns how many there are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    if soft < wanted:
+        for asked in (wanted, 10_240, 1024):  # 10240: the most macOS allows, whatever it calls its hard limit
+            if soft < asked <= (wanted if hard == resource.RLIM_INFINITY else hard):
+                try:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+                except (OSError, ValueError):
+                    continue
+                return asked
+    return soft
