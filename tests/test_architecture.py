@@ -15,7 +15,7 @@ ROWS = (
     {"plan", "render", "status", "rpc", "preflight"},
     {"daemon", "probe"},
     {"observe", "ports"},
-    {"starting", "stopping", "engine", "gateway"},
+    {"starting", "stopping", "unloading", "engine", "gateway"},
     {"manager"},
     {"console"},
     {"commands"},

@@ -11,7 +11,7 @@ import pytest
 from local_ai import preflight
 from local_ai.errors import LocalAIError
 from local_ai.paths import Paths
-from local_ai.settings.schema import ServerSettings
+from local_ai.settings.schema import LocalAISettings, ServerSettings
 
 
 @pytest.fixture
@@ -197,3 +197,20 @@ def test_other_addresses_pass_with_a_key_and_with_a_warning_when_opened_on_purpo
     assert preflight.check_exposure(on_purpose).startswith(
         "anybody who reaches this machine can use the server"
     )
+
+
+def test_places_that_are_not_there_are_warned_of_not_refused(paths: Paths, tmp_path: Path):
+    model_folder(paths.models_dir / "tiny")
+    settings = LocalAISettings.model_validate(
+        {
+            "models": {"paths": ["~/.lmstudio/models", str(tmp_path / "gone")]},
+            "aliases": {"gpt-4o": "tiny", "o3": "default", "claude-*": "lost"},
+        }
+    )
+
+    warnings = preflight.check_places(settings, paths.with_model_folders(settings.models.paths))
+
+    assert warnings == [
+        f"models.paths: {tmp_path / 'gone'} is no folder; it is passed over until there is one",
+        "aliases: 'claude-*' leads to 'lost', which is no model found on this machine",
+    ]

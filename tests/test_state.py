@@ -26,7 +26,7 @@ def test_state_is_read_back_as_it_was_with_its_secrets(paths: Paths):
     write_state(state, paths.state_file)
 
     assert read_state(paths.state_file) == state
-    assert read_state(paths.state_file).paths == paths
+    assert read_state(paths.state_file).paths == paths.with_model_folders(state.settings.models.paths)
 
 
 def test_files_are_private_whatever_the_umask(tmp_path: Path):
@@ -68,4 +68,4 @@ def test_target_is_what_was_started(paths: Paths):
     target = read_target(paths.state_file)
 
     assert target == target_of(settings)
-    assert target == Target("127.0.0.1", 9, "m", target.version)
+    assert target == Target("127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",))

@@ -75,7 +75,10 @@ def test_busy_is_not_dead(running: int, waiting: int, sentence: str):
     ("health", "sentence"),
     [
         (replace(READY, state="importing", since=996.0), "Starting: the engine is importing, 4 s"),
-        (replace(READY, state="loading", since=970.0), "Starting: the engine is loading m, 30 s"),
+        (
+            replace(READY, state="loading", since=970.0, loading="m"),
+            "Starting: the engine is loading m, 30 s",
+        ),
     ],
     ids=["importing", "loading"],
 )

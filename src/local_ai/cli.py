@@ -141,6 +141,12 @@ def use(context: Context, name: str, config: str | None = None) -> None:
     model_commands.use(name, config=config)
 
 
+@command()
+def unload(context: Context) -> None:
+    """Put the loaded model's memory back now; answers that run are waited for."""
+    model_commands.unload()
+
+
 @command(default=True, help={"for": "openai, anthropic or claude-code", "shell": "bash, zsh or fish"})
 def env(context: Context, for_: str = "openai", shell: str = "bash") -> None:
     """Print what a client wants in its environment: eval "$(local-ai client env --for claude-code)"."""
@@ -155,7 +161,7 @@ def launch(context: Context, client: str) -> None:
 
 def namespace() -> Collection:
     """Return the collections of commands, each with its default."""
-    models = Collection("models", list_models, info, use)
+    models = Collection("models", list_models, info, use, unload)
     client = Collection("client", env, launch)
     server = Collection("server", start, stop, restart, status, logs)
     return Collection(server, models, client, Collection("config", show, check, init))

@@ -68,6 +68,12 @@ def print_error(error: LocalAIError) -> None:
         _write(sys.stderr, line)
 
 
+def print_note(text: str) -> None:
+    """Print what somebody who waits should know; results are on stdout alone."""
+    _write(sys.stderr, _as_typed(text))
+    sys.stderr.flush()
+
+
 def print_warning(text: str) -> None:
     """Print what should be known although nothing stopped."""
     _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + _as_typed(text))

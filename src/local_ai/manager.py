@@ -203,8 +203,9 @@ class ServerManager:
     def _check(self) -> str:
         """Refuse what cannot work before anything is touched; return a warning, or ""."""
         preflight.check_packages()
-        preflight.check_model(self.settings.model.path, self.paths)
-        return preflight.check_exposure(self.settings.server)
+        settings = self.settings
+        preflight.check_model(settings.model.path, self.paths.with_model_folders(settings.models.paths))
+        return preflight.check_exposure(settings.server)
 
     def _settled_report(self) -> Report:
         """Look until supervisord says something: one that is about to end answers nothing useful."""

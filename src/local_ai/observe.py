@@ -12,6 +12,7 @@ from local_ai.exits import Exits, read_exits
 from local_ai.explain import explain_exit
 from local_ai.logs import tail
 from local_ai.models.catalog import choose_default, list_models
+from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
 from local_ai.probe import probe_engine, probe_gateway
 from local_ai.program import SUPERVISORD, ProcessInfo, Queue
@@ -34,8 +35,8 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
     if queue is None and up:
         queue = probe_gateway(target.host, target.port)
     exits = read_exits(paths.log(SUPERVISORD)) if up else {}
-    models = list_models(paths, target.model_path)
-    default = choose_default(models, configured=target.model_path, memory_bytes=psutil.virtual_memory().total)
+    models = list_models(paths.with_model_folders(target.model_folders), target.model_path)
+    default = choose_default(models, configured=target.model_path, memory_bytes=total_bytes())
     return judge(
         Facts(
             now=time.time(),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # supervisord first binds "<socket>.<pid>", and a socket's path may have 104 bytes on macOS, 108 on Linux.
@@ -24,6 +24,7 @@ class Paths:
     state_dir: Path
     data_dir: Path
     hub_cache: Path
+    model_folders: tuple[Path, ...] = ()  # `models.paths`: further folders of model folders
 
     @property
     def config_file(self) -> Path:
@@ -33,6 +34,12 @@ class Paths:
     def models_dir(self) -> Path:
         """Our own model folders, the prepared starter model among them."""
         return self.data_dir / "models"
+
+    def with_model_folders(self, folders: Iterable[str | Path]) -> Paths:
+        """Look for models in these folders too; "~" is the home of whoever reads."""
+        # Not Path.expanduser: it raises for a user that does not exist.
+        expanded = (Path(os.path.expanduser(folder)) for folder in folders)  # noqa: PTH111
+        return replace(self, model_folders=tuple(expanded))
 
     @property
     def conf(self) -> Path:

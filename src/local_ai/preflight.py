@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ConfigError, LocalAIError, ServerError
-from local_ai.models.catalog import STARTER_ID, find_model, list_models, nearest_names
+from local_ai.models.aliases import unknown_targets
+from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list_models, nearest_names
+from local_ai.models.memory import total_bytes
 from local_ai.paths import MAX_SOCKET_PATH_BYTES, Paths
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import ServerSettings
+    from local_ai.settings.schema import LocalAISettings, ServerSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
@@ -108,6 +110,30 @@ def check_model(configured: str | None, paths: Paths) -> None:
         why=f"model.path is {configured!r}, " + _why_not_a_model(configured),
         fix=f"set model.path (or --model) to {' or '.join(names)}",
     )
+
+
+def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
+    """Return a warning for each model folder that is not there and each alias that leads nowhere.
+
+    Warnings, not errors: disks and models come and go.
+
+    Args:
+        paths: With the folders of `models.paths`.
+    """
+    from local_ai.settings.schema import ModelsSettings
+
+    given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
+    usual = set(ModelsSettings().paths)
+    gone = [folder for typed, folder in given.items() if typed not in usual and not folder.is_dir()]
+    models = list_models(paths, settings.model.path)
+    default = choose_default(models, configured=settings.model.path, memory_bytes=total_bytes())
+    return [
+        *(f"models.paths: {folder} is no folder; it is passed over until there is one" for folder in gone),
+        *(
+            f"aliases: {name!r} leads to {target!r}, which is no model found on this machine"
+            for name, target in unknown_targets(models, settings.aliases, default)
+        ),
+    ]
 
 
 def disk_error(exc: OSError, what: str) -> LocalAIError:

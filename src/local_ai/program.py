@@ -89,6 +89,7 @@ class EngineHealth:
         0  # pieces of prompts read and steps of generating: grows while the generating thread gets on
     )
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
+    loading: str | None = None  # id of the model that is being loaded
 
     @classmethod
     def from_json(cls, raw: Any) -> EngineHealth | None:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import psutil
-
 from local_ai.errors import HealthCheckError, LocalAIError, ServerError
 from local_ai.logs import tail
 from local_ai.models.catalog import STARTER_ID, choose_default, list_models
+from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
 from local_ai.ports import check_port
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, ProgramStatus, Readiness
@@ -39,8 +38,7 @@ def prepare_model(state: State, on_progress: Progress) -> None:
     """Make the starter model where there is no other model to answer with, or where it is asked for."""
     configured = state.settings.model.path
     paths = state.paths
-    memory_bytes = psutil.virtual_memory().total
-    wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=memory_bytes)
+    wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=total_bytes())
     if wanted is not None or configured not in {None, STARTER_ID}:
         return
     from local_ai.models.starter import prepare_starter

@@ -41,7 +41,7 @@ class State(BaseModel):
             state_dir=self.state_dir,
             data_dir=self.data_dir,
             hub_cache=self.hub_cache,
-        )
+        ).with_model_folders(self.settings.models.paths)
 
 
 def make_state(settings: LocalAISettings, paths: Paths) -> State:

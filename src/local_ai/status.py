@@ -224,7 +224,7 @@ def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tupl
         case "busy":
             return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
         case "importing" | "loading":
-            what = f"loading {engine.model}" if engine.state == "loading" and engine.model else engine.state
+            what = f"loading {engine.loading}" if engine.loading else engine.state
             return Readiness.STARTING, f"{what}, {seconds}"
         case _:
             return Readiness.UNHEALTHY, engine.reason or engine.state

@@ -22,13 +22,20 @@ class Target:
     port: int
     model_path: str | None  # `model.path`
     version: str  # of the local-ai that started it, else of this one
+    model_folders: tuple[str, ...] = ()  # `models.paths`
 
 
 def target_of(settings: LocalAISettings) -> Target:
     """Name the server that these settings would start."""
     from importlib.metadata import version
 
-    return Target(settings.server.host, settings.server.port, settings.model.path, version("local-ai"))
+    return Target(
+        settings.server.host,
+        settings.server.port,
+        settings.model.path,
+        version("local-ai"),
+        tuple(map(str, settings.models.paths)),
+    )
 
 
 def read_target(state_file: Path) -> Target | None:
@@ -38,7 +45,11 @@ def read_target(state_file: Path) -> Target | None:
         settings = state["settings"]
         server = settings["server"]
         return Target(
-            str(server["host"]), int(server["port"]), settings["model"]["path"], str(state["version"])
+            str(server["host"]),
+            int(server["port"]),
+            settings["model"]["path"],
+            str(state["version"]),
+            tuple(map(str, settings.get("models", {}).get("paths", ()))),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

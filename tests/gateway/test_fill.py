@@ -7,6 +7,7 @@ import pytest
 from local_ai.gateway.fill import Defaults, fill
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import ROUTES
+from local_ai.models.catalog import Model
 from local_ai.settings.schema import GenerationSettings
 
 BY_PATH = {route.path: route for route in ROUTES}
@@ -86,3 +87,16 @@ def test_fill_refuses_where_there_is_no_model() -> None:
         "no model can answer: the request names none and this machine has no default model. To fix it: "
         "set model.path in config.toml to a model folder, then run: inv server.restart"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "adapter"), [("claude-x", "/adapters/mine"), ("gpt-4o", None), ("tiny", "/adapters/mine")]
+)
+def test_fill_adds_the_adapter_to_an_alias_of_the_default_model(name: str, adapter: str | None) -> None:
+    models = tuple(Model(n, Path("/m") / n, 0, 1, "llama", "", None, True) for n in ("tiny", "other"))
+    aliases = {"claude-*": "default", "gpt-4o": "other"}
+    defaults = Defaults(GenerationSettings(), "tiny", Path("/adapters/mine"), models, aliases)
+
+    filled = fill({"model": name}, CHAT, defaults).body
+
+    assert (filled["model"], filled.get("adapters")) == (name, adapter)

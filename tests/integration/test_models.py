@@ -1,7 +1,10 @@
 """Which models there are, and which is the default."""
 
 import json
+import re
+from pathlib import Path
 
+import httpx
 import pytest
 from tests.server import Server
 
@@ -63,4 +66,75 @@ def test_no_models_yet_says_where_the_first_comes_from(server: Server):
 
     assert server.run("models.list").stdout == (
         "No models yet. The first local-ai server start prepares the starter model.\n"
+    )
+
+
+def set_up(server: Server, text: str) -> None:
+    server.paths.config_file.parent.mkdir(parents=True)
+    server.paths.config_file.write_text(text)
+
+
+def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server, tiny_model: Path):
+    shelf = server.home / "shelf"
+    set_up(
+        server,
+        f'[models]\npaths = ["{shelf}"]\n[aliases]\n"gpt-4o" = "org/new"\n"claude-*" = "default"\n',
+    )
+    server.start()
+    before = server.run("models.list").stdout
+
+    (shelf / "org").mkdir(parents=True)
+    (shelf / "org/new").symlink_to(tiny_model)
+
+    rows = json.loads(server.run("models.list", "--json").stdout)["models"]
+    named = {row["id"]: (row["path"], row["aliases"]) for row in rows}
+    openai = httpx.get(f"{server.url}/v1/models").json()["data"]
+    anthropic = httpx.get(f"{server.url}/anthropic/v1/models").json()["data"]
+    assert "org/new" not in before
+    assert named["org/new"] == (str(shelf / "org/new"), ["gpt-4o"])
+    assert {model["id"] for model in openai} == {"tiny", "org/new", "gpt-4o"}
+    assert {model["id"] for model in anthropic} == {"tiny", "org/new", "gpt-4o"}
+    assert "org/new" in server.status()["models"]
+    assert "also gpt-4o" in server.run("models.list").stdout
+    assert httpx.get(f"{server.url}/v1/models/claude-any").json()["id"] == "claude-any"
+    assert server.run("models.info", "gpt-4o").stdout.splitlines()[0].split() == ["name", "org/new"]
+
+    body = {"model": "gpt-4o", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
+    stream = httpx.post(f"{server.url}/v1/chat/completions", json=body | {"stream": True}, timeout=60).text
+    message = httpx.post(
+        f"{server.url}/anthropic/v1/messages", json=body | {"model": "claude-any"}, timeout=60
+    ).json()
+    assert (answer["model"], message["model"]) == ("gpt-4o", "claude-any")
+    assert '"model":"gpt-4o"' in stream
+
+
+def test_unload_over_the_command_line_and_not_over_http(running: Server):
+    over_http = httpx.post(f"{running.url}/unload", json={})
+    unloaded = running.run("models.unload")
+    again = running.run("models.unload")
+
+    assert over_http.status_code in (404, 405)
+    assert unloaded.returncode == 0, unloaded.stderr
+    assert re.fullmatch(
+        r"Unloaded tiny: \d+ MB given back\.\nThe next request for a model loads it again\.\n",
+        unloaded.stdout,
+    )
+    assert again.stdout == "No model was loaded.\n"
+    assert running.run("server.status").returncode == 0
+
+    running.stop()
+    stopped = running.run("models.unload")
+    assert (stopped.returncode, stopped.stderr.splitlines()[0]) == (3, "error: no model was unloaded")
+
+
+def test_check_warns_of_aliases_and_folders_that_lead_nowhere(server: Server):
+    set_up(server, '[models]\npaths = ["/no/such"]\n[aliases]\n"gpt-4o" = "gone"\n')
+
+    checked = server.run("config.check")
+
+    assert checked.returncode == 0
+    assert checked.stderr == (
+        "warning: models.paths: /no/such is no folder; it is passed over until there is one\n"
+        "warning: aliases: 'gpt-4o' leads to 'gone', which is no model found on this machine\n"
     )

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,3 +177,84 @@ def test_changed_config_is_read_anew(paths: Paths):
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 2048}))
 
     assert list_models(paths)[0].context_tokens == 2048
+
+
+def snapshot(paths: Paths, commit: str, *, ref: str | None = None, whole: bool = True) -> Path:
+    repository = paths.hub_cache / "models--org--Name"
+    folder = make(repository / "snapshots" / commit)
+    if not whole:
+        (folder / "model.safetensors").unlink()
+    (repository / "refs").mkdir(exist_ok=True)
+    if ref:
+        (repository / "refs" / ref).write_text(commit)
+    return folder
+
+
+def test_further_folders_may_be_flat_nested_or_a_model_themselves(paths: Paths, tmp_path: Path):
+    make(tmp_path / "lmstudio/org/Nested")
+    make(tmp_path / "lmstudio/Flat")
+    make(tmp_path / "Alone")
+    places = paths.with_model_folders([tmp_path / "lmstudio", tmp_path / "Alone", tmp_path / "missing"])
+
+    assert {found.id: found.path for found in list_models(places)} == {
+        "org/Nested": tmp_path / "lmstudio/org/Nested",
+        "Flat": tmp_path / "lmstudio/Flat",
+        "Alone": tmp_path / "Alone",
+    }
+
+
+def test_our_own_folder_wins_over_further_ones(paths: Paths, tmp_path: Path):
+    own = make(paths.models_dir / "M")
+    make(tmp_path / "more/M")
+
+    assert [found.path for found in list_models(paths.with_model_folders([tmp_path / "more"]))] == [own]
+
+
+def test_another_revision_beside_main_has_a_name_of_its_own(paths: Paths):
+    snapshot(paths, "aaa", ref="main")
+    snapshot(paths, "bbb", ref="v2")
+
+    assert {found.id for found in list_models(paths)} == {"org/Name", "org/Name@v2"}
+
+
+def test_unfinished_newer_revision_does_not_hide_an_older_whole_one(paths: Paths):
+    older = snapshot(paths, "aaa")
+    snapshot(paths, "bbb", ref="main", whole=False)
+
+    assert [(found.id, found.path) for found in list_models(paths)] == [("org/Name", older)]
+    assert list_incomplete(paths) == []
+
+
+def test_unfinished_download_of_the_hub_is_told(paths: Paths):
+    blobs = paths.hub_cache / "models--org--Name/blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "abc.incomplete").write_bytes(b"half")
+
+    assert [(one.id, one.reason) for one in list_incomplete(paths)] == [
+        ("org/Name", "its download is not finished")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda folder: (folder / "m.safetensors.part").touch(), "its download is not finished"),
+        (lambda folder: (folder / "downloading_m.safetensors").touch(), "its download is not finished"),
+        (lambda folder: (folder / "m.GGUF").touch(), "its weights are GGUF, which MLX does not read"),
+        (
+            lambda folder: (folder / "model.safetensors").symlink_to("nowhere"),
+            "model.safetensors leads to a file that is gone",
+        ),
+        (lambda folder: None, "no weights"),
+    ],
+    ids=["part", "lm-studio", "gguf", "dangling", "nothing"],
+)
+def test_reason_names_what_is_wrong(paths: Paths, tmp_path: Path, spoil: Any, reason: str):
+    folder = make(tmp_path / "more/org/M")
+    (folder / "model.safetensors").unlink()
+    spoil(folder)
+
+    places = paths.with_model_folders([tmp_path / "more"])
+
+    assert [(one.id, one.reason) for one in list_incomplete(places)] == [("org/M", reason)]
+    assert list_models(places) == []

@@ -203,16 +203,21 @@ def test_empty_variable_counts_as_not_set():
     assert load(environ={"LOCAL_AI_SERVER__PORT": ""}).settings.server.port == 8080
 
 
+_UNSET = (None, [], {})
+
+
 def test_every_key_can_be_set_by_a_variable():
     defaults = {key: value for key, value, _ in load().rows}
     environ = {
-        variable_for(key): str(value) for key, value in defaults.items() if value not in (None, [], ())
+        variable_for(key): ", ".join(value) if isinstance(value, list) else str(value)
+        for key, value in defaults.items()
+        if value not in _UNSET
     }
 
     loaded = load(environ=environ)
 
     assert loaded.settings == LocalAISettings()
-    assert set(loaded.origins) == {key for key, value in defaults.items() if value not in (None, [], ())}
+    assert set(loaded.origins) == {key for key, value in defaults.items() if value not in _UNSET}
     assert loaded.warnings == ()
 
 
@@ -283,3 +288,73 @@ def test_problem_inside_a_list_names_where_the_list_came_from():
     environ = {"LOCAL_AI_MODEL__PATH": "m", "LOCAL_AI_SERVER__API_KEYS": "short"}
 
     assert "without spaces (LOCAL_AI_SERVER__API_KEYS)" in failure(environ=environ)
+
+
+def test_aliases_keep_their_dots_and_come_from_any_source(tmp_path: Path):
+    file = write(tmp_path, '[aliases]\n"gpt-3.5-turbo" = "small"\n"claude-*" = "default"\n')
+
+    from_file = load(config_path=file, environ={})
+    from_environment = load(config_path=file, environ={"LOCAL_AI_ALIASES": "gpt-4.1 = big, x=default"})
+
+    assert from_file.settings.aliases == {"gpt-3.5-turbo": "small", "claude-*": "default"}
+    assert from_file.origins == {"aliases": str(file)}
+    assert from_environment.settings.aliases == {"gpt-4.1": "big", "x": "default"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"a" = 1', "aliases.a: must be text in quotes, got 1"),
+        (
+            '"a" = ""',
+            "aliases: must be names in quotes, such as \"gpt-4o\" = \"default\"; 'a' is not, got {'a': ''}",
+        ),
+        ('"a" = "a"', "aliases: must lead to another name; 'a' leads to itself, got {'a': 'a'}"),
+    ],
+)
+def test_wrong_aliases_are_told(tmp_path: Path, text: str, message: str):
+    file = write(tmp_path, f"[aliases]\n{text}\n")
+
+    assert f"  why: {message} ({file})\n" in failure(config_path=file, environ={})
+
+
+def test_model_folders_start_where_they_were_written(tmp_path: Path):
+    file = write(tmp_path, '[models]\npaths = ["shelf", "/far", "~/home"]\n')
+
+    loaded = load(config_path=file, environ={})
+    from_environment = load(config_path=file, environ={"LOCAL_AI_MODELS__PATHS": "/a, /b"})
+
+    assert loaded.settings.models.paths == (tmp_path / "shelf", Path("/far"), Path("~/home"))
+    assert from_environment.settings.models.paths == (Path("/a"), Path("/b"))
+
+
+def test_moved_key_works_and_is_told(tmp_path: Path):
+    file = write(tmp_path, "[engine]\nmodel_idle_unload_s = 7.5\n")
+
+    loaded = load(config_path=file, environ={})
+
+    assert loaded.settings.model.idle_unload_s == 7.5
+    assert loaded.origins == {"model.idle_unload_s": str(file)}
+    assert loaded.warnings == (
+        f"engine.model_idle_unload_s has moved: call it model.idle_unload_s ({file}); "
+        "until then the old name works",
+    )
+
+
+def test_moved_key_works_in_the_environment_too_and_the_new_name_wins(tmp_path: Path):
+    file = write(tmp_path, "[engine]\nmodel_idle_unload_s = 7.5\n[model]\nidle_unload_s = 1.0\n")
+
+    in_file = load(config_path=file, environ={})
+    in_environment = load(config_path=file, environ={"LOCAL_AI_ENGINE__MODEL_IDLE_UNLOAD_S": "3"})
+
+    assert in_file.settings.model.idle_unload_s == 1.0
+    assert in_environment.settings.model.idle_unload_s == 3.0
+    assert in_environment.origins["model.idle_unload_s"] == "LOCAL_AI_ENGINE__MODEL_IDLE_UNLOAD_S"
+
+
+def test_wrong_value_under_a_moved_key_is_told_where_it_stands(tmp_path: Path):
+    file = write(tmp_path, "[engine]\nmodel_idle_unload_s = -1\n")
+
+    assert f"model.idle_unload_s: must be at least 0, got -1 ({file})" in failure(
+        config_path=file, environ={}
+    )

@@ -21,12 +21,14 @@ def show(*, config: str | None, as_json: bool) -> None:
 
 def check(*, config: str | None) -> None:
     """Check the settings without starting anything."""
-    from local_ai.preflight import check_exposure, check_model
+    from local_ai.preflight import check_exposure, check_model, check_places
 
     loaded = load_settings(config, {})
-    check_model(loaded.settings.model.path, find_paths())
-    if warning := check_exposure(loaded.settings.server):
-        console.print_warning(warning)
+    paths = find_paths().with_model_folders(loaded.settings.models.paths)
+    check_model(loaded.settings.model.path, paths)
+    for warning in (check_exposure(loaded.settings.server), *check_places(loaded.settings, paths)):
+        if warning:
+            console.print_warning(warning)
     console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
 
 

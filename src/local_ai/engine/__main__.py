@@ -90,7 +90,8 @@ def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
             timeout_graceful_shutdown=_GRACE_S,
         )
     )
-    engine.worker.start(engine.first)
+    settings = state.settings
+    engine.worker.start(engine.first, tokens=settings.generation.max_tokens, preload=settings.model.preload)
     stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()

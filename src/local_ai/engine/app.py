@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from starlette.applications import Starlette
@@ -11,11 +12,12 @@ from starlette.routing import Route
 
 from local_ai.engine.anthropic.response import error_body as anthropic_error
 from local_ai.engine.anthropic.routes import anthropic_routes, in_anthropic_errors
+from local_ai.engine.core.worker import Worker
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
 from local_ai.engine.endpoints import Endpoint
 from local_ai.engine.errors import EngineError
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.http import json_response, read_body
+from local_ai.engine.http import json_response, read_body, unless_gone
 from local_ai.engine.modalities import (
     ANTHROPIC_TEXT,
     IMAGES,
@@ -31,7 +33,7 @@ from local_ai.engine.responses.routes import responses_routes
 from local_ai.engine.service import Service
 
 
-def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -> Starlette:
+def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text: bool = False) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
@@ -42,9 +44,15 @@ def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -
     async def health(_request: Request) -> Response:
         return json_response(dataclasses.asdict(board.read()))
 
+    async def unload(request: Request) -> Response:
+        """Not part of either API: for whoever owns the socket, and not forwarded by the gateway."""
+        done = asyncio.wrap_future(worker.unload())
+        return json_response(dataclasses.asdict(await unless_gone(request, done)))
+
     return Starlette(
         routes=[
             Route("/health", health),
+            Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(service)), methods=["POST"]),
             _omni_route(omni, service.folder_of, SPEECH, "/v1/audio/speech"),
@@ -59,7 +67,7 @@ def make_app(service: Service, board: HealthBoard, *, omni_text: bool = False) -
 
 
 def _embeddings(service: Service) -> Endpoint:
-    embedder = Embedder(service.models)
+    embedder = Embedder(service.find)
 
     async def embeddings(request: Request) -> Response:
         wanted = read_embedding_request(await read_body(request))

@@ -44,18 +44,18 @@ def assemble(state: State) -> Engine:
         WorkerSettings(
             trust_remote_code=settings.model.trust_remote_code,
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
-            idle_unload_s=settings.engine.model_idle_unload_s,
+            idle_unload_s=settings.model.idle_unload_s,
         ),
         board,
         problem=problem,
     )
-    service = Service(worker, state.paths, settings.model)
+    service = Service(worker, state.paths, settings.model, settings.aliases)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(_missing(settings.model.path, service))
-    return Engine(make_app(service, board, omni_text=omni_text), worker, first)
+    return Engine(make_app(service, worker, board, omni_text=omni_text), worker, first)
 
 
 def _missing(name: str, service: Service) -> EngineError:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable, unavailable
+from local_ai.engine.errors import EngineError, bad_field, model_not_loadable, unavailable
 from local_ai.engine.fields import Fields
-from local_ai.models.catalog import Model, find_model, nearest_names
+from local_ai.models.catalog import Model
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
@@ -70,8 +70,8 @@ def read_embedding_request(body: dict[str, Any]) -> EmbeddingRequest:
 class Embedder:
     """Holds one embedding model; it is imported, loaded and run on one thread."""
 
-    def __init__(self, models: Callable[[], list[Model]]) -> None:
-        self._models = models
+    def __init__(self, find: Callable[[str], Model]) -> None:
+        self._find = find
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
         self._loaded: tuple[Path, Any, Any] | None = None
 
@@ -81,11 +81,7 @@ class Embedder:
         Raises:
             EngineError: No such model, it is not one that embeds, or a text is too long for it.
         """
-        models = self._models()
-        found = find_model(request.model, models)
-        if found is None:
-            near = nearest_names(request.model, models)
-            raise model_not_found(request.model, near, any_models=bool(models))
+        found = self._find(request.model)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._embed, found, request)
 

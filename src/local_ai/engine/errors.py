@@ -51,8 +51,14 @@ class ContextLengthError(EngineError):
         self.context = context
 
 
-def model_not_found(name: str, nearest: Iterable[str], *, any_models: bool) -> EngineError:
-    """Say that no model goes by that name, and which come near (404)."""
+def model_not_found(
+    name: str, nearest: Iterable[str], *, any_models: bool, target: str | None = None
+) -> EngineError:
+    """Say that no model goes by that name, and which come near (404).
+
+    Args:
+        target: What the name is an alias of.
+    """
     near = list(nearest)
     if near:
         fix = f"did you mean {' or '.join(near)}?"
@@ -64,12 +70,18 @@ def model_not_found(name: str, nearest: Iterable[str], *, any_models: bool) -> E
         )
     return EngineError(
         f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
-        why="no model on this machine goes by that name" if name else "this machine has no model",
+        why=_why_not_found(name, target),
         fix=fix,
         status=404,
         code="model_not_found",
         param="model",
     )
+
+
+def _why_not_found(name: str, target: str | None) -> str:
+    if target is not None:
+        return f"the settings make it an alias of {_shorten(target)!r}, which is no model on this machine"
+    return "no model on this machine goes by that name" if name else "this machine has no model"
 
 
 def model_not_loadable(model: str, why: str, fix: str) -> EngineError:

@@ -23,6 +23,7 @@ class HealthBoard:
         self._imported = False
         self._loading = False
         self._model: str | None = None
+        self._next: str | None = None
         self._reason: str | None = None
         self._running = 0
         self._waiting = 0
@@ -45,6 +46,7 @@ class HealthBoard:
                 reason=self._reason,
                 steps=self._steps,
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
+                loading=self._next if self._state == "loading" else None,
             )
 
     def imported(self, *, loads_next: bool) -> None:
@@ -53,9 +55,10 @@ class HealthBoard:
             self._imported, self._loading = True, loads_next
             self._derive()
 
-    def loading(self) -> None:
+    def loading(self, model: str) -> None:
+        """A load begins; what was in memory before is put away."""
         with self._lock:
-            self._loading = True
+            self._loading, self._model, self._next = True, None, model
             self._derive()
 
     def loaded(self, model: str | None) -> None:

@@ -6,11 +6,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from local_ai.engine import answers
 from local_ai.engine.conversation import Ask, Begun, Ended, Piece, Reading, Usage
@@ -19,11 +17,15 @@ from local_ai.engine.core.worker import Worker
 from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable
 from local_ai.engine.prompts import FieldNames, Prepared, prepare
 from local_ai.engine.terms import ModelKey
-from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
+from local_ai.models.aliases import DEFAULT_TARGET, find_named, find_target
+from local_ai.models.catalog import Model, choose_default, list_models, nearest_names
+from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
 from local_ai.settings.schema import ModelSettings
 
 log = logging.getLogger("local_ai.engine.requests")
+
+_CHARACTERS_PER_TOKEN = 4  # of English, roughly; https://help.openai.com/en/articles/4936856
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,27 @@ class Opened:
 class Service:
     """The engine's inside, as the endpoints see it."""
 
-    def __init__(self, worker: Worker, paths: Paths, settings: ModelSettings) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        paths: Paths,
+        settings: ModelSettings,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
         self._worker = worker
         self._paths = paths
         self._settings = settings
+        self._aliases = aliases or {}
 
     def models(self) -> list[Model]:
         """Read which models the machine has, now."""
         return list_models(self._paths, self._settings.path)
 
     def default_model(self) -> Model | None:
-        return choose_default(
-            self.models(), configured=self._settings.path, memory_bytes=psutil.virtual_memory().total
-        )
+        return self._default_of(self.models())
+
+    def _default_of(self, models: list[Model]) -> Model | None:
+        return choose_default(models, configured=self._settings.path, memory_bytes=total_bytes())
 
     def default_key(self) -> ModelKey | None:
         """The model to load at start, with its adapter."""
@@ -64,19 +74,35 @@ class Service:
         Raises:
             EngineError: 404 `model_not_found`, with the nearest names.
         """
-        models = self.models()
-        found = find_model(name, models) if name else self.default_model()
-        if found is None:
-            wanted = name or self._settings.path or ""
-            raise model_not_found(wanted, nearest_names(wanted, models), any_models=bool(models))
+        found = self.find(name)
         if not found.generates_text:
             raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
         folder = _adapter_folder(adapter) if adapter else None if name else self._settings.adapter_path
         return ModelKey(found.id, found.path, folder)
 
+    def find(self, name: str | None) -> Model:
+        """Find a model of any kind by name or alias; no name means the default.
+
+        Raises:
+            EngineError: 404 `model_not_found`, with the nearest names.
+        """
+        models = self.models()
+        default = self._default_of(models)
+        found = find_named(name, models, self._aliases, default) if name else default
+        if found is not None:
+            return found
+        wanted = name or self._settings.path or ""
+        target = find_target(wanted, self._aliases)
+        if target == DEFAULT_TARGET:
+            target = self._settings.path or DEFAULT_TARGET
+        near = nearest_names(target or wanted, models)
+        raise model_not_found(wanted, near, any_models=bool(models), target=target)
+
     def folder_of(self, name: str) -> str:
         """Find the folder of a model of any kind, as text; "" is the default, an unknown name stays."""
-        found = find_model(name, self.models()) if name else self.default_model()
+        models = self.models()
+        default = self._default_of(models)
+        found = find_named(name, models, self._aliases, default) if name else default
         return str(found.path) if found else name
 
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
@@ -94,7 +120,7 @@ class Service:
                 status=429,
                 code="queue_full",
             )
-        words = await asyncio.wrap_future(self._worker.load(key))
+        words = await asyncio.wrap_future(self._worker.load(key, _asked_tokens(ask)))
         prepared = await asyncio.to_thread(prepare, ask, words, names=names)
         return Opened(ask, words, prepared, name or key.id)
 
@@ -112,6 +138,16 @@ class Service:
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
             record.write()
+
+
+def _asked_tokens(ask: Ask) -> int:
+    """Estimate how long a conversation gets whose prompt no tokenizer has read yet."""
+    if isinstance(ask.prompt, tuple):
+        prompt = len(ask.prompt)
+    else:
+        text = ask.prompt or "".join(message.text for message in ask.messages)
+        prompt = len(text) // _CHARACTERS_PER_TOKEN
+    return prompt + (ask.limits.max_tokens or 0)
 
 
 def _adapter_folder(name: str) -> Path:

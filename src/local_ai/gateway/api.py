@@ -24,6 +24,7 @@ from local_ai.gateway.model_lists import (
 from local_ai.gateway.query import whole_number
 from local_ai.gateway.routes import ROUTES, Route
 from local_ai.gateway.site import Site
+from local_ai.models.catalog import Model
 
 # Of the client's headers; keys and cookies, for one, are none of the engine's business.
 _PASSED_ON = ("accept", "anthropic-beta", "anthropic-version", "content-type", "user-agent", "x-request-id")
@@ -37,7 +38,7 @@ def models_routes(site: Site) -> list[starlette.routing.Route]:
         return JSONResponse(openai_list(await site.models()))
 
     async def openai_one(request: Request) -> Response:
-        return JSONResponse(openai_model(pick_model(request.path_params["id"], await site.models())))
+        return JSONResponse(openai_model(await _one(request.path_params["id"], site)))
 
     async def anthropic_models(request: Request) -> Response:
         limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
@@ -45,7 +46,7 @@ def models_routes(site: Site) -> list[starlette.routing.Route]:
         return JSONResponse(anthropic_list(await site.models(), limit=limit, after=after, before=before))
 
     async def anthropic_one(request: Request) -> Response:
-        return JSONResponse(anthropic_model(pick_model(request.path_params["id"], await site.models())))
+        return JSONResponse(anthropic_model(await _one(request.path_params["id"], site)))
 
     return [
         starlette.routing.Route("/v1/models", openai_models),
@@ -53,6 +54,10 @@ def models_routes(site: Site) -> list[starlette.routing.Route]:
         starlette.routing.Route("/anthropic/v1/models", anthropic_models),
         starlette.routing.Route("/anthropic/v1/models/{id:path}", anthropic_one),
     ]
+
+
+async def _one(name: str, site: Site) -> Model:
+    return await site.model_named(name) or pick_model(name, await site.models())
 
 
 def forward_routes(site: Site) -> list[starlette.routing.Route]:

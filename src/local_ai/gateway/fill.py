@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import Route
+from local_ai.models.aliases import find_named
+from local_ai.models.catalog import Model
 from local_ai.settings.schema import GenerationSettings
 
 # OpenAI's newer name for the same wish.
@@ -25,6 +27,15 @@ class Defaults:
     generation: GenerationSettings
     model: str | None  # id of the default model; None if this machine has none
     adapter: Path | None  # goes with the default model only
+    models: tuple[Model, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def means_default(self, name: object) -> bool:
+        """Tell whether a name is the default model's own, or an alias of it."""
+        if name == self.model or not self.aliases or not isinstance(name, str):
+            return name == self.model
+        default = next((model for model in self.models if model.id == self.model), None)
+        return default is not None and find_named(name, self.models, self.aliases, default) == default
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ def _model(body: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
                 param="model",
             )
         filled["model"] = defaults.model
-    is_default = filled or body["model"] == defaults.model
+    is_default = filled or (defaults.adapter is not None and defaults.means_default(body["model"]))
     if is_default and defaults.adapter and not _says(body, "adapters"):
         filled["adapters"] = str(defaults.adapter)
     return filled

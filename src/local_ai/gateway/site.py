@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-
-import psutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from local_ai.gateway.fill import Defaults
 from local_ai.gateway.forward import Lane
@@ -15,7 +14,9 @@ from local_ai.gateway.suspects import Suspects
 from local_ai.gateway.turnstile import Turnstile
 from local_ai.gateway.upstream import Upstream
 from local_ai.gateway.watch import Watch
-from local_ai.models.catalog import Model, choose_default, list_models
+from local_ai.models.aliases import find_named, with_aliases
+from local_ai.models.catalog import Model, choose_default, find_model, list_models
+from local_ai.models.memory import total_bytes
 from local_ai.program import Queue
 from local_ai.state import State
 
@@ -33,8 +34,12 @@ class Site:
     defaults: Fresh[Defaults]
 
     async def models(self) -> list[Model]:
-        """Read the model folders, off the event loop."""
-        return await asyncio.to_thread(_models, self.state)
+        """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
+        return await asyncio.to_thread(_listed, self.state)
+
+    async def model_named(self, name: str) -> Model | None:
+        """Find a model by name or alias, under the name asked for."""
+        return await asyncio.to_thread(_named, name, self.state)
 
 
 def make_site(state: State) -> Site:
@@ -73,13 +78,30 @@ def _models(state: State) -> list[Model]:
     return list_models(state.paths, state.settings.model.path)
 
 
+def _default(models: Sequence[Model], state: State) -> Model | None:
+    return choose_default(models, configured=state.settings.model.path, memory_bytes=total_bytes())
+
+
+def _listed(state: State) -> list[Model]:
+    models = _models(state)
+    aliases = state.settings.aliases
+    return with_aliases(models, aliases, _default(models, state)) if aliases else models
+
+
+def _named(name: str, state: State) -> Model | None:
+    models = _models(state)
+    found = find_named(name, models, state.settings.aliases, _default(models, state))
+    return replace(found, id=name) if found and find_model(name, models) is None else found
+
+
 def _defaults(state: State) -> Defaults:
     settings = state.settings
-    default = choose_default(
-        _models(state), configured=settings.model.path, memory_bytes=psutil.virtual_memory().total
-    )
+    models = _models(state)
+    default = _default(models, state)
     return Defaults(
         generation=settings.generation,
         model=default.id if default else None,
         adapter=settings.model.adapter_path,
+        models=tuple(models),
+        aliases=settings.aliases,
     )

@@ -1,10 +1,7 @@
 """Which models this machine has: a directory read, so the answer is always fresh.
 
-Two kinds of place are read: the Hugging Face hub cache (`models--ORG--NAME/snapshots/REVISION`) and plain
-folders of model folders (our own data folder). A model is a folder with a `config.json` and weights in
-`*.safetensors`; what is only partly downloaded is not listed.
-
-Source: the cache layout is huggingface_hub's documented one ("Understand caching").
+A model is a folder with a `config.json` and weights in `*.safetensors`, in one of the places that `places`
+knows; what is only partly downloaded is not listed.
 """
 
 from __future__ import annotations
@@ -12,19 +9,16 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from local_ai.models.places import candidates, is_weights, missing_weights, why_incomplete
 from local_ai.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
-
-_WEIGHTS = ".safetensors"
-_SHARD = re.compile(r"-of-(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def list_models(paths: Paths, configured: str | None = None) -> list[Model]:
         configured: `model.path`: a folder named there is listed too, wherever it lies.
     """
     found: dict[str, Model] = {}
-    for name, folder in _candidates(paths, configured):
+    for name, folder in candidates(paths, configured):
         if name not in found and (model := read_model(name, folder)):
             found[name] = model
     return sorted(found.values(), key=lambda model: (-model.created, model.id))
@@ -68,12 +62,12 @@ def read_model(name: str, folder: Path) -> Model | None:
     config_file = folder / "config.json"
     try:
         with os.scandir(folder) as entries:
-            weights = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(_WEIGHTS)}
+            weights = {entry.name: entry.stat().st_size for entry in entries if is_weights(entry.name)}
         stat = config_file.stat()
         traits = _read_traits(config_file, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     except (OSError, ValueError):
         return None
-    if _missing_weights(weights):
+    if missing_weights(weights):
         return None
     return Model(
         id=name,
@@ -89,11 +83,14 @@ def read_model(name: str, folder: Path) -> Model | None:
 
 def list_incomplete(paths: Paths) -> list[Incomplete]:
     """List folders that are no usable model yet, or no longer: partly downloaded, or broken."""
-    return [
-        Incomplete(name, folder, reason)
-        for name, folder in _candidates(paths, None)
-        if read_model(name, folder) is None and (reason := _why_incomplete(folder))
-    ]
+    whole: set[str] = set()
+    found: dict[str, Incomplete] = {}
+    for name, folder in candidates(paths, None):
+        if read_model(name, folder) is not None:
+            whole.add(name)
+        elif name not in found and (reason := why_incomplete(folder)):
+            found[name] = Incomplete(name, folder, reason)
+    return [one for name, one in found.items() if name not in whole]
 
 
 def find_model(name: str, models: Iterable[Model]) -> Model | None:
@@ -122,26 +119,6 @@ def choose_default(models: Sequence[Model], *, configured: str | None, memory_by
     fitting = [m for m in models if m.generates_text and m.size_bytes <= 0.7 * memory_bytes]
     own = [model for model in fitting if model.id != STARTER_ID]
     return next(iter(own or fitting), None)
-
-
-def _why_incomplete(folder: Path) -> str:
-    """Say what is missing; "" for a folder that is no model at all."""
-    files = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    missing = _missing_weights(name for name in files if name.endswith(_WEIGHTS))
-    if "config.json" not in files:
-        return "config.json is missing" if missing != "no weights" else ""
-    return missing or "config.json cannot be read"
-
-
-def _missing_weights(names: Iterable[str]) -> str:
-    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors"."""
-    present = list(names)
-    if not present:
-        return "no weights"
-    totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
-    if totals and len(totals) < max(totals):
-        return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -182,36 +159,6 @@ def _quantisation(config: dict[str, Any]) -> str:
     found = config.get("quantization") or config.get("quantization_config")
     bits = found.get("bits") if isinstance(found, dict) else None
     return f"{bits}-bit" if bits else ""
-
-
-def _candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
-    folder = Path(configured).expanduser() if configured else None
-    if folder and folder.is_absolute():
-        yield folder.name, folder
-    for child in _folders(paths.models_dir):
-        yield child.name, child
-    for repository in _folders(paths.hub_cache):
-        kind, _, name = repository.name.partition("--")
-        snapshots = repository / "snapshots"
-        if kind == "models" and (snapshot := _current_snapshot(repository, snapshots)):
-            yield name.replace("--", "/"), snapshot
-
-
-def _current_snapshot(repository: Path, snapshots: Path) -> Path | None:
-    try:
-        revision = (repository / "refs/main").read_text().strip()
-    except OSError:
-        return next(_folders(snapshots), None)
-    return snapshots / revision
-
-
-def _folders(parent: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(parent) as entries:
-            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
-    except OSError:
-        return
-    yield from (parent / name for name in names)
 
 
 def _generates_text(architectures: list[Any]) -> bool:

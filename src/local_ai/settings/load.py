@@ -12,7 +12,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ DEFAULT = "default"
 COMMAND_LINE = "command line"
 
 _PATH_KEYS = ("model.path", "model.adapter_path", "engine.blas")
+_TABLES = ("aliases",)  # whose keys are the user's own, dots and all
+_MOVED = {"engine.model_idle_unload_s": "model.idle_unload_s"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def load(
         environment,
         _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False),
     ]
+    layers = [_follow_moves(layer, warnings) for layer in layers]
     _check(layers, config_file)
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -150,8 +153,8 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Turn {"server": {"port": 1}} into {"server.port": 1}."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        flat |= inner
+        is_section = isinstance(value, Mapping) and f"{prefix}{key}" not in _TABLES
+        flat |= flatten(value, f"{prefix}{key}.") if is_section else {f"{prefix}{key}": value}
     return flat
 
 
@@ -167,7 +170,7 @@ class _Environment(LocalAISettings, BaseSettings):
 
 
 def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
-    keys_by_variable = {variable_for(key): key for key in known_keys()}
+    keys_by_variable = {variable_for(key): key for key in (*known_keys(), *_MOVED)}
     ours = {name: value for name, value in environ.items() if name.upper().startswith(ENV_PREFIX)}
     source = EnvSettingsSource(
         _Environment,
@@ -186,6 +189,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
             why=str(exc),
             fix=f"unset or correct the {ENV_PREFIX}… variable named there",
         ) from exc
+    values |= {key: known[variable_for(key)] for key in _MOVED if known.get(variable_for(key))}
     origins = {key: variable_for(key) for key in values}
     warnings = [
         f"{name} is not a setting and is ignored" + nearest(name.upper(), keys_by_variable)
@@ -193,6 +197,21 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
         if name.upper() not in keys_by_variable
     ]
     return _Layer(_nest(values), origins, Path.cwd(), strict=False), warnings
+
+
+def _follow_moves(layer: _Layer, warnings: list[str]) -> _Layer:
+    """Take a value under its key's old name for one under the new; a source that has both means the new."""
+    values = flatten(layer.values)
+    moved = {old: new for old, new in _MOVED.items() if old in values}
+    if not moved:
+        return layer
+    origins = dict(layer.origins)
+    for old, new in moved.items():
+        value, origin = values.pop(old), origins.pop(old)
+        warnings.append(f"{old} has moved: call it {new} ({origin}); until then the old name works")
+        if new not in values:
+            values[new], origins[new] = value, origin
+    return replace(layer, values=_nest(values), origins=origins)
 
 
 def _read_file(file: Path) -> _Layer:
@@ -252,7 +271,14 @@ def _anchor(layer: _Layer) -> dict[str, Any]:
         is_path = isinstance(text, str) and (key == "model.adapter_path" or text.startswith(("~", ".", "/")))
         if is_path:
             values[key] = os.path.normpath(layer.folder / Path(str(text)).expanduser())
+    if (folders := values.get("models.paths")) is not None:
+        texts = folders.split(",") if isinstance(folders, str) else folders
+        values["models.paths"] = [_anchor_folder(str(text).strip(), layer.folder) for text in texts]
     return values
+
+
+def _anchor_folder(text: str, start: Path) -> str:
+    return text if text.startswith("~") else os.path.normpath(start / text)
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:

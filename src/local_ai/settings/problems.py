@@ -77,6 +77,7 @@ _TYPES = {
     "string_type": "text in quotes",
     "path_type": "a path in quotes",
     "tuple_type": 'a list, such as ["one", "two"]',
+    "dict_type": 'a table of names, such as "gpt-4o" = "default"',
     "string_too_short": "at least one character",
     "model_type": "a table of keys, such as [server]",
     "model_attributes_type": "a table of keys, such as [server]",

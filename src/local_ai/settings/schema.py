@@ -32,8 +32,12 @@ def _expand(path: Path) -> Path:
     return path.expanduser()
 
 
+def _is_visible(text: str) -> bool:
+    return bool(text.strip()) and text.isprintable()
+
+
 def _printable(text: str) -> str:
-    if not text.strip() or not text.isprintable():
+    if not _is_visible(text):
         raise ValueError("must be visible text")
     return text
 
@@ -43,6 +47,23 @@ def _split(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str) and info.mode == "python":
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else value
+
+
+def _pairs(value: object, info: ValidationInfo) -> object:
+    """Take "a = b, c = d" for a table where all values are text (environment), never in a file."""
+    if isinstance(value, str) and info.mode == "python":
+        parts = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {name.strip(): target.strip() for name, _, target in parts}
+    return value
+
+
+def _usable_aliases(aliases: dict[str, str]) -> dict[str, str]:
+    for name, target in aliases.items():
+        if not _is_visible(name) or not _is_visible(target):
+            raise ValueError(f'must be names in quotes, such as "gpt-4o" = "default"; {name!r} is not')
+        if name == target:
+            raise ValueError(f"must lead to another name; {name!r} leads to itself")
+    return aliases
 
 
 def _usable_key(key: SecretStr) -> SecretStr:
@@ -55,6 +76,7 @@ def _usable_key(key: SecretStr) -> SecretStr:
 Host = Annotated[str, AfterValidator(_printable)]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
+Aliases = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_usable_aliases)]
 
 
 class ServerSettings(_Section):
@@ -92,7 +114,21 @@ class ModelSettings(_Section):
     )
     adapter_path: UserPath | None = Field(None, description="Folder of a LoRA adapter for it.")
     trust_remote_code: bool = Field(
-        False, description="Let a model's tokenizer run Python code that came with the model."
+        False, description="Let a model and its tokenizer run Python code that came with them."
+    )
+    preload: bool = Field(True, description="Load it at start; else with the first request for it.")
+    idle_unload_s: float = Field(
+        0, ge=0, description="Unload any model after this many idle seconds; 0 keeps it."
+    )
+
+
+class ModelsSettings(_Section):
+    """Where models are found, besides the hub cache and our own folder."""
+
+    # Kept as typed: "~" is whose home it is where it is read.
+    paths: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
+        (Path("~/.lmstudio/models"),),
+        description="Further folders with model folders (NAME or ORG/NAME) in them.",
     )
 
 
@@ -120,9 +156,6 @@ class EngineSettings(_Section):
     prompt_cache_mb: int = Field(
         2048, ge=0, description="Most memory for remembered prompts, in megabytes; 0 remembers none."
     )
-    model_idle_unload_s: float = Field(
-        0, ge=0, description="Unload the model after this many idle seconds; 0 keeps it."
-    )
 
 
 class GatewaySettings(_Section):
@@ -145,6 +178,8 @@ class LocalAISettings(_Section):
 
     server: ServerSettings = ServerSettings()
     model: ModelSettings = ModelSettings()
+    models: ModelsSettings = ModelsSettings()
+    aliases: Aliases = Field({}, description="Names that clients use, and the models that answer to them.")
     generation: GenerationSettings = GenerationSettings()
     engine: EngineSettings = EngineSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -220,7 +220,7 @@ def test_sigterm_during_imports_ends_at_once():
 
 
 def test_an_idle_model_is_put_away_and_comes_back():
-    settings = {"engine": {"model_idle_unload_s": 0.3}, "model": {"path": "plain"}}
+    settings = {"model": {"path": "plain", "idle_unload_s": 0.3}}
     with running_engine(fill_with_tiny_models, settings) as engine:
         first = content(engine.chat())
         engine.wait(lambda health: health["model"] is None)
@@ -380,11 +380,14 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(engine: RunningE
         file.truncate(8 + len(header) + size)
 
     engine.chat(model="plain")
-    refused = engine.post("/v1/completions", {"model": "giant", "prompt": "x"})
+    refused = engine.post("/v1/completions", {"model": "giant", "prompt": "x", "max_tokens": 300})
     model = engine.health()["model"]
     shutil.rmtree(folder)
 
     message = refused.json()["error"]["message"]
     assert refused.status_code == 422
-    assert re.search(r"weights need 1000\.0 GB of memory, and \d+\.\d GB are to be had", message), message
+    needs = (
+        r"weights need 1000\.0 GB of memory, a conversation of 300 tokens 1 MB, and \d+\.\d GB are to be had"
+    )
+    assert re.search(needs, message), message
     assert model == "plain"

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import psutil
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, load
 
 from local_ai.engine.core.words import ModelWords, make_words
 from local_ai.engine.errors import EngineError, model_not_loadable
 from local_ai.engine.terms import ModelKey
+from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 
@@ -30,16 +31,27 @@ class LoadedModel:
 
 
 def free_bytes() -> int:
-    """Bytes that a model may take: what is available, and what MLX would give back for it."""
+    """Bytes that a model may take: what is available, and what MLX would give back for it.
+
+    With Metal, no more than it recommends to keep in use at once.
+    """
     # Not a share of the total: other programs, and other models, have theirs.
-    return int(psutil.virtual_memory().available + mx.get_active_memory() + mx.get_cache_memory())
+    room = available_bytes() + min(held_bytes(), own_bytes())
+    limit = working_set_bytes()
+    return room if limit is None else min(room, limit)
 
 
-def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int) -> None:
+def held_bytes() -> int:
+    """Bytes that MLX holds: arrays in use, and what it keeps for the next ones."""
+    return int(mx.get_active_memory() + mx.get_cache_memory())
+
+
+def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, tokens: int) -> None:
     """Find out from files alone whether a load could succeed.
 
     Args:
-        most_bytes: What its weights may take in memory.
+        most_bytes: What its weights and a conversation may take in memory.
+        tokens: Length of that conversation, prompt and answer.
 
     Raises:
         EngineError: It could not, and why: 422 `model_not_loadable`.
@@ -59,7 +71,9 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int) -> N
             f"the adapter {key.adapter} has no adapter_config.json",
             "set model.adapter_path to the folder that mlx_lm.lora wrote",
         )
-    _check_memory(key, sum(shard.stat().st_size for shard in shards), most_bytes)
+    weight_bytes = sum(shard.stat().st_size for shard in shards)
+    tokens = min(tokens, _context_tokens(config) or tokens)
+    check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -147,14 +161,27 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
 
 
-def _check_memory(key: ModelKey, weight_bytes: int, most_bytes: int) -> None:
-    if weight_bytes > most_bytes:
-        raise model_not_loadable(
-            key.id,
-            f"it does not fit: its weights need {weight_bytes / 1e9:.1f} GB of memory, "
-            f"and {most_bytes / 1e9:.1f} GB are to be had",
-            "close other programs, or take a smaller model, or one with fewer bits",
-        )
+def check_memory(key: ModelKey, weight_bytes: int, cache_bytes: int, *, tokens: int, most_bytes: int) -> None:
+    """Compare what a model and one conversation with it need with what there is.
+
+    Raises:
+        EngineError: 422 `model_not_loadable`, with the figures.
+    """
+    if weight_bytes + cache_bytes <= most_bytes:
+        return
+    need = f"its weights need {_in_words(weight_bytes)} of memory"
+    if cache_bytes:
+        need += f", a conversation of {tokens} tokens {_in_words(cache_bytes)}"
+    fix = "close other programs, or take a smaller model, or one with fewer bits"
+    if weight_bytes <= most_bytes:
+        fix = f"ask for fewer tokens (max_tokens; generation.max_tokens is the default), or {fix}"
+    raise model_not_loadable(
+        key.id, f"it does not fit: {need}, and {_in_words(most_bytes)} are to be had", fix
+    )
+
+
+def _in_words(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
 
 
 def _context_tokens(config: dict[str, Any]) -> int | None:

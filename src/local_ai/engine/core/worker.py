@@ -49,9 +49,23 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class Unloaded:
+    """What an unload gave back."""
+
+    model: str | None  # None: nothing was loaded
+    freed_bytes: int
+
+
+@dataclass(frozen=True)
 class _Load:
     key: ModelKey
     done: Future[ModelWords]
+    tokens: int  # of the conversation it is loaded for, as far as that is known
+
+
+@dataclass(frozen=True)
+class _Unload:
+    done: Future[Unloaded]
 
 
 class Answer:
@@ -78,6 +92,9 @@ class _Ask:
     slot: list[Request]
 
 
+_Item = _Load | _Unload | _Ask
+
+
 class Worker:
     """Owns the generating thread."""
 
@@ -87,8 +104,8 @@ class Worker:
         """Make the thread without starting it; with a `problem`, it refuses everything for that reason."""
         self._settings = settings
         self._board = board
-        self._inbox: queue.SimpleQueue[_Load | _Ask | None] = queue.SimpleQueue()
-        self._waiting: deque[_Load | _Ask] = deque()
+        self._inbox: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._waiting: deque[_Item] = deque()
         self._loaded: LoadedModel | None = None
         self._batch: Batch | Sequence | None = None
         self._memory: PrefixMemory | None = None
@@ -96,17 +113,24 @@ class Worker:
         self._broken = _as_unavailable(problem) if problem else None
         self._problem: EngineError | None = None  # why the default model cannot be used
         self._default: ModelKey | None = None
+        self._preload = False
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
         self._answered = 0  # tokens of answers in the present step
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
         self.words: ModelWords | None = None  # of the loaded model; read by any thread
 
-    def start(self, first: ModelKey | None) -> None:
-        """Start the thread; it imports, and then loads this model."""
+    def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
+        """Start the thread; it imports, and then loads this model.
+
+        Args:
+            tokens: Length of the conversations that there should be memory for.
+            preload: Load it now, not with the first request.
+        """
         self._default = first
-        if first:
-            self._inbox.put(_Load(first, Future()))
+        self._preload = preload and first is not None
+        if first and preload:
+            self._inbox.put(_Load(first, Future(), tokens))
         self._thread.start()
 
     def report(self, problem: EngineError) -> None:
@@ -127,8 +151,11 @@ class Worker:
         """Whether more requests wait than should."""
         return self._board.read().waiting >= _MOST_WAITING
 
-    def load(self, key: ModelKey) -> Future[ModelWords]:
+    def load(self, key: ModelKey, tokens: int = 0) -> Future[ModelWords]:
         """Have a model loaded; its turn comes in order.
+
+        Args:
+            tokens: Length of the conversation that there should be memory for.
 
         Returns:
             Its text side, or an EngineError.
@@ -138,7 +165,13 @@ class Worker:
         if words is not None and words.key == key:
             done.set_result(words)
         else:
-            self._inbox.put(_Load(key, done))
+            self._inbox.put(_Load(key, done, tokens))
+        return done
+
+    def unload(self) -> Future[Unloaded]:
+        """Have the loaded model put away; its turn comes in order, and after all that runs then."""
+        done: Future[Unloaded] = Future()
+        self._inbox.put(_Unload(done))
         return done
 
     def ask(self, job: Job, send: Callable[[Event], None]) -> Answer:
@@ -179,7 +212,7 @@ class Worker:
         self._m_request = request
         self._memory = prefixes.PrefixMemory(self._settings.prompt_cache_bytes)
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
-        self._board.imported(loads_next=self._default is not None)
+        self._board.imported(loads_next=self._preload)
         return None
 
     def _receive(self) -> None:
@@ -220,13 +253,17 @@ class Worker:
     def _count(self) -> None:
         self._board.count(running=self._running, waiting=len(self._waiting))
 
-    def _serve(self, item: _Load | _Ask) -> bool:
+    def _serve(self, item: _Item) -> bool:
         """Serve what is first in line; False where it must wait for what runs."""
+        if isinstance(item, _Unload):
+            return self._unload(item)
         key = item.key if isinstance(item, _Load) else item.job.model
         try:
             if self._broken:
                 raise self._broken
-            if (self._loaded is None or self._loaded.words.key != key) and not self._switch(key):
+            if (self._loaded is None or self._loaded.words.key != key) and not self._switch(
+                key, tokens=_tokens(item)
+            ):
                 return False
             if isinstance(item, _Ask):
                 return self._begin(item)
@@ -285,7 +322,7 @@ class Worker:
         else:
             self._board.loaded(None)
 
-    def _switch(self, key: ModelKey) -> bool:
+    def _switch(self, key: ModelKey, *, tokens: int) -> bool:
         """Load a model in place of the one in memory; False where that must wait for what runs.
 
         One that can be seen not to load disturbs nothing; if a load fails all the same, the model before
@@ -296,6 +333,7 @@ class Worker:
                 key,
                 trust_remote_code=self._settings.trust_remote_code,
                 most_bytes=self._m_loading.free_bytes(),
+                tokens=tokens,
             )
             self._checked = key
         if self._running:
@@ -315,7 +353,7 @@ class Worker:
 
     def _load(self, key: ModelKey) -> None:
         started = time.perf_counter()
-        self._board.loading()
+        self._board.loading(key.id)
         loaded = self._m_loading.load_model(key, trust_remote_code=self._settings.trust_remote_code)
         if loaded.batchable:
             assert self._memory is not None
@@ -337,6 +375,20 @@ class Worker:
         gc.collect()
         self._m_loading.release_memory()
 
+    def _unload(self, item: _Unload) -> bool:
+        if self._running:
+            return False
+        name, freed = None, 0
+        if self._loaded is not None:
+            name, before = self._loaded.words.key.id, self._m_loading.held_bytes()
+            self._put_away()
+            freed = max(0, before - self._m_loading.held_bytes())
+            log.info("put %s away as asked, %d MB", name, freed // 1_000_000)
+            self._settle()
+        if item.done.set_running_or_notify_cancel():
+            item.done.set_result(Unloaded(name, freed))
+        return True
+
     def _until_unload(self) -> float | None:
         """Seconds until the idle model is put away; None: never."""
         if not self._settings.idle_unload_s or self._loaded is None:
@@ -356,8 +408,12 @@ class Worker:
             self._batch.fail_all(error)
 
 
-def _is_given_up(item: _Load | _Ask) -> bool:
-    return item.done.cancelled() if isinstance(item, _Load) else item.answer.is_cancelled
+def _is_given_up(item: _Item) -> bool:
+    return item.answer.is_cancelled if isinstance(item, _Ask) else item.done.cancelled()
+
+
+def _tokens(item: _Load | _Ask) -> int:
+    return item.tokens if isinstance(item, _Load) else len(item.job.prompt) + item.job.max_tokens
 
 
 def _as_unavailable(problem: LocalAIError) -> EngineError:

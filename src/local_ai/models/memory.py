@@ -1,0 +1,142 @@
+"""How much memory this machine has for models: what the system itself would compare with.
+
+On Linux the kernel's figures and the limits of the cgroups this process is in (version 2); on macOS
+also what Metal recommends to keep in use at once. The macOS parts have not been tried on a Mac yet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def total_bytes() -> int:
+    """Bytes that models could have if nothing else ran."""
+    return min([psutil.virtual_memory().total, *cgroup_limits(), *_metal_limit()])
+
+
+def available_bytes() -> int:
+    """Bytes that can be had now, without pushing anything else out."""
+    return min([psutil.virtual_memory().available, *cgroup_rooms()])
+
+
+def own_bytes() -> int:
+    """Bytes that this process takes: its physical footprint on macOS, its resident set elsewhere."""
+    footprint = _physical_footprint() if sys.platform == "darwin" else None
+    return footprint if footprint is not None else int(psutil.Process().memory_info().rss)
+
+
+def working_set_bytes() -> int | None:
+    """Bytes that Metal recommends to keep in use at once; None where there is no Metal.
+
+    `sudo sysctl iogpu.wired_limit_mb=N` moves it. Imports mlx.
+
+    Source: https://developer.apple.com/documentation/metal/mtldevice/recommendedmaxworkingsetsize
+    """
+    import mlx.core as mx
+
+    if not mx.metal.is_available():
+        return None
+    value = mx.device_info().get("max_recommended_working_set_size")
+    return int(value) if value else None
+
+
+def cgroup_limits(own: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> list[int]:
+    """List the memory limits of this process's cgroup and those around it; none where there are none."""
+    limits = (_read_number(group / "memory.max") for group in _cgroups(own, root))
+    return [limit for limit in limits if limit is not None]
+
+
+def cgroup_rooms(own: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> list[int]:
+    """List what those limits leave; file cache that can be dropped counts as room.
+
+    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max, memory.current, memory.stat.
+    """
+    rooms = []
+    for group in _cgroups(own, root):
+        limit, used = _read_number(group / "memory.max"), _read_number(group / "memory.current")
+        if limit is not None and used is not None:
+            rooms.append(max(0, limit - used + _inactive_file_bytes(group / "memory.stat")))
+    return rooms
+
+
+def _cgroups(own: Path, root: Path) -> Iterator[Path]:
+    """Yield this process's cgroup and all around it, the root last."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if path is None:
+        return
+    group = root / path
+    yield from (group, *(parent for parent in group.parents if parent.is_relative_to(root)))
+
+
+def _read_number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+def _inactive_file_bytes(file: Path) -> int:
+    try:
+        words = (line.split() for line in file.read_text().splitlines())
+        return next((int(value) for name, value in words if name == "inactive_file"), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _metal_limit() -> list[int]:
+    limit = working_set_bytes() if sys.platform == "darwin" else None
+    return [limit] if limit else []
+
+
+class _RusageInfoV2(ctypes.Structure):
+    """Source: struct rusage_info_v2 in XNU's bsd/sys/resource.h."""
+
+    _fields_ = (
+        ("ri_uuid", ctypes.c_uint8 * 16),
+        *(
+            (name, ctypes.c_uint64)
+            for name in (
+                "ri_user_time",
+                "ri_system_time",
+                "ri_pkg_idle_wkups",
+                "ri_interrupt_wkups",
+                "ri_pageins",
+                "ri_wired_size",
+                "ri_resident_size",
+                "ri_phys_footprint",
+                "ri_proc_start_abstime",
+                "ri_proc_exit_abstime",
+                "ri_child_user_time",
+                "ri_child_system_time",
+                "ri_child_pkg_idle_wkups",
+                "ri_child_interrupt_wkups",
+                "ri_child_pageins",
+                "ri_child_elapsed_abstime",
+                "ri_diskio_bytesread",
+                "ri_diskio_byteswritten",
+            )
+        ),
+    )
+
+
+def _physical_footprint() -> int | None:
+    """Read what Activity Monitor shows and the system's memory pressure counts; None if it cannot be read."""
+    try:
+        libproc = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
+        usage = _RusageInfoV2()
+        failed = libproc.proc_pid_rusage(psutil.Process().pid, 2, ctypes.byref(usage))
+    except (OSError, AttributeError):
+        return None
+    return None if failed else int(usage.ri_phys_footprint)

@@ -1,0 +1,140 @@
+"""Where model folders lie: the hub cache, our own folder, and what `models.paths` adds.
+
+    hub cache       models--ORG--NAME/snapshots/COMMIT   named ORG/NAME; another revision ORG/NAME@REVISION
+    our own folder  NAME
+    models.paths    NAME or ORG/NAME (LM Studio's layout), or the folder of one model
+
+Source: the cache layout is huggingface_hub's documented one ("Understand caching").
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from local_ai.paths import Paths
+
+_WEIGHTS = ".safetensors"
+_SHARD = re.compile(r"-of-(\d+)\.")
+# What downloads that are under way are called: huggingface_hub's, LM Studio's and browsers' names.
+_PARTIAL = (".incomplete", ".part", ".download", ".crdownload")
+_PARTIAL_START = "downloading_"
+
+
+def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
+    """Yield every (name, folder) that may hold a model; the better of two with one name first.
+
+    Args:
+        configured: `model.path`: a folder named there is one too, wherever it lies.
+    """
+    # Not Path.expanduser: it raises for a user that does not exist.
+    folder = Path(os.path.expanduser(configured)) if configured else None  # noqa: PTH111
+    if folder and folder.is_absolute():
+        yield folder.name, folder
+    for child in _folders(paths.models_dir):
+        yield child.name, child
+    for repository in _folders(paths.hub_cache):
+        kind, _, name = repository.name.partition("--")
+        if kind == "models":
+            for suffix, snapshot in _snapshots(repository):
+                yield name.replace("--", "/") + suffix, snapshot
+    for place in paths.model_folders:
+        yield from _in_place(place)
+
+
+def why_incomplete(folder: Path) -> str:
+    """Say what is missing from a model folder; "" for a folder that is no model at all."""
+    try:
+        names = {entry.name for entry in os.scandir(folder)}
+    except OSError:
+        names = set()
+    if _has_partial_files(folder, names):
+        return "its download is not finished"
+    missing = missing_weights(name for name in names if is_weights(name))
+    if "config.json" not in names:
+        return "config.json is missing" if missing != "no weights" else ""
+    if missing == "no weights" and any(name.lower().endswith(".gguf") for name in names):
+        return "its weights are GGUF, which MLX does not read"
+    gone = sorted(name for name in names if not (folder / name).exists())
+    if gone:
+        return f"{gone[0]} leads to a file that is gone"
+    return missing or "config.json cannot be read"
+
+
+def is_weights(name: str) -> bool:
+    """Tell by its name whether a file holds weights, all of them."""
+    return name.endswith(_WEIGHTS) and not name.startswith(_PARTIAL_START)
+
+
+def missing_weights(names: Iterable[str]) -> str:
+    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors"."""
+    present = list(names)
+    if not present:
+        return "no weights"
+    totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
+    if totals and len(totals) < max(totals):
+        return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
+    return ""
+
+
+def repository_of(folder: Path, paths: Paths) -> Path | None:
+    """Return the hub cache's folder that a snapshot belongs to; None for a folder that lies elsewhere."""
+    return next((parent for parent in (folder, *folder.parents) if parent.parent == paths.hub_cache), None)
+
+
+def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:
+    """Yield a repository's snapshots with what follows its name: "", or "@REVISION"."""
+    snapshots = repository / "snapshots"
+    refs = _refs(repository)
+    main = refs.pop("main", None)
+    if main is not None:
+        yield "", snapshots / main
+        for revision, commit in refs.items():
+            if commit != main:
+                yield f"@{revision}", snapshots / commit
+    # A newer one that is not whole yet must not hide an older one that is.
+    others = [snapshot for snapshot in _folders(snapshots) if snapshot.name != main]
+    yield from (("", snapshot) for snapshot in others)
+    if main is None and not others:
+        yield "", snapshots
+
+
+def _refs(repository: Path) -> dict[str, str]:
+    try:
+        with os.scandir(repository / "refs") as entries:
+            return {entry.name: Path(entry).read_text().strip() for entry in entries if entry.is_file()}
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def _in_place(place: Path) -> Iterator[tuple[str, Path]]:
+    if (place / "config.json").is_file():
+        yield place.name, place
+        return
+    for child in _folders(place):
+        inner = [] if (child / "config.json").is_file() else list(_folders(child))
+        if not inner:
+            yield child.name, child
+        for folder in inner:
+            yield f"{child.name}/{folder.name}", folder
+
+
+def _has_partial_files(folder: Path, names: set[str]) -> bool:
+    if any(name.endswith(_PARTIAL) or name.startswith(_PARTIAL_START) for name in names):
+        return True
+    # A snapshot's files are links into "blobs"; a folder made by "hf download --local-dir" has ".cache".
+    snapshots = folder if folder.name == "snapshots" else folder.parent
+    blobs = snapshots.parent / "blobs" if snapshots.name == "snapshots" else None
+    places = (blobs, folder / ".cache/huggingface/download")
+    return any(place is not None and any(place.glob("*.incomplete")) for place in places)
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+    except OSError:
+        return
+    yield from (parent / name for name in names)

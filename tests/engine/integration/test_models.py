@@ -1,0 +1,215 @@
+"""How a real engine holds its models: loaded late, put away, called by other names, trusted or not."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.conftest import fill_with_tiny_models
+from tests.engine.running import RunningEngine, running_engine
+from tests.tiny_model import make_tiny_adapter, make_tiny_embedder, make_tiny_model
+
+from local_ai.errors import ServerError
+from local_ai.unloading import unload_model
+
+pytestmark = pytest.mark.integration
+
+
+def content(answer: dict[str, Any]) -> str:
+    text: str = answer["choices"][0]["message"]["content"]
+    return text
+
+
+def put_away(engine: RunningEngine) -> tuple[str | None, int]:
+    done = unload_model(engine.paths.engine_socket, on_wait=lambda sentence: None)
+    return done.model, done.freed_bytes
+
+
+def test_without_preload_the_first_request_loads_the_model():
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain", "preload": False}}) as engine:
+        before = engine.health()
+        answered = content(engine.chat())
+
+        assert (before["state"], before["model"]) == ("ready", None)
+        assert answered
+        assert engine.health()["model"] == "plain"
+
+
+def test_a_load_shows_which_model_it_is_for(starter_model: Path):
+    def fill(folder: Path) -> None:
+        (folder / starter_model.name).symlink_to(starter_model)
+
+    with running_engine(fill, ready=False) as engine:
+        seen = engine.wait(lambda health: health["state"] == "loading" and health["loading"] is not None)
+
+    assert (seen["loading"], seen["model"]) == (starter_model.name, None)
+
+
+def test_unload_gives_memory_back_and_the_next_request_loads_again():
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
+        first = content(engine.chat())
+        size = (engine.paths.models_dir / "plain/model.safetensors").stat().st_size
+
+        name, freed = put_away(engine)
+
+        assert (name, engine.health()["model"], engine.health()["state"]) == ("plain", None, "ready")
+        assert freed >= size
+        assert put_away(engine) == (None, 0)
+        assert content(engine.chat()) == first
+
+
+def test_unload_waits_for_the_answer_that_runs(starter_model: Path):
+    def fill(folder: Path) -> None:
+        (folder / starter_model.name).symlink_to(starter_model)
+
+    with running_engine(fill) as engine, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(engine.chat, "Tell me a long story.", max_tokens=40, min_p=0.0)
+        engine.wait(lambda health: health["running"] == 1)
+
+        name, freed = put_away(engine)
+
+        assert answer.result()["usage"]["completion_tokens"] == 40
+        assert name == starter_model.name
+        assert freed > 500_000_000
+        assert engine.health()["model"] is None
+
+
+def test_unload_of_an_engine_that_does_not_run_says_so(tmp_path: Path):
+    with pytest.raises(ServerError) as refused:
+        unload_model(tmp_path / "engine.sock", on_wait=lambda sentence: None)
+
+    assert refused.value.exit_code == 3
+    assert str(refused.value) == (
+        "error: no model was unloaded\n"
+        "  why: the server is not running, so none is loaded\n"
+        "  fix: inv server.start"
+    )
+
+
+ALIASES = {"gpt-4o": "plain", "claude-*": "default", "text-embedding-*": "embedder", "lost-*": "gone"}
+
+
+@pytest.fixture(scope="module")
+def aliased() -> Any:
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}, "aliases": ALIASES}) as engine:
+        yield engine
+
+
+def test_openai_answers_carry_the_name_that_was_asked_for(aliased: RunningEngine):
+    whole = aliased.chat(model="gpt-4o")
+    chunks = aliased.events(
+        "/v1/chat/completions",
+        {"model": "gpt-4o", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]},
+    )
+    text = aliased.post("/v1/completions", {"model": "gpt-4o", "prompt": "hi", "max_tokens": 2}).json()
+    vectors = aliased.post("/v1/embeddings", {"model": "text-embedding-3-small", "input": "hi"}).json()
+
+    assert whole["model"] == "gpt-4o"
+    assert content(whole) == content(aliased.chat(model="plain"))
+    assert {chunk["model"] for chunk in chunks} == {"gpt-4o"}
+    assert text["model"] == "gpt-4o"
+    assert vectors["model"] == "text-embedding-3-small"
+
+
+def test_anthropic_answers_carry_the_name_that_was_asked_for(aliased: RunningEngine):
+    body = {"model": "claude-x", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
+
+    whole = aliased.post("/anthropic/v1/messages", body).json()
+    events = aliased.events("/anthropic/v1/messages", body)
+    counted = aliased.post("/anthropic/v1/messages/count_tokens", body)
+
+    assert whole["model"] == "claude-x"
+    assert events[0]["message"]["model"] == "claude-x"
+    assert counted.status_code == 200
+
+
+def test_an_alias_that_leads_nowhere_is_refused_with_both_names(aliased: RunningEngine):
+    refused = aliased.chat(model="lost-one")
+
+    assert refused["error"]["code"] == "model_not_found"
+    assert refused["error"]["message"] == (
+        "the model 'lost-one' is not there: the settings make it an alias of 'gone', which is no model on "
+        "this machine. To fix it: take a name that /v1/models lists"
+    )
+
+
+MODEL_CODE = "from mlx_lm.models.llama import Model, ModelArgs\n"
+TOKENIZER_CODE = """
+from pathlib import Path
+from transformers import PreTrainedTokenizerFast
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    def __init__(self, *args, **kwargs):
+        Path(__file__).with_name("ran").touch()
+        Path({mark!r}).touch()
+        super().__init__(*args, **kwargs)
+"""
+
+
+def make_model_with_code(folder: Path) -> None:
+    """A model whose layers are Python code of its own."""
+    config = json.loads((make_tiny_model(folder) / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_file": "own.py"}))
+    (folder / "own.py").write_text(MODEL_CODE)
+
+
+def make_tokenizer_with_code(folder: Path, mark: Path) -> None:
+    """A model whose tokenizer is Python code of its own; it leaves a mark when it runs."""
+    config = json.loads((make_tiny_model(folder) / "tokenizer_config.json").read_text())
+    auto_map = {"AutoTokenizer": [None, "own_tokenizer.OwnTokenizer"]}
+    config |= {"tokenizer_class": "OwnTokenizer", "auto_map": auto_map}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "own_tokenizer.py").write_text(TOKENIZER_CODE.format(mark=str(mark)))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_models_own_code_runs_only_when_it_is_trusted(trusted: bool, tmp_path: Path):
+    mark = tmp_path / "mark"
+
+    def fill(folder: Path) -> None:
+        make_model_with_code(folder / "layers")
+        make_tokenizer_with_code(folder / "tokenizer", mark)
+
+    settings = {"model": {"path": "layers", "trust_remote_code": trusted}}
+    with running_engine(fill, settings) as engine:
+        layers, tokenizer = engine.chat(), engine.chat(model="tokenizer")
+
+    assert mark.exists() is trusted
+    if trusted:
+        assert content(layers)
+        assert content(tokenizer)
+    else:
+        assert layers["error"]["message"] == (
+            "the model 'layers' cannot be loaded: it brings Python code of its own, which is not run unless "
+            "you trust it. To fix it: set model.trust_remote_code = true if you do, then run: inv "
+            "server.restart"
+        )
+
+
+def test_the_adapter_of_the_settings_changes_the_default_models_answers(tmp_path: Path):
+    adapter = make_tiny_adapter(tmp_path / "adapter")
+    settings = {"model": {"path": "plain", "adapter_path": str(adapter)}}
+
+    def fill(folder: Path) -> None:
+        make_tiny_model(folder / "plain")
+
+    with running_engine(fill, settings) as engine:
+        by_default = content(engine.chat())
+        by_wish = content(engine.chat(model="plain", adapters=str(adapter)))
+        without = content(engine.chat(model="plain"))
+
+    assert by_default == by_wish != without
+
+
+def test_further_folders_are_looked_in(tmp_path: Path):
+    make_tiny_model(tmp_path / "lmstudio/org/nested")
+    make_tiny_embedder(tmp_path / "lmstudio/flat")
+    settings = {"models": {"paths": [str(tmp_path / "lmstudio")]}, "model": {"path": "org/nested"}}
+    with running_engine(lambda folder: None, settings) as engine:
+        assert content(engine.chat())
+        listed = {model["id"] for model in engine.client.get("/v1/models").json()["data"]}
+
+    assert listed == {"org/nested", "flat"}
