@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local_ai.cli import namespace
-from local_ai.settings.load import load
+from local_ai.settings.load import flatten, load
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text()
@@ -17,16 +17,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_settings_example_is_valid(tmp_path: Path):
-    (example,) = blocks("toml")
+@pytest.mark.parametrize("example", blocks("toml"))
+def test_settings_example_is_valid(tmp_path: Path, example: str):
     file = tmp_path / "config.toml"
     file.write_text(example)
 
     loaded = load(config_path=file, environ={})
 
-    assert set(loaded.origins) == {
-        f"{section}.{key}" for section, keys in tomllib.loads(example).items() for key in keys
-    }
+    assert set(loaded.origins) == set(flatten(tomllib.loads(example)))
 
 
 @pytest.mark.parametrize("name", namespace().task_names)
@@ -50,6 +48,11 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert "pip install -q uv && uv run inv check" in (CHECKOUT / ".ci/run").read_text()
 
 
-@pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)]+)\)", README))
+@pytest.mark.parametrize("name", re.findall(r"\]\(#([^)]+)\)", README))
+def test_links_lead_to_headings(name: str):
+    assert name in re.findall(r"^## (\w+)$", README.lower(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\((?!http|#)([^)]+)\)", README))
 def test_links_lead_to_files(name: str):
     assert (CHECKOUT / name).is_file()

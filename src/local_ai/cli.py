@@ -141,6 +141,35 @@ def use(context: Context, name: str, config: str | None = None) -> None:
     model_commands.use(name, config=config)
 
 
+@command(
+    help={
+        "name": "its name on the hub, such as mlx-community/Llama-3.2-3B-Instruct-4bit",
+        "revision": "branch, tag or commit instead of main",
+        "even-if-too-large": "download it although this machine's memory cannot hold it",
+        "json": "print the result for programs",
+    }
+)
+def pull(
+    context: Context,
+    name: str,
+    revision: str | None = None,
+    even_if_too_large: bool = False,
+    json: bool = False,
+) -> None:
+    """Download a model from the Hugging Face hub; an interrupted one goes on where it stopped."""
+    from local_ai.commands.pull import pull as pull_model
+
+    pull_model(name, revision=revision, even_if_too_large=even_if_too_large, as_json=json)
+
+
+@command(help={"name": "the model's name or folder", "yes": "do not ask"})
+def remove(context: Context, name: str, yes: bool = False) -> None:
+    """Remove a model from this machine, after asking; never one that is in use."""
+    from local_ai.commands.remove import remove as remove_model
+
+    remove_model(name, yes=yes)
+
+
 @command()
 def unload(context: Context) -> None:
     """Put the loaded model's memory back now; answers that run are waited for."""
@@ -161,7 +190,7 @@ def launch(context: Context, client: str) -> None:
 
 def namespace() -> Collection:
     """Return the collections of commands, each with its default."""
-    models = Collection("models", list_models, info, use, unload)
+    models = Collection("models", list_models, info, use, pull, remove, unload)
     client = Collection("client", env, launch)
     server = Collection("server", start, stop, restart, status, logs)
     return Collection(server, models, client, Collection("config", show, check, init))

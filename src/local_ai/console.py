@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,7 @@ _HEALTH = {
     Health.UNKNOWN: "bold yellow",
     Health.STOPPED: "bold",
 }
+_LINE_EVERY_S = 0.1
 _HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
 
 
@@ -90,6 +93,31 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True, highlight=False).status(Text("Starting")) as status:
         yield lambda sentence: status.update(Text(sentence))
+
+
+def ask(question: str) -> bool | None:
+    """Ask a person yes or no, no being the default; None where nobody can answer."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(f"{_as_typed(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def changing_line() -> Iterator[Callable[[str, float], None]]:
+    """Show a sentence that changes in place; where there is no terminal, a line for each tenth of the way.
+
+    The callable takes the sentence, and how far along it is, from 0 to 1.
+    """
+    if not _is_terminal(sys.stderr):
+        yield _TenthPrinter()
+        return
+    line = _ChangingLine()
+    try:
+        yield line
+    finally:
+        line.end()
 
 
 def print_report(report: Report, *, logs_dir: Path) -> None:
@@ -168,6 +196,43 @@ class _StepPrinter:
         if step != self._last:
             self._last = step
             _write(sys.stderr, step)
+
+
+class _TenthPrinter:
+    """Prints a sentence when another tenth of the way is done."""
+
+    def __init__(self) -> None:
+        self._tenths = 0
+
+    def __call__(self, sentence: str, share: float) -> None:
+        if int(share * 10) > self._tenths:
+            self._tenths = int(share * 10)
+            print_note(sentence)
+
+
+class _ChangingLine:
+    """Writes over its last sentence; not more often than anybody can read."""
+
+    def __init__(self) -> None:
+        self._written_at = 0.0
+        self._pending = ""
+
+    def __call__(self, sentence: str, share: float) -> None:
+        self._pending = sentence
+        if time.monotonic() - self._written_at >= _LINE_EVERY_S:
+            self._write()
+
+    def end(self) -> None:
+        if self._pending:
+            self._write()
+            _write(sys.stderr, "")
+
+    def _write(self) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        # Carriage return, then "erase in line" of ECMA-48.
+        sys.stderr.write(f"\r\033[K{self._pending[:width]}")
+        sys.stderr.flush()
+        self._written_at = time.monotonic()
 
 
 def _print_programs(report: Report) -> None:

@@ -78,7 +78,8 @@ def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server
     shelf = server.home / "shelf"
     set_up(
         server,
-        f'[models]\npaths = ["{shelf}"]\n[aliases]\n"gpt-4o" = "org/new"\n"claude-*" = "default"\n',
+        f'[model]\npath = "tiny"\n[models]\npaths = ["{shelf}"]\n'
+        '[aliases]\n"gpt-4o" = "org/new"\n"claude-*" = "default"\n',
     )
     server.start()
     before = server.run("models.list").stdout

@@ -1,0 +1,196 @@
+"""Download a model's files into the hub cache, so that every other tool finds them there too.
+
+huggingface_hub's own download starts a file anew in each process; here an unfinished file stays as
+`blobs/CHECKSUM.incomplete` and goes on by a range request. A file is whole once its checksum is right; the
+revision's name leads to the new files only when all are there, so an older whole model serves until then.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from local_ai.errors import LocalAIError
+from local_ai.models.hub import Remote, RemoteFile, hub_errors
+
+if TYPE_CHECKING:
+    import httpx
+
+OnBytes = Callable[[int], None]
+
+_CHUNK_BYTES = 1024 * 1024
+_SILENCE_S = 30.0
+_MOST_FRUITLESS = 5  # attempts in a row that bring nothing
+_PAUSE_S = 1.0
+_NOT_DONE = "the model was not downloaded"
+
+
+def missing_bytes(remote: Remote, hub_cache: Path) -> int:
+    """Count what a pull would still transfer."""
+    blobs = remote.repository(hub_cache) / "blobs"
+    return sum(file.size_bytes - _present_bytes(file, blobs) for file in remote.files)
+
+
+def free_disk_bytes(folder: Path) -> int:
+    """Bytes free where a folder is, or would be made."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    stat = os.statvfs(existing)
+    return stat.f_bavail * stat.f_frsize
+
+
+def download(remote: Remote, hub_cache: Path, on_bytes: OnBytes) -> Path:
+    """Bring the files of a model that are not there yet.
+
+    Args:
+        on_bytes: Called with every so many bytes more; negative where some have to come again.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        LocalAIError: The network or the hub failed, the disk is full, or another pull is at it.
+    """
+    folder = remote.folder(hub_cache)
+    blobs = remote.repository(hub_cache) / "blobs"
+    try:
+        blobs.mkdir(parents=True, exist_ok=True)
+        for file in remote.files:
+            blob = blobs / file.checksum
+            if not blob.exists():
+                _fetch(file, blob, remote.name, on_bytes)
+            _link(folder / file.name, blob)
+        _name_revision(remote, hub_cache)
+    except OSError as exc:
+        raise LocalAIError(
+            _NOT_DONE,
+            why=f"{exc.filename or blobs} cannot be written: {exc.strerror or exc}",
+            fix="make room there, then run the same command: it goes on where it stopped"
+            if exc.errno == errno.ENOSPC
+            else "correct the permissions there, then run the same command",
+        ) from exc
+    return folder
+
+
+def _present_bytes(file: RemoteFile, blobs: Path) -> int:
+    if (blobs / file.checksum).exists():
+        return file.size_bytes
+    try:
+        return min(_partial(blobs / file.checksum).stat().st_size, file.size_bytes)
+    except OSError:
+        return 0
+
+
+def _partial(blob: Path) -> Path:
+    return blob.with_name(f"{blob.name}.incomplete")
+
+
+def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
+    partial = _partial(blob)
+    with partial.open("ab") as out, _only_here(out, model):
+        with hub_errors(model):
+            _transfer(file, out, on_bytes)
+        out.flush()
+        size = partial.stat().st_size
+        if size != file.size_bytes or not _is_right(file, partial):
+            partial.unlink()
+            raise LocalAIError(
+                _NOT_DONE,
+                why=f"{file.name} was damaged on its way: its checksum is not the one the hub names",
+                fix="run the same command again: only that file comes anew",
+            )
+        partial.rename(blob)
+
+
+@contextmanager
+def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
+    try:
+        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise LocalAIError(
+            _NOT_DONE,
+            why=f"another inv models.pull downloads {model} already",
+            fix="wait for it, or end it first",
+        ) from exc
+    yield
+
+
+def _transfer(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
+    """Append what is missing; an interrupted answer is asked for again from where it ended."""
+    import httpx
+
+    fruitless = 0
+    while (before := out.tell()) < file.size_bytes:
+        try:
+            _receive(file, out, on_bytes)
+        except httpx.TransportError:
+            fruitless = 0 if out.tell() > before else fruitless + 1
+            if fruitless >= _MOST_FRUITLESS:
+                raise
+            time.sleep(_PAUSE_S if fruitless else 0)
+        else:
+            if out.tell() <= before:  # an answer without an end to it would be asked for for ever
+                return
+
+
+def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    start = out.tell()
+    headers = build_hf_headers(library_name="local-ai", library_version=version("local-ai"))
+    headers |= {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with get_session().stream("GET", file.url, headers=headers, timeout=_SILENCE_S) as response:
+        hf_raise_for_status(response)
+        if start and response.status_code != 206:  # it sends everything, whatever was asked for
+            on_bytes(-start)
+            out.truncate(0)
+            out.seek(0)
+        _append(response, out, on_bytes)
+
+
+def _append(response: httpx.Response, out: IO[bytes], on_bytes: OnBytes) -> None:
+    # As it comes: of a larger chunk, a transfer that breaks off would lose the part that is here.
+    for chunk in response.iter_raw():
+        out.write(chunk)
+        on_bytes(len(chunk))
+
+
+def _is_right(file: RemoteFile, path: Path) -> bool:
+    """Compare checksums; git's are of a header and the content.
+
+    Source: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
+    if file.is_large:
+        digest = hashlib.sha256()
+    else:
+        digest = hashlib.sha1(f"blob {file.size_bytes}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest() == file.checksum
+
+
+def _link(pointer: Path, blob: Path) -> None:
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    if pointer.is_symlink() or pointer.exists():
+        if pointer.exists():
+            return
+        pointer.unlink()  # its blob was removed by hand
+    pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+
+
+def _name_revision(remote: Remote, hub_cache: Path) -> None:
+    if remote.revision == remote.commit:
+        return
+    ref = remote.repository(hub_cache) / "refs" / remote.revision
+    ref.parent.mkdir(parents=True, exist_ok=True)
+    new = ref.with_name(f".{ref.name}.new")
+    new.write_text(remote.commit)
+    new.replace(ref)

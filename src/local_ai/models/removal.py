@@ -1,0 +1,100 @@
+"""Remove models from the hub cache and our own folder; folders that are somebody else's are refused."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from local_ai.errors import ConfigError, LocalAIError
+from local_ai.models.places import repository_of
+from local_ai.paths import Paths
+
+_NOT_DONE = "the model was not removed"
+
+
+class Home(Enum):
+    """Whose place a model lies in."""
+
+    HUB = "hub cache"
+    OWN = "own folder"
+    LINK = "link in our own folder"
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What would be removed."""
+
+    home: Home
+    folder: Path  # that goes: the repository's in the hub cache, the model's own, or the link
+    commits: tuple[str, ...]  # of the hub cache, those that go; empty for what it does not know as a model
+    size_bytes: int  # that its disk gets back
+
+
+def plan_removal(name: str, folder: Path, paths: Paths) -> Removal:
+    """Find out what removing a model means, by where it lies.
+
+    Raises:
+        ConfigError: It lies in a folder that is not ours to empty.
+    """
+    if repository := repository_of(folder, paths):
+        return _plan_cached(name, repository, folder)
+    if folder.parent == paths.models_dir:
+        if folder.is_symlink():
+            return Removal(Home.LINK, folder, (), 0)
+        return Removal(Home.OWN, folder, (), _size_of(folder))
+    raise ConfigError(
+        _NOT_DONE,
+        why=f"{name} lies in {folder}, which local-ai only reads",
+        fix=f"remove that folder with the program that made it, or by hand: rm -r {folder}",
+    )
+
+
+def remove(removal: Removal, paths: Paths) -> None:
+    """Remove it.
+
+    Raises:
+        LocalAIError: A file cannot be removed.
+    """
+    try:
+        if removal.home is Home.LINK:
+            removal.folder.unlink()
+        elif removal.commits:
+            _remove_revisions(removal, paths)
+        else:
+            shutil.rmtree(removal.folder)
+        if removal.folder.exists():  # huggingface_hub logs what it cannot remove
+            raise PermissionError(errno.EACCES, "it is still there", str(removal.folder))
+    except OSError as exc:
+        raise LocalAIError(
+            "the model was removed in part, or not at all",
+            why=f"{exc.filename or removal.folder}: {exc.strerror or exc}",
+            fix="correct the permissions there, then run the same command again",
+        ) from exc
+
+
+def _plan_cached(name: str, repository: Path, folder: Path) -> Removal:
+    """All of a repository goes, unless the name is that of one revision beside others."""
+    from huggingface_hub import scan_cache_dir
+
+    cache = scan_cache_dir(repository.parent)
+    found = next((repo for repo in cache.repos if repo.repo_path == repository), None)
+    commits = {revision.commit_hash for revision in found.revisions} if found else set()
+    if "@" in name and len(commits) > 1:
+        size = cache.delete_revisions(folder.name).expected_freed_size
+        return Removal(Home.HUB, folder, (folder.name,), size)
+    # Not what the strategy expects to free: it does not count downloads that are not finished.
+    return Removal(Home.HUB, repository, tuple(sorted(commits)), _size_of(repository))
+
+
+def _remove_revisions(removal: Removal, paths: Paths) -> None:
+    from huggingface_hub import scan_cache_dir
+
+    scan_cache_dir(paths.hub_cache).delete_revisions(*removal.commits).execute()
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of the files in a folder, links left out: what they lead to stays, or is counted itself."""
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
