@@ -74,7 +74,10 @@ def _endpoint(report: Report) -> Endpoint:
     settings = load_settings(None, {}).settings
     keys = settings.server.api_keys
     key = keys[0].get_secret_value() if keys else "local"
-    model = find_model(report.default_model, list_models(find_paths(), settings.model.path))
+    model = find_model(
+        report.default_model,
+        list_models(find_paths().with_model_folders(settings.models.paths), settings.model.path),
+    )
     return Endpoint(
         report.openai_url,
         report.anthropic_url,

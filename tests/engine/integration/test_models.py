@@ -107,7 +107,14 @@ def test_openai_answers_carry_the_name_that_was_asked_for(aliased: RunningEngine
     text = aliased.post("/v1/completions", {"model": "gpt-4o", "prompt": "hi", "max_tokens": 2}).json()
     vectors = aliased.post("/v1/embeddings", {"model": "text-embedding-3-small", "input": "hi"}).json()
 
+    response = aliased.post("/v1/responses", {"model": "gpt-4o", "input": "hi", "max_output_tokens": 2})
+    response_events = aliased.events(
+        "/v1/responses", {"model": "gpt-4o", "input": "hi", "max_output_tokens": 2}
+    )
+
     assert whole["model"] == "gpt-4o"
+    assert response.json()["model"] == "gpt-4o"
+    assert {event["response"]["model"] for event in response_events if "response" in event} == {"gpt-4o"}
     assert content(whole) == content(aliased.chat(model="plain"))
     assert {chunk["model"] for chunk in chunks} == {"gpt-4o"}
     assert text["model"] == "gpt-4o"
