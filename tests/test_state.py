@@ -68,4 +68,4 @@ def test_target_is_what_was_started(paths: Paths):
     target = read_target(paths.state_file)
 
     assert target == target_of(settings)
-    assert target == Target("127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",))
+    assert target == Target("127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10)

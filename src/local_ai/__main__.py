@@ -13,7 +13,7 @@ from typing import Any
 
 # Per command: its option → the name of the argument, and whether a value follows.
 _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
-    "server.status": {"--json": ("as_json", False)},
+    "server.status": {"--json": ("as_json", False), "--deep": ("deep", False)},
     "server.stop": {"--force": ("force", False), "--timeout": ("timeout", True)},
     "server.logs": {
         "--program": ("program", True),

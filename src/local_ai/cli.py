@@ -87,10 +87,13 @@ def restart(context: Context, config: str | None = None, timeout: str = "120") -
     server_commands.restart(config=config, timeout=timeout)
 
 
-@command(default=True, help={"json": "print it for programs"})
-def status(context: Context, json: bool = False) -> int:
+@command(
+    default=True,
+    help={"json": "print it for programs", "deep": "ask the engine for one token: tells wedged from busy"},
+)
+def status(context: Context, json: bool = False, deep: bool = False) -> int:
     """Show how the server is: exit code 0 ready, 3 not running or not ready, 4 no answer."""
-    return server_commands.status(as_json=json)
+    return server_commands.status(as_json=json, deep=deep)
 
 
 @command(

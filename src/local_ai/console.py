@@ -13,13 +13,16 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from local_ai.errors import LocalAIError
 from local_ai.program import Readiness
 from local_ai.status import Health, Report
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 # Select Graphic Rendition codes of ECMA-48.
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -83,16 +86,20 @@ def print_warning(text: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show one line that changes in place; where there is no terminal, a line whenever the step changes."""
+def progress(*, lazily: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show one line that changes in place; where there is no terminal, a line whenever the step changes.
+
+    Args:
+        lazily: Show nothing, and import nothing, until there is something to say.
+    """
     if not _is_terminal(sys.stderr):
         yield _StepPrinter()
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True, highlight=False).status(Text("Starting")) as status:
-        yield lambda sentence: status.update(Text(sentence))
+    with ExitStack() as stack:
+        live = _LiveLine(stack)
+        if not lazily:
+            live("Starting")
+        yield live
 
 
 def ask(question: str) -> bool | None:
@@ -183,6 +190,23 @@ def format_bytes(size: int | None) -> str:
     if size is None:
         return "–"
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+class _LiveLine:
+    """A line that changes in place, from the first sentence on."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._status: Status | None = None
+
+    def __call__(self, sentence: str) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        if self._status is None:
+            status = Console(stderr=True, highlight=False).status(Text(sentence))
+            self._status = self._stack.enter_context(status)
+        self._status.update(Text(sentence))
 
 
 class _StepPrinter:

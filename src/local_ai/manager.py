@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai import daemon, preflight, starting
+from local_ai.draining import Drained, drain
 from local_ai.errors import ConfigError, LocalAIError, ServerError
 from local_ai.lock import exclusive
 from local_ai.observe import observe
@@ -31,7 +32,7 @@ from local_ai.render import render
 from local_ai.rpc import SupervisorClient
 from local_ai.status import Health, Report
 from local_ai.stopping import end_leftovers, stop_supervised
-from local_ai.target import read_target, target_of
+from local_ai.target import Target, read_target, target_of
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
@@ -64,6 +65,8 @@ class StopResult:
     error: LocalAIError | None = None
     was_running: bool = True
     forced: bool = False  # whether SIGKILL was used
+    finished: int = 0  # answers that were running and were waited for
+    cut: int = 0  # answers that were running and were cut off
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,9 @@ class ServerManager:
             return StartResult(False, error=preflight.disk_error(exc, "the server did not start"))
 
     def stop(self, force: bool = False, timeout: float = 10.0) -> StopResult:
-        """Stop the server: SIGTERM, then SIGKILL after the timeout; not running is success.
+        """Stop the server: running answers finish (`server.drain_s`), SIGTERM, SIGKILL after the timeout.
+
+        Not running is success.
 
         Args:
             force: SIGKILL at once, also a supervisord that does not answer.
@@ -180,8 +185,13 @@ class ServerManager:
 
     def report(self) -> Report:
         """Return everything `server.status` shows, by the settings of the last start."""
-        target = read_target(self.paths.state_file) or target_of(self._settings_or_defaults())
-        return observe(target, self.paths)
+        return observe(self._target(), self.paths)
+
+    def _target(self) -> Target:
+        return read_target(self.paths.state_file) or target_of(self._settings_or_defaults())
+
+    def _drain(self, report: Report) -> Drained:
+        return drain(self._target(), self.paths, report.queue, self._on_progress)
 
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
         from local_ai.state import make_state
@@ -291,8 +301,9 @@ class ServerManager:
                     ended = end_leftovers(self.paths, grace_s=0 if force else timeout_s)
                     result = StopResult(True, None, was_running=ended.any, forced=ended.forced)
                 case _:
+                    drained = Drained() if force else self._drain(report)
                     forced = stop_supervised(self.paths, report.pid, force=force, timeout_s=timeout_s)
-                    result = StopResult(success=True, forced=forced)
+                    result = StopResult(True, None, True, forced, drained.finished, drained.cut)
             daemon.remove_leftovers(self.paths)
             return result
 

@@ -57,7 +57,11 @@ class SupervisorClient:
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to a program."""
-        self._call("supervisor.signalProcess", name, "KILL")
+        self.signal(name, "KILL")
+
+    def signal(self, name: str, signal: str) -> None:
+        """Send a signal to a program, by its name without SIG."""
+        self._call("supervisor.signalProcess", name, signal)
 
     def shutdown(self) -> None:
         """Ask supervisord to stop its programs and end."""

@@ -23,6 +23,7 @@ class Target:
     model_path: str | None  # `model.path`
     version: str  # of the local-ai that started it, else of this one
     model_folders: tuple[str, ...] = ()  # `models.paths`
+    drain_s: float = 0.0  # `server.drain_s`
 
 
 def target_of(settings: LocalAISettings) -> Target:
@@ -35,6 +36,7 @@ def target_of(settings: LocalAISettings) -> Target:
         settings.model.path,
         version("local-ai"),
         tuple(map(str, settings.models.paths)),
+        settings.server.drain_s,
     )
 
 
@@ -50,6 +52,8 @@ def read_target(state_file: Path) -> Target | None:
             settings["model"]["path"],
             str(state["version"]),
             tuple(map(str, settings.get("models", {}).get("paths", ()))),
+            # One that an older version started knows nothing of it.
+            float(server.get("drain_s", 0)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

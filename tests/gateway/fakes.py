@@ -246,7 +246,7 @@ def run_gateway(state: State, *, site: Site | None = None) -> Iterator[Gateway]:
             yield Gateway(f"http://127.0.0.1:{server.port}", site)
         finally:
             # As the real one does on SIGTERM, so that open log streams end.
-            site.lane.stopping.set()
+            site.lane.ending.stop()
 
 
 class FakeSupervisord:

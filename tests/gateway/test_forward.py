@@ -254,7 +254,7 @@ def test_stopping_gateway_refuses_what_waits(tmp_path: Path) -> None:
         )
         waiting.start()
         waiting.join(0.3)
-        gateway.site.lane.stopping.set()
+        gateway.site.lane.ending.stop()
         waiting.join(10)
 
     assert answers[0].status_code == 503

@@ -17,7 +17,9 @@ from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
 
 if TYPE_CHECKING:
-    from local_ai.manager import StartResult
+    from local_ai.manager import StartResult, StopResult
+    from local_ai.paths import Paths
+    from local_ai.status import Report
 
 LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
 
@@ -49,16 +51,17 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
     from local_ai.manager import ServerManager
 
     timeout_s = parse_seconds("--timeout", timeout)
-    result = ServerManager().stop(force=force, timeout=timeout_s)
+    with console.progress(lazily=True) as say:
+        result = ServerManager(on_progress=say).stop(force=force, timeout=timeout_s)
     if result.error:
         raise result.error
     if not result.was_running:
         console.print_line("The server was not running.")
     elif result.forced:
         reason = "as asked" if force else f"it had not ended {timeout_s:g} s after SIGTERM"
-        console.print_line(f"Stopped with SIGKILL ({reason}).")
+        console.print_line(f"Stopped with SIGKILL ({reason}).{_fate_of_answers(result)}")
     else:
-        console.print_line("Stopped.")
+        console.print_line(f"Stopped.{_fate_of_answers(result)}")
 
 
 def restart(*, config: str | None, timeout: str) -> None:
@@ -77,16 +80,34 @@ def restart(*, config: str | None, timeout: str) -> None:
     _print_started(result)
 
 
-def status(*, as_json: bool = False) -> int:
-    """Show how the server is."""
+def status(*, as_json: bool = False, deep: bool = False) -> int:
+    """Show how the server is; deep: after asking the engine for one token."""
     from local_ai.manager import ServerManager
 
     manager = ServerManager()
     report = manager.report()
+    if deep:
+        return _status_deep(report, manager.paths, as_json=as_json)
     if as_json:
         console.print_json(report.to_json())
     else:
         console.print_report(report, logs_dir=manager.paths.logs_dir)
+    return report.exit_code
+
+
+def _status_deep(report: Report, paths: Paths, *, as_json: bool) -> int:
+    from local_ai.deep import deep_probe, with_finding
+    from local_ai.status import to_plain
+
+    with console.progress() as say:
+        say("Asking the engine for one token")
+        probe = deep_probe(report, paths.engine_socket)
+    report = with_finding(report, probe)
+    if as_json:
+        console.print_json({**report.to_json(), "deep": to_plain(probe)})
+    else:
+        console.print_report(report, logs_dir=paths.logs_dir)
+        console.print_line(f"\nDeep probe: {probe.sentence}")
     return report.exit_code
 
 
@@ -109,6 +130,16 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
     for line in shown:
         console.print_raw(line)
+
+
+def _fate_of_answers(result: StopResult) -> str:
+    """Say what became of running answers; "" where there were none."""
+    parts = [
+        f"{count} running {'answer' if count == 1 else 'answers'} {fate}"
+        for count, fate in ((result.finished, "finished first"), (result.cut, "cut off"))
+        if count
+    ]
+    return f" {', '.join(parts).capitalize()}." if parts else ""
 
 
 def _print_started(result: StartResult) -> None:

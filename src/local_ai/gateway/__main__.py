@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="state.json of the last start")
     arguments = parser.parse_args()
     start_orphan_guard()
+    # Closes the gateway once it serves (see serve.py); before that it would end the process.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         state = read_state(arguments.state)
         server = state.settings.server

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from local_ai.gateway.call import Call
+from local_ai.gateway.ending import Ending
 from local_ai.gateway.events import WholeEvents
 from local_ai.gateway.exchange import EngineAbsent, EngineGone, Exchange
 from local_ai.gateway.gate import Gate, stopping_refusal
@@ -51,7 +52,7 @@ class Lane:
     gate: Gate
     watch: Watch
     turnstile: Turnstile
-    stopping: asyncio.Event
+    ending: Ending
     suspects: Suspects = field(default_factory=Suspects)
     metrics: Metrics = field(default_factory=Metrics)
     comment_s: float = 5.0  # a waiting stream says so this often
@@ -95,7 +96,7 @@ class Forward(Response):
             return answer.result()
         if not left.cancelled():
             return Outcome("client_left", "client left")
-        if self._lane.stopping.is_set():
+        if self._lane.ending.stopping.is_set():
             return await self._refuse(stopping_refusal(), reply)
         return Outcome("client_slow", f"client took nothing for {self._lane.slow_client_s:g} s")
 
@@ -104,7 +105,7 @@ class Forward(Response):
         lane, streams = self._lane, self._call.streams
         while reply.stuck_s() < lane.slow_client_s:
             try:
-                await asyncio.wait_for(lane.stopping.wait(), lane.comment_s)
+                await asyncio.wait_for(lane.ending.stopping.wait(), lane.comment_s)
             except TimeoutError:
                 if streams and reply.quiet_s() >= lane.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
                     await reply.comment(self._waiting_text(visit))

@@ -4,7 +4,7 @@ engine ready, busy, without its model ──────▶ pass
 importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
 failed for good ───────────────────────────▶ 503 at once
 stopped or ended, and not started again ───▶ 503 after a moment: a restart passes through these too
-the gateway is stopping ───────────────────▶ 503 at once
+the gateway is closed ─────────────────────▶ 503 at once
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _FAILED_RETRY_S = 30
 class Gate:
     """The way to the engine."""
 
-    def __init__(self, watch: Watch, stopping: asyncio.Event, *, wait_s: float) -> None:
+    def __init__(self, watch: Watch, closed: asyncio.Event, *, wait_s: float) -> None:
         self._watch = watch
-        self._stopping = stopping
+        self._closed = closed
         self._wait_s = wait_s
 
     async def pass_through(self, waited_s: float = 0.0) -> None:
@@ -45,14 +45,14 @@ class Gate:
         Raises:
             Refusal: It cannot, and waiting is over or no use.
         """
-        if self._stopping.is_set():
+        if self._closed.is_set():
             raise stopping_refusal()
         if self._watch.engine_was_fine or (await self._watch.look()).can_answer:
             return
         # One that had to wait in line for long still gets the time of a restart.
         timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))
         await self._first_of(
-            self._until_ready(), self._until_hopeless(), self._until_stopping(), timeout_s=timeout_s
+            self._until_ready(), self._until_hopeless(), self._until_closed(), timeout_s=timeout_s
         )
 
     async def _first_of(self, *waits: Coroutine[None, None, None], timeout_s: float) -> None:
@@ -79,8 +79,8 @@ class Gate:
                 raise refusal
             await asyncio.sleep(_SUPERVISOR_POLL_S)
 
-    async def _until_stopping(self) -> None:
-        await self._stopping.wait()
+    async def _until_closed(self) -> None:
+        await self._closed.wait()
         raise stopping_refusal()
 
     async def _too_long(self) -> Refusal:

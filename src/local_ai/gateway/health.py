@@ -34,7 +34,7 @@ def health_routes(site: Site) -> list[Route]:
 
     async def readyz(_request: Request) -> Response:
         """Say whether the engine can take a request, by asking the engine itself."""
-        ready = (await site.watch.look()).can_answer and not site.lane.stopping.is_set()
+        ready = (await site.watch.look()).can_answer and not site.lane.ending.closed.is_set()
         verdict = (await site.watch.report()).to_json()["verdict"]
         headers = _NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"}
         return JSONResponse({"ready": ready, "verdict": verdict}, 200 if ready else 503, headers)

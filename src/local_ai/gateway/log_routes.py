@@ -43,7 +43,7 @@ def log_routes(site: Site) -> list[Route]:
 
     async def stream(request: Request) -> Response:
         file, lines = paths.log(known_log(request.path_params["program"])), _lines(request)
-        return _LogStream(file, lines, site.lane.stopping)
+        return _LogStream(file, lines, site.lane.ending.stopping)
 
     return [Route("/logs/{program}", last_lines), Route("/logs/{program}/stream", stream)]
 

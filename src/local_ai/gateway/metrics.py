@@ -129,7 +129,7 @@ class _Now:
     def _tokens(self, family: Any) -> Iterator[Metric]:
         tokens = family("local_ai_tokens", "Since the engine started.", labels=("model", "kind"))
         engine = self._report.engine
-        for model, counts in (getattr(engine, "tokens", None) or {}).items():
+        for model, counts in engine.tokens.items() if engine else ():
             for kind, count in counts.items():
                 tokens.add_metric((model, kind), count)
         yield tokens

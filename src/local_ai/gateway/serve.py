@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 EXIT_CANNOT_LISTEN = 3
 # Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
 _GRACE_S = 4
+_REOPEN_S = 20.0
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,11 +69,14 @@ async def _serve(state: State, listener: socket.socket) -> None:
             self._site = site
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self._site.lane.stopping.set()
+            self._site.lane.ending.stop()
             super().handle_exit(sig, frame)
 
     site = make_site(state)
     config = uvicorn_config(make_app(site), most=most_connections(state.settings.gateway))
+    # Left closed by a stop that was itself ended: it opens again well after that stop would have been over.
+    close = partial(site.lane.ending.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, close)
     await Server(config, site).serve([listener])
 
 

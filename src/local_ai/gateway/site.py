@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from local_ai.gateway.ending import Ending
 from local_ai.gateway.fill import Defaults
 from local_ai.gateway.forward import Lane
 from local_ai.gateway.fresh import Fresh
-from local_ai.gateway.gate import Gate
+from local_ai.gateway.gate import Gate, stopping_refusal
 from local_ai.gateway.suspects import Suspects
 from local_ai.gateway.turnstile import Turnstile
 from local_ai.gateway.upstream import Upstream
@@ -49,10 +50,11 @@ def make_site(state: State) -> Site:
     turnstile = Turnstile(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
     suspects = Suspects()
     watch = Watch(state, upstream, lambda: _queue(turnstile, suspects))
-    stopping = asyncio.Event()
-    gate = Gate(watch, stopping, wait_s=settings.wait_for_engine_s)
+    ending = Ending()
+    ending.on_change(lambda closed: turnstile.close(stopping_refusal if closed else None))
+    gate = Gate(watch, ending.closed, wait_s=settings.wait_for_engine_s)
     lane = Lane(
-        upstream=upstream, gate=gate, watch=watch, turnstile=turnstile, stopping=stopping, suspects=suspects
+        upstream=upstream, gate=gate, watch=watch, turnstile=turnstile, ending=ending, suspects=suspects
     )
     return Site(
         state=state,

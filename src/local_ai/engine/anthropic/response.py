@@ -136,7 +136,7 @@ class MessageBuilder:
             "type": "message",
             "role": "assistant",
             "model": self.model,
-            "content": self.blocks,
+            "content": list(self.blocks),
             "stop_reason": reason,
             "stop_sequence": stop,
             "usage": _usage_body(usage),

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from local_ai.engine import endpoints
 from local_ai.engine.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.anthropic.response import Json, MessageBuilder, error_body
+from local_ai.engine.conversation import Begun, Reading
 from local_ai.engine.endpoints import in_dialect
 from local_ai.engine.errors import EngineError, model_not_found, unexpected
 from local_ai.engine.http import (
@@ -120,10 +121,16 @@ async def _message_events(
     opened = await opening
     message = MessageBuilder(opened.name, wanted.shows_thoughts)
     pieces = service.run(opened)
+    held: list[Json] = []
     try:
         async for piece in pieces:
-            for each in message.add(piece):
-                yield each
+            held += message.add(piece)
+            # Nothing is said before there is something to say: until then the request can be sent again,
+            # should this process end.
+            if not isinstance(piece, Begun | Reading):
+                for each in held:
+                    yield each
+                held = []
     finally:
         await close(pieces)
 

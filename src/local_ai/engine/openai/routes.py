@@ -154,14 +154,16 @@ class _Answer:
     async def _chunks(self) -> AsyncIterator[Json]:
         heading = await self._begin()
         extra: Json = {"usage": None} if self._wanted.include_usage else {}
-        for choice in self._choices:
-            if first := choice.begin():
-                yield heading.body([first], chunk=True) | extra
+        # Held back until there is something to say: a request that has said nothing can be sent again, should
+        # this process end.
+        heads = [first for choice in self._choices if (first := choice.begin())]
         pieces = self._pieces()
         try:
             async for number, piece in pieces:
                 if chunk := self._choices[number].add(piece):
-                    yield heading.body([chunk], chunk=True) | extra
+                    for each in (*heads, chunk):
+                        yield heading.body([each], chunk=True) | extra
+                    heads = []
         finally:
             await close(pieces)
         if self._wanted.include_usage:

@@ -1,0 +1,46 @@
+"""How far the gateway is on its way to its end.
+
+open ─SIGUSR1▶ closed: what runs goes on, what waits or arrives is refused ─SIGTERM▶ stopping: what runs is
+  ▲               │                                                        cut off after a moment's grace
+  └───────────────┘ nobody stopped it after all
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Ending:
+    """Closed, then stopping."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self._reopen: asyncio.TimerHandle | None = None
+        self._listeners: list[Callable[[bool], None]] = []
+
+    def on_change(self, listener: Callable[[bool], None]) -> None:
+        """Call this whenever it closes (True) or opens again (False)."""
+        self._listeners.append(listener)
+
+    def close(self, *, reopen_after_s: float) -> None:
+        """Take nothing new; open again if no stop has come by then: who asked for it may have gone."""
+        self._set_closed(True)
+        if self._reopen is not None:
+            self._reopen.cancel()
+        self._reopen = asyncio.get_running_loop().call_later(reopen_after_s, self._open_again)
+
+    def stop(self) -> None:
+        """Take nothing new, and end what runs."""
+        self._set_closed(True)
+        self.stopping.set()
+
+    def _open_again(self) -> None:
+        if not self.stopping.is_set():
+            self._set_closed(False)
+
+    def _set_closed(self, closed: bool) -> None:
+        (self.closed.set if closed else self.closed.clear)()
+        for listener in self._listeners:
+            listener(closed)
