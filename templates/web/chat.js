@@ -39,9 +39,11 @@ function addMessage(message) {
   node.querySelector(".who").textContent = message.role === "user" ? "You" : message.model;
   node.querySelector(".copy").addEventListener("click", (event) => copy(event.target, message.text));
   node.querySelector(".again").addEventListener("click", askAgain);
+  const stick = isAtEnd();
   $("transcript").append(node);
   showMessage(view);
   tidyTranscript();
+  if (stick) scrollToEnd();
   return view;
 }
 
@@ -58,7 +60,11 @@ function showMessage({ message, node }) {
   setText(node.querySelector(".thought p"), message.thought ?? "");
   setText(node.querySelector(".figures"), message.place ?? message.figures ?? "");
   node.querySelector(".copy").hidden = message.running || !message.text;
-  if (stick) $("transcript").scrollTop = $("transcript").scrollHeight;
+  if (stick) scrollToEnd();
+}
+
+function scrollToEnd() {
+  $("transcript").scrollTop = $("transcript").scrollHeight;
 }
 
 function isAtEnd() {
@@ -165,8 +171,8 @@ function send() {
   const text = $("prompt").value.trim();
   if (!text || chat.running) return;
   $("prompt").value = "";
+  scrollToEnd();
   addMessage({ role: "user", text });
-  $("transcript").scrollTop = $("transcript").scrollHeight;
   run();
 }
 

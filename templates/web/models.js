@@ -25,7 +25,9 @@ function option(id, picked) {
 
 function showModels(ids) {
   const picked = ids.includes(chosen) ? chosen : "";
-  $("model").replaceChildren(...ids.map((id) => option(id, picked)));
+  const options = ids.map((id) => option(id, picked));
+  if (!models.length) options.push(element("option", ["no model found"], { value: "" }));
+  $("model").replaceChildren(...options);
 }
 
 export function chooseModel(id) {

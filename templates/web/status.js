@@ -29,8 +29,9 @@ function showVerdict({ health, sentence, why, fix, see }) {
   setText($("why"), why);
   setText($("see"), see);
   const command = fix.includes("inv ") ? fix.indexOf("inv ") : fix.length;
-  setText($("fix").firstElementChild, fix.slice(0, command));
-  setText($("fix").lastElementChild, fix.slice(command));
+  setText($("fix-words"), fix.slice(0, command));
+  setText($("fix-command"), fix.slice(command));
+  $("fix-copy").hidden = command === fix.length;
   for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
   $("trouble").hidden = !why && !fix;
   $("calm-diagnostics").hidden = !$("trouble").hidden;

@@ -153,6 +153,38 @@ def test_engine_that_dies_in_the_middle_keeps_what_it_said_and_says_why(page: Pa
     expect(answer_of(page).locator(".error")).to_contain_text("the engine ended before its answer was whole")
 
 
+def test_newest_answer_stays_in_sight(page: Page) -> None:
+    page.get_by_label("Model", exact=True).select_option("nope")
+    for number in range(1, 5):
+        page.get_by_label("Your message").fill("\n".join(["a long question"] * 6))
+        page.get_by_label("Your message").press("Enter")
+        expect(page.locator(".message.assistant .error")).to_have_count(number)
+        expect(answer_of(page).locator(".error")).not_to_be_empty()
+
+        expect(answer_of(page).get_by_role("button", name="Ask again")).to_be_in_viewport()
+
+    below = "list => list.scrollHeight - list.scrollTop - list.clientHeight"
+    assert page.locator("#transcript").evaluate(below) <= 1
+
+
+def test_command_that_mends_it_can_be_copied(page: Page, server: Server) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    server.supervisord.states["mlx-omni-server"] = "STOPPED"
+
+    page.get_by_role("button", name="Copy the command").click()
+
+    expect(page.locator("#announce")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "inv server.start"
+
+
+def test_models_that_are_gone_are_gone_from_the_picker(page: Page, server: Server) -> None:
+    _remove_models(server.state.paths.models_dir)
+
+    expect(page.locator("#model option")).to_have_text(["no model found"])
+    expect(page.locator("#fix")).to_contain_text("set model.path in config.toml")
+    expect(page.locator("#snippet-curl")).to_contain_text('"model": "MODEL"')
+
+
 def test_conversation_survives_a_reload_and_can_be_forgotten(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(answer_of(page).locator(".figures")).not_to_be_empty()
@@ -313,7 +345,7 @@ def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, se
     server.supervisord.states["mlx-omni-server"] = "FATAL"
 
     expect(page.locator("#sentence")).to_contain_text("Failed: the engine stopped")
-    expect(page.locator("#fix")).to_contain_text("inv server.restart")
+    expect(page.locator("#fix")).to_have_text("read the log, then run: inv server.restart in a terminal Copy")
     expect(page.locator("#trouble-lines")).to_have_text(
         "first line of mlx-omni-server\nsecond line of mlx-omni-server"
     )
