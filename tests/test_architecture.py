@@ -9,7 +9,7 @@ ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
     {"errors", "guard", "explain", "clients"},
-    {"paths", "program", "logs", "lock", "exits"},
+    {"paths", "program", "logs", "lock", "exits", "environment"},
     {"settings"},
     {"models", "state", "target"},
     {"plan", "render", "status", "rpc", "preflight"},

@@ -36,6 +36,16 @@ def test_exits_count_since_supervisord_started_and_quote_the_last(tmp_path: Path
     assert (exits.count, exits.reason, exits.is_flapping) == (2, "terminated by SIGKILL", False)
 
 
+def test_how_many_crashes_are_too_many_is_a_setting(tmp_path: Path):
+    crashes = [exited(f"11:0{minute}:00") for minute in range(4)]
+    read(tmp_path, STARTED, *crashes)
+
+    log = tmp_path / "supervisord.log"
+
+    assert read_exits(log, max_crashes=4)["engine"].is_flapping
+    assert not read_exits(log, max_crashes=5)["engine"].is_flapping
+
+
 def test_spawn_errors_count_too(tmp_path: Path):
     line = "2026-01-01 11:00:01,000 INFO spawnerr: engine (can't find command 'x')"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import psutil
 
+from local_ai.environment import for_programs
 from local_ai.errors import ServerError
 from local_ai.paths import Paths
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
@@ -34,7 +35,7 @@ def launch(paths: Paths) -> None:
         done = subprocess.run(
             supervisord_command(paths),
             cwd=paths.state_dir,
-            env=os.environ | {"PYTHONUTF8": "1"},
+            env=for_programs(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,7 +58,7 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         supervisord_command(paths, foreground=True),
         cwd=paths.state_dir,
-        env=os.environ | {"PYTHONUTF8": "1"},
+        env=for_programs(os.environ),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         umask=0o077,

@@ -1,7 +1,7 @@
 """What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
 
-    exited, exited, exited within five minutes ─▶ flapping: a restart mends nothing
-    stopped: ────────────────────────────────────▶ the count begins anew
+    engine.max_crashes × exited within five minutes ─▶ flapping: a restart mends nothing
+    stopped: ────────────────────────────────────────▶ the count begins anew
 
 Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and
 counts nothing (supervisor 4.3).
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 FLAPPING_COUNT = 3
@@ -32,40 +32,47 @@ class Exits:
     reason: str = ""  # the last one, in supervisord's words: "exit status 1", "terminated by SIGKILL"
     run: tuple[float, ...] = field(default=())  # seconds since 1970, since it was last stopped on purpose
     run_before_stop: tuple[float, ...] = field(default=())  # the same for the run that the last stop ended
+    max_crashes: int = FLAPPING_COUNT
 
     @property
     def is_flapping(self) -> bool:
         """Whether it has ended too often in too short a time."""
-        return _is_dense(self.run)
+        return _is_dense(self.run, self.max_crashes)
 
     @property
     def was_given_up(self) -> bool:
         """Whether its last stop ended a flapping run: nobody's hand, but ours."""
-        return _is_dense(self.run_before_stop) and not self.run
+        return _is_dense(self.run_before_stop, self.max_crashes) and not self.run
 
 
-def read_exits(log: Path) -> dict[str, Exits]:
-    """Read the end of supervisord's log; programs that never ended by themselves are not in it."""
+def read_exits(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Exits]:
+    """Read the end of supervisord's log; programs that never ended by themselves are not in it.
+
+    Args:
+        max_crashes: How many ends within five minutes are too many.
+    """
     found: dict[str, Exits] = {}
     for line in _tail(log).splitlines():
         if " supervisord started with pid " in line:
             found = {}
         elif match := _LINE.match(line):
             name = match["name"]
-            found[name] = _after(match, found.get(name, Exits()))
+            found[name] = _after(match, found.get(name, Exits(max_crashes=max_crashes)))
     return {name: exits for name, exits in found.items() if exits.count}
 
 
 def _after(match: re.Match[str], before: Exits) -> Exits:
     if match["word"] == "stopped":
-        return Exits(before.count, before.reason, (), before.run or before.run_before_stop)
+        return replace(before, run=(), run_before_stop=before.run or before.run_before_stop)
     moment = time.mktime(time.strptime(match["time"], "%Y-%m-%d %H:%M:%S")) + int(match["ms"]) / 1000
     reason = re.sub(r"; (not )?expected$", "", match["reason"] or "")
-    return Exits(before.count + 1, reason, (*before.run, moment))
+    return replace(
+        before, count=before.count + 1, reason=reason, run=(*before.run, moment), run_before_stop=()
+    )
 
 
-def _is_dense(run: tuple[float, ...]) -> bool:
-    return len(run) >= FLAPPING_COUNT and run[-1] - run[-FLAPPING_COUNT] <= FLAPPING_WITHIN_S
+def _is_dense(run: tuple[float, ...], most: int) -> bool:
+    return len(run) >= most and run[-1] - run[-most] <= FLAPPING_WITHIN_S
 
 
 def _tail(file: Path) -> str:

@@ -17,6 +17,7 @@ from local_ai.models.aliases import unknown_targets
 from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list_models, nearest_names
 from local_ai.models.memory import total_bytes
 from local_ai.paths import MAX_SOCKET_PATH_BYTES, Paths
+from local_ai.program import PROGRAM_NAMES, SUPERVISORD
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, ServerSettings
@@ -34,6 +35,8 @@ def prepare_folders(paths: Paths) -> None:
     _refuse_root_in_anothers_home(paths.state_dir)
     _make_private(paths.state_dir, "the state directory", "set XDG_STATE_HOME to a folder you can write to")
     _make_private(paths.logs_dir, "the log directory", f"mv {paths.logs_dir} {paths.logs_dir}.old")
+    for name in (*PROGRAM_NAMES, SUPERVISORD):
+        _refuse_link(paths.log(name))
     if paths.socket_dir != paths.state_dir:
         try:
             _make_private(paths.socket_dir, "the socket directory", "")
@@ -172,6 +175,12 @@ def _refuse_root_in_anothers_home(folder: Path) -> None:
             why=f"{existing} belongs to user {owner}; files made there by root would lock that user out",
             fix="run the same command without sudo",
         )
+
+
+def _refuse_link(log: Path) -> None:
+    """Refuse a log that is a link: supervisord would add to the file it leads to."""
+    if log.is_symlink():
+        raise _unusable(log, "the log", "is a symbolic link, which could lead anywhere", f"rm {log}")
 
 
 def _make_private(folder: Path, what: str, fix: str) -> None:

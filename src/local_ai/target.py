@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_ai.exits import FLAPPING_COUNT
+
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
 
@@ -24,6 +26,7 @@ class Target:
     version: str  # of the local-ai that started it, else of this one
     model_folders: tuple[str, ...] = ()  # `models.paths`
     drain_s: float = 0.0  # `server.drain_s`
+    max_crashes: int = FLAPPING_COUNT  # `engine.max_crashes`
 
 
 def target_of(settings: LocalAISettings) -> Target:
@@ -37,6 +40,7 @@ def target_of(settings: LocalAISettings) -> Target:
         version("local-ai"),
         tuple(map(str, settings.models.paths)),
         settings.server.drain_s,
+        settings.engine.max_crashes,
     )
 
 
@@ -54,6 +58,8 @@ def read_target(state_file: Path) -> Target | None:
             tuple(map(str, settings.get("models", {}).get("paths", ()))),
             # One that an older version started knows nothing of it.
             float(server.get("drain_s", 0)),
+            # An older one's record has none.
+            int(settings["engine"].get("max_crashes", FLAPPING_COUNT)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

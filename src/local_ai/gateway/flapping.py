@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from local_ai.exits import FLAPPING_COUNT, read_exits
+from local_ai.exits import read_exits
 from local_ai.program import ENGINE, SUPERVISORD, ProcessState
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
 from local_ai.state import State
@@ -33,7 +33,8 @@ async def stop_flapping(state: State) -> None:
 
 def stop_if_flapping(state: State) -> None:
     """Stop the engine if it has ended too often in too short a time."""
-    exits = read_exits(state.paths.log(SUPERVISORD)).get(ENGINE)
+    max_crashes = state.settings.engine.max_crashes
+    exits = read_exits(state.paths.log(SUPERVISORD), max_crashes=max_crashes).get(ENGINE)
     if exits is None or not exits.is_flapping:
         return
     client = SupervisorClient(state.supervisor_socket)
@@ -41,7 +42,7 @@ def stop_if_flapping(state: State) -> None:
         # In any other state a stop leaves no trace in the log, or supervisord gives up by itself.
         if any(_is_up(info.name, info.state) for info in client.processes()):
             client.stop(ENGINE)
-            _LOG.error("stopped the engine: it ended %d times in a short while", FLAPPING_COUNT)
+            _LOG.error("stopped the engine: it ended %d times in a short while", max_crashes)
     except (SupervisorFault, SupervisorHung, SupervisorUnreachable) as exc:
         _LOG.warning("the engine keeps ending, but supervisord did not stop it: %s", exc)
 

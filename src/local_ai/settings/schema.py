@@ -156,6 +156,9 @@ class EngineSettings(_Section):
     prompt_cache_mb: int = Field(
         2048, ge=0, description="Most memory for remembered prompts, in megabytes; 0 remembers none."
     )
+    max_crashes: int = Field(
+        3, ge=2, le=10_000, description="Crashes within five minutes after which it is not restarted again."
+    )
 
 
 class GatewaySettings(_Section):

@@ -1,0 +1,29 @@
+"""The environment that the programs are given: what they need, and none of the user's secrets.
+
+supervisord hands its own environment on to its programs and can only add to it, so it is pruned before.
+`LOCAL_AI_*` and `XDG_*` are not among it: programs read their settings and paths from state.json. Nothing is
+downloaded by a request, so neither proxies nor certificates are needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NEEDED = re.compile(
+    # Who and where: paths, language and time of texts, temporary files.
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|__CF_USER_TEXT_ENCODING"
+    # Where libraries are found, and how Python runs.
+    r"|LD_LIBRARY_PATH|DYLD_\w+|PYTHON\w+|COVERAGE_PROCESS_START"
+    # What tunes the numerical libraries and the model loaders.
+    r"|(MLX|METAL|MTL|OPENBLAS|OMP|MKL|BLIS|VECLIB|GOTO|CUDA|NVIDIA|HF|TRANSFORMERS|TOKENIZERS)_\w+"
+)
+_SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|(^|_)KEY")
+
+
+def for_programs(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment is passed on. Pure."""
+    kept = {
+        name: value for name, value in environ.items() if _NEEDED.fullmatch(name) and not _SECRET.search(name)
+    }
+    return kept | {"PYTHONUTF8": "1"}
