@@ -34,9 +34,7 @@ class Trip(BaseModel, extra="forbid"):
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One request at a time and no line to wait in."""
     narrow = {"LOCAL_AI_GATEWAY__MAX_CONCURRENCY": "1", "LOCAL_AI_GATEWAY__MAX_QUEUE": "0"}
-    server = Server(
-        tmp_path_factory.mktemp("s"), free_port(), narrow | {"LOCAL_AI_MODEL__PATH": "plain"}
-    )
+    server = Server(tmp_path_factory.mktemp("s"), free_port(), narrow | {"LOCAL_AI_MODEL__PATH": "plain"})
     server.paths.models_dir.mkdir(parents=True)
     fill_with_tiny_models(server.paths.models_dir)
     server.start()
@@ -128,7 +126,7 @@ def test_anthropic_errors_are_typed_and_helpful(anthropic_client: anthropic.Anth
     with pytest.raises(anthropic.NotFoundError, match="did you mean plain"):
         create(model="plian", messages=HELLO, max_tokens=1)
     with pytest.raises(anthropic.BadRequestError, match="temperature cannot be used"):
-        create(model="plain", messages=HELLO, max_tokens=1, temperature=9)
+        create(model="plain", messages=HELLO, max_tokens=1, extra_body={"temperature": 9})
     with pytest.raises(anthropic.BadRequestError, match="exceed context limit"):
         create(model="short", messages=HELLO, max_tokens=4000)
     with pytest.raises(anthropic.UnprocessableEntityError, match="cannot be loaded"):
