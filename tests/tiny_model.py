@@ -95,6 +95,16 @@ def make_tiny_model(
     return folder
 
 
+def add_token(folder: Path, text: str) -> int:
+    """Teach a model's tokenizer one more token, of which its weights know nothing; return its id."""
+    file = folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.add_special_tokens([text])
+    tokenizer.save(str(file))
+    token: int = tokenizer.token_to_id(text)
+    return token
+
+
 def make_tiny_embedder(folder: Path, *, seed: int = 0, hidden: int = 32) -> Path:
     """Write a random BERT-like embedding model."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -77,6 +77,34 @@ def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any)
     assert answer(batch, loaded) == good
 
 
+def test_a_short_question_overtakes_long_prompts(loaded: Any):
+    """It waits for the piece being read, its own, and a small one; never for a prompt's end."""
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.prefixes import PrefixMemory
+    from local_ai.engine.core.request import Request
+
+    batch = Batch(loaded, PrefixMemory(0))
+    heard: dict[str, list[Event]] = {"short": []}
+    for number in range(6):
+        heard[f"long {number}"] = []
+        prompt = tuple(70 + (place * number) % 20 for place in range(3900))
+        batch.add(Request(Job(loaded.words.key, prompt, 2), heard[f"long {number}"].append))
+    batch.step()
+    batch.add(Request(Job(loaded.words.key, PROMPT, 2), heard["short"].append))
+
+    steps = 0
+    while not any(isinstance(event, Token) for event in heard["short"]):
+        batch.step()
+        steps += 1
+
+    assert steps <= 3
+    answered = [name for name, events in heard.items() if any(isinstance(event, Token) for event in events)]
+    assert answered == ["short"]
+    while len(batch):
+        batch.step()
+    assert all(isinstance(events[-1], Finished) for events in heard.values())
+
+
 def test_a_thought_limit_ends_a_thought_that_has_begun_and_no_other():
     import mlx.core as mx
 

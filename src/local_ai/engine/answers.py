@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator
 
 from local_ai.engine.conversation import (
@@ -33,15 +36,10 @@ async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -
     Raises:
         EngineError: It could not be begun or finished.
     """
-    loop = asyncio.get_running_loop()
+    post = _post_of(asyncio.get_running_loop())
     events: asyncio.Queue[Event] = asyncio.Queue()
-
-    def send(event: Event) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(events.put_nowait, event)
-
     reader = _Reader(prepared, ask, words)
-    answer = worker.ask(prepared.job, send)
+    answer = worker.ask(prepared.job, lambda event: post.drop(events, event), post.deliver_soon)
     try:
         while True:
             for piece in reader.read(await events.get()):
@@ -50,6 +48,39 @@ async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -
                     return
     finally:
         answer.cancel()
+
+
+class _Post:
+    """Events on their way to one event loop, which is woken once for all that a step has sent.
+
+    Waking it for each would have both threads take turns at the interpreter's lock, token by token.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._dropped: deque[tuple[asyncio.Queue[Event], Event]] = deque()
+
+    def drop(self, box: asyncio.Queue[Event], event: Event) -> None:
+        """Leave an event for a box; on any thread."""
+        self._dropped.append((box, event))
+
+    def deliver_soon(self) -> None:
+        """Have the loop put what was dropped into its boxes; on any thread."""
+        if loop := self._loop():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody listens
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        while self._dropped:
+            box, event = self._dropped.popleft()
+            box.put_nowait(event)
+
+
+_posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
+
+
+def _post_of(loop: asyncio.AbstractEventLoop) -> _Post:
+    return _posts.setdefault(loop, _Post(loop))
 
 
 class _Reader:

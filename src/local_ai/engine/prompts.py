@@ -70,7 +70,7 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
             _check_tokens(ask.prompt, words, names)
             return "", list(ask.prompt)
         tokens = words.encode(ask.prompt, special=True)
-        return ask.prompt, tokens or words.encode(" ")
+        return ask.prompt, _readable(tokens or words.encode(" "), words, names)
     if not words.has_template:
         raise EngineError(
             f"the model {words.key.id!r} cannot chat",
@@ -79,17 +79,31 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
             param="model",
         )
     text = _apply_template(ask, words, names)
-    return text, words.encode(text)
+    return text, _readable(words.encode(text), words, names)
+
+
+def _readable(tokens: list[int], words: ModelWords, names: FieldNames) -> list[int]:
+    """Refuse a text whose tokens the model has no embeddings for: its tokenizer knows more than it does."""
+    rows = words.embedding_rows
+    if rows is not None and tokens and max(tokens) >= rows:
+        raise bad_field(
+            names.messages,
+            f"the tokenizer of {words.key.id!r} makes token {max(tokens)} of a part of it "
+            f"({words.decode([max(tokens)])!r}), but the model can read only the first {rows}",
+            "leave that part out, or download the model again: its files do not belong together",
+        )
+    return tokens
 
 
 def _check_tokens(tokens: tuple[int, ...], words: ModelWords, names: FieldNames) -> None:
     """Refuse tokens that the model does not have: MLX reads past its embeddings, and may die of it."""
+    known = min(words.vocabulary_size, words.embedding_rows or words.vocabulary_size)
     for token in tokens:
-        if not 0 <= token < words.vocabulary_size:
+        if not 0 <= token < known:
             raise bad_field(
                 names.messages,
                 f"there is no token {str(token)[:40]} in the vocabulary of {words.key.id!r}, "
-                f"which has {words.vocabulary_size}",
+                f"which has {known}",
                 "send the text, or the ids that this model's tokenizer makes of it",
             )
 

@@ -5,6 +5,7 @@ Drives mlx-lm's `BatchGenerator`, as mlx_lm.server's own loop does; differences 
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +15,16 @@ from mlx_lm.generate import BatchGenerator, SequenceStateMachine
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from local_ai.engine.core.loading import LoadedModel
+from local_ai.engine.core.pace import MOST_PROMPTS, Pace, has_room
 from local_ai.engine.core.prefixes import Layers, PrefixMemory
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import Processor, make_sampler
-from local_ai.engine.errors import EngineError
+from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.terms import Failed, Progress, Started
 
-_MOST_PROMPTS = 4  # read in one step
-_STEP_S = 0.3  # a step of reading should take no longer: it is how long a cancelled client waits
-_STEP_TOKENS = (32, 2048)
+log = logging.getLogger(__name__)
+
+_MOST_TOKENS = 2048  # of each prompt, read in one step
 
 
 class _Processors(list[Processor]):
@@ -36,10 +38,11 @@ class _Processors(list[Processor]):
         return True
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Running:
     writer: Writer
     cached: int
+    left: int  # tokens of the prompt still to be read; 0: its answer has begun
 
 
 class Batch:
@@ -51,6 +54,8 @@ class Batch:
         self._loaded = loaded
         self._memory = memory
         self._running: dict[int, _Running] = {}
+        self._held: list[Request] = []  # their prompts wait until others are read
+        self._pace = Pace(512 if mx.metal.is_available() else 64)
         stops = [((token,), None) for token in sorted(loaded.words.eos)]
         self._machine = SequenceStateMachine({"normal": stops} if stops else {})
         # Plain attention can be cut back to any shorter prompt; of others the prompt's end is kept too.
@@ -59,10 +64,45 @@ class Batch:
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._held)
 
     def add(self, request: Request) -> None:
-        """Let a request join; its prompt is read from where memory ends."""
+        """Let a request join; its prompt is read from where memory ends, as soon as there is room."""
+        self._held.append(request)
+        self._admit()
+
+    def step(self) -> None:
+        """Generate one token for each answer and read one piece of the prompts."""
+        self._drop_cancelled()
+        self._admit()
+        if not self._running:
+            return
+        reading = [running.left for running in self._running.values() if running.left]
+        company = len(reading) < len(self._running)
+        piece = self._pace.piece(reading, company=company) if reading else _MOST_TOKENS
+        self._generator.prefill_step_size = piece
+        before = time.perf_counter()
+        prompts, answers = self._generator.next()
+        if self._report_prompts(prompts):
+            self._pace.learn(piece * sum(left > 1 for left in reading), time.perf_counter() - before)
+        for answer in answers:
+            self._report_token(answer)
+
+    def _admit(self) -> None:
+        """Begin to read the prompts that have room beside those being read."""
+        held, self._held = self._held, []
+        for request in held:
+            reading = [running.left for running in self._running.values() if running.left]
+            if not has_room(reading, len(request.job.prompt)):
+                self._held.append(request)
+                continue
+            try:
+                self._begin(request)
+            except Exception as exc:
+                log.exception("an answer could not be begun")
+                request.send(Failed(unexpected("the answer could not be begun", exc)))
+
+    def _begin(self, request: Request) -> None:
         job = request.job
         words = self._loaded.words
         processors = request_processors(job, words, words.vocabulary_size)
@@ -76,26 +116,16 @@ class Batch:
             logits_processors=[_Processors(processors)],
             state_machines=[self._machine],
         )
-        self._running[uid] = _Running(Writer(request, words), remembered.tokens)
+        left = len(job.prompt) - remembered.tokens
+        self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)
         request.send(Started(remembered.tokens))
-
-    def step(self) -> None:
-        """Generate one token for each answer and read one piece of the prompts."""
-        self._drop_cancelled()
-        if not self._running:
-            return
-        before = time.perf_counter()
-        prompts, answers = self._generator.next()
-        if self._report_prompts(prompts):
-            self._adapt(time.perf_counter() - before)
-        for answer in answers:
-            self._report_token(answer)
 
     def fail_all(self, error: EngineError) -> None:
         """End every answer with an error; what the failed step left behind is dropped."""
-        for running in self._running.values():
-            running.writer.request.send(Failed(error))
+        for request in (*(running.writer.request for running in self._running.values()), *self._held):
+            request.send(Failed(error))
         self._running.clear()
+        self._held.clear()
         self._generator.close()
         self._generator = self._new_generator()
 
@@ -106,13 +136,15 @@ class Batch:
         return BatchGenerator(
             self._loaded.model,
             completion_batch_size=self.most,
-            prefill_batch_size=_MOST_PROMPTS,
-            prefill_step_size=512 if mx.metal.is_available() else 64,
+            prefill_batch_size=MOST_PROMPTS,
+            # What it is made with bounds each piece for good: the attribute, set later, can only lower it.
+            prefill_step_size=_MOST_TOKENS,
             # The thread's own stream: mlx-lm's module-wide one belongs to the thread that imported it first.
             stream=mx.default_stream(mx.default_device()),
         )
 
     def _drop_cancelled(self) -> None:
+        self._held = [request for request in self._held if not request.cancelled]
         gone = [uid for uid, running in self._running.items() if running.writer.request.cancelled]
         if not gone:
             return
@@ -127,6 +159,7 @@ class Batch:
         for response in responses:
             running = self._running[response.uid]
             done, total = response.progress
+            running.left = total - done
             running.writer.request.send(Progress(running.cached + done, running.cached + total))
             full |= not response.end_of_segment
             if self._keep_prompts and response.end_of_segment and not response.end_of_prompt:
@@ -147,12 +180,3 @@ class Batch:
         if tokens:
             mx.eval([layer.state for layer in layers])  # else the slices keep the whole batch in memory
             self._memory.remember(tokens, layers)
-
-    def _adapt(self, elapsed_s: float) -> None:
-        """Halve or double the next piece of reading, so that it takes about `_STEP_S`."""
-        step = self._generator.prefill_step_size
-        least, most = _STEP_TOKENS
-        if elapsed_s > 1.5 * _STEP_S and step > least:
-            self._generator.prefill_step_size = step // 2
-        elif elapsed_s < _STEP_S / 3 and step < most:
-            self._generator.prefill_step_size = step * 2

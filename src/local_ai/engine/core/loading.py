@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, load
 
@@ -19,6 +22,11 @@ from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
+
+
+# glibc's alone; elsewhere freed memory goes back by itself.
+# Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
             adapter_path=str(key.adapter) if key.adapter else None,
             return_config=True,
         )
-        words = make_words(key, tokenizer, _context_tokens(config))
+        words = make_words(key, tokenizer, _context_tokens(config), _embedding_rows(model))
         batchable = all(hasattr(layer, "merge") for layer in make_prompt_cache(model))
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
         raise model_not_loadable(
@@ -98,9 +106,16 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     return LoadedModel(words, model, batchable)
 
 
-def release_memory() -> None:
+def clear_cache() -> None:
     """Give back what MLX keeps for reuse."""
     mx.clear_cache()
+
+
+def release_memory() -> None:
+    """Give back what MLX keeps for reuse, and then what the C library keeps."""
+    clear_cache()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def _read_config(key: ModelKey) -> dict[str, Any]:
@@ -182,6 +197,13 @@ def check_memory(key: ModelKey, weight_bytes: int, cache_bytes: int, *, tokens: 
 
 def _in_words(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+
+
+def _embedding_rows(model: Any) -> int | None:
+    """Count the token ids a model can read; a tokenizer may have more, and MLX reads past the end."""
+    tables = (nn.Embedding, nn.QuantizedEmbedding)
+    rows = [module.weight.shape[0] for module in model.modules() if isinstance(module, tables)]
+    return max(rows, default=None)  # positions, where they are embedded too, are fewer
 
 
 def _context_tokens(config: dict[str, Any]) -> int | None:

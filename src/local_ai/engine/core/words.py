@@ -32,6 +32,7 @@ class ModelWords:
     thought: Marks | None
     calls: Marks | None  # None: the template knows no tools
     has_template: bool
+    embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     # A tokenizer's padding and truncation state is shared: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,7 +46,9 @@ class ModelWords:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
 
 
-def make_words(key: ModelKey, tokenizer: Any, context_tokens: int | None) -> ModelWords:
+def make_words(
+    key: ModelKey, tokenizer: Any, context_tokens: int | None, embedding_rows: int | None = None
+) -> ModelWords:
     """Read a tokenizer's abilities."""
     thought = Marks(tokenizer.think_start, tokenizer.think_end) if tokenizer.has_thinking else None
     calls = (
@@ -62,4 +65,5 @@ def make_words(key: ModelKey, tokenizer: Any, context_tokens: int | None) -> Mod
         thought=thought,
         calls=calls,
         has_template=bool(tokenizer.has_chat_template),
+        embedding_rows=embedding_rows,
     )

@@ -88,6 +88,7 @@ class Answer:
 class _Ask:
     job: Job
     send: Callable[[Event], None]
+    flush: Callable[[], None] | None
     answer: Answer
     slot: list[Request]
 
@@ -117,6 +118,7 @@ class Worker:
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
         self._answered = 0  # tokens of answers in the present step
+        self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
         self.words: ModelWords | None = None  # of the loaded model; read by any thread
 
@@ -174,11 +176,15 @@ class Worker:
         self._inbox.put(_Unload(done))
         return done
 
-    def ask(self, job: Job, send: Callable[[Event], None]) -> Answer:
-        """Have an answer generated; `send` is called on the generating thread, until Finished or Failed."""
+    def ask(self, job: Job, send: Callable[[Event], None], flush: Callable[[], None] | None = None) -> Answer:
+        """Have an answer generated; `send` is called on the generating thread, until Finished or Failed.
+
+        Args:
+            flush: Called after every `send`, but only once for all that one step has sent to it.
+        """
         slot: list[Request] = []
         answer = Answer(slot, lambda: self._inbox.put(None))
-        self._inbox.put(_Ask(job, send, answer, slot))
+        self._inbox.put(_Ask(job, send, flush, answer, slot))
         return answer
 
     def _run(self) -> None:
@@ -194,6 +200,17 @@ class Worker:
             except Exception as exc:
                 log.exception("a step of generating failed")
                 self._fail_batch(unexpected("the answer was cut off", exc))
+            self._flush()
+        self._end()
+
+    def _end(self) -> None:
+        """Drop the model before the process ends: a Mac has kept what ended wired."""
+        if self._loaded is None:
+            return
+        name = self._loaded.words.key.id
+        self._drop()
+        self._m_loading.clear_cache()
+        log.info("put %s away before the end", name)
 
     def _import(self) -> EngineError | None:
         """Import everything of mlx on this thread; return why it cannot be."""
@@ -237,6 +254,7 @@ class Worker:
         while self._waiting and self._serve(self._waiting[0]):
             self._waiting.popleft()
         self._count()
+        self._flush()  # a step may take long
         if self._batch is not None and self._running:
             self._step(self._batch)
         elif not self._waiting:
@@ -278,26 +296,37 @@ class Worker:
         assert self._batch is not None
         if self._running >= self._batch.most:
             return False
-        request = self._m_request.Request(item.job, self._counting(item))
+        request = self._m_request.Request(item.job, self._sending(item))
         item.slot.append(request)
         request.cancelled = item.answer.is_cancelled
         self._batch.add(request)
         return True
 
-    def _counting(self, item: _Ask) -> Callable[[Event], None]:
-        """Send an answer's events, and count what they tell of for health."""
+    def _sending(self, item: _Ask) -> Callable[[Event], None]:
+        """Make what sends an answer's events, and counts for health what they tell of."""
         model = item.job.model.id
 
         def send(event: Event) -> None:
+            self._send(item, event)
             if isinstance(event, Token):
                 self._answered += 1
             elif isinstance(event, Progress):
-                self._board.stepped(model, answer=0)  # one step may read a whole prompt, see Sequence
+                self._board.stepped(model, answer=0)
+                self._flush()  # a step of Sequence reads a whole prompt
             elif isinstance(event, Started):
                 self._board.begun(model, prompt=len(item.job.prompt), cached=event.cached)
-            item.send(event)
 
         return send
+
+    def _send(self, item: _Ask, event: Event) -> None:
+        item.send(event)
+        if item.flush is not None:
+            self._flushes[item.flush] = None
+
+    def _flush(self) -> None:
+        flushes, self._flushes = self._flushes, {}
+        for flush in flushes:
+            flush()
 
     def _refuse(self, item: _Load | _Ask, exc: Exception) -> None:
         if not isinstance(exc, EngineError):
@@ -309,7 +338,7 @@ class Worker:
             log.error("%s", exc)
         self._settle()
         if isinstance(item, _Ask):
-            item.send(Failed(exc))
+            self._send(item, Failed(exc))
         elif item.done.set_running_or_notify_cancel():
             item.done.set_exception(exc)
 
@@ -367,13 +396,16 @@ class Worker:
 
     def _put_away(self) -> None:
         """Drop the loaded model and everything made with it, and give its memory back."""
+        self._drop()
+        gc.collect()
+        self._m_loading.release_memory()
+
+    def _drop(self) -> None:
         if self._batch is not None:
             self._batch.close()
         if self._memory is not None:
             self._memory.clear()
         self._batch = self._loaded = self.words = None
-        gc.collect()
-        self._m_loading.release_memory()
 
     def _unload(self, item: _Unload) -> bool:
         if self._running:

@@ -1,0 +1,57 @@
+"""How much of which prompts is read in one step, so that nobody waits long for it.
+
+A step cannot be interrupted: a client that leaves, an answer that grows and a short question beside a long
+prompt all wait until it has ended. Large pieces are read faster, so a prompt that is alone gets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_PROMPTS = 8  # read side by side, as mlx_lm.server
+_MOST_LONG = 4  # of them; the rest is kept for short ones
+_SHORT_TOKENS = 256
+
+_ALONE_S = 0.4  # a piece should take so long where nobody but its own client waits
+_COMPANY_S = 0.2  # and so long where answers grow meanwhile
+_LEAST_TOKENS = 32
+_MOST_TOKENS = 2048
+
+
+def has_room(reading: Sequence[int], tokens: int) -> bool:
+    """Whether a prompt of so many tokens can be read beside those that have so many tokens left."""
+    long = sum(left > _SHORT_TOKENS for left in reading)
+    return len(reading) < MOST_PROMPTS and (tokens <= _SHORT_TOKENS or long < _MOST_LONG)
+
+
+class Pace:
+    """How fast prompts are read, as measured so far."""
+
+    def __init__(self, first_piece: int) -> None:
+        """Begin with a guess: so many tokens in a step that is alone."""
+        self._tokens_per_s = first_piece / _ALONE_S
+
+    def piece(self, reading: Sequence[int], *, company: bool) -> int:
+        """Choose how many tokens of each prompt are read in the next step.
+
+        Args:
+            reading: Tokens left of each prompt that is being read; its last one begins the answer.
+            company: Answers are growing beside.
+        """
+        # The first token of a prompt that has one left comes out after this step.
+        if len(reading) > 1 and 1 in reading:
+            return _LEAST_TOKENS
+        # The shortest one first: shorter prompts in a step are filled up to the longest piece.
+        shortest = max(1, min(reading) - 1)
+        budget = (_COMPANY_S if company else _ALONE_S) * self._tokens_per_s
+        piece = min(int(budget) // len(reading), _MOST_TOKENS)
+        if len(reading) > 1 and shortest < piece / 2:
+            piece = shortest
+        return max(piece, _LEAST_TOKENS)
+
+    def learn(self, tokens: int, elapsed_s: float) -> None:
+        """Take in a step that read so many tokens; one odd measurement changes little."""
+        measured = tokens / max(elapsed_s, 1e-6)
+        if measured < self._tokens_per_s and tokens < min(self._tokens_per_s * _COMPANY_S, _MOST_TOKENS) / 2:
+            return  # small pieces are slow by nature: they do not tell how fast a large one would be
+        self._tokens_per_s = min(max(measured, self._tokens_per_s / 2), self._tokens_per_s * 2)
