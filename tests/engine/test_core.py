@@ -215,11 +215,11 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
     from local_ai.engine.errors import EngineError
 
     folder = make_tiny_model(tmp_path)
-    check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=10**9)
+    check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
     spoil(folder)
 
     with pytest.raises(EngineError) as caught:
-        check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=10**9)
+        check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
@@ -232,9 +232,9 @@ def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Pat
     folder = make_tiny_model(tmp_path / "m")
     size = (folder / "model.safetensors").stat().st_size
 
-    check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=size)
+    check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size)
     with pytest.raises(EngineError) as caught:
-        check_model(ModelKey("m", folder), trust_remote_code=False, most_bytes=size - 1)
+        check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size - 1)
 
     assert (caught.value.status, caught.value.code) == (422, "model_not_loadable")
 
