@@ -274,13 +274,13 @@ class ServerManager:
             raise
         result = StartResult(True, report.engine_pid, None, already_running, note, report)
         if foreground and child:
-            self._on_ready(result)
-            self._stay(child)
+            self._stay(child, result)
         return result
 
-    def _stay(self, child: subprocess.Popen[bytes]) -> None:
-        """Stay until the server ends: by itself, by a stop from elsewhere, or by Ctrl-C here."""
+    def _stay(self, child: subprocess.Popen[bytes], result: StartResult) -> None:
+        """Say that it is ready and stay until it ends: by itself, by a stop from elsewhere, by Ctrl-C here."""
         try:
+            self._on_ready(result)
             child.wait()
         except KeyboardInterrupt:
             self._end_foreground(child)
