@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 from invoke import Context, task
 
 from local_ai.cli import namespace
@@ -16,5 +19,30 @@ def check(context: Context, fix: bool = False) -> None:
     context.run("pytest", pty=False)
 
 
+@task(
+    help={
+        "only": "suites, with commas: cli,lifecycle,models,chat,gateway,page",
+        "rounds": "rounds of each",
+        "quick": "one round: to see that it works",
+        "json": "print JSON instead of tables",
+        "out": "folder for results.json, report.md and plot.svg (bench-results)",
+    }
+)
+def bench(
+    context: Context,
+    only: str = "",
+    rounds: str = "",
+    quick: bool = False,
+    json: bool = False,
+    out: str = "",
+) -> None:
+    """Measure beside the peers that install here, in one run; twelve minutes on two cores."""
+    given = {"--only": only, "--rounds": rounds, "--out": out}
+    words = [word for option, value in given.items() if value for word in (option, value)]
+    words += [option for option, is_set in {"--quick": quick, "--json": json}.items() if is_set]
+    context.run(shlex.join([sys.executable, "-m", "benchmarks", *words]))
+
+
 ns = namespace()
 ns.add_task(check)
+ns.add_task(bench)

@@ -278,7 +278,7 @@ class ServerManager:
         return result
 
     def _stay(self, child: subprocess.Popen[bytes], result: StartResult) -> None:
-        """Say that it is ready and stay until it ends: by itself, by a stop from elsewhere, by Ctrl-C here."""
+        """Say that it is ready; stay until it ends: by itself, by a stop from elsewhere, by Ctrl-C here."""
         try:
             self._on_ready(result)
             child.wait()

@@ -1,8 +1,8 @@
-"""The engine beside mlx_lm.server and omni's own text routers: the same questions in one run.
+"""How the engine behaves beside mlx_lm.server and omni's own text routers: the same questions in one run.
 
-    uv run python benchmarks/engine.py [--only ours|mlx_lm.server|omni]
+    uv run python benchmarks/behaviour.py [--only ours|mlx_lm.server|omni]
 
-All hold the starter model and, on Linux, the same BLAS. Read the ratios: seconds are this machine's.
+All hold the starter model and, on Linux, the same BLAS. Their speed is `inv bench`'s to tell.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import json
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +38,6 @@ _QUESTIONS = (
     "Count to ten.",
     "Write a line about the sea.",
 )
-_CLIENTS = (1, 4, 8)
 
 
 @dataclass
@@ -50,7 +47,6 @@ class Subject:
     process: subprocess.Popen[bytes]
     connect: Callable[[], httpx.Client]
     model: str
-    started: float
     rows: dict[str, str] = field(default_factory=dict)
 
     def post(self, client: httpx.Client, text: str, max_tokens: int, **fields: Any) -> dict[str, Any]:
@@ -96,34 +92,20 @@ def main() -> None:
 def measure(subject: Subject) -> None:
     """Fill in every row; SIGTERM comes last."""
     rows = subject.rows
-    rows["start → first HTTP answer"] = _seconds(_until_answered(subject) - subject.started)
+    _wait_until_answered(subject)
     subject.ask("hello", 1)
-    rows["start → first token"] = _seconds(time.perf_counter() - subject.started)
-    rows["/v1/models during a stream, median"] = _models_during_stream(subject)
     rows["same question twice, equal"] = _repeatable(subject)
     rows["max_tokens 1 / 2 / 5"] = _exact(subject)
-    rows[f"60 tokens for {' / '.join(map(str, _CLIENTS))} clients"] = _concurrent(subject)
     rows["client leaves; next 8 tokens"] = _after_leaving(subject)
     rows["SIGTERM during a stream"] = _stop_during_stream(subject)
 
 
-def _until_answered(subject: Subject) -> float:
+def _wait_until_answered(subject: Subject) -> None:
     while True:
         with contextlib.suppress(httpx.TransportError), subject.connect() as client:
             client.get("/v1/models")
-            return time.perf_counter()
+            return
         time.sleep(0.02)
-
-
-def _models_during_stream(subject: Subject) -> str:
-    with subject.streaming(60) as lines, subject.connect() as client:
-        next(lines)
-        times = []
-        for _ in range(15):
-            before = time.perf_counter()
-            client.get("/v1/models")
-            times.append(time.perf_counter() - before)
-    return f"{statistics.median(times) * 1000:,.1f} ms"
 
 
 def _repeatable(subject: Subject) -> str:
@@ -139,16 +121,6 @@ def _exact(subject: Subject) -> str:
     answers = [subject.ask("Write a long story.", count) for count in (1, 2, 5)]
     counts = [str(answer.get("usage", {}).get("completion_tokens", "–")) for answer in answers]
     return " / ".join(counts)
-
-
-def _concurrent(subject: Subject) -> str:
-    times = []
-    for clients in _CLIENTS:
-        before = time.perf_counter()
-        with ThreadPoolExecutor(clients) as pool:
-            list(pool.map(lambda n: subject.ask(f"Write a story about {n} foxes.", 60), range(clients)))
-        times.append(f"{time.perf_counter() - before:.1f}")
-    return " / ".join(times) + " s"
 
 
 def _after_leaving(subject: Subject) -> str:
@@ -174,13 +146,11 @@ def _stop_during_stream(subject: Subject) -> str:
 
 @contextlib.contextmanager
 def _serve_engine(model: Path, settings: dict[str, Any]) -> Iterator[Subject]:
-    before = time.perf_counter()
-
     def fill(folder: Path) -> None:
         (folder / model.name).symlink_to(model)
 
     with running_engine(fill, settings, ready=False) as engine:
-        yield Subject(engine.process, lambda: engine.client, model.name, before)
+        yield Subject(engine.process, lambda: engine.client, model.name)
 
 
 @contextlib.contextmanager
@@ -189,7 +159,6 @@ def _serve_mlx_lm(model: Path) -> Iterator[Subject]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     library = preload_blas("auto")
-    before = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "mlx_lm.server", "--model", str(model), "--port", str(port)],
         env=dict(os.environ) | ({"LD_PRELOAD": library} if library else {}),
@@ -198,7 +167,7 @@ def _serve_mlx_lm(model: Path) -> Iterator[Subject]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        yield Subject(process, lambda: httpx.Client(base_url=url, timeout=300), str(model), before)
+        yield Subject(process, lambda: httpx.Client(base_url=url, timeout=300), str(model))
     finally:
         process.kill()
         process.wait()

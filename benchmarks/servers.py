@@ -1,0 +1,120 @@
+"""Servers that hold the same model at the same time: ours by gateway and by engine, and mlx_lm.server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.clock import answers, clean_environment, free_port, say, script, wait
+from benchmarks.options import Options
+from benchmarks.ours import Ours, make_ours, running, starter_model
+from local_ai.engine.blas import preload_blas
+
+MLX_LM = "mlx_lm.server"
+ENGINE_ALONE = "engine alone"
+GATEWAY = "local-ai"
+_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """Somewhere to ask, in one API's words."""
+
+    name: str
+    client: httpx.Client
+    model: str
+    path: str  # of the chat
+
+    def chat(self, text: str, max_tokens: int) -> int:
+        """Ask for a whole answer; return its tokens as the server counts them."""
+        answer = self.client.post(self.path, json=self._body(text, max_tokens)).raise_for_status().json()
+        usage = answer["usage"]
+        return int(usage.get("completion_tokens") or usage["output_tokens"])
+
+    def first_token_s(self, text: str, max_tokens: int = 1) -> float:
+        """Return how long a stream takes until the first text comes, in seconds."""
+        began = time.perf_counter()
+        with self.stream(text, max_tokens) as lines:
+            next(lines)
+        return time.perf_counter() - began
+
+    @contextmanager
+    def stream(self, text: str, max_tokens: int) -> Iterator[Iterator[str]]:
+        """Stream an answer; give out its pieces of text. Leaving ends the answer."""
+        body = {**self._body(text, max_tokens), "stream": True}
+        with self.client.stream("POST", self.path, json=body) as answer:
+            answer.raise_for_status()
+            yield (piece for line in answer.iter_lines() if (piece := _text_in(line)))
+
+    def _body(self, text: str, max_tokens: int) -> dict[str, Any]:
+        messages = [{"role": "user", "content": text}]
+        return {"model": self.model, "messages": messages, "max_tokens": max_tokens, "temperature": 0}
+
+
+def _text_in(line: str) -> str:
+    """Return the text that a line of either API's stream brings, "" for none."""
+    data = line.removeprefix("data: ")
+    if data == line or data == "[DONE]":
+        return ""
+    event = json.loads(data)
+    delta = (event["choices"][0] if event.get("choices") else event).get("delta") or {}
+    return str(delta.get("content") or delta.get("text") or "")
+
+
+@contextmanager
+def servers(options: Options) -> Iterator[tuple[list[Server], Ours]]:
+    """Run all of them on the starter model: mlx_lm.server first, then OpenAI's API, then Anthropic's."""
+    model = starter_model()
+    with ExitStack() as stack:
+        say(f"starting {MLX_LM} and {GATEWAY}")
+        peer = stack.enter_context(_mlx_lm(model))
+        ours = stack.enter_context(running(make_ours(options.folder / "served", free_port(), model)))
+        transport = httpx.HTTPTransport(uds=str(ours.paths.engine_socket))
+        # As many connections as clients, so that none waits for another's.
+        engine = stack.enter_context(
+            httpx.Client(transport=transport, base_url="http://engine", timeout=_TIMEOUT_S)
+        )
+        gateway = stack.enter_context(httpx.Client(base_url=ours.url, timeout=_TIMEOUT_S))
+        openai, anthropic = "/v1/chat/completions", "/anthropic/v1/messages"
+        asked = [
+            Server(MLX_LM, peer, str(model), openai),
+            Server(ENGINE_ALONE, engine, model.name, openai),
+            Server(GATEWAY, gateway, model.name, openai),
+            Server(f"{ENGINE_ALONE}, Anthropic API", engine, model.name, anthropic),
+            Server(f"{GATEWAY}, Anthropic API", gateway, model.name, anthropic),
+        ]
+        for server in asked:
+            server.chat("hello", 1)
+        yield asked, ours
+
+
+@contextmanager
+def _mlx_lm(model: Path) -> Iterator[httpx.Client]:
+    """Run mlx_lm.server with the BLAS that ours would load."""
+    port = free_port()
+    library = preload_blas("auto")
+    environ = clean_environment(model.parent) | ({"LD_PRELOAD": library} if library else {})
+    words = [script("python"), "-m", "mlx_lm", "server", "--model", str(model), "--port", str(port)]
+    process = subprocess.Popen(
+        [*words, "--log-level", "ERROR"],
+        env=environ | {"HF_HUB_OFFLINE": "1", "PATH": os.environ["PATH"]},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait(lambda: answers(port, "/v1/models"))
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_TIMEOUT_S) as client:
+            yield client
+    finally:
+        process.kill()
+        process.wait()
