@@ -8,8 +8,8 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"errors", "guard", "explain", "clients"},
-    {"paths", "program", "logs", "lock", "exits", "environment"},
+    {"errors", "guard", "explain", "clients", "frozen", "vitals", "xmlrpc"},
+    {"paths", "program", "logs", "lock", "exits", "environment", "wire", "unix_http"},
     {"settings"},
     {"models", "state", "target"},
     {"plan", "render", "status", "rpc", "preflight"},

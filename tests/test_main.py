@@ -1,9 +1,10 @@
-"""The quick way past invoke for `status`, `stop` and `logs`: same words, same meaning."""
+"""The quick way past invoke for the server's commands: same words, same meaning."""
 
 import subprocess
 import sys
 
 import pytest
+from tests.server import Server
 
 from local_ai.__main__ import _QUICK, parse_quick
 from local_ai.cli import namespace
@@ -14,6 +15,7 @@ from local_ai.cli import namespace
     [
         (["server.status"], {}),
         (["server.status", "--json"], {"as_json": True}),
+        (["server.start", "--port", "1", "--foreground"], {"port": "1", "foreground": True}),
         (["server.stop", "--timeout", "3", "--force"], {"timeout": "3", "force": True}),
         (
             ["server.logs", "--program", "welcome-page", "--lines", "2"],
@@ -30,7 +32,7 @@ def test_plain_forms_are_quick(words: list[str], arguments: dict[str, object]):
     "words",
     [
         [],
-        ["server.start"],
+        ["server.start", "here"],
         ["server.status", "--help"],
         ["server.stop", "--timeout"],
         ["server.stop", "--timeout=3"],
@@ -44,7 +46,7 @@ def test_every_other_form_is_left_to_invoke(words: list[str]):
 
 @pytest.mark.parametrize("name", _QUICK)
 def test_quick_commands_know_every_option_that_invoke_knows(name: str):
-    known = {f"--{argument.name}" for argument in namespace()[name].get_arguments()}
+    known = {"--" + argument.name.replace("_", "-") for argument in namespace()[name].get_arguments()}
 
     assert set(_QUICK[name]) == known
 
@@ -56,3 +58,29 @@ def test_quick_commands_import_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["server.status"],
+        ["server.status", "--json"],
+        ["server.stop"],
+        ["server.stop", "--timeout", "soon"],
+        ["server.logs"],
+        ["server.logs", "--program", "nobody"],
+        ["server.start", "--port", "0"],
+        ["server.restart", "--config", "nowhere.toml"],
+    ],
+    ids=" ".join,
+)
+def test_the_quick_way_and_invoke_print_the_same(words: list[str], server: Server):
+    quick = server.run(*words)
+    # A word invoke knows and the quick way does not, so that the same command goes the other way.
+    by_invoke = server.run("--warn-only", *words)
+
+    assert (quick.returncode, quick.stdout, quick.stderr) == (
+        by_invoke.returncode,
+        by_invoke.stdout,
+        by_invoke.stderr,
+    )

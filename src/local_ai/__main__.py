@@ -1,18 +1,28 @@
 """The console script `local-ai`, and `python -m local_ai`.
 
-People look often and start rarely: `status`, `stop` and `logs` in their plain forms are run without invoke,
-whose import takes most of such a command's time. Anything else, help and mistakes included, is invoke's.
+The server's commands in their plain forms are run without invoke, whose import takes longer than most of
+them. Anything else, help and mistakes included, is invoke's.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
 # Per command: its option → the name of the argument, and whether a value follows.
 _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
+    "server.start": {
+        "--host": ("host", True),
+        "--port": ("port", True),
+        "--model": ("model", True),
+        "--config": ("config", True),
+        "--log-level": ("log_level", True),
+        "--foreground": ("foreground", False),
+        "--timeout": ("timeout", True),
+    },
+    "server.restart": {"--config": ("config", True), "--timeout": ("timeout", True)},
     "server.status": {"--json": ("as_json", False), "--deep": ("deep", False)},
     "server.stop": {"--force": ("force", False), "--timeout": ("timeout", True)},
     "server.logs": {
@@ -28,12 +38,16 @@ def main() -> None:
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()
-        sys.exit(code)
+        sys.stderr.flush()
+        # Not sys.exit: tidying the interpreter up takes a fifth of a `status`, and there is nothing to tidy.
+        os._exit(code)
     except BrokenPipeError:
         from local_ai.commands.run import let_reader_go
 
         let_reader_go()
     except Exception:
+        import traceback
+
         traceback.print_exc()
         sys.exit("This is a bug in local-ai: please report it with the lines above.")
 

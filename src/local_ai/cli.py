@@ -58,12 +58,10 @@ def start(
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
     server_commands.start(
-        overrides={
-            "server.host": host,
-            "server.port": port,
-            "model.path": model,
-            "server.log_level": log_level,
-        },
+        host=host,
+        port=port,
+        model=model,
+        log_level=log_level,
         config=config,
         foreground=foreground,
         timeout=timeout,

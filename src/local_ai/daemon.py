@@ -1,19 +1,26 @@
-"""Start, find and end supervisord itself, and what a dead one left behind."""
+"""Start, find and end supervisord itself, and what a dead one left behind.
+
+psutil and subprocess are imported by what needs them: `status` and an orderly `stop` do not.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-
-import psutil
+from typing import TYPE_CHECKING
 
 from local_ai.environment import for_programs
 from local_ai.errors import ServerError
 from local_ai.paths import Paths
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.vitals import has_ended
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import psutil
 
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
@@ -31,6 +38,8 @@ def launch(paths: Paths) -> None:
     Raises:
         ServerError: It ended with a complaint, or did not come up in time.
     """
+    import subprocess
+
     try:
         done = subprocess.run(
             supervisord_command(paths),
@@ -55,6 +64,8 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
 
     Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
     """
+    import subprocess
+
     return subprocess.Popen(
         supervisord_command(paths, foreground=True),
         cwd=paths.state_dir,
@@ -76,10 +87,16 @@ def poke(paths: Paths) -> None:
 def find_supervisord(paths: Paths) -> psutil.Process | None:
     """Find a running supervisord of ours that the socket does not lead to, by pid file and argv."""
     try:
-        process = psutil.Process(int(paths.supervisord_pid.read_text()))
-        return process if _runs_with(process, str(paths.conf)) else None
-    except (OSError, ValueError, psutil.Error):
+        pid = int(paths.supervisord_pid.read_text())
+    except (OSError, ValueError):
         return None
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
+        return None
+    return process if _runs_with(process, str(paths.conf)) else None
 
 
 def find_orphans(paths: Paths) -> list[psutil.Process]:
@@ -93,6 +110,8 @@ def end_processes(processes: Iterable[psutil.Process], *, grace_s: float) -> boo
     Returns:
         Whether SIGKILL was needed.
     """
+    import psutil
+
     alive = [process for process in processes if _signal(process, kill=False)]
     _, alive = psutil.wait_procs(alive, timeout=grace_s)
     killed = [process for process in alive if _signal(process, kill=True)]
@@ -104,7 +123,7 @@ def wait_gone(pid: int, *, timeout_s: float) -> bool:
     """Wait until a process has ended; True if it did in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or _is_zombie(pid):
+        if has_ended(pid):
             return True
         time.sleep(0.01)
     return False
@@ -128,6 +147,8 @@ def _not_launched(paths: Paths, reason: str) -> ServerError:
 
 
 def _own_processes() -> Iterator[psutil.Process]:
+    import psutil
+
     uid = os.getuid()
     for process in psutil.process_iter():
         try:
@@ -138,6 +159,8 @@ def _own_processes() -> Iterator[psutil.Process]:
 
 
 def _runs_with(process: psutil.Process, argument: str) -> bool:
+    import psutil
+
     try:
         return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -145,15 +168,10 @@ def _runs_with(process: psutil.Process, argument: str) -> bool:
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> bool:
+    import psutil
+
     try:
         process.kill() if kill else process.terminate()
     except psutil.Error:
         return False
     return True
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from local_ai.probe import probe_engine
 from local_ai.program import EngineHealth
-from local_ai.rpc import UnixConnection
 from local_ai.status import Health, Report, Verdict
+from local_ai.unix_http import UnixConnection
 
 TIMEOUT_S = 30.0
 _MOST_BYTES = 65536

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from local_ai.frozen import dataclass, replace
 
 FLAPPING_COUNT = 3
 FLAPPING_WITHIN_S = 300.0
@@ -30,8 +31,8 @@ class Exits:
 
     count: int = 0
     reason: str = ""  # the last one, in supervisord's words: "exit status 1", "terminated by SIGKILL"
-    run: tuple[float, ...] = field(default=())  # seconds since 1970, since it was last stopped on purpose
-    run_before_stop: tuple[float, ...] = field(default=())  # the same for the run that the last stop ended
+    run: tuple[float, ...] = ()  # seconds since 1970, since it was last stopped on purpose
+    run_before_stop: tuple[float, ...] = ()  # the same for the run that the last stop ended
     max_crashes: int = FLAPPING_COUNT
 
     @property

@@ -13,16 +13,15 @@ The settings' schema is imported by the verbs that need it: `status` and `stop` 
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai import daemon, preflight, starting
 from local_ai.draining import Drained, drain
 from local_ai.errors import ConfigError, LocalAIError, ServerError
+from local_ai.frozen import dataclass
 from local_ai.lock import exclusive
 from local_ai.observe import observe
 from local_ai.paths import Paths, find_paths
@@ -35,6 +34,8 @@ from local_ai.stopping import end_leftovers, stop_supervised
 from local_ai.target import Target, read_target, target_of
 
 if TYPE_CHECKING:
+    import subprocess
+
     from local_ai.settings.schema import LocalAISettings
     from local_ai.state import State
 
@@ -107,7 +108,7 @@ class ServerManager:
             on_ready: Called once a foreground start is ready; others return instead.
         """
         found = paths or find_paths()
-        self.paths = replace(found, state_dir=Path(state_dir).absolute()) if state_dir else found
+        self.paths = found.in_state_dir(Path(state_dir).absolute()) if state_dir else found
         self._given = settings
         self._overrides = {"server.host": host, "server.port": port}
         self._on_progress = on_progress

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from local_ai.exits import Exits, read_exits
 from local_ai.explain import explain_exit
+from local_ai.frozen import dataclass
 from local_ai.logs import tail
 from local_ai.models.catalog import choose_default, list_models
 from local_ai.models.memory import total_bytes
@@ -19,6 +17,7 @@ from local_ai.program import SUPERVISORD, ProcessInfo, Queue
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
 from local_ai.status import Facts, Report, Supervisor, judge
 from local_ai.target import Target
+from local_ai.vitals import memory_bytes
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
@@ -48,7 +47,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
-            memory_bytes={info.name: _memory_bytes(info.pid) for info in answer.processes},
+            memory_bytes={info.name: memory_bytes(info.pid) for info in answer.processes if info.pid},
             host=target.host,
             port=target.port,
             models=tuple(model.id for model in models),
@@ -70,7 +69,8 @@ class _SupervisorAnswer:
 def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
     client = SupervisorClient(paths.supervisor_socket)
     try:
-        return _SupervisorAnswer(Supervisor.ANSWERS, client.pid(), tuple(client.processes()))
+        pid, processes = client.pid_and_processes()
+        return _SupervisorAnswer(Supervisor.ANSWERS, pid, tuple(processes))
     except SupervisorUnreachable:
         return _SupervisorAnswer(Supervisor.ABSENT)
     except (SupervisorHung, SupervisorFault):
@@ -79,13 +79,6 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
 
 def _explain(name: str, ended: Exits, paths: Paths) -> str:
     return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
-
-
-def _memory_bytes(pid: int | None) -> int | None:
-    try:
-        return psutil.Process(pid).memory_info().rss if pid else None
-    except psutil.Error:
-        return None
 
 
 def _pid_in(file: Path) -> int | None:

@@ -6,11 +6,11 @@ ignored); the hub cache follows huggingface_hub's documented environment variabl
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from local_ai.frozen import dataclass, replace
 
 # supervisord first binds "<socket>.<pid>", and a socket's path may have 104 bytes on macOS, 108 on Linux.
 MAX_SOCKET_PATH_BYTES = 90
@@ -25,6 +25,10 @@ class Paths:
     data_dir: Path
     hub_cache: Path
     model_folders: tuple[Path, ...] = ()  # `models.paths`: further folders of model folders
+
+    def in_state_dir(self, state_dir: Path) -> Paths:
+        """Return the same with another state directory."""
+        return replace(self, state_dir=state_dir)
 
     @property
     def config_file(self) -> Path:
@@ -77,6 +81,8 @@ class Paths:
         longest = os.fsencode(self.state_dir / "supervisord.sock")
         if len(longest) <= MAX_SOCKET_PATH_BYTES:
             return self.state_dir
+        import hashlib  # seldom needed, and never cheap
+
         digest = hashlib.sha256(os.fsencode(self.state_dir)).hexdigest()[:12]
         return Path(f"/tmp/local-ai-{os.getuid()}-{digest}")
 

@@ -6,8 +6,6 @@ import errno
 import socket
 from pathlib import Path
 
-import psutil
-
 from local_ai.errors import ConfigError, LocalAIError, ServerError
 from local_ai.probe import find_instance
 
@@ -39,6 +37,8 @@ def check_port(host: str, port: int, *, state_dir: Path) -> None:
 
 def owner(port: int) -> str | None:
     """Name who listens on a TCP port: "python3.12, pid 4312"; None if the system does not tell us."""
+    import psutil
+
     for process in psutil.process_iter():
         try:
             connections = process.net_connections(kind="tcp")

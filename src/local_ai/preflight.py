@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import socket
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +90,8 @@ def is_loopback(host: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
+    import ipaddress
+
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
@@ -184,6 +184,8 @@ def _refuse_link(log: Path) -> None:
 
 
 def _make_private(folder: Path, what: str, fix: str) -> None:
+    import tempfile
+
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         info = folder.lstat()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from pathlib import Path
 from typing import Any
 
 from local_ai.program import EngineHealth, MarkedModel, Queue, QueuedRequest, RequestState
-from local_ai.rpc import UnixConnection
+from local_ai.wire import Address, WireError, exchange
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -20,13 +19,13 @@ def reachable_host(host: str) -> str:
 
 def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth | None:
     """Ask the engine how it is; None if it does not say within `timeout_s` (which may just mean busy)."""
-    return EngineHealth.from_json(_get_json(UnixConnection(socket_path, timeout_s), "/health"))
+    return EngineHealth.from_json(_get_json(socket_path, "/health", timeout_s))
 
 
 def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | None:
     """Ask our gateway what it has to do; None if it does not answer, or it is a stranger's server."""
-    raw = _get_json(http.client.HTTPConnection(reachable_host(host), port, timeout=timeout_s), "/queue.json")
-    if raw is None or raw.get("service") != "local-ai":
+    raw = _identity(host, port, timeout_s, path="/queue.json")
+    if raw is None:
         return None
     try:
         requests = [{**one, "state": RequestState(one["state"])} for one in raw["requests"]]
@@ -45,16 +44,18 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
 
 def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None:
     """Return the state directory of the local-ai that listens there, or None if none does."""
-    raw = _get_json(http.client.HTTPConnection(reachable_host(host), port, timeout=timeout_s), "/healthz")
-    return str(raw.get("state_dir")) if raw and raw.get("service") == "local-ai" else None
+    identity = _identity(host, port, timeout_s)
+    return str(identity.get("state_dir")) if identity else None
 
 
-def _get_json(connection: http.client.HTTPConnection, path: str) -> dict[str, Any] | None:
+def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz") -> dict[str, Any] | None:
+    raw = _get_json((reachable_host(host), port), path, timeout_s)
+    return raw if isinstance(raw, dict) and raw.get("service") == "local-ai" else None
+
+
+def _get_json(address: Address, path: str, timeout_s: float) -> Any:
     try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
-        answer = json.loads(connection.getresponse().read(65536))
-    except (OSError, http.client.HTTPException, ValueError):
+        answer = exchange(address, path, timeout_s=timeout_s, headers=("Accept: application/json",))
+        return json.loads(answer.body)
+    except (OSError, WireError, ValueError):
         return None
-    finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from local_ai.frozen import dataclass, field
 
 ENGINE = "mlx-omni-server"
 GATEWAY = "welcome-page"
@@ -97,7 +98,7 @@ class EngineHealth:
         if not isinstance(raw, dict):
             return None
         try:
-            return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
+            return cls(**{name: raw[name] for name in cls.__annotations__ if name in raw})
         except TypeError:
             return None
 

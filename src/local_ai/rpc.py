@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local_ai import xmlrpc
 from local_ai.program import ProcessInfo, ProcessState
+from local_ai.wire import WireError, exchange
 
 
 class SupervisorUnreachable(Exception):
@@ -35,9 +34,8 @@ class SupervisorClient:
     """One supervisord, by its socket. Every call opens and closes its own connection."""
 
     def __init__(self, socket_path: Path, *, timeout_s: float = 2.0) -> None:
-        self._proxy = xmlrpc.client.ServerProxy(
-            "http://supervisord", transport=_UnixTransport(socket_path, timeout_s), allow_none=True
-        )
+        self._socket_path = socket_path
+        self._timeout_s = timeout_s
 
     def pid(self) -> int:
         """Return supervisord's own pid."""
@@ -67,39 +65,36 @@ class SupervisorClient:
         """Ask supervisord to stop its programs and end."""
         self._call("supervisor.shutdown")
 
+    def pid_and_processes(self) -> tuple[int, list[ProcessInfo]]:
+        """Return both in one exchange."""
+        calls = ("supervisor.getPID", "supervisor.getAllProcessInfo")
+        answers = self._call("system.multicall", [{"methodName": name, "params": []} for name in calls])
+        try:
+            pid, processes = answers
+            return int(pid), [_process_info(raw) for raw in processes]
+        except (KeyError, TypeError, ValueError) as exc:
+            # A refused call's place holds a struct; both are refused alike, while supervisord ends.
+            fault = next((answer for answer in answers if isinstance(answer, dict)), {})
+            raise SupervisorFault(int(fault.get("faultCode", 0)), str(fault.get("faultString"))) from exc
+
     def _call(self, method: str, *arguments: object) -> Any:
         try:
-            return getattr(self._proxy, method)(*arguments)
-        except xmlrpc.client.Fault as exc:
-            raise SupervisorFault(exc.faultCode, exc.faultString) from exc
+            answer = exchange(
+                self._socket_path,
+                "/RPC2",
+                timeout_s=self._timeout_s,
+                body=xmlrpc.write_call(method, arguments),
+                headers=("Content-Type: text/xml",),
+            )
+            if answer.status != 200:
+                raise WireError(f"HTTP {answer.status}")
+            return xmlrpc.read_answer(answer.body)
+        except xmlrpc.Fault as exc:
+            raise SupervisorFault(exc.code, str(exc)) from exc
         except (FileNotFoundError, ConnectionRefusedError) as exc:
             raise SupervisorUnreachable(str(exc)) from exc
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
+        except (OSError, WireError, xmlrpc.NotXmlRpc) as exc:
             raise SupervisorHung(str(exc) or type(exc).__name__) from exc
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, socket_path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._socket_path = socket_path
-        self._timeout_s = timeout_s
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._timeout_s)
-        self.sock.connect(str(self._socket_path))
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, socket_path: Path, timeout_s: float) -> None:
-        super().__init__()
-        self._socket_path = socket_path
-        self._timeout_s = timeout_s
-
-    def make_connection(self, host: object) -> UnixConnection:
-        return UnixConnection(self._socket_path, self._timeout_s)
 
 
 def _process_info(raw: Mapping[str, Any]) -> ProcessInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, Program
 from local_ai.status import Health, Report
 
 if TYPE_CHECKING:
+    import subprocess
+
     from local_ai.state import State
 
 # Each look costs some milliseconds of a processor that the programs want for their imports.

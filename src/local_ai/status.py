@@ -11,11 +11,11 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from local_ai.frozen import dataclass
 from local_ai.program import (
     ENGINE,
     GATEWAY,
@@ -304,8 +304,8 @@ def _failed(row: ProgramStatus, role: str) -> Verdict:
 
 def to_plain(value: Any) -> Any:
     """Return a record as JSON-ready values: dicts, lists, and text for enums and paths, all the way down."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if names := getattr(value, "__match_args__", ()):
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from local_ai import daemon
+from local_ai.frozen import dataclass
 from local_ai.paths import Paths
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local_ai.errors import ServerError
 from local_ai.probe import probe_engine
-from local_ai.rpc import UnixConnection
+from local_ai.unix_http import UnixConnection
 
 # As long as the longest answer may take; Ctrl-C takes the wish back.
 _LONGEST_ANSWER_S = 3600.0

@@ -5,9 +5,7 @@ Modules that cost time to import are imported by the command that needs them.
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from local_ai import console
@@ -24,14 +22,31 @@ if TYPE_CHECKING:
 LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
 
 
-def start(*, overrides: Mapping[str, str | None], config: str | None, foreground: bool, timeout: str) -> None:
+def start(
+    *,
+    host: str | None = None,
+    port: str | None = None,
+    model: str | None = None,
+    log_level: str | None = None,
+    config: str | None = None,
+    foreground: bool = False,
+    timeout: str = "120",
+) -> None:
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.manager import ServerManager
 
+    overrides = {
+        "server.host": host,
+        "server.port": port,
+        "model.path": model,
+        "server.log_level": log_level,
+    }
     loaded = load_settings(config, overrides)
     timeout_s = parse_seconds("--timeout", timeout)
     with console.progress() as say:
         if foreground:
+            import signal
+
             signal.signal(signal.SIGTERM, _interrupt)
         manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
         try:
@@ -64,7 +79,7 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
         console.print_line(f"Stopped.{_fate_of_answers(result)}")
 
 
-def restart(*, config: str | None, timeout: str) -> None:
+def restart(*, config: str | None = None, timeout: str = "120") -> None:
     """Stop and start again with fresh settings."""
     from local_ai.manager import ServerManager
 

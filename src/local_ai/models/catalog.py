@@ -6,15 +6,14 @@ knows; what is only partly downloaded is not listed.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from local_ai.frozen import dataclass
 from local_ai.models.places import candidates, is_weights, missing_weights, why_incomplete
 from local_ai.paths import Paths
 
@@ -102,6 +101,8 @@ def find_model(name: str, models: Iterable[Model]) -> Model | None:
 
 def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[str]:
     """Suggest ids that look like the name asked for, the likeliest first; letter case is ignored."""
+    import difflib  # for a mistake only: every command passes through this module
+
     by_lower = {model.id.lower(): model.id for model in models}
     by_lower |= {model_id.rpartition("/")[2]: full for model_id, full in by_lower.items()}
     close = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)

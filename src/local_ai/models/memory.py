@@ -6,12 +6,12 @@ also what Metal recommends to keep in use at once. The macOS parts have not been
 
 from __future__ import annotations
 
-import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
+from local_ai.vitals import machine_memory_bytes, memory_bytes
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
@@ -19,18 +19,22 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
-    return min([psutil.virtual_memory().total, *cgroup_limits(), *_metal_limit()])
+    return min([machine_memory_bytes(), *cgroup_limits(), *_metal_limit()])
 
 
 def available_bytes() -> int:
     """Bytes that can be had now, without pushing anything else out."""
+    import psutil  # not above: every command passes through this module
+
     return min([psutil.virtual_memory().available, *cgroup_rooms()])
 
 
 def own_bytes() -> int:
     """Bytes that this process takes: its physical footprint on macOS, its resident set elsewhere."""
-    footprint = _physical_footprint() if sys.platform == "darwin" else None
-    return footprint if footprint is not None else int(psutil.Process().memory_info().rss)
+    from local_ai.models.footprint import physical_footprint
+
+    footprint = physical_footprint() if sys.platform == "darwin" else None
+    return footprint if footprint is not None else memory_bytes(os.getpid()) or 0
 
 
 def working_set_bytes() -> int | None:
@@ -98,45 +102,3 @@ def _inactive_file_bytes(file: Path) -> int:
 def _metal_limit() -> list[int]:
     limit = working_set_bytes() if sys.platform == "darwin" else None
     return [limit] if limit else []
-
-
-class _RusageInfoV2(ctypes.Structure):
-    """Source: struct rusage_info_v2 in XNU's bsd/sys/resource.h."""
-
-    _fields_ = (
-        ("ri_uuid", ctypes.c_uint8 * 16),
-        *(
-            (name, ctypes.c_uint64)
-            for name in (
-                "ri_user_time",
-                "ri_system_time",
-                "ri_pkg_idle_wkups",
-                "ri_interrupt_wkups",
-                "ri_pageins",
-                "ri_wired_size",
-                "ri_resident_size",
-                "ri_phys_footprint",
-                "ri_proc_start_abstime",
-                "ri_proc_exit_abstime",
-                "ri_child_user_time",
-                "ri_child_system_time",
-                "ri_child_pkg_idle_wkups",
-                "ri_child_interrupt_wkups",
-                "ri_child_pageins",
-                "ri_child_elapsed_abstime",
-                "ri_diskio_bytesread",
-                "ri_diskio_byteswritten",
-            )
-        ),
-    )
-
-
-def _physical_footprint() -> int | None:
-    """Read what Activity Monitor shows and the system's memory pressure counts; None if it cannot be read."""
-    try:
-        libproc = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
-        usage = _RusageInfoV2()
-        failed = libproc.proc_pid_rusage(psutil.Process().pid, 2, ctypes.byref(usage))
-    except (OSError, AttributeError):
-        return None
-    return None if failed else int(usage.ri_phys_footprint)
