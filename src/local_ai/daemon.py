@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.environment import for_programs
@@ -129,12 +130,21 @@ def wait_gone(pid: int, *, timeout_s: float) -> bool:
     return False
 
 
+def has_leftovers(paths: Paths) -> bool:
+    """Tell whether a run left anything behind: an orderly stop removes all of it."""
+    return any(os.path.lexists(file) for file in _run_files(paths))
+
+
 def remove_leftovers(paths: Paths) -> None:
     """Remove sockets and pid files of a run that is over."""
-    for file in (paths.supervisor_socket, paths.engine_socket, paths.supervisord_pid, paths.engine_pid):
+    for file in _run_files(paths):
         file.unlink(missing_ok=True)
     if paths.socket_dir != paths.state_dir and paths.socket_dir.is_dir():
         paths.socket_dir.rmdir()
+
+
+def _run_files(paths: Paths) -> tuple[Path, ...]:
+    return (paths.supervisor_socket, paths.engine_socket, paths.supervisord_pid, paths.engine_pid)
 
 
 def _not_launched(paths: Paths, reason: str) -> ServerError:

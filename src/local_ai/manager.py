@@ -260,6 +260,8 @@ class ServerManager:
 
     def _clean_up(self) -> None:
         """End what runs without a supervisord that answers, and remove what it left."""
+        if self.paths.state_file.exists() and not daemon.has_leftovers(self.paths):
+            return  # the last stop was an orderly one: no need to look at every process
         end_leftovers(self.paths, grace_s=5)
         daemon.remove_leftovers(self.paths)
 

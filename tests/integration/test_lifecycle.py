@@ -285,13 +285,14 @@ def test_start_that_takes_too_long_says_where_it_is_and_goes_on(server: Server):
 
 def test_foreground_start_ends_with_its_terminal(server: Server):
     foreground = server.popen("server.start", "--foreground")
-    wait_until(lambda: server.run("server.status").returncode == 0, timeout_s=60)
+    assert foreground.stdout
+    lines = iter(foreground.stdout.readline, "")
+    assert f"Ready: tiny answers at 127.0.0.1:{server.port}\n" in lines
 
     foreground.send_signal(signal.SIGINT)
     output, _ = foreground.communicate(timeout=60)
 
     assert foreground.returncode == 0, output
-    assert f"Ready: tiny answers at 127.0.0.1:{server.port}" in output
     assert server.processes() == []
 
 

@@ -43,7 +43,7 @@ def start(
     }
     loaded = load_settings(config, overrides)
     timeout_s = parse_seconds("--timeout", timeout)
-    with console.progress() as say:
+    with console.progress(lazily=True) as say:
         if foreground:
             import signal
 
