@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from local_ai.frozen import dataclass
 from local_ai.paths import Paths
 from local_ai.probe import probe_gateway
 from local_ai.program import GATEWAY, Queue
