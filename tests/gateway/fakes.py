@@ -9,7 +9,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,7 @@ class FakeEngine:
     headers: list[dict[str, str]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
+    tokens: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -98,6 +99,7 @@ class FakeEngine:
                 "waiting": 0,
                 "text": "mlx-lm",
                 "reason": self.reason,
+                "tokens": self.tokens,
             }
         )
 
@@ -162,13 +164,14 @@ class _BrokenOnPurpose(Exception):
 
 
 @contextmanager
-def run_app(app: Any, listener: socket.socket) -> Iterator[uvicorn.Server]:
+def run_app(app: Any, listener: socket.socket) -> Iterator[asyncio.AbstractEventLoop]:
     """Serve an application from a thread."""
     server = uvicorn.Server(uvicorn_config(app))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listener])), daemon=True)
     thread.start()
     try:
-        yield server
+        yield loop
     finally:
         server.should_exit = True
         thread.join(10)
@@ -196,19 +199,24 @@ def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal left
         head = await reader.readuntil(b"\r\n\r\n")
-        body = b'{"answered": true}'
         if head.startswith(b"GET /health"):
             health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
-            body = json.dumps({**health, "text": "mlx-lm", "reason": None}).encode()
+            await _give_json(writer, {**health, "text": "mlx-lm", "reason": None})
         elif left > 0:
             left -= 1
             writer.transport.abort()
-            return
-        size = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + size + body)
-        await writer.drain()
-        writer.close()
+        else:
+            await _give_json(writer, {"answered": True})
 
+    with serving(handle, socket_path):
+        yield
+
+
+@contextmanager
+def serving(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], socket_path: Path
+) -> Iterator[None]:
+    """Serve connections from a thread."""
     listening, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
@@ -228,12 +236,66 @@ def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
         socket_path.unlink(missing_ok=True)
 
 
+class MortalEngine:
+    """An engine that answers, and whose every connection ends at once on a request with "poison"."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+        self.deaths = 0
+        self.answered: list[object] = []
+        self._open: set[asyncio.StreamWriter] = set()
+        self._asked = 0
+        self._until = 0
+
+    def hold(self, count: int) -> None:
+        """Do nothing before so many requests have arrived."""
+        self._until = count
+
+    @contextmanager
+    def run(self) -> Iterator[MortalEngine]:
+        """Serve on the socket."""
+        with serving(self._handle, self._socket_path):
+            yield self
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"GET /health"):
+            health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
+            await _give_json(writer, {**health, "text": "mlx-lm", "reason": None})
+            return
+        size = next(line for line in head.splitlines() if line.lower().startswith(b"content-length:"))
+        body = json.loads(await reader.readexactly(int(size.partition(b":")[2])))
+        self._open.add(writer)
+        self._asked += 1
+        while self._asked < self._until:
+            await asyncio.sleep(0.01)
+        if body.get("poison"):
+            self.deaths += 1
+            for each in self._open:
+                each.transport.abort()
+            self._open.clear()
+        await asyncio.sleep(0.05)
+        if writer in self._open:
+            self._open.discard(writer)
+            self.answered.append(body.get("number"))
+            await _give_json(writer, {"answered": True})
+
+
+async def _give_json(writer: asyncio.StreamWriter, value: object) -> None:
+    body = json.dumps(value).encode()
+    size = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + size + body)
+    await writer.drain()
+    writer.close()
+
+
 @dataclass(frozen=True)
 class Gateway:
     """A gateway under test."""
 
     url: str
     site: Site
+    loop: asyncio.AbstractEventLoop
 
 
 @contextmanager
@@ -241,12 +303,12 @@ def run_gateway(state: State, *, site: Site | None = None) -> Iterator[Gateway]:
     """Serve a real gateway from a thread."""
     site = site or make_site(state)
     server = state.settings.server
-    with run_app(make_app(site), listen(server.host, server.port)):
+    with run_app(make_app(site), listen(server.host, server.port)) as loop:
         try:
-            yield Gateway(f"http://127.0.0.1:{server.port}", site)
+            yield Gateway(f"http://127.0.0.1:{server.port}", site, loop)
         finally:
             # As the real one does on SIGTERM, so that open log streams end.
-            site.lane.ending.stop()
+            loop.call_soon_threadsafe(site.lane.ending.stop)
 
 
 class FakeSupervisord:

@@ -1,0 +1,76 @@
+"""What Prometheus reads, read with its own parser."""
+
+from __future__ import annotations
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from tests.gateway.fakes import FakeEngine, FakeSupervisord
+
+from local_ai.state import State
+
+CHAT = "/v1/chat/completions"
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def read(client: httpx.Client) -> Series:
+    text = client.get("/metrics").raise_for_status().text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(series: Series, name: str, **labels: str) -> float:
+    return sum(
+        value
+        for (found, its), value in series.items()
+        if found == name and labels.items() <= dict(its).items()
+    )
+
+
+def test_requests_are_counted_by_family_model_and_outcome(client: httpx.Client, engine: FakeEngine) -> None:
+    before = read(client)
+
+    client.post(CHAT, json={"model": "tiny"})
+    client.post(CHAT, json={"model": "stream", "stream": True})
+    client.post("/anthropic/v1/messages", json={"model": "refuse"})
+
+    after = read(client)
+
+    def rise(name: str, **labels: str) -> float:
+        return total(after, name, **labels) - total(before, name, **labels)
+
+    answered = {"family": "openai", "outcome": "answered"}
+    assert rise("local_ai_requests_total", model="tiny", **answered) == 1
+    assert rise("local_ai_requests_total", model="stream", **answered) == 1
+    assert rise("local_ai_requests_total", family="anthropic", outcome="refused") == 1
+    assert rise("local_ai_first_token_seconds_count", family="openai") == 2
+    assert rise("local_ai_request_seconds_count") == 3
+
+
+def test_names_that_never_answered_make_no_series(client: httpx.Client, engine: FakeEngine) -> None:
+    client.post(CHAT, json={"model": "refuse"})
+
+    assert all(("model", "refuse") not in labels for _, labels in read(client))
+
+
+def test_the_server_itself_is_described(client: httpx.Client, state: State, engine: FakeEngine) -> None:
+    engine.tokens = {"tiny": {"prompt": 7, "cached": 2, "answer": 3}}
+
+    with FakeSupervisord(state.supervisor_socket).run():
+        client.post(CHAT, json={"model": "tiny"})
+        series = fresh(client)
+
+    assert total(series, "local_ai_ready") == 1
+    assert total(series, "local_ai_tokens_total", model="tiny", kind="answer") == 3
+    assert total(series, "local_ai_requests_waiting") == 0
+    assert total(series, "local_ai_restarts_total", program="mlx-omni-server") == 0
+    assert ("local_ai_memory_bytes", (("program", "welcome-page"),)) not in series  # of a made-up process
+
+
+def fresh(client: httpx.Client) -> Series:
+    """Read what was looked at just now; a report is half a second old at most."""
+    from tests.server import wait_until
+
+    return wait_until(lambda: (series := read(client)) and total(series, "local_ai_ready") and series)

@@ -1,0 +1,96 @@
+"""A stop lets running answers finish, refuses new ones meanwhile, and says what became of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.server import Server, wait_until
+
+pytestmark = pytest.mark.integration
+
+
+class Asked:
+    """A streamed answer, read in the background."""
+
+    def __init__(self, server: Server, tokens: int) -> None:
+        self.text = ""
+        self._body = {"prompt": "Once upon a time", "max_tokens": tokens, "stream": True}
+        self._url = f"{server.url}/v1/completions"
+        self._thread = threading.Thread(target=self._read)
+
+    @contextmanager
+    def running(self) -> Iterator[Asked]:
+        self._thread.start()
+        wait_until(lambda: "data: " in self.text)
+        yield self
+        self._thread.join(60)
+
+    def _read(self) -> None:
+        with httpx.stream("POST", self._url, json=self._body, timeout=60) as answer:
+            for chunk in answer.iter_text():
+                self.text += chunk
+
+
+@pytest.fixture
+def slow_server(make_server: Callable[..., Server], starter_model: Path) -> Callable[..., Server]:
+    """A server whose answers take some seconds."""
+
+    def make(*, drain_s: str) -> Server:
+        return make_server(model=starter_model, LOCAL_AI_SERVER__DRAIN_S=drain_s)
+
+    return make
+
+
+def last_event(text: str) -> str:
+    return text.strip().rpartition("\n\n")[2]
+
+
+def test_stop_waits_for_running_answers(slow_server: Callable[..., Server]) -> None:
+    server = slow_server(drain_s="60")
+    server.start()
+
+    with Asked(server, tokens=60).running() as asked:
+        stopped = server.stop()
+
+    assert stopped.stdout == "Stopped. 1 running answer finished first.\n"
+    assert stopped.stderr == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
+    assert last_event(asked.text) == "data: [DONE]"
+    assert server.processes() == []
+
+
+def test_new_requests_are_refused_while_answers_finish(slow_server: Callable[..., Server]) -> None:
+    server = slow_server(drain_s="60")
+    server.start()
+
+    with Asked(server, tokens=100).running():
+        stopping = server.popen("server.stop")
+        refused = wait_until(lambda: (answer := ask(server)).status_code == 503 and answer)
+        shown = httpx.get(f"{server.url}/queue.json").json()
+        output, _ = stopping.communicate(timeout=60)
+
+    assert refused.headers["retry-after"] == "5"
+    assert refused.json()["error"]["code"] == "stopping"
+    assert shown["running"] == 1
+    assert "finished first" in output
+
+
+def test_answers_that_take_longer_are_cut_with_an_error_event(slow_server: Callable[..., Server]) -> None:
+    server = slow_server(drain_s="0.2")
+    server.start()
+
+    with Asked(server, tokens=4000).running() as asked:
+        stopped = server.stop()
+
+    assert stopped.stdout == "Stopped. 1 running answer cut off.\n"
+    error = json.loads(last_event(asked.text).removeprefix("data: "))["error"]
+    assert error["code"] in {"stopping", "engine_lost"}
+
+
+def ask(server: Server) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/completions", json={"prompt": "a", "max_tokens": 1}, timeout=60)
