@@ -46,7 +46,7 @@ def make_test_state(root: Path, **settings: dict[str, Any]) -> State:
     )
     paths.logs_dir.mkdir(parents=True, exist_ok=True)
     settings["server"] = {"port": _free_port(), **settings.get("server", {})}
-    return make_state(LocalAISettings.model_validate(settings), paths)
+    return make_state(LocalAISettings.model_validate({"models": {"paths": []}} | settings), paths)
 
 
 def make_patient_state(root: Path, *, wait_s: float) -> State:

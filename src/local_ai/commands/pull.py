@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from local_ai.commands.run import EXIT_INTERRUPTED
 from local_ai.errors import LocalAIError
 from local_ai.models.download import download, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
-from local_ai.models.memory import total_bytes
+from local_ai.models.memory import total_bytes, working_set_bytes
 from local_ai.paths import Paths
 
 _NOT_DONE = "the model was not downloaded"
@@ -95,6 +96,8 @@ def _reporter(meter: Meter, show: Callable[[str, float], None]) -> Callable[[int
 
 def _check_memory(remote: Remote, command: str, *, even_if_too_large: bool) -> None:
     most = int(_MOST_OF_MEMORY * total_bytes())
+    if sys.platform == "darwin" and (limit := working_set_bytes()):  # elsewhere mlx need not be imported
+        most = min(most, limit)
     if remote.weight_bytes <= most:
         return
     too_large = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from local_ai import console
 from local_ai.commands.models import Shelf, as_folder, look, not_found
 from local_ai.errors import ConfigError, LocalAIError
-from local_ai.models.catalog import find_model, list_incomplete
+from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
 from local_ai.models.removal import Home, Removal, plan_removal
 from local_ai.models.removal import remove as remove_files
 from local_ai.probe import probe_engine
@@ -31,6 +31,8 @@ def remove(name: str, *, yes: bool) -> None:
     else:
         freed = console.format_bytes(removal.size_bytes)
         console.print_line(f"Removed {found}: {freed} given back ({removal.folder}).")
+    if found == STARTER_ID:
+        console.print_line("A start that finds no other model prepares it anew.")
 
 
 def _find(name: str, shelf: Shelf) -> tuple[str, Path]:

@@ -3,6 +3,7 @@
 huggingface_hub's own download starts a file anew in each process; here an unfinished file stays as
 `blobs/CHECKSUM.incomplete` and goes on by a range request. A file is whole once its checksum is right; the
 revision's name leads to the new files only when all are there, so an older whole model serves until then.
+Plain HTTP, also for files that the hub keeps in Xet: it answers both, and only this way has a range.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
     headers = build_hf_headers(library_name="local-ai", library_version=version("local-ai"))
     headers |= {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with get_session().stream("GET", file.url, headers=headers, timeout=_SILENCE_S) as response:
+        if response.is_error:
+            response.read()  # what it says is part of the error
         hf_raise_for_status(response)
         if start and response.status_code != 206:  # it sends everything, whatever was asked for
             on_bytes(-start)

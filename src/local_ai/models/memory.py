@@ -19,7 +19,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
-    return min([machine_memory_bytes(), *cgroup_limits(), *_metal_limit()])
+    return min([machine_memory_bytes(), *cgroup_limits()])
 
 
 def available_bytes() -> int:
@@ -97,8 +97,3 @@ def _inactive_file_bytes(file: Path) -> int:
         return next((int(value) for name, value in words if name == "inactive_file"), 0)
     except (OSError, ValueError):
         return 0
-
-
-def _metal_limit() -> list[int]:
-    limit = working_set_bytes() if sys.platform == "darwin" else None
-    return [limit] if limit else []

@@ -245,14 +245,16 @@ def test_sigterm_during_imports_ends_at_once():
         assert not engine.paths.engine_pid.exists()
 
 
-def test_an_idle_model_is_put_away_and_comes_back():
+def test_an_idle_model_is_put_away_and_comes_back_but_no_answer_is_cut():
     settings = {"model": {"path": "plain", "idle_unload_s": 0.3}}
     with running_engine(fill_with_tiny_models, settings) as engine:
+        long = engine.chat(max_tokens=2000, logit_bias={"2": -100, "0": -100})
         first = content(engine.chat())
         engine.wait(lambda health: health["model"] is None)
 
         assert engine.health()["state"] == "ready"
         assert content(engine.chat()) == first
+        assert long["usage"]["completion_tokens"] == 2000
 
 
 def test_no_model_at_all_is_ready_and_says_so():

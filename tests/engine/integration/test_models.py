@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,23 @@ def test_an_alias_that_leads_nowhere_is_refused_with_both_names(aliased: Running
         "the model 'lost-one' is not there: the settings make it an alias of 'gone', which is no model on "
         "this machine. To fix it: take a name that /v1/models lists"
     )
+
+
+def test_a_conversation_that_does_not_fit_is_refused_with_both_figures(aliased: RunningEngine):
+    """512 bytes a token, as the tiny model's config says: 2 layers, 2 kv heads of 16, float32."""
+    make_tiny_model(aliased.paths.models_dir / "endless", context_tokens=10**12)
+
+    refused = aliased.chat(model="endless", max_tokens=10**10)
+    answered = aliased.chat(model="endless", max_tokens=4)
+
+    message = refused["error"]["message"]
+    assert refused["error"]["code"] == "model_not_loadable"
+    assert re.search(
+        r"it does not fit: its weights need 1 MB of memory, a conversation of 100000000\d\d tokens "
+        r"5120\.0 GB, and \d+\.\d GB are to be had\. To fix it: ask for fewer tokens \(max_tokens; ",
+        message,
+    ), message
+    assert content(answered)
 
 
 MODEL_CODE = "from mlx_lm.models.llama import Model, ModelArgs\n"
