@@ -96,6 +96,7 @@ def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server
     assert {model["id"] for model in openai} == {"tiny", "org/new", "gpt-4o"}
     assert {model["id"] for model in anthropic} == {"tiny", "org/new", "gpt-4o"}
     assert "org/new" in server.status()["models"]
+    assert "org/new" in httpx.get(f"{server.url}/status.json").json()["models"]  # what the page shows
     assert "also gpt-4o" in server.run("models.list").stdout
     assert httpx.get(f"{server.url}/v1/models/claude-any").json()["id"] == "claude-any"
     assert server.run("models.info", "gpt-4o").stdout.splitlines()[0].split() == ["name", "org/new"]

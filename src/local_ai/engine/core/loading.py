@@ -81,7 +81,7 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
         )
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, _context_tokens(config) or tokens)
-    check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
+    _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -176,7 +176,9 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
 
 
-def check_memory(key: ModelKey, weight_bytes: int, cache_bytes: int, *, tokens: int, most_bytes: int) -> None:
+def _check_memory(
+    key: ModelKey, weight_bytes: int, cache_bytes: int, *, tokens: int, most_bytes: int
+) -> None:
     """Compare what a model and one conversation with it need with what there is.
 
     Raises:
