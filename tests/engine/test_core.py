@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -245,8 +244,7 @@ def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatc
 
     from local_ai.engine.core import loading
 
-    nothing_left = SimpleNamespace(available=0)
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: nothing_left)
+    monkeypatch.setattr(loading, "available_bytes", lambda: 0)
 
     weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
 

@@ -20,13 +20,22 @@ from tests.tiny_model import add_token, make_tiny_adapter, make_tiny_model
 
 pytestmark = pytest.mark.integration
 
+ENDLESS = {"2": -100, "0": -100}  # the tiny models' ends of a text
+_PHRASES = (
+    "one two three ",
+    "What is the capital of France? ",
+    "The quick brown fox. ",
+    "red, green; blue\n",
+)
+# From 1 to 700 words: below, at and above the sizes of pieces that prompts are read in.
 PROMPTS = [
+    _PHRASES[n % 4] * count for n, count in enumerate((*range(1, 13), 16, 20, 25, 33, 48, 70, 110, 170))
+]
+ORDINARY = [
     "What is the capital of France?",
     "Name three colours.",
-    "Count to five.",
-    "Say hello in one word.",
-    "Why is the sky blue? " * 20,
-    "Repeat the word fox. " * 60,
+    "Why is the sky blue? " * 12,
+    "Repeat the word fox. " * 30,
 ]
 
 
@@ -35,16 +44,32 @@ def content(answer: dict[str, Any]) -> str:
     return text
 
 
-def test_an_answer_is_the_same_alone_and_in_company_cold_and_warm(starter: RunningEngine):
+def test_an_answer_is_the_same_alone_and_in_company_cold_and_warm(engine: RunningEngine):
+    """Twenty lengths, 32 tokens each: what is likeliest must not depend on company, pieces or memory."""
+
     def ask(prompt: str) -> str:
-        return content(starter.chat(prompt, max_tokens=16))
+        return content(engine.chat(prompt, model="other", max_tokens=32, logit_bias=ENDLESS))
 
     cold = [ask(prompt) for prompt in PROMPTS]
     warm = [ask(prompt) for prompt in PROMPTS]
-    with ThreadPoolExecutor(len(PROMPTS)) as pool:
-        together = list(pool.map(ask, PROMPTS))
+    together = []
+    for group in (2, 7, 20):
+        with ThreadPoolExecutor(group) as pool:
+            together.append(list(pool.map(ask, PROMPTS)))
 
     assert warm == cold
+    assert together == [cold] * 3
+    assert len(set(cold)) > 10
+
+
+def test_a_model_that_makes_sense_answers_the_same_alone_and_in_company(starter: RunningEngine):
+    def ask(prompt: str) -> str:
+        return content(starter.chat(prompt, max_tokens=12))
+
+    cold = [ask(prompt) for prompt in ORDINARY]
+    with ThreadPoolExecutor(len(ORDINARY)) as pool:
+        together = list(pool.map(ask, ORDINARY))
+
     assert together == cold
 
 

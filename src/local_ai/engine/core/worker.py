@@ -207,10 +207,10 @@ class Worker:
         """Drop the model before the process ends: a Mac has kept what ended wired."""
         if self._loaded is None:
             return
-        name = self._loaded.words.key.id
+        started, name = time.perf_counter(), self._loaded.words.key.id
         self._drop()
         self._m_loading.clear_cache()
-        log.info("put %s away before the end", name)
+        log.info("put %s away before the end, in %.3f s", name, time.perf_counter() - started)
 
     def _import(self) -> EngineError | None:
         """Import everything of mlx on this thread; return why it cannot be."""
