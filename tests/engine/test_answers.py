@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from local_ai.engine.answers import _Reader
 from local_ai.engine.conversation import (
     Ask,
@@ -88,6 +90,14 @@ def test_what_only_looks_like_a_call_is_shown():
 
     assert joined(pieces, TextPiece) == "<tool_call>not json</tool_call>"
     assert pieces[-1].reason == "stop"
+
+
+@pytest.mark.parametrize("arguments", ['"Rome"', '["Rome"]', '"{"'])
+def test_a_call_whose_arguments_are_no_object_is_shown(arguments: str):
+    """Neither client nor template could use it."""
+    text = f'<tool_call>{{"name": "get_weather", "arguments": {arguments}}}</tool_call>'
+
+    assert joined(read(text), TextPiece) == text
 
 
 def test_a_call_cut_off_by_the_length_is_shown_as_far_as_it_came():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,8 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
         options.setdefault("enable_thinking", ask.thinking.wanted)
     if ask.thinking.effort is not None:
         options.setdefault("reasoning_effort", ask.thinking.effort)
-    try:
+
+    def write(messages: Sequence[Message]) -> str:
         return str(
             words.tokenizer.apply_chat_template(
                 [_as_template_message(message, plain_calls=not words.calls) for message in messages],
@@ -130,6 +132,14 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
                 **options,
             )
         )
+
+    try:
+        try:
+            return write(messages)
+        except Exception:
+            if (mild := _later_system_as_user(messages)) == messages:
+                raise
+            return write(mild)
     except Exception as exc:  # templates are programs: they raise what they like
         reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
         raise bad_field(
@@ -137,6 +147,24 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
             f"the chat template of {words.key.id!r} refuses them: {reason}",
             "change the order of roles, or take another model",
         ) from exc
+
+
+def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Let the user say what the system says in mid-conversation: agents send that, many templates refuse it.
+
+    It joins its neighbour where that is the user's, for such templates want turns to alternate, too.
+    """
+    written: list[Message] = list(messages[:1])
+    was_system = False  # the last one written
+    for message in messages[1:]:
+        is_system = message.role == "system"
+        message = replace(message, role="user") if is_system else message
+        if written[-1].role == message.role == "user" and (is_system or was_system):
+            written[-1] = replace(written[-1], text=f"{written[-1].text}\n\n{message.text}")
+        else:
+            written.append(message)
+        was_system = is_system
+    return tuple(written)
 
 
 def _with_system_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:

@@ -81,5 +81,8 @@ def read_forced(text: str) -> list[Call]:
 
 def _make_call(item: dict[str, Any]) -> Call:
     arguments = item.get("arguments", item.get("parameters", {}))
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    text = (arguments or "{}") if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    if not isinstance(json.loads(text), dict):
+        # A client passes the call back with the next turn, where templates walk through its arguments.
+        raise TypeError("a call's arguments are not an object")
     return Call(str(item.get("id") or f"call_{uuid.uuid4().hex[:24]}"), str(item["name"]), text)
