@@ -35,7 +35,7 @@ def test_every_answer_is_one_of_the_documents(make_server: Callable[..., Server]
 
     for operation in operations(within_reach(read_document())):
         send_cases(operation, send, count=25, number=1, valid=True)
-        if operation.method == "post":
+        if "requestBody" in operation.definition.raw:
             send_cases(operation, send, count=15, number=2, valid=False)
 
     assert {200, 400, 404} <= statuses
