@@ -325,6 +325,7 @@ class FakeSupervisord:
         server = _UnixXmlRpcServer(str(self._socket_path))
         server.register_function(lambda: 4242, "supervisor.getPID")
         server.register_function(self._processes, "supervisor.getAllProcessInfo")
+        server.register_multicall_functions()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:

@@ -1,9 +1,15 @@
 """Who is let in."""
 
+from pathlib import Path
+
+import httpx
 import pytest
+from tests.gateway.fakes import make_test_state, run_gateway
 
 from local_ai.gateway.doors import check_host, check_origin
 from local_ai.gateway.refusal import Refusal
+
+CHAT = "/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
@@ -61,3 +67,28 @@ def test_other_pages_may_not_send(origin: str) -> None:
         check_origin(origin, "localhost:8080")
 
     assert refused.value.why == f'a page of another site sent it (Origin "{origin}")'
+
+
+def test_page_of_a_configured_site_may_use_the_api_and_no_other(tmp_path: Path) -> None:
+    site, key = "http://localhost:3000", "a-long-enough-key"
+    state = make_test_state(tmp_path, server={"allowed_origins": [site], "api_keys": [key]})
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+
+    with run_gateway(state) as gateway, httpx.Client(base_url=gateway.url) as client:
+        preflight = client.options(CHAT, headers={"Origin": site, **asks})
+        other = client.options(CHAT, headers={"Origin": "http://localhost:3001", **asks})
+        refused = client.post(CHAT, json={}, headers={"Origin": site})
+        foreign = client.post(CHAT, json={}, headers={"Origin": "http://localhost:3001"})
+
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, site)
+    assert "authorization" in preflight.headers["access-control-allow-headers"]
+    assert "access-control-allow-origin" not in other.headers
+    # The page can read why it was refused: it brought no key.
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, site)
+    assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "origin_not_allowed")
+
+
+def test_no_site_is_told_of_anything_unless_configured(client: httpx.Client) -> None:
+    answer = client.get("/v1/models", headers={"Origin": "http://localhost:3000"})
+
+    assert not [name for name in answer.headers if name.startswith("access-control")]

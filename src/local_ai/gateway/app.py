@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -44,7 +45,16 @@ def make_app(site: Site) -> Starlette:
     makers = (health_routes, models_routes, forward_routes, log_routes, page_routes)
     app = Starlette(
         routes=[*(route for make in makers for route in make(site)), *asset_routes()],
-        middleware=[Middleware(Doors, bound=server.host, allowed=server.allowed_hosts, keys=keys)],
+        middleware=[
+            *_cors(server.allowed_origins),
+            Middleware(
+                Doors,
+                bound=server.host,
+                allowed=server.allowed_hosts,
+                origins=server.allowed_origins,
+                keys=keys,
+            ),
+        ],
         exception_handlers={
             Refusal: _answer_refusal,
             HTTPException: _answer_http,
@@ -56,6 +66,21 @@ def make_app(site: Site) -> Starlette:
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
     return app
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Tell browsers which other sites' pages may read our answers; outside the doors, whose refusals too."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After"],
+        )
+    ]
 
 
 async def _warm_up(site: Site) -> None:

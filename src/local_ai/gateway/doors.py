@@ -57,13 +57,18 @@ def check_host(host: str, *, bound: str, allowed: Sequence[str]) -> None:
     )
 
 
-def check_origin(origin: str | None, host: str) -> None:
+def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> None:
     """Refuse what a web page of another site sends; apps, extensions and plain clients pass.
+
+    Args:
+        origin: The request's Origin header.
+        host: Its Host header.
+        allowed: `server.allowed_origins`, in lower case.
 
     Raises:
         Refusal: 403, naming the site.
     """
-    if origin is None:
+    if origin is None or origin.lower() in allowed:
         return
     parts = urlsplit(origin)
     is_page = origin == "null" or parts.scheme in {"http", "https"}
@@ -72,7 +77,7 @@ def check_origin(origin: str | None, host: str) -> None:
             "the request was refused",
             status=403,
             why=f'a page of another site sent it (Origin "{origin}")',
-            fix="send it from this server's own page, or from a program that is not a web page",
+            fix="send it from this server's own page, or add that site to server.allowed_origins",
             code="origin_not_allowed",
         )
 
@@ -80,8 +85,17 @@ def check_origin(origin: str | None, host: str) -> None:
 class Doors:
     """ASGI middleware that turns strangers away before anything else looks at a request."""
 
-    def __init__(self, app: ASGIApp, *, bound: str, allowed: Sequence[str], keys: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bound: str,
+        allowed: Sequence[str],
+        origins: Sequence[str] = (),
+        keys: Sequence[str] = (),
+    ) -> None:
         self._app = app
+        self._origins = tuple(origins)
         self._keys = tuple(keys)
         self._bound = bound
         self._allowed = tuple(allowed)
@@ -101,7 +115,7 @@ class Doors:
         try:
             check_host(headers.get(b"host", ""), bound=self._bound, allowed=self._allowed)
             if scope["method"] not in {"GET", "HEAD"}:
-                check_origin(headers.get(b"origin"), headers.get(b"host", ""))
+                check_origin(headers.get(b"origin"), headers.get(b"host", ""), self._origins)
             check_key(
                 headers,
                 method=scope["method"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -73,7 +74,19 @@ def _usable_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.netloc
+        or text != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise ValueError('must be a scheme and a host, such as "http://localhost:3000"')
+    return text.lower()
+
+
 Host = Annotated[str, AfterValidator(_printable)]
+Origin = Annotated[str, AfterValidator(_origin)]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
 Aliases = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_usable_aliases)]
@@ -89,6 +102,9 @@ class ServerSettings(_Section):
     )
     allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
         (), description="Further names clients may use for this machine; others are refused."
+    )
+    allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(_split)] = Field(
+        (), description="Other sites whose pages may use the API from a browser (CORS); none by default."
     )
     api_keys: Annotated[tuple[ApiKey, ...], BeforeValidator(_split)] = Field(
         (), description="Keys of which clients must send one; none: no key is needed."
