@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from benchmarks.clock import say
 from benchmarks.machine import describe_machine, load
@@ -29,13 +31,19 @@ def main() -> None:
     words = _words()
     samples = Samples()
     before, began = load(), time.monotonic()
-    for name in words.only:
-        suite = importlib.import_module(f"benchmarks.suites.{name}")
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            suite.run(samples, Options(words.rounds, words.quick, Path(folder)))
+    signal.signal(signal.SIGTERM, _interrupt)
+    done = []
+    try:
+        for name in words.only:
+            suite = importlib.import_module(f"benchmarks.suites.{name}")
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+                suite.run(samples, Options(words.rounds, words.quick, Path(folder)))
+            done.append(name)
+    except KeyboardInterrupt:
+        say("interrupted: what was measured until now follows")
     machine = describe_machine() | {
         "load": f"{before} before, {load()} after",
-        "run": f"{words.rounds} rounds, {(time.monotonic() - began) / 60:.0f} min: {' '.join(words.only)}",
+        "run": f"{words.rounds} rounds, {(time.monotonic() - began) / 60:.0f} min: {' '.join(done)}",
     }
     _write(samples, machine, words.out, as_json_text=words.json)
 
@@ -63,6 +71,10 @@ def _words() -> argparse.Namespace:
     words = parser.parse_args()
     words.rounds = words.rounds or (1 if words.quick else 3)
     return words
+
+
+def _interrupt(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _suites(text: str) -> tuple[str, ...]:

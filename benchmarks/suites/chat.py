@@ -12,10 +12,9 @@ from benchmarks.samples import Samples, What
 from benchmarks.servers import MLX_LM, Server, servers
 
 FIRST = What("chat", "first token of a short question", "s", MLX_LM)
-BESIDE = What("chat", "the same, while a 2,000-token prompt is read", "s", MLX_LM)
 _CLIENTS = (1, 4, 8, 16)
-_TOKENS = 32
-_WORDS = 1800  # about 2,000 tokens of the starter model
+_TOKENS, _QUICK_TOKENS = 32, 8  # of each answer
+_WORDS, _QUICK_WORDS = 2000, 500  # of a long prompt; each is one token of the starter model
 _SUBJECTS = ("fox", "river", "clock", "castle", "robot", "garden", "ship", "mountain")
 
 
@@ -23,24 +22,27 @@ def run(samples: Samples, options: Options) -> None:
     """Ask each server in turns, so that all meet the same load."""
     with servers(options) as (asked, _):
         for number in range(options.rounds):
-            for server in asked:
+            for place, server in enumerate(asked):
                 say(f"chat {number + 1}/{options.rounds}: {server.name}")
-                _measure(server, number, samples)
+                # Two of the names lead to one engine, which remembers prompts: each gets prompts of its own.
+                _measure(server, f"{number}{place}", samples, quick=options.quick)
 
 
-def _measure(server: Server, number: int, samples: Samples) -> None:
-    samples.add(FIRST, server.name, server.first_token_s(f"What is {number} and 1?"))
-    samples.add(BESIDE, server.name, _beside_a_long_prompt(server, number))
+def _measure(server: Server, mark: str, samples: Samples, *, quick: bool) -> None:
+    words, tokens = (_QUICK_WORDS, _QUICK_TOKENS) if quick else (_WORDS, _TOKENS)
+    samples.add(FIRST, server.name, server.first_token_s(f"{mark}: what is 1 and 1?"))
+    beside = What("chat", f"the same, while a {words:,}-token prompt is read", "s", MLX_LM)
+    samples.add(beside, server.name, _beside_a_long_prompt(server, mark, words))
     for clients in _CLIENTS:
         text = f"tokens/s for {clients} client{'s' if clients > 1 else ''}"
         what = What("chat", text, "tokens/s", MLX_LM, more_is_better=True)
-        samples.add(what, server.name, _tokens_per_s(server, clients, number))
+        samples.add(what, server.name, _tokens_per_s(server, clients, mark, tokens))
 
 
-def _tokens_per_s(server: Server, clients: int, number: int) -> float:
+def _tokens_per_s(server: Server, clients: int, mark: str, most: int) -> float:
     def ask(client: int) -> int:
-        subject = _SUBJECTS[(client + number) % len(_SUBJECTS)]
-        return server.chat(f"Story {number}.{client}: write a long story about a {subject}.", _TOKENS)
+        subject = _SUBJECTS[client % len(_SUBJECTS)]
+        return server.chat(f"{mark}.{client}: write a long story about a {subject}.", most)
 
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
@@ -48,12 +50,12 @@ def _tokens_per_s(server: Server, clients: int, number: int) -> float:
     return tokens / (time.perf_counter() - began)
 
 
-def _beside_a_long_prompt(server: Server, number: int) -> float:
+def _beside_a_long_prompt(server: Server, mark: str, words: int) -> float:
     """Ask a short question 100 ms after a long one; the long one is waited for afterwards."""
-    text = f"{number} " + " ".join(f"{_SUBJECTS[i % 8]} {i}" for i in range(_WORDS // 3))
+    text = f"{mark}: " + " ".join(_SUBJECTS[i % len(_SUBJECTS)] for i in range(words))
     long = threading.Thread(target=server.first_token_s, args=(text,))
     long.start()
     time.sleep(0.1)
-    took = server.first_token_s(f"What is {number} and 2?")
+    took = server.first_token_s(f"{mark}: what is 1 and 2?")
     long.join()
     return took
