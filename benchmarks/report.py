@@ -56,6 +56,8 @@ def _range(values: Spread) -> str:
 
 def _number(value: float) -> str:
     """Write three digits that count: 0.0412, 0.41, 12.3, 1,234."""
+    if value == 0:
+        return "0"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4
