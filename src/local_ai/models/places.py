@@ -87,18 +87,19 @@ def repository_of(folder: Path, paths: Paths) -> Path | None:
 def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:
     """Yield a repository's snapshots with what follows its name: "", or "@REVISION"."""
     snapshots = repository / "snapshots"
+    existing = list(_folders(snapshots))
+    if len(existing) < 2:  # nearly always, and then the names of revisions need not be read
+        yield "", existing[0] if existing else snapshots
+        return
     refs = _refs(repository)
     main = refs.pop("main", None)
     if main is not None:
         yield "", snapshots / main
-        for revision, commit in refs.items():
-            if commit != main:
-                yield f"@{revision}", snapshots / commit
+        yield from (
+            (f"@{revision}", snapshots / commit) for revision, commit in refs.items() if commit != main
+        )
     # A newer one that is not whole yet must not hide an older one that is.
-    others = [snapshot for snapshot in _folders(snapshots) if snapshot.name != main]
-    yield from (("", snapshot) for snapshot in others)
-    if main is None and not others:
-        yield "", snapshots
+    yield from (("", snapshot) for snapshot in existing if snapshot.name != main)
 
 
 def _refs(repository: Path) -> dict[str, str]:
