@@ -12,6 +12,7 @@ from local_ai import console
 from local_ai.commands.models import look
 from local_ai.commands.run import EXIT_INTERRUPTED
 from local_ai.errors import LocalAIError
+from local_ai.models.catalog import list_models
 from local_ai.models.download import download, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import total_bytes, working_set_bytes
@@ -50,7 +51,9 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
             fix=f"to go on, run the same again: {command}",
             exit_code=EXIT_INTERRUPTED,
         ) from exc
-    _tell_result(remote, folder, missing, time.monotonic() - started, as_json=as_json)
+    # Looked up, not guessed: another revision beside "main" has a name of its own.
+    known = next((model.id for model in list_models(paths) if model.path == folder), None)
+    _tell_result(remote, known, folder, missing, time.monotonic() - started, as_json=as_json)
 
 
 class Meter:
@@ -138,9 +141,9 @@ def _beginning(remote: Remote, missing: int) -> str:
     return f"{remote.name}: {size}"
 
 
-def _tell_result(remote: Remote, folder: Path, came: int, took_s: float, *, as_json: bool) -> None:
-    # Looked up, not guessed: another revision beside "main" has a name of its own.
-    known = next((model.id for model in look().models if model.path == folder), None)
+def _tell_result(
+    remote: Remote, known: str | None, folder: Path, came: int, took_s: float, *, as_json: bool
+) -> None:
     if as_json:
         console.print_json(
             {
