@@ -36,6 +36,18 @@ def test_exits_count_since_supervisord_started_and_quote_the_last(tmp_path: Path
     assert (exits.count, exits.reason, exits.is_flapping) == (2, "terminated by SIGKILL", False)
 
 
+def test_engine_that_supervisord_gave_up_may_be_started_again(tmp_path: Path):
+    """Else what a user has mended would be stopped again for how it ended before."""
+    gave_up = (
+        "2026-01-01 11:00:05,000 INFO gave up: engine entered FATAL state, too many start retries too quickly"
+    )
+    crashes = [exited(f"11:00:0{second}") for second in range(4)]
+
+    exits = read(tmp_path, STARTED, *crashes, gave_up)
+
+    assert (exits.count, exits.is_flapping, exits.was_given_up) == (4, False, False)
+
+
 def test_how_many_crashes_are_too_many_is_a_setting(tmp_path: Path):
     crashes = [exited(f"11:0{minute}:00") for minute in range(4)]
     read(tmp_path, STARTED, *crashes)

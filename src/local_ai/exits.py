@@ -1,7 +1,7 @@
 """What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
 
     engine.max_crashes × exited within five minutes ─▶ flapping: a restart mends nothing
-    stopped: ────────────────────────────────────────▶ the count begins anew
+    stopped:, gave up: (FATAL) ──────────────────────▶ the count begins anew
 
 Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and
 counts nothing (supervisor 4.3).
@@ -20,7 +20,7 @@ FLAPPING_WITHIN_S = 300.0
 
 _LOG_TAIL_BYTES = 256 * 1024
 _LINE = re.compile(
-    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped): (?P<name>[\w-]+)"
+    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped|gave up): (?P<name>[\w-]+)"
     r"(?: \((?P<reason>.+)\))?"
 )
 
@@ -65,6 +65,8 @@ def read_exits(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Exi
 def _after(match: re.Match[str], before: Exits) -> Exits:
     if match["word"] == "stopped":
         return replace(before, run=(), run_before_stop=before.run or before.run_before_stop)
+    if match["word"] == "gave up":
+        return replace(before, run=(), run_before_stop=())
     moment = time.mktime(time.strptime(match["time"], "%Y-%m-%d %H:%M:%S")) + int(match["ms"]) / 1000
     reason = re.sub(r"; (not )?expected$", "", match["reason"] or "")
     return replace(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT_S = 60.0
 _SETTLE_S = 5.0
+_STOP_S = 15.0  # longer than supervisord waits from SIGTERM to SIGKILL (see plan)
 _POLL_S = 0.05
 
 Progress = Callable[[str], None]
@@ -202,7 +203,7 @@ class ServerManager:
         state = make_state(self.settings, self.paths)
         conf = render(plan(state), self.paths)
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
-            report = self._settled_report()
+            report = self._settled_report(stop_s=_STOP_S)
             if report.verdict.health is Health.UNKNOWN:
                 raise silent_supervisord(report)
             already = report.is_running
@@ -218,12 +219,21 @@ class ServerManager:
         preflight.check_model(settings.model.path, self.paths.with_model_folders(settings.models.paths))
         return preflight.check_exposure(settings.server)
 
-    def _settled_report(self) -> Report:
-        """Look until supervisord says something: one that is about to end answers nothing useful."""
-        deadline = time.monotonic() + _SETTLE_S
-        while (report := self.report()).verdict.health is Health.UNKNOWN and time.monotonic() < deadline:
+    def _settled_report(self, *, stop_s: float = 0.0) -> Report:
+        """Look until supervisord says something: one that is about to end answers nothing useful.
+
+        Args:
+            stop_s: Longest wait for a program to end that somebody stops just now: supervisord would take
+                an order to start it, and do nothing.
+        """
+        began = time.monotonic()
+        while True:
+            report, waited_s = self.report(), time.monotonic() - began
+            silent = report.verdict.health is Health.UNKNOWN
+            stopping = any(row.state is ProcessState.STOPPING for row in report.programs)
+            if not (silent and waited_s < _SETTLE_S) and not (stopping and waited_s < stop_s):
+                return report
             time.sleep(_POLL_S)
-        return report
 
     def _revive(self, report: Report, state: State) -> str:
         """Start what was stopped by hand or gave up; return what the user should know."""

@@ -1,0 +1,171 @@
+"""Situations a server gets into and is not brought down by; each provoked for real.
+
+docs/reliability.md lists them all, with the tests of this folder and of tests/integration/ that provoke them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from tests.server import Server, wait_until
+
+from local_ai.program import ENGINE, GATEWAY
+
+pytestmark = pytest.mark.integration
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read().decode()
+
+
+def ask(url: str) -> tuple[int, str]:
+    body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}).encode()
+    request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        return exc.code, exc.read().decode()
+
+
+def pids(server: Server) -> set[int]:
+    return {process.pid for process in server.processes()}
+
+
+def test_start_with_wrong_settings_leaves_the_running_server_alone(running: Server):
+    before = pids(running)
+    running.paths.config_file.parent.mkdir(parents=True)
+    running.paths.config_file.write_text("[server]\nport = 0\n")
+
+    refused = running.run("server.start")
+
+    assert refused.returncode == 2
+    assert pids(running) == before
+    assert ask(running.url)[0] == 200
+
+
+def test_engine_that_cannot_start_is_explained_everywhere_and_the_next_start_clears_it(server: Server):
+    broken = server.home / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'local_ai.engine' in sys.orig_argv:\n"
+        "    os.write(2, b\"ModuleNotFoundError: No module named 'mlx_lm'\\n\")\n"
+        "    os._exit(1)\n"
+    )
+
+    refused = server.run("server.start", PYTHONPATH=str(broken))
+
+    why = "the package mlx_lm is missing: uv sync brings it back"
+    assert refused.returncode == 1
+    assert "error: the engine did not start\n" in refused.stderr
+    assert why in refused.stderr
+    assert why in server.run("server.status").stdout
+    assert why in get(f"{server.url}/", Accept="text/html")[1]
+    assert why in get(f"{server.url}/status.json")[1]
+    status, answer = ask(server.url)
+    assert status == 503
+    assert why in json.loads(answer)["error"]["message"]
+    (broken / "sitecustomize.py").unlink()
+    server.start()
+    assert ask(server.url)[0] == 200
+
+
+def test_interrupted_start_leaves_the_server_to_go_on_and_says_so(server: Server):
+    starting = server.popen("server.start")
+    wait_until(lambda: len(server.processes()) == 3)
+
+    starting.send_signal(signal.SIGINT)
+    output, _ = starting.communicate(timeout=30)
+
+    assert starting.returncode == 130, output
+    assert "goes on" in output
+    wait_until(lambda: server.status()["ready"])
+
+
+@as_root
+def test_root_does_not_start_in_another_users_home(server: Server):
+    os.chown(server.home, 12345, 12345)
+
+    refused = server.run("server.start")
+
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: refused to run as root in another user's home\n"
+        f"  why: {server.home} belongs to user 12345; files made there by root would lock that user out\n"
+        "  fix: run the same command without sudo\n",
+    )
+    assert not server.paths.state_dir.exists()
+
+
+@as_root
+def test_log_folder_of_another_user_is_refused(server: Server):
+    server.paths.logs_dir.mkdir(parents=True)
+    os.chown(server.paths.logs_dir, 12345, 12345)
+
+    refused = server.run("server.start")
+
+    assert refused.returncode == 2
+    assert f"  why: {server.paths.logs_dir} belongs to another user (12345)\n" in refused.stderr
+
+
+def test_environment_that_moved_while_running_is_told(running: Server):
+    state = json.loads(running.paths.state_file.read_text())
+    running.paths.state_file.write_text(json.dumps(state | {"python": "/somewhere/else/bin/python"}))
+
+    noted = running.start()
+
+    assert "to use them: local-ai server restart\n" in noted.stderr
+
+
+def test_start_while_the_engine_is_being_stopped_by_hand_waits_and_starts_it(running: Server):
+    wait_until(lambda: running.status()["programs"][0]["state"] == "RUNNING")
+    engine = psutil.Process(running.pid_of(ENGINE))
+    engine.suspend()  # so that its stop takes until supervisord kills it
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(running.supervisorctl, "stop", ENGINE)
+        wait_until(lambda: running.status()["programs"][0]["state"] == "STOPPING")
+
+        running.start()
+
+        assert "stopped" in stopping.result().stdout
+    assert ask(running.url)[0] == 200
+    assert not engine.is_running()
+
+
+def test_paused_gateway_is_told(running: Server):
+    gateway = psutil.Process(running.pid_of(GATEWAY))
+    gateway.suspend()
+
+    shown = running.run("server.status")
+
+    assert shown.returncode == 3
+    assert "the gateway" in shown.stdout.splitlines()[0]
+    gateway.resume()
+    wait_until(lambda: running.run("server.status").returncode == 0)
+    assert running.pid_of(GATEWAY) == gateway.pid
+
+
+def test_everything_killed_at_once_is_as_good_as_a_power_cut(running: Server):
+    for process in running.processes():
+        process.kill()
+    wait_until(lambda: not running.processes())
+
+    shown = running.run("server.status")
+    running.start()
+
+    assert (shown.returncode, shown.stdout.splitlines()[0]) == (3, "Stopped: the server is not running")
+    assert ask(running.url)[0] == 200
