@@ -5,9 +5,28 @@ from __future__ import annotations
 import shlex
 import sys
 
-from invoke import Context, task
+from invoke import Context, Exit, task
 
 from local_ai.cli import namespace
+
+# Advisories that have to stand, each with the reason: {"GHSA-xxxx-xxxx-xxxx": "only on Windows"}.
+ALLOWED_ADVISORIES: dict[str, str] = {}
+_FOUND_NOTHING, _FOUND_SOMETHING = 0, 1
+
+
+@task(help={"service": "address of an OSV service other than https://api.osv.dev"})
+def audit(context: Context, service: str = "") -> None:
+    """Look up known vulnerabilities of what the lock has; says so where it could not look."""
+    words = ["uv audit --locked", *(f"--ignore {name}" for name in ALLOWED_ADVISORIES)]
+    if service:
+        words.append(f"--service-url {service}")
+    done = context.run(" ".join(words), warn=True)
+    assert done is not None
+    if done.exited in {_FOUND_NOTHING, _FOUND_SOMETHING}:
+        raise Exit(code=done.exited)
+    if "error sending request" not in done.stderr:
+        raise Exit("error: the audit failed\n  why: see above; nothing was looked up", code=done.exited)
+    sys.stderr.write("SKIPPED: the advisory service cannot be reached, so nothing was audited\n")
 
 
 @task(help={"fix": "let ruff mend what it can"})
@@ -46,3 +65,4 @@ def bench(
 ns = namespace()
 ns.add_task(check)
 ns.add_task(bench)
+ns.add_task(audit)

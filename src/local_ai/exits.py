@@ -20,8 +20,8 @@ FLAPPING_WITHIN_S = 300.0
 
 _LOG_TAIL_BYTES = 256 * 1024
 _LINE = re.compile(
-    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped|gave up): (?P<name>[\w-]+)"
-    r"(?: \((?P<reason>.+)\))?"
+    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped|gave up): "
+    r"(?P<name>[\w-]+)(?: \((?P<reason>.+)\))?"
 )
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import re
+import socket
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway.fakes import FakeEngine
+from tests.gateway.fakes import FakeEngine, Gateway
 
 from local_ai.gateway.routes import ROUTES
 
@@ -29,6 +35,14 @@ _FIELDS = st.dictionaries(
     _JSON,
 )
 _PATHS = st.sampled_from([route.path for route in ROUTES if route.takes == "application/json"])
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing of what is sent here may end in a traceback in the log."""
+    with caplog.at_level(logging.INFO):
+        yield
+    assert [record for record in caplog.get_records("call") if record.exc_info] == []
 
 
 @_QUICKLY
@@ -69,6 +83,63 @@ def test_any_path_is_answered_in_words(
 
     assert answer.status_code < 500
     assert engine.requests == []
+
+
+# As a client may send them: no line ends, which would be more headers.
+_HEADER_TEXT = st.binary(max_size=300).map(lambda raw: raw.translate(None, b"\r\n\0"))
+_HEADER_NAMES = st.sampled_from(
+    [
+        b"accept",
+        b"anthropic-version",
+        b"authorization",
+        b"connection",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"if-none-match",
+        b"last-event-id",
+        b"origin",
+        b"range",
+        b"transfer-encoding",
+        b"upgrade",
+        b"user-agent",
+        b"x-api-key",
+        b"x-request-id",
+    ]
+)
+
+
+@_QUICKLY
+@given(
+    request=st.sampled_from(
+        [b"POST /v1/chat/completions", b"POST /anthropic/v1/messages", b"GET /", b"GET /v1/models"]
+    ),
+    headers=st.lists(st.tuples(_HEADER_NAMES, _HEADER_TEXT), max_size=5),
+    length=st.sampled_from([b"2", b"2", b"2", b"0", b"-1", b"02", b"2, 2"]),
+)
+def test_any_headers_are_answered_in_words(
+    gateway: Gateway,
+    engine: FakeEngine,
+    request: bytes,
+    headers: list[tuple[bytes, bytes]],
+    length: bytes,
+) -> None:
+    """Over a socket: clients' libraries do not let most of these out."""
+    port = gateway.site.state.settings.server.port
+    lines = [request + b" HTTP/1.1", b"host: localhost", b"content-type: application/json"]
+    lines += [name + b": " + value for name, value in headers]
+    lines += [b"content-length: " + length, b"connection: close", b"", b"{}"]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"\r\n".join(lines))
+        answer = bytearray()
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+
+    statuses = re.findall(rb"^HTTP/1\.1 (\d+) ", bytes(answer), re.MULTILINE)
+    assert statuses
+    assert all(int(status) < 500 for status in statuses), bytes(answer)
+    assert b"Traceback" not in answer
 
 
 def test_unknown_home_folder_in_a_models_name_is_just_unknown(client: httpx.Client) -> None:
