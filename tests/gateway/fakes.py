@@ -325,7 +325,11 @@ class FakeSupervisord:
         server = _UnixXmlRpcServer(str(self._socket_path))
         server.register_function(lambda: 4242, "supervisor.getPID")
         server.register_function(self._processes, "supervisor.getAllProcessInfo")
-        server.register_multicall_functions()
+        # supervisord gives each answer as it is; the standard library's multicall would wrap it in a list.
+        server.register_function(
+            lambda calls: [server._dispatch(call["methodName"], call["params"]) for call in calls],
+            "system.multicall",
+        )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
