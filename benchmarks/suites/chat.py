@@ -26,6 +26,11 @@ def run(samples: Samples, options: Options) -> None:
                 say(f"chat {number + 1}/{options.rounds}: {server.name}")
                 # Two of the names lead to one engine, which remembers prompts: each gets prompts of its own.
                 _measure(server, f"{number}{place}", samples, quick=options.quick)
+        for server in asked:
+            if server.lost:
+                samples.absent[server.name] = (
+                    f"{len(server.lost)} requests lost their connection and were sent again ({server.lost[0]})"
+                )
 
 
 def _measure(server: Server, mark: str, samples: Samples, *, quick: bool) -> None:
