@@ -29,7 +29,7 @@ def run(samples: Samples, options: Options) -> None:
         for server in asked:
             if server.lost:
                 samples.absent[server.name] = (
-                    f"{len(server.lost)} requests lost their connection and were sent again ({server.lost[0]})"
+                    f"{len(server.lost)} requests lost their connection, were sent again ({server.lost[0]})"
                 )
 
 
