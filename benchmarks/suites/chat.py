@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from benchmarks.clock import say
 from benchmarks.options import Options
@@ -19,13 +21,14 @@ _SUBJECTS = ("fox", "river", "clock", "castle", "robot", "garden", "ship", "moun
 
 
 def run(samples: Samples, options: Options) -> None:
-    """Ask each server in turns, so that all meet the same load."""
+    """Ask each question of each server in turns, so that all meet the same load."""
     with servers(options) as (asked, _):
         for number in range(options.rounds):
-            for place, server in enumerate(asked):
-                say(f"chat {number + 1}/{options.rounds}: {server.name}")
-                # Two of the names lead to one engine, which remembers prompts: each gets prompts of its own.
-                _measure(server, f"{number}{place}", samples, quick=options.quick)
+            for what, measure in _questions(quick=options.quick).items():
+                say(f"chat {number + 1}/{options.rounds}: {what.text}")
+                for place, server in enumerate(asked):
+                    # Two of the names lead to one engine, which remembers prompts: each gets its own.
+                    samples.add(what, server.name, measure(server, f"{number}{place}"))
         for server in asked:
             if server.lost:
                 samples.absent[server.name] = (
@@ -33,18 +36,21 @@ def run(samples: Samples, options: Options) -> None:
                 )
 
 
-def _measure(server: Server, mark: str, samples: Samples, *, quick: bool) -> None:
+def _questions(*, quick: bool) -> dict[What, Callable[[Server, str], float]]:
     words, tokens = (_QUICK_WORDS, _QUICK_TOKENS) if quick else (_WORDS, _TOKENS)
-    samples.add(FIRST, server.name, server.first_token_s(f"{mark}: what is 1 and 1?"))
     beside = What("chat", f"the same, while a {words:,}-token prompt is read", "s", MLX_LM)
-    samples.add(beside, server.name, _beside_a_long_prompt(server, mark, words))
+    questions: dict[What, Callable[[Server, str], float]] = {
+        FIRST: lambda server, mark: server.first_token_s(f"{mark}: what is 1 and 1?"),
+        beside: partial(_beside_a_long_prompt, words=words),
+    }
     for clients in _CLIENTS:
         text = f"tokens/s for {clients} client{'s' if clients > 1 else ''}"
         what = What("chat", text, "tokens/s", MLX_LM, more_is_better=True)
-        samples.add(what, server.name, _tokens_per_s(server, clients, mark, tokens))
+        questions[what] = partial(_tokens_per_s, clients=clients, most=tokens)
+    return questions
 
 
-def _tokens_per_s(server: Server, clients: int, mark: str, most: int) -> float:
+def _tokens_per_s(server: Server, mark: str, *, clients: int, most: int) -> float:
     def ask(client: int) -> int:
         subject = _SUBJECTS[client % len(_SUBJECTS)]
         return server.chat(f"{mark}.{client}: write a long story about a {subject}.", most)
@@ -55,7 +61,7 @@ def _tokens_per_s(server: Server, clients: int, mark: str, most: int) -> float:
     return tokens / (time.perf_counter() - began)
 
 
-def _beside_a_long_prompt(server: Server, mark: str, words: int) -> float:
+def _beside_a_long_prompt(server: Server, mark: str, *, words: int) -> float:
     """Ask a short question 100 ms after a long one; the long one is waited for afterwards."""
     text = f"{mark}: " + " ".join(_SUBJECTS[i % len(_SUBJECTS)] for i in range(words))
     long = threading.Thread(target=server.first_token_s, args=(text,))
