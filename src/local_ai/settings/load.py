@@ -254,8 +254,8 @@ def _problems(layer: _Layer) -> list[Problem]:
         if layer.strict:
             # JSON mode: strict about types, yet a path may be written as text.
             LocalAISettings.model_validate_json(json.dumps(layer.values, default=str), strict=True)
-        else:
-            LocalAISettings.model_validate(layer.values)
+        # A file's values too: a date would have passed as text above.
+        LocalAISettings.model_validate(layer.values)
     except ValidationError as exc:
         return [describe(error, layer.origins, known_keys()) for error in exc.errors()]
     return []
