@@ -17,7 +17,7 @@ def as_markdown(rows: Iterable[Row], machine: Mapping[str, str], absent: Mapping
         parts.append(f"## {suite}")
         parts.append(_table(of_suite))
     if absent:
-        parts.append("Not measured:")
+        parts.append("Not measured, or not as meant:")
         parts.append("\n".join(f"- {who}: {why}" for who, why in absent.items()))
     return "\n\n".join(parts) + "\n"
 

@@ -34,7 +34,7 @@ def test_the_table_says_medians_spread_and_ratios():
         "| --- | --- | --- | --- | --- |\n"
         "| tokens/s & more | peer | 1,234 tokens/s |  | baseline |\n"
         "|  | local-ai | 617 tokens/s |  | 0.50× |\n\n"
-        "Not measured:\n\n"
+        "Not measured, or not as meant:\n\n"
         "- pm2: there is no npm on this machine\n"
     )
 
