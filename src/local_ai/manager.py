@@ -254,7 +254,7 @@ class ServerManager:
         from local_ai.state import write_private, write_state
 
         self._clean_up()
-        starting.check_port_of(state)
+        self._check_port(state)
         starting.prepare_model(state, self._on_progress)
         try:
             preflight.prepare_folders(self.paths)
@@ -267,6 +267,15 @@ class ServerManager:
         except BaseException:
             self._clean_up()
             raise
+
+    def _check_port(self, state: State) -> None:
+        """Make sure the port is free; a program of ours that nobody looks after makes way."""
+        try:
+            starting.check_port_of(state)
+        except LocalAIError:
+            if not end_leftovers(self.paths, grace_s=5).any:
+                raise
+            starting.check_port_of(state)
 
     def _clean_up(self) -> None:
         """End what runs without a supervisord that answers, and remove what it left."""
