@@ -318,12 +318,13 @@ class FakeSupervisord:
         self._socket_path = socket_path
         self.states = {"mlx-omni-server": "RUNNING", "welcome-page": "RUNNING"}
         self.started = time.time() - 3600
+        self.asked = 0  # how often for its pid, which is all that waking it takes
         self.is_silent = False  # holds its socket, but gives no answer
 
     @contextmanager
     def run(self) -> Iterator[FakeSupervisord]:
         server = _UnixXmlRpcServer(str(self._socket_path))
-        server.register_function(lambda: 4242, "supervisor.getPID")
+        server.register_function(self._pid, "supervisor.getPID")
         server.register_function(self._processes, "supervisor.getAllProcessInfo")
         # supervisord gives each answer as it is; the standard library's multicall would wrap it in a list.
         server.register_function(
@@ -339,6 +340,10 @@ class FakeSupervisord:
             server.server_close()
             thread.join(10)
             self._socket_path.unlink(missing_ok=True)
+
+    def _pid(self) -> int:
+        self.asked += 1
+        return 4242
 
     def _processes(self) -> list[dict[str, Any]]:
         while self.is_silent:

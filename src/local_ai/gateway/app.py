@@ -20,6 +20,7 @@ from local_ai.gateway.dialect import dialect_of
 from local_ai.gateway.doors import Doors
 from local_ai.gateway.flapping import stop_flapping
 from local_ai.gateway.health import health_routes
+from local_ai.gateway.lifeline import hold_lifeline
 from local_ai.gateway.log_routes import log_routes
 from local_ai.gateway.page import load_page, page_routes
 from local_ai.gateway.refusal import Refusal
@@ -35,7 +36,8 @@ def make_app(site: Site) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(_warm_up(site)), asyncio.create_task(stop_flapping(site.state))]
+        work = (_warm_up(site), stop_flapping(site.state), hold_lifeline(site.state, site.watch))
+        tasks = [asyncio.create_task(each) for each in work]
         yield
         for task in tasks:
             task.cancel()
