@@ -6,8 +6,10 @@ import resource
 
 from local_ai.settings.schema import GatewaySettings
 
-# How many connections are accepted in one go, before the first of them can be turned away.
-ACCEPTED_AT_ONCE = 128
+# How many connections asyncio accepts in one turn of its loop. One that is turned away is closed some turns
+# later, and meanwhile more are accepted.
+ACCEPTED_AT_ONCE = 32
+_TURNS_TO_CLOSE = 4
 # Logs, the socket of supervisord, model folders being listed, and what Python itself opens.
 _OTHERS = 64
 _FEWEST = 16
@@ -18,7 +20,7 @@ def most_connections(settings: GatewaySettings) -> int:
 
     macOS gives a process 256 descriptors unless it asks for more.
     """
-    reserved = settings.max_concurrency + ACCEPTED_AT_ONCE + _OTHERS
+    reserved = settings.max_concurrency + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE + _OTHERS
     # As many again for those that only look: status, the page, health checks.
     wanted = reserved + 2 * (settings.max_queue + settings.max_concurrency)
     return max(_FEWEST, _raise_limit(wanted) - reserved)

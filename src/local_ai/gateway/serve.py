@@ -23,6 +23,7 @@ EXIT_CANNOT_LISTEN = 3
 # Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
 _GRACE_S = 4
 _REOPEN_S = 20.0
+_BACKLOG = 2048  # connections that wait to be accepted
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -38,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(ACCEPTED_AT_ONCE)
+        listener.listen(_BACKLOG)
     except OSError as exc:
         raise ServerError(
             "the gateway did not start",
@@ -67,6 +68,11 @@ async def _serve(state: State, listener: socket.socket) -> None:
         def __init__(self, config: uvicorn.Config, site: Site) -> None:
             super().__init__(config)
             self._site = site
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # asyncio takes one number for both, what waits and what it accepts in one turn.
+            listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self._site.lane.ending.stop()
