@@ -249,3 +249,15 @@ def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatc
     weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
 
     assert loading.free_bytes() >= weights
+
+
+def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):
+    import mlx.core as mx
+
+    from local_ai.engine.core.loading import load_model
+
+    load_model(loaded.words.key, trust_remote_code=False)
+
+    graph = tmp_path / "graph.dot"
+    mx.export_to_dot(str(graph), mx.random.state[0])
+    assert "Random" not in graph.read_text()

@@ -98,6 +98,9 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
             return_config=True,
         )
         words = make_words(key, tokenizer, _context_tokens(config), _embedding_rows(model))
+        # Building the layers draws random weights, which are then replaced. The draws are never evaluated,
+        # and each holds the one before: half a megabyte more with every load, for ever.
+        mx.eval(mx.random.state)
         batchable = all(hasattr(layer, "merge") for layer in make_prompt_cache(model))
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
         raise model_not_loadable(
