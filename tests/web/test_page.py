@@ -309,7 +309,8 @@ def test_marked_model_is_shown_without_javascript(browser: Browser, small_server
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
 
-    page.goto(small_server.url)
+    # What the server shows is half a second old at most.
+    wait_until(lambda: page.goto(small_server.url) and page.locator("#marked dt").count())
 
     expect(page.locator("#marked dt")).to_have_text("crash")
     expect(page.locator("#marked dd")).to_contain_text("the engine ended twice on one of its requests (since")
