@@ -15,11 +15,16 @@ def test_supervisord_is_woken_whenever_the_engine_ends(tmp_path: Path) -> None:
     held = threading.Event()
 
     async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held.set()
+        word = asyncio.ensure_future(reader.read(1))
         try:
-            await reader.read()
+            # A probe speaks at once; the lifeline says nothing.
+            done, _ = await asyncio.wait({word}, timeout=0.3)
+            if not done:
+                held.set()
+                await word
         finally:
             writer.close()
+            await writer.wait_closed()  # or the loop may end before the connection does
 
     with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state):
         for _ in range(2):
