@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +16,7 @@ from local_ai.engine.errors import EngineError
 
 MOST_BODY_BYTES = 32_000_000
 FILLED_HEADER = "x-local-ai-filled"  # body fields that the gateway filled in from the settings
+_MOST_PATH = 200  # characters of a refused request's path in the log
 QUIET_S = 3.0  # a stream that has nothing to say says so this often
 
 T = TypeVar("T")
@@ -65,7 +67,8 @@ def note_refusal(request: Request, error: EngineError) -> None:
     """Write a refused request's line in the log; never what was said."""
     log.info(
         "path=%s refused=%d code=%s param=%s",
-        request.url.path,
+        # Quoted: an id in the path is the client's own text, and could else write lines of its own.
+        quote(request.url.path)[:_MOST_PATH],
         error.status,
         error.code or "-",
         # A field nobody knows is the client's own text.
