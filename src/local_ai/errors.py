@@ -10,6 +10,8 @@ Each carries four fields: what stopped, why, one step that fixes it, and where t
 
 from __future__ import annotations
 
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
 
 class LocalAIError(Exception):
     """An expected failure, in words for the person who meets it."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from local_ai import daemon, preflight, starting
 from local_ai.draining import Drained, drain
-from local_ai.errors import ConfigError, LocalAIError, ServerError
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
 from local_ai.frozen import dataclass
 from local_ai.lock import exclusive
 from local_ai.observe import observe
@@ -253,10 +253,10 @@ class ServerManager:
     def _launch(self, state: State, conf: str, foreground: bool) -> None:
         from local_ai.state import write_private, write_state
 
-        self._clean_up()
-        self._check_port(state)
-        starting.prepare_model(state, self._on_progress)
         try:
+            self._clean_up()
+            self._check_port(state)
+            starting.prepare_model(state, self._on_progress)
             preflight.prepare_folders(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)
@@ -264,6 +264,9 @@ class ServerManager:
                 self._foreground = daemon.launch_in_foreground(self.paths)
             else:
                 daemon.launch(self.paths)
+        except KeyboardInterrupt as exc:
+            self._clean_up()
+            raise _interrupted_early() from exc
         except BaseException:
             self._clean_up()
             raise
@@ -345,6 +348,16 @@ class ServerManager:
             return self.settings
         except ConfigError:
             return LocalAISettings()
+
+
+def _interrupted_early() -> LocalAIError:
+    """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
+    return LocalAIError(
+        "interrupted",
+        why="Ctrl-C before the server was up, so nothing was left running",
+        fix="inv server.start",
+        exit_code=EXIT_INTERRUPTED,
+    )
 
 
 def silent_supervisord(report: Report) -> ServerError:

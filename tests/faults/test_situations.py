@@ -10,6 +10,7 @@ import os
 import signal
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -86,14 +87,32 @@ def test_engine_that_cannot_start_is_explained_everywhere_and_the_next_start_cle
 
 def test_interrupted_start_leaves_the_server_to_go_on_and_says_so(server: Server):
     starting = server.popen("server.start")
-    wait_until(lambda: len(server.processes()) == 3)
+    assert starting.stdout is not None
+    assert "Starting: " in starting.stdout.readline()
 
     starting.send_signal(signal.SIGINT)
     output, _ = starting.communicate(timeout=30)
 
     assert starting.returncode == 130, output
     assert "goes on" in output
-    wait_until(lambda: server.status()["ready"])
+    wait_until(lambda: server.status()["ready"], timeout_s=60)
+
+
+def test_start_interrupted_before_the_server_is_up_leaves_nothing_and_says_so(
+    make_server: Callable[..., Server],
+):
+    server = make_server(model=None)  # so that the starter model is prepared first, which takes seconds
+    starting = server.popen("server.start")
+    assert starting.stdout is not None
+    assert "model" in starting.stdout.readline()
+
+    starting.send_signal(signal.SIGINT)
+    output, _ = starting.communicate(timeout=30)
+
+    assert starting.returncode == 130, output
+    assert "  why: Ctrl-C before the server was up, so nothing was left running\n" in output
+    assert server.processes() == []
+    assert server.run("server.status").returncode == 3
 
 
 @as_root

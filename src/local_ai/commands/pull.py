@@ -10,8 +10,7 @@ from pathlib import Path
 
 from local_ai import console
 from local_ai.commands.models import look
-from local_ai.commands.run import EXIT_INTERRUPTED
-from local_ai.errors import LocalAIError
+from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.models.catalog import list_models
 from local_ai.models.download import download, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from local_ai import console
-from local_ai.errors import ConfigError, LocalAIError
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 
 if TYPE_CHECKING:
     from local_ai.settings.load import Loaded
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:

@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from local_ai import console
-from local_ai.commands.run import EXIT_INTERRUPTED, load_settings, parse_count, parse_seconds
-from local_ai.errors import ConfigError, LocalAIError
+from local_ai.commands.run import load_settings, parse_count, parse_seconds
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
 
