@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import socket
@@ -122,6 +123,8 @@ class FakeEngine:
                 return JSONResponse({"error": {"message": "no"}}, 400)
             case "slow-stream":
                 return StreamingResponse(self._slow(), 200, _SSE)
+            case "flood":
+                return StreamingResponse(itertools.repeat(b"data: " + b"x" * 65536 + b"\n\n"), 200, _SSE)
             case "slow":
                 await self._held(request)
             case "sound":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -204,3 +205,21 @@ def in_gateway(gateway: Gateway, act: Callable[[], T]) -> None:
     done = threading.Event()
     gateway.loop.call_soon_threadsafe(lambda: (act(), done.set()))
     assert done.wait(10)
+
+
+def test_client_that_takes_nothing_of_its_answer_makes_room_for_the_next(
+    state: State, engine: FakeEngine
+) -> None:
+    site = make_site(state)
+    site = replace(site, lane=replace(site.lane, comment_s=0.1, slow_client_s=0.5))
+    body = b'{"model": "flood", "stream": true}'
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with (
+        run_gateway(state, site=site) as gateway,
+        socket.create_connection(("127.0.0.1", state.settings.server.port)) as connection,
+    ):
+        connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        wait_until(lambda: queue_of(gateway)["running"] == 1)
+
+        assert wait_until(lambda: queue_of(gateway)["running"] == 0)
+        assert httpx.post(gateway.url + CHAT, json={"model": "plain"}, timeout=30).status_code == 200

@@ -27,16 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Ite
     end(server)
 
 
-@pytest.fixture(scope="module")
-def openai_client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="local", max_retries=0)
-
-
-@pytest.fixture(scope="module")
-def anthropic_client(server: Server) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=f"{server.url}/anthropic", api_key="local", max_retries=0)
-
-
 def test_plain_request_without_a_model_is_answered(server: Server):
     body = {"messages": [{"role": "user", "content": QUESTION}]}
 

@@ -42,16 +42,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     end(server)
 
 
-@pytest.fixture(scope="module")
-def openai_client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="local", max_retries=0)
-
-
-@pytest.fixture(scope="module")
-def anthropic_client(server: Server) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=f"{server.url}/anthropic", api_key="local", max_retries=0)
-
-
 def test_openai_parses_an_answer_into_a_class_in_both_apis(openai_client: openai.OpenAI):
     chat = openai_client.chat.completions.parse(
         model="plain", messages=HELLO, response_format=Trip, max_tokens=100

@@ -43,16 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     end(server)
 
 
-@pytest.fixture(scope="module")
-def openai_client(server: Server) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="local", max_retries=0)
-
-
-@pytest.fixture(scope="module")
-def anthropic_client(server: Server) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=f"{server.url}/anthropic", api_key="local", max_retries=0)
-
-
 @pytest.mark.parametrize("choice", [None, "auto"], ids=["by default", "auto"])
 def test_model_calls_a_tool_by_itself(openai_client: openai.OpenAI, choice: Any):
     answer = openai_client.chat.completions.create(
