@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_S = 2  # from SIGTERM until running answers are cut off
+_KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
 _EXIT_S = 1.0  # more, for the generating thread to end its step
 
 
@@ -88,6 +89,7 @@ def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_S,
+            timeout_keep_alive=_KEEP_ALIVE_S,
         )
     )
     settings = state.settings

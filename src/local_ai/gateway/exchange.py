@@ -1,14 +1,13 @@
-"""One request to the engine over a connection of its own, and the answer as it comes.
+"""One request to the engine, and its answer as it comes.
 
-A connection per request: after a crash none can be a dead one, and closing it is how a request is cancelled.
-A general client costs 0.2 s to import and a millisecond a request; this is httptools' parser on a socket.
+A general client costs 0.2 s to import and a millisecond a request; this is httptools' parser on a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import httptools
 
@@ -26,18 +25,35 @@ class EngineAbsent(Exception):
     """Nobody listens on the engine's socket; nothing was sent."""
 
 
-class Exchange(asyncio.Protocol):
+class Source(Protocol):
+    """Where an answer's bytes come from, and can be held up."""
+
+    def pause_reading(self) -> None:
+        """Let them wait."""
+
+    def resume_reading(self) -> None:
+        """Let them come again."""
+
+
+class Exchange:
     """A request that was sent, and what has come back of its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: Source, release: Callable[[Exchange], None]) -> None:
+        """Expect an answer.
+
+        Args:
+            release: Told once that nothing more of it is wanted.
+        """
         self.status = 0
         self.headers: dict[str, str] = {}
+        self._source = source
+        self._release: Callable[[Exchange], None] | None = release
         self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._has_head = False
         self._is_whole = False
+        self._keeps_alive = False
         self._is_lost = False
         self._is_paused = False
 
@@ -66,7 +82,9 @@ class Exchange(asyncio.Protocol):
             await self._news()
         chunk = bytes(self._unread)
         self._unread.clear()
-        self._set_reading(True)
+        if self._is_paused and not self._is_lost:
+            self._is_paused = False
+            self._source.resume_reading()
         return chunk
 
     async def read_all(self) -> bytes:
@@ -85,10 +103,32 @@ class Exchange(asyncio.Protocol):
     def media_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0]
 
+    @property
+    def leaves_connection_usable(self) -> bool:
+        """Whether another request can follow on the same connection."""
+        return self._keeps_alive and not self._is_lost and not self._is_paused
+
     def close(self) -> None:
-        """Close the connection, which cancels what has not come yet."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Want no more of it; what has not come yet is cancelled."""
+        if self._release is not None:
+            release, self._release = self._release, None
+            release(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take in what has come; what is no HTTP is as good as none."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._is_lost = True
+        if len(self._unread) > _MOST_UNREAD and not self._is_paused:
+            self._is_paused = True
+            self._source.pause_reading()
+        self._tell()
+
+    def lose(self) -> None:
+        """Learn that nothing more comes."""
+        self._is_lost = True
+        self._tell()
 
     async def _news(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
@@ -100,35 +140,6 @@ class Exchange(asyncio.Protocol):
     def _tell(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _set_reading(self, wanted: bool) -> None:
-        if self._transport is None or wanted is not self._is_paused or self._is_lost:
-            return
-        self._is_paused = not wanted
-        (self._transport.resume_reading if wanted else self._transport.pause_reading)()
-
-    # What asyncio calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what has come; what is no HTTP is as good as none."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._is_lost = True
-            self.close()
-        if len(self._unread) > _MOST_UNREAD:
-            self._set_reading(False)
-        self._tell()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note that nothing more comes."""
-        self._is_lost = True
-        self._tell()
 
     # What httptools calls.
 
@@ -146,38 +157,19 @@ class Exchange(asyncio.Protocol):
         self._unread += data
 
     def on_message_complete(self) -> None:
-        """Note that the answer is whole."""
+        """Note that the answer is whole, and whether the connection outlives it."""
         self._is_whole = True
+        self._keeps_alive = bool(self._parser.should_keep_alive())
 
 
-async def send_request(
-    socket_path: Path, method: str, target: str, headers: Mapping[str, str], body: bytes
-) -> Exchange:
-    """Send a request; returns once its answer has begun.
+def request_head(method: str, target: str, headers: Mapping[str, str], size: int) -> bytes:
+    """Write a request's head.
 
     Args:
         target: The path, with its query.
         headers: Of the client's, what the engine is to see; printable Latin-1.
-
-    Raises:
-        EngineAbsent: Nobody listens.
-        EngineGone: The connection ended before the answer began.
+        size: Of the body, in bytes.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        transport, exchange = await loop.create_unix_connection(Exchange, str(socket_path))
-    except OSError as exc:
-        raise EngineAbsent from exc
-    try:
-        transport.write(_head(method, target, headers, len(body)) + body)
-        await exchange.head()
-    except BaseException:
-        exchange.close()
-        raise
-    return exchange
-
-
-def _head(method: str, target: str, headers: Mapping[str, str], size: int) -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", "host: engine", "connection: close", f"content-length: {size}"]
+    lines = [f"{method} {target} HTTP/1.1", "host: engine", f"content-length: {size}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_ai.gateway.exchange import EngineAbsent, EngineGone, Exchange, send_request
+from local_ai.gateway.connections import Connections
+from local_ai.gateway.exchange import EngineAbsent, EngineGone, Exchange
 from local_ai.program import EngineHealth
 
 _PROBE_S = 1.0
@@ -34,7 +35,7 @@ class Upstream:
     """The way to the engine's socket."""
 
     def __init__(self, socket_path: Path) -> None:
-        self._socket_path = socket_path
+        self._connections = Connections(socket_path)
 
     async def look(self) -> Look:
         """Ask the engine how it is, within a second."""
@@ -50,8 +51,8 @@ class Upstream:
         return Look(listens=True, health=_health_in(body))
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Send a request and return once its answer has begun; raises as `send_request` does."""
-        return await send_request(self._socket_path, method, target, headers, body)
+        """Send a request and return once its answer has begun; raises as `Connections.send` does."""
+        return await self._connections.send(method, target, headers, body)
 
     async def _health(self) -> bytes:
         exchange = await self.send("GET", "/health", {}, b"")
