@@ -33,6 +33,12 @@ def nothing_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     assert left == []
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name, unlike pytest's own: a socket's path must not be long."""
+    return tmp_path_factory.mktemp("t")
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that answers nonsense, fast."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
+from tests import coroutines
 
 from local_ai.engine.conversation import (
     Ask,
@@ -248,7 +248,7 @@ def test_truncation_keeps_the_system_message_and_as_many_turns_as_fit(room: int)
     ]
     ask = Ask(messages=(system, *conversation[:-1]))
 
-    opened = asyncio.run(open_with_fewer_turns(ask, lambda tried: fits(tried, room)))
+    opened = coroutines.run(open_with_fewer_turns(ask, lambda tried: fits(tried, room)))
 
     assert opened.messages[0] == system  # type: ignore[attr-defined]
     assert [m.text for m in opened.messages if m.role == "user"] == [  # type: ignore[attr-defined]
@@ -266,4 +266,4 @@ def test_truncation_that_cannot_help_says_what_is_too_long():
     ask = Ask(messages=(Message("user", "a"), Message("user", "b")))
 
     with pytest.raises(EngineError, match="too long"):
-        asyncio.run(open_with_fewer_turns(ask, lambda tried: fits(tried, 0)))
+        coroutines.run(open_with_fewer_turns(ask, lambda tried: fits(tried, 0)))

@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 
+import httpx
 import psutil
 import pytest
 from tests.server import Server, free_port, wait_until
@@ -53,6 +54,19 @@ def test_paused_engine_is_told_and_never_restarted_for_it(running: Server):
     engine.resume()
     wait_until(lambda: running.status()["ready"])
     assert running.pid_of(ENGINE) == engine.pid
+
+
+def test_paused_supervisord_keeps_neither_program_from_answering(running: Server):
+    """It reads their logs; more than it has room for must not make them wait."""
+    supervisord = supervisord_of(running)
+    supervisord.suspend()
+
+    with httpx.Client(base_url=running.url, timeout=10) as client:
+        statuses = {client.post("/v1/chat/completions", json={"messages": 1}).status_code for _ in range(900)}
+
+    assert statuses == {400}
+    supervisord.resume()
+    wait_until(lambda: running.status()["ready"])
 
 
 def test_start_right_after_a_stop_under_way_waits_for_it(running: Server):
@@ -189,6 +203,29 @@ def test_log_that_rotates_is_followed(running: Server):
     log.write_text("the new file\n")
 
     assert following.stdout.readline() == "the new file\n"
+    following.send_signal(signal.SIGINT)
+    following.wait(timeout=10)
+
+
+def test_log_that_supervisord_rotates_is_followed_without_a_gap(running: Server):
+    """Its own rotation, at a size that the test reaches."""
+    conf, log = running.paths.conf, running.paths.log(GATEWAY)
+    conf.write_text(
+        conf.read_text().replace("stdout_logfile_maxbytes = 10MB", "stdout_logfile_maxbytes = 8KB")
+    )
+    assert running.supervisorctl("update").returncode == 0
+    wait_until(lambda: running.status()["ready"])
+    following = running.popen("server.logs", "--program", GATEWAY, "--lines", "1", "--follow")
+    assert following.stdout is not None
+    assert following.stdout.readline()
+
+    with httpx.Client(base_url=running.url, timeout=10) as client:
+        for number in range(300):
+            client.post(f"/v1/chat/completions?n={number}", json={"messages": 1})
+
+    seen = [next(following.stdout) for _ in range(300)]
+    assert all("POST /v1/chat/completions: 400" in line for line in seen)
+    assert log.with_name(f"{log.name}.1").exists()
     following.send_signal(signal.SIGINT)
     following.wait(timeout=10)
 

@@ -46,6 +46,7 @@ def make_test_state(root: Path, **settings: dict[str, Any]) -> State:
         config_dir=root / "config", state_dir=root / "state", data_dir=root / "data", hub_cache=root / "hub"
     )
     paths.logs_dir.mkdir(parents=True, exist_ok=True)
+    paths.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings["server"] = {"port": _free_port(), **settings.get("server", {})}
     return make_state(LocalAISettings.model_validate({"models": {"paths": []}} | settings), paths)
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests import coroutines
 
 from local_ai.gateway.connections import Connections
 from local_ai.gateway.exchange import EngineAbsent, EngineGone, Exchange
@@ -66,7 +67,7 @@ def test_connection_is_used_again_after_a_whole_answer(tmp_path: Path, answer: b
                 await _ask_and_read(connections)
             return len(engine.connections)
 
-    assert asyncio.run(run()) == 1
+    assert coroutines.run(run()) == 1
 
 
 def test_connection_that_the_engine_wants_closed_is_not_used_again(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_connection_that_the_engine_wants_closed_is_not_used_again(tmp_path: Pat
                 await _ask_and_read(connections)
             return len(engine.connections)
 
-    assert asyncio.run(run()) == 2
+    assert coroutines.run(run()) == 2
 
 
 def test_answer_that_nobody_waits_for_any_more_is_cancelled_by_closing(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_answer_that_nobody_waits_for_any_more_is_cancelled_by_closing(tmp_path:
             await _ask_and_read(connections)
             return len(engine.connections)
 
-    assert asyncio.run(run()) == 2
+    assert coroutines.run(run()) == 2
 
 
 def test_engine_that_ended_meanwhile_costs_nothing(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_engine_that_ended_meanwhile_costs_nothing(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
             return await _ask_and_read(connections)
 
-    assert asyncio.run(run()) == b"abcd"
+    assert coroutines.run(run()) == b"abcd"
 
 
 def test_connection_that_ends_with_a_request_on_it_tells_that_the_engine_ended(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_connection_that_ends_with_a_request_on_it_tells_that_the_engine_ended(t
             with pytest.raises(EngineGone):
                 await _ask_and_read(connections)  # there is no further answer: the connection ends
 
-    asyncio.run(run())
+    coroutines.run(run())
 
 
 def test_connection_is_closed_after_a_while_without_a_request(tmp_path: Path) -> None:
@@ -128,9 +129,9 @@ def test_connection_is_closed_after_a_while_without_a_request(tmp_path: Path) ->
             await asyncio.wait_for(engine.left.wait(), 10)
             return [*connections.idle]
 
-    assert asyncio.run(run()) == []
+    assert coroutines.run(run()) == []
 
 
 def test_nobody_who_listens_is_told_apart_from_an_end(tmp_path: Path) -> None:
     with pytest.raises(EngineAbsent):
-        asyncio.run(_ask_and_read(Connections(tmp_path / "none")))
+        coroutines.run(_ask_and_read(Connections(tmp_path / "none")))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from local_ai.engine.listen import listen, pid_file
 from local_ai.errors import LocalAIError
 from local_ai.guard import start_orphan_guard
+from local_ai.patient_log import log_patiently
 from local_ai.state import State, read_state
 
 if TYPE_CHECKING:
@@ -42,11 +43,7 @@ def main() -> int:
     os.chdir(state.state_dir)
     os.environ["HF_HUB_OFFLINE"] = "1"  # models come from this machine; nothing is downloaded by a request
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=state.settings.server.log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    log_patiently(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     start_orphan_guard()
     stopping = _Stopping()

@@ -11,6 +11,7 @@ from pathlib import Path
 from local_ai.errors import LocalAIError
 from local_ai.gateway.serve import listen, serve
 from local_ai.guard import start_orphan_guard
+from local_ai.patient_log import log_patiently
 from local_ai.state import read_state
 
 _LOG = logging.getLogger("local_ai.gateway")
@@ -27,7 +28,7 @@ def main() -> int:
     try:
         state = read_state(arguments.state)
         server = state.settings.server
-        logging.basicConfig(level=server.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        log_patiently(server.log_level)
         listener = listen(server.host, server.port)
         _LOG.info("listening on %s:%d", server.host, server.port)
         serve(state, listener)

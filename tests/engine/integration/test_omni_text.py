@@ -45,12 +45,20 @@ def test_every_event_names_the_model_as_the_client_did(omni: RunningEngine):
 
 
 def test_health_counts_a_running_answer(omni: RunningEngine):
-    body = ASK | {"max_tokens": 1500}
-    asking = threading.Thread(target=omni.post, args=("/v1/chat/completions", body))
+    seen = threading.Event()
+
+    def ask() -> None:
+        while not seen.is_set():  # its answers are drawn, and some are short
+            omni.post("/v1/chat/completions", ASK | {"max_tokens": 500})
+
+    asking = threading.Thread(target=ask)
 
     asking.start()
-    busy = omni.wait(lambda health: health["running"] == 1)
-    asking.join()
+    try:
+        busy = omni.wait(lambda health: health["running"] == 1)
+    finally:
+        seen.set()
+        asking.join()
     ready = omni.wait(lambda health: health["running"] == 0)
 
     assert (busy["state"], busy["text"]) == ("busy", "mlx-omni-server")
