@@ -52,6 +52,38 @@ def test_follow_reads_a_rotated_file_to_its_end_and_goes_on_with_the_new_one(tmp
     assert lines.take(2) == ["last of the old", "first of the new"]
 
 
+def test_follow_reads_every_file_that_was_rotated_since(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("old\n")
+
+    def rotate_twice() -> None:
+        append(file, "last of the old\n")
+        file.rename(tmp_path / "a.log.2")
+        (tmp_path / "a.log.1").write_text("between\n")
+        (tmp_path / "a.log.3").write_text("older still\n")
+        file.write_text("first of the new\n")
+
+    lines = Follower(file)
+    lines.then(rotate_twice)
+
+    assert lines.take(3) == ["last of the old", "between", "first of the new"]
+
+
+def test_follow_goes_on_where_the_old_file_is_gone(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("old\n")
+
+    def replace() -> None:
+        file.rename(tmp_path / "elsewhere")
+        (tmp_path / "a.log.1").write_text("seen long ago\n")
+        file.write_text("new\n")
+
+    lines = Follower(file)
+    lines.then(replace)
+
+    assert lines.take(1) == ["new"]
+
+
 def test_follow_starts_again_when_the_file_was_cut(tmp_path: Path):
     file = tmp_path / "a.log"
     file.write_text("a long line that was there\n")

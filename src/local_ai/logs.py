@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MAX_TAIL_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
 
 
 def tail(file: Path, *, lines: int) -> list[str]:
@@ -39,13 +40,28 @@ def follow(
     if stream:
         stream.seek(_start_of_last(stream, lines))
     rest = b""
-    while True:
-        chunk = stream.read(1024 * 1024) if stream else b""
+    for chunk in _chunks(file, stream, wait):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from (line.decode("utf-8", "replace") for line in whole)
-        if not chunk:
-            stream = _current(file, stream)
-            wait()
+
+
+def _chunks(file: Path, stream: BinaryIO | None, wait: Callable[[], object]) -> Iterator[bytes]:
+    """Yield what is in the file from here on, however often it is rotated meanwhile."""
+    while True:
+        if chunk := stream.read(_CHUNK_BYTES) if stream else b"":
+            yield chunk
+            continue
+        if stream and _is_rotated(file, stream):
+            # Nobody writes to it any more, but somebody may have since it was read.
+            yield stream.read()
+            yield from (newer.read_bytes() for newer in _rotated_since(file, stream))
+            stream.close()
+            stream = None
+        if stream is None:
+            stream = _open(file)
+        elif os.fstat(stream.fileno()).st_size < stream.tell():  # cut
+            stream.seek(0)
+        wait()
 
 
 def _open(file: Path) -> BinaryIO | None:
@@ -65,18 +81,22 @@ def _start_of_last(stream: BinaryIO, lines: int) -> int:
     return start + len(before) + 1 if len(last) > lines else start
 
 
-def _current(file: Path, stream: BinaryIO | None) -> BinaryIO | None:
-    """Return the stream, or a new one where the file was rotated (new inode) or cut (now shorter)."""
+def _is_rotated(file: Path, stream: BinaryIO) -> bool:
     try:
-        now = file.stat()
+        return file.stat().st_ino != os.fstat(stream.fileno()).st_ino
     except OSError:
-        return stream
-    if stream is None:
-        return _open(file)
-    old = os.fstat(stream.fileno())
-    if now.st_ino != old.st_ino:
-        stream.close()
-        return _open(file)
-    if now.st_size < stream.tell():
-        stream.seek(0)
-    return stream
+        return False
+
+
+def _rotated_since(file: Path, stream: BinaryIO) -> list[Path]:
+    """Return the rotated files that are newer than this one, the oldest first: "a.log.2", "a.log.1"."""
+    inode = os.fstat(stream.fileno()).st_ino
+    newer: list[Path] = []
+    while True:
+        rotated = file.with_name(f"{file.name}.{len(newer) + 1}")
+        try:
+            if rotated.stat().st_ino == inode:
+                return newer[::-1]
+        except OSError:
+            return []  # rotated too often, or by somebody with names of his own
+        newer.append(rotated)
