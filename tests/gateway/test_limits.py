@@ -6,13 +6,21 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_engine
+from tests.gateway.fakes import (
+    FakeEngine,
+    Gateway,
+    make_patient_state,
+    make_test_state,
+    run_engine,
+    run_gateway,
+)
 from tests.gateway.running import output_of, running_gateway, wait_for_answer
 from tests.server import wait_until
 
@@ -194,6 +202,40 @@ def test_json_that_is_wide_or_ninety_nine_levels_deep_is_taken(
             CHAT, content='{"x": ' + value + "}", headers={"content-type": "application/json"}
         )
         assert answer.status_code == 200
+
+
+def test_large_bodies_at_once_never_fill_the_memory(tmp_path: Path) -> None:
+    """Four of the largest size have room; small ones always have, and room comes back."""
+    state = make_test_state(tmp_path, gateway={"max_body_mb": 1})
+    large = {"model": "slow", "input": "x" * 1_000_000}
+    with (
+        run_engine(FakeEngine(), state.engine_socket) as engine,
+        run_gateway(state) as gateway,
+        httpx.Client(base_url=gateway.url, timeout=20) as client,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        running = [pool.submit(client.post, CHAT, json=large) for _ in range(4)]
+        wait_until(lambda: len(engine.requests) == 4)
+        refused = client.post(CHAT, json=large)
+        small = client.post(CHAT, json={"model": "tiny"})
+        engine.release.set()
+        answered = [each.result().status_code for each in running]
+        again = client.post(CHAT, json=large)
+
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        assert refused.json()["error"]["message"] == (
+            "the request cannot be held now: the large requests under way fill the 4 MB there are for them "
+            "(4 times gateway.max_body_mb). To fix it: try again in a moment, or send less at once"
+        )
+        assert (small.status_code, answered, again.status_code) == (200, [200] * 4, 200)
+        wait_until(lambda: gateway.site.room.free == gateway.site.room.most_bytes)
+
+
+def test_refused_body_leaves_its_room_to_others(gateway: Gateway, client: httpx.Client) -> None:
+    refused = client.post(CHAT, content=b"x" * 1_000_000, headers={"content-type": "application/json"})
+
+    assert refused.status_code == 400
+    assert gateway.site.room.free == gateway.site.room.most_bytes
 
 
 def test_two_hundred_half_open_connections_keep_nobody_waiting(

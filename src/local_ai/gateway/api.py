@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import starlette.routing
 from starlette.requests import Request
@@ -72,29 +73,43 @@ def _forwarder(route: Route, site: Site) -> Callable[[Request], Awaitable[Respon
     most_bytes = site.state.settings.gateway.max_body_mb * 1024 * 1024
 
     async def forward(request: Request) -> Response:
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         if route.takes is None:
-            return Forward(Call(route, route.method, _target(request), headers, b""), site.lane)
+            return Forward(Call(route, route.method, _target(request), _headers(request), b""), site.lane)
         check_media_type(request.headers.get("content-type", ""), route)
-        body = await read_body(request, most_bytes=most_bytes)
-        if route.takes != "application/json":
-            return Forward(Call(route, "POST", _target(request), headers, body), site.lane)
-        filled = fill(parse_object(body), route, await site.defaults.get())
-        if filled.names:
-            headers["x-local-ai-filled"] = ",".join(filled.names)
-        model = filled.body.get("model")
-        call = Call(
-            route,
-            "POST",
-            _target(request),
-            headers,
-            json.dumps(filled.body).encode(),
-            streams=filled.body.get("stream") is True,
-            model=model[:_MOST_NAME] if isinstance(model, str) else None,
-        )
-        return Forward(call, site.lane)
+        booking = site.room.book()
+        try:
+            body = await read_body(request, most_bytes=most_bytes, hold=booking.hold)
+            call = await _call(request, route, body, site)
+        except BaseException:
+            booking.end()
+            raise
+        return Forward(replace(call, booking=booking), site.lane)
 
     return forward
+
+
+async def _call(request: Request, route: Route, body: bytes, site: Site) -> Call:
+    """Make the call that a request with a body stands for."""
+    headers = _headers(request)
+    if route.takes != "application/json":
+        return Call(route, "POST", _target(request), headers, body)
+    filled = fill(parse_object(body), route, await site.defaults.get())
+    if filled.names:
+        headers["x-local-ai-filled"] = ",".join(filled.names)
+    model = filled.body.get("model")
+    return Call(
+        route,
+        "POST",
+        _target(request),
+        headers,
+        json.dumps(filled.body).encode(),
+        streams=filled.body.get("stream") is True,
+        model=model[:_MOST_NAME] if isinstance(model, str) else None,
+    )
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
 
 
 def _target(request: Request) -> str:

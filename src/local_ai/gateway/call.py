@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from local_ai.gateway.room import Booking
 from local_ai.gateway.routes import Route
 
 
@@ -19,3 +20,4 @@ class Call:
     body: bytes
     streams: bool = False  # the client asked for server-sent events
     model: str | None = None  # as the engine will know it
+    booking: Booking | None = None  # the room that its body takes, until it is answered

@@ -72,8 +72,14 @@ class Forward(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves first."""
+        try:
+            await self._visit(Reply(send, self._call.route.dialect), receive)
+        finally:
+            if self._call.booking is not None:
+                self._call.booking.end()
+
+    async def _visit(self, reply: Reply, receive: Receive) -> None:
         call, lane = self._call, self._lane
-        reply = Reply(send, call.route.dialect)
         with lane.turnstile.visit(call.route.path, call.model, streams=call.streams) as visit:
             outcome = await self._answer_or_leave(reply, visit, receive)
             took, first = visit.seconds, self._first_at and self._first_at - visit.arrived

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from local_ai.gateway.refusal import Refusal
@@ -40,10 +40,13 @@ def check_media_type(content_type: str, route: Route) -> None:
         )
 
 
-async def read_body(request: Request, *, most_bytes: int, stall_s: float = STALL_S) -> bytes:
+async def read_body(
+    request: Request, *, most_bytes: int, hold: Callable[[int], None], stall_s: float = STALL_S
+) -> bytes:
     """Read the whole body.
 
     Args:
+        hold: Told how large it has become, each time more has come; may refuse it.
         stall_s: Longest time in which nothing of it comes; more by and by is no way around.
 
     Raises:
@@ -66,6 +69,7 @@ async def read_body(request: Request, *, most_bytes: int, stall_s: float = STALL
             raise _too_slow(len(body), stall_s) from None
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
+        hold(len(body))
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from local_ai.gateway.fill import Defaults
 from local_ai.gateway.forward import Lane
 from local_ai.gateway.fresh import Fresh
 from local_ai.gateway.gate import Gate, stopping_refusal
+from local_ai.gateway.room import Room
 from local_ai.gateway.suspects import Suspects
 from local_ai.gateway.turnstile import Turnstile
 from local_ai.gateway.upstream import Upstream
@@ -23,6 +24,8 @@ from local_ai.state import State
 
 # The default model is looked up once for requests that come in a burst.
 _DEFAULTS_AGE_S = 1.0
+# Of the largest size, how many fit in memory at once.
+_BODIES_HELD = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Site:
     watch: Watch
     lane: Lane
     defaults: Fresh[Defaults]
+    room: Room
 
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
@@ -61,6 +65,7 @@ def make_site(state: State) -> Site:
         watch=watch,
         lane=lane,
         defaults=Fresh(lambda: asyncio.to_thread(_defaults, state), max_age_s=_DEFAULTS_AGE_S),
+        room=Room(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
     )
 
 
