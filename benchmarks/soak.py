@@ -6,7 +6,10 @@ A real server with a tiny model; clients that ask both families, whole and strea
 and that try again as SDKs do where the answer says so or the connection broke. The engine and the gateway are
 SIGKILLed in turns. Lost: a request that has no answer after two minutes of tries, or whose connection broke
 although the gateway was not killed. Given twice: an answer with more than one end, or more text than it may
-have. Exit code 1 if there was any.
+have, or answers that the engine generated to their end without anybody having lost one on its way. Exit code
+1 if there was any.
+
+With --gateway-s 0 the gateway is left alone, which shows its memory over a longer life.
 
 The engine's own crash limit is raised for the run (engine.max_crashes): by default three within five minutes
 stop it.
@@ -18,6 +21,7 @@ import argparse
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -44,6 +48,7 @@ _TRY_PAUSE_S = 0.5
 # A killed gateway answers again within this time; a connection lost at any other is one too many.
 _GATEWAY_BACK_S = 20.0
 _TIMEOUT_S = 120.0
+_LOST_ON_ITS_WAY = "connection lost (the gateway was killed), asked again"
 
 
 class _Broken(Exception):
@@ -78,7 +83,7 @@ class Tally:
         """Note a connection that broke."""
         now = time.monotonic()
         if any(killed <= now <= killed + _GATEWAY_BACK_S for killed in self.gateway_killed):
-            self.count("connection lost (the gateway was killed), asked again")
+            self.count(_LOST_ON_ITS_WAY)
         else:
             with self.lock:
                 self.lost.append(f"connection lost although the gateway was not killed: {reason}")
@@ -105,8 +110,9 @@ def main() -> None:
             for number in range(options.clients)
         ]
         killers = [
-            threading.Thread(target=_kill_every, args=(stop, server, tally, ENGINE, options.engine_s)),
-            threading.Thread(target=_kill_every, args=(stop, server, tally, GATEWAY, options.gateway_s)),
+            threading.Thread(target=_kill_every, args=(stop, server, tally, program, seconds))
+            for program, seconds in ((ENGINE, options.engine_s), (GATEWAY, options.gateway_s))
+            if seconds
         ]
         began = time.monotonic()
         for thread in (*clients, *killers):
@@ -119,7 +125,10 @@ def main() -> None:
             thread.join()
         minutes = (time.monotonic() - began) / 60
         problems = _tracebacks(server)
-    _print(tally, memory, minutes)
+        generated = _generated(server)
+    if generated > (most := tally.answered.total() + tally.kinds[_LOST_ON_ITS_WAY]):
+        tally.twice.append(f"{generated} answers were generated, for {most} requests")
+    _print(tally, memory, minutes, generated)
     wrong = [*tally.lost, *tally.twice, *problems]
     print("\n".join(wrong[:20]) or "nothing lost, nothing twice, no traceback")
     sys.exit(1 if wrong else 0)
@@ -263,6 +272,12 @@ def _tracebacks(server: Server) -> list[str]:
     ]
 
 
+def _generated(server: Server) -> int:
+    """Count the answers that the engine generated to their end, by its log."""
+    logs = server.paths.logs_dir.glob(f"{ENGINE}.log*")
+    return sum(len(re.findall(r" outcome=(?:stop|length)$", log.read_text(), re.MULTILINE)) for log in logs)
+
+
 @contextmanager
 def _server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
@@ -276,7 +291,7 @@ def _server() -> Iterator[Server]:
             end(server)
 
 
-def _print(tally: Tally, memory: list[dict[str, float]], minutes: float) -> None:
+def _print(tally: Tally, memory: list[dict[str, float]], minutes: float, generated: int) -> None:
     answered = tally.answered.total()
     print(f"{minutes:.1f} minutes\n\n| what | how many |\n|---|---|")
     print(f"| requests | {answered + len(tally.lost) + len(tally.twice)} |\n| answered | {answered} |")
@@ -284,6 +299,7 @@ def _print(tally: Tally, memory: list[dict[str, float]], minutes: float) -> None
         print(f"| of these: {name} | {count} |")
     for kind, count in sorted(tally.kinds.items()):
         print(f"| {kind} | {count} |")
+    print(f"| answers that the engine generated to their end | {generated} |")
     print(f"| lost | {len(tally.lost)} |\n| answered twice | {len(tally.twice)} |")
     print(f"| longest wait | {tally.longest_s:.1f} s |")
     print("\n| memory, MB | start | middle | end |\n|---|---|---|---|")
@@ -297,7 +313,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--engine-s", type=float, default=20, help="seconds from one kill to the next")
-    parser.add_argument("--gateway-s", type=float, default=60)
+    parser.add_argument("--gateway-s", type=float, default=60, help="0: never")
     return parser.parse_args()
 
 

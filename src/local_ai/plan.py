@@ -18,6 +18,18 @@ _GATEWAY_START_S = 2
 # Longer than the programs' own grace for running answers (3 s), or supervisord would cut them short.
 _STOP_WAIT_S = 10
 
+_ENVIRONMENT = (
+    ("PYTHONUTF8", "1"),
+    ("PYTHONUNBUFFERED", "1"),
+    # glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from
+    # them: both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). One heap, and
+    # blocks above 128 KB given back at once. Other systems do not read these.
+    # Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
+)
+
 
 def plan(state: State) -> tuple[Program, ...]:
     """Decide which programs supervisord runs, in start order.
@@ -38,7 +50,7 @@ def _program(state: State, name: str, module: str, *, priority: int, start_s: in
         command=(str(state.python), "-P", "-m", module, "--state", str(paths.state_file)),
         directory=paths.state_dir,
         log=paths.log(name),
-        environment=(("PYTHONUTF8", "1"), ("PYTHONUNBUFFERED", "1")),
+        environment=_ENVIRONMENT,
         priority=priority,
         start_s=start_s,
         stop_wait_s=_STOP_WAIT_S,
