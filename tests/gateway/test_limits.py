@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from tests.gateway.fakes import (
     FakeEngine,
@@ -236,6 +237,24 @@ def test_refused_body_leaves_its_room_to_others(gateway: Gateway, client: httpx.
 
     assert refused.status_code == 400
     assert gateway.site.room.free == gateway.site.room.most_bytes
+
+
+def test_connection_whose_client_takes_nothing_is_cut(
+    gateway: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedProtocol, "stuck_s", 0.2)
+    with connected(gateway) as connection:
+        connection.sendall(ask("flood"))
+        wait_until(lambda: gateway.site.lane.turnstile.requests())
+
+        wait_until(lambda: connection.getsockname() not in peers_of(gateway))
+    assert gateway.site.lane.turnstile.requests() == ()
+
+
+def peers_of(gateway: Gateway) -> set[tuple[str, int]]:
+    """Addresses of the clients whose connections the gateway, in this process, still has open."""
+    connections = psutil.Process().net_connections("tcp")
+    return {c.raddr for c in connections if c.laddr.port == port_of(gateway) and c.raddr}
 
 
 def test_two_hundred_half_open_connections_keep_nobody_waiting(

@@ -26,6 +26,8 @@ MOST_HEAD_BYTES = 32 * 1024
 MOST_HEADERS = 100
 # From the first moment a head is waited for until it is whole.
 HEAD_S = 10.0
+# So long nothing is taken of what was written: a little longer than the answer itself waits (forward.Lane).
+STUCK_S = 65.0
 _BUSY_RETRY_S = 2
 
 
@@ -33,6 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection; `Config.limit_concurrency` is how many there may be."""
 
     head_s = HEAD_S
+    stuck_s = STUCK_S
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class BoundedProtocol(HttpToolsProtocol):
         # uvicorn would answer connections beyond it with a bare 503, however idle the others are.
         self._most_connections, self.limit_concurrency = self.limit_concurrency, None
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stuck_timer: asyncio.TimerHandle | None = None
+        self._has_made_way = False
         self._head_bytes = 0
         self._is_in_head = False
         self._refusal: Refusal | None = None
@@ -57,7 +62,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def can_make_way(self) -> bool:
-        return self.is_idle and not self.transport.is_closing()
+        """Whether nobody misses it: it is idle, or only waits for its client to take the rest."""
+        return not self._has_made_way and (self.is_idle or self.transport.is_closing())
 
     # What asyncio calls.
 
@@ -69,9 +75,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timers."""
         self._stop_timer()
+        self._stop_stuck_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was written, and not for ever."""
+        super().pause_writing()
+        self._stuck_timer = self.loop.call_later(self.stuck_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._stop_stuck_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, as long as it stays within bounds."""
@@ -156,7 +173,9 @@ class BoundedProtocol(HttpToolsProtocol):
         others = (other for other in self.connections if isinstance(other, BoundedProtocol))
         idle = [other for other in others if other is not self and other.can_make_way]
         if idle:
-            min(idle, key=lambda other: other.idle_since).transport.abort()
+            oldest = min(idle, key=lambda other: other.idle_since)
+            oldest._has_made_way = True
+            oldest.transport.abort()
         else:
             self._refuse(_too_many_connections(len(self.connections) - 1))
 
@@ -177,6 +196,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_stuck_timer(self) -> None:
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
 
 
 def _path(url: bytes) -> str:
