@@ -1,8 +1,9 @@
-"""How the engine behaves beside mlx_lm.server and omni's own text routers: the same questions in one run.
+"""The bare engine beside mlx_lm.server and omni's own text routers: the same questions in one run.
 
-    uv run python benchmarks/behaviour.py [--only ours|mlx_lm.server|omni]
+    uv run python benchmarks/engine.py [--only ours|mlx_lm.server|omni]
 
-All hold the starter model and, on Linux, the same BLAS. Their speed is `inv bench`'s to tell.
+All hold the starter model and, on Linux, the same BLAS. Each is asked alone, one after another: `inv bench`
+asks in turns and is the one to compare speeds by.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -93,9 +97,14 @@ def measure(subject: Subject) -> None:
     """Fill in every row; SIGTERM comes last."""
     rows = subject.rows
     _wait_until_answered(subject)
+    began = psutil.Process(subject.process.pid).create_time()
+    rows["start → first HTTP answer"] = _seconds(time.time() - began)
     subject.ask("hello", 1)
+    rows["start → first token"] = _seconds(time.time() - began)
+    rows["/v1/models while a stream runs, median"] = _models_during_stream(subject)
     rows["same question twice, equal"] = _repeatable(subject)
     rows["max_tokens 1 / 2 / 5"] = _exact(subject)
+    rows["60 tokens for 1 / 4 / 8 clients"] = _clients(subject)
     rows["client leaves; next 8 tokens"] = _after_leaving(subject)
     rows["SIGTERM during a stream"] = _stop_during_stream(subject)
 
@@ -106,6 +115,28 @@ def _wait_until_answered(subject: Subject) -> None:
             client.get("/v1/models")
             return
         time.sleep(0.02)
+
+
+def _models_during_stream(subject: Subject) -> str:
+    took = []
+    with subject.streaming(800) as lines, subject.connect() as client:
+        next(lines)
+        for _ in range(40):
+            before = time.perf_counter()
+            client.get("/v1/models").raise_for_status()
+            took.append(time.perf_counter() - before)
+    return f"{1000 * statistics.median(took):.1f} ms"
+
+
+def _clients(subject: Subject) -> str:
+    def elapsed(clients: int) -> float:
+        texts = [f"{clients}.{client}: write a long story." for client in range(clients)]
+        before = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(lambda text: subject.ask(text, 60), texts))
+        return time.perf_counter() - before
+
+    return " / ".join(_seconds(elapsed(clients)) for clients in (1, 4, 8))
 
 
 def _repeatable(subject: Subject) -> str:
