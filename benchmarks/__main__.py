@@ -23,7 +23,7 @@ from benchmarks.plot import as_svg
 from benchmarks.report import as_markdown
 from benchmarks.samples import Samples, as_json
 
-SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "page")
+SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "streams", "page")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ class What:
 
     suite: str
     text: str
-    unit: str  # s | ms | tokens/s | MB | %
+    unit: str  # s | ms | tokens/s | events/s | MB | %
     baseline: str  # whom the others are compared with
     more_is_better: bool = False
 

@@ -16,6 +16,7 @@ from benchmarks.samples import OURS, Samples, What
 _ENGINE = "engine alone"
 _ASKS = 60
 _MODELS_ASKS = 200
+_STREAMS, _STREAMED = 10, 200
 
 
 def run(samples: Samples, options: Options) -> None:
@@ -57,6 +58,14 @@ def _first_event(client: httpx.Client) -> None:
         next(answer.iter_lines())
 
 
+def _stream(client: httpx.Client) -> None:
+    # Neither of the tokens that would end it.
+    body = {**_body(), "stream": True, "max_tokens": _STREAMED, "logit_bias": {"2": -100, "0": -100}}
+    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for _ in answer.iter_lines():
+            pass
+
+
 def _body() -> dict[str, object]:
     return {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
 
@@ -66,4 +75,5 @@ _QUESTIONS: dict[str, tuple[Ask, int]] = {
     "/v1/models": (_models, _MODELS_ASKS),
     "a chat of one token": (_chat, _ASKS),
     "a stream's first event": (_first_event, _ASKS),
+    f"a stream of {_STREAMED} tokens": (_stream, _STREAMS),
 }
