@@ -14,7 +14,7 @@ ROWS = (
     {"models", "state", "target"},
     {"plan", "render", "status", "rpc", "preflight"},
     {"daemon", "probe"},
-    {"observe", "ports", "deep"},
+    {"observe", "ports", "deep", "results"},
     {"starting", "stopping", "draining", "unloading", "engine", "gateway"},
     {"manager"},
     {"console"},

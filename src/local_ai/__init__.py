@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from local_ai.errors import ConfigError, HealthCheckError, LocalAIError, ServerError
-    from local_ai.manager import ServerManager, ServerStatus, StartResult, StopResult
+    from local_ai.manager import ServerManager
+    from local_ai.results import ServerStatus, StartResult, StopResult
     from local_ai.settings.load import load_config
     from local_ai.settings.schema import LocalAISettings
 
@@ -28,9 +29,10 @@ __all__ = [
 
 _HOMES = {
     "LocalAISettings": "local_ai.settings.schema",
+    "ServerManager": "local_ai.manager",
     "load_config": "local_ai.settings.load",
     **dict.fromkeys(("ConfigError", "HealthCheckError", "LocalAIError", "ServerError"), "local_ai.errors"),
-    **dict.fromkeys(("ServerManager", "ServerStatus", "StartResult", "StopResult"), "local_ai.manager"),
+    **dict.fromkeys(("ServerStatus", "StartResult", "StopResult"), "local_ai.results"),
 }
 
 

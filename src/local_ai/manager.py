@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 from local_ai import daemon, preflight, starting
 from local_ai.draining import Drained, drain
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
-from local_ai.frozen import dataclass
 from local_ai.lock import exclusive
 from local_ai.observe import observe
 from local_ai.paths import Paths, find_paths
 from local_ai.plan import plan
 from local_ai.program import ProcessState
 from local_ai.render import render
+from local_ai.results import ServerStatus, StartResult, StopResult
 from local_ai.rpc import SupervisorClient
 from local_ai.status import Health, Report
 from local_ai.stopping import end_leftovers, stop_supervised
@@ -45,43 +45,6 @@ _STOP_S = 15.0  # longer than supervisord waits from SIGTERM to SIGKILL (see pla
 _POLL_S = 0.05
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class StartResult:
-    """How a start ended."""
-
-    success: bool
-    pid: int | None = None  # of the engine
-    error: LocalAIError | None = None
-    already_running: bool = False
-    note: str = ""  # what the user should know although it went well
-    report: Report | None = None
-
-
-@dataclass(frozen=True)
-class StopResult:
-    """How a stop ended."""
-
-    success: bool
-    error: LocalAIError | None = None
-    was_running: bool = True
-    forced: bool = False  # whether SIGKILL was used
-    finished: int = 0  # answers that were running and were waited for
-    cut: int = 0  # answers that were running and were cut off
-
-
-@dataclass(frozen=True)
-class ServerStatus:
-    """How the server is, in a few values."""
-
-    running: bool
-    pid: int | None  # of the engine
-    host: str
-    port: int
-    models: tuple[str, ...]  # ids, newest first
-    uptime_seconds: float | None
-    health: str  # healthy | busy | starting | unhealthy | unknown
 
 
 class ServerManager:

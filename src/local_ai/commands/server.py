@@ -15,8 +15,8 @@ from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
 
 if TYPE_CHECKING:
-    from local_ai.manager import StartResult, StopResult
     from local_ai.paths import Paths
+    from local_ai.results import StartResult, StopResult
     from local_ai.status import Report
 
 LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
