@@ -20,7 +20,6 @@ class Kept:
 
     body: Json
     items: tuple[Json, ...]
-    n_bytes: int
 
     @property
     def context(self) -> tuple[Json, ...]:
@@ -29,12 +28,15 @@ class Kept:
 
 
 class ResponseStore:
-    """Responses by id, bounded by their number and their bytes: the oldest goes first."""
+    """Responses by id, bounded by their number and their bytes: the oldest goes first.
+
+    Kept as JSON: as objects they would take several times the bytes that are counted.
+    """
 
     def __init__(self, most: int = MOST_RESPONSES, most_bytes: int = MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._kept: dict[str, Kept] = {}  # the oldest first
+        self._kept: dict[str, bytes] = {}  # the oldest first
         self._n_bytes = 0
 
     def __len__(self) -> int:
@@ -42,11 +44,11 @@ class ResponseStore:
 
     def keep(self, body: Json, items: tuple[Json, ...]) -> None:
         """Keep a response; one larger than all the room there is, is not kept."""
-        kept = Kept(body, items, len(json.dumps([body, items])))
-        if kept.n_bytes > self._most_bytes:
+        raw = json.dumps([body, items]).encode()
+        if len(raw) > self._most_bytes:
             return
-        self._kept[body["id"]] = kept
-        self._n_bytes += kept.n_bytes
+        self._kept[body["id"]] = raw
+        self._n_bytes += len(raw)
         while self._n_bytes > self._most_bytes or len(self._kept) > self._most:
             self._forget(next(iter(self._kept)))
 
@@ -65,7 +67,7 @@ class ResponseStore:
                 code="previous_response_not_found" if param else "response_not_found",
                 param=param,
             )
-        return self._kept[name]
+        return _read(self._kept[name])
 
     def delete(self, name: str) -> None:
         """Forget a response.
@@ -78,11 +80,17 @@ class ResponseStore:
 
     def find_item(self, name: str) -> Json | None:
         """Find an item of any response kept, the latest first."""
-        for kept in reversed(self._kept.values()):
-            for item in kept.context:
+        spelt = json.dumps(name).encode()
+        for raw in reversed(self._kept.values()):
+            for item in _read(raw).context if spelt in raw else ():
                 if item["id"] == name:
                     return item
         return None
 
     def _forget(self, name: str) -> None:
-        self._n_bytes -= self._kept.pop(name).n_bytes
+        self._n_bytes -= len(self._kept.pop(name))
+
+
+def _read(raw: bytes) -> Kept:
+    body, items = json.loads(raw)
+    return Kept(body, tuple(items))
