@@ -69,6 +69,24 @@ def test_follow_reads_every_file_that_was_rotated_since(tmp_path: Path):
     assert lines.take(3) == ["last of the old", "between", "first of the new"]
 
 
+def test_follow_loses_nothing_where_a_file_is_rotated_while_lines_are_taken(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("0\n")
+
+    def rotate(*, text: str) -> None:
+        file.rename(tmp_path / "a.log.1")
+        file.write_text(text)
+
+    lines = Follower(file)
+    lines.then(lambda: append(file, "1\n"))
+    lines.then(lambda: (append(file, "2\n"), rotate(text="3\n")))
+    taken = lines.take(2)
+    (tmp_path / "a.log.1").rename(tmp_path / "a.log.2")
+    rotate(text="4\n")
+
+    assert [*taken, *lines.take(2)] == ["1", "2", "3", "4"]
+
+
 def test_follow_goes_on_where_the_old_file_is_gone(tmp_path: Path):
     file = tmp_path / "a.log"
     file.write_text("old\n")

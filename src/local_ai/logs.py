@@ -52,11 +52,14 @@ def _chunks(file: Path, stream: BinaryIO | None, wait: Callable[[], object]) -> 
             yield chunk
             continue
         if stream and _is_rotated(file, stream):
-            # Nobody writes to it any more, but somebody may have since it was read.
-            yield stream.read()
-            yield from (newer.read_bytes() for newer in _rotated_since(file, stream))
-            stream.close()
-            stream = None
+            # All opened now: while their lines are taken they may be rotated on.
+            files = [*_rotated_since(file, stream), file]
+            newer = [opened for each in files if (opened := _open(each))]
+            # Nobody writes to the old ones any more, but somebody may have since this one was read.
+            for old in (stream, *newer[:-1]):
+                yield old.read()
+                old.close()
+            stream = newer[-1] if newer else None
         if stream is None:
             stream = _open(file)
         elif os.fstat(stream.fileno()).st_size < stream.tell():  # cut

@@ -54,6 +54,8 @@ class PatientHandler(logging.Handler):
             while self._kept and self._poll.poll(0):
                 os.write(self._descriptor, self._kept[0])
                 self._kept.popleft()
+        except BlockingIOError:
+            return
         except OSError:  # the reader is gone for good, and so will this process be soon
             self._kept.clear()
 

@@ -109,6 +109,17 @@ def test_engine_that_ended_meanwhile_costs_nothing(tmp_path: Path) -> None:
     assert coroutines.run(run()) == b"abcd"
 
 
+def test_connection_that_is_about_to_be_told_its_end_is_not_used(tmp_path: Path) -> None:
+    async def run() -> bytes:
+        engine = _Engine(_WHOLE, _CHUNKED)
+        async with engine.run(tmp_path / "s") as connections:
+            await _ask_and_read(connections)
+            connections.idle[0].close()
+            return await _ask_and_read(connections)
+
+    assert coroutines.run(run()) == b"abcd"
+
+
 def test_connection_that_ends_with_a_request_on_it_tells_that_the_engine_ended(tmp_path: Path) -> None:
     async def run() -> None:
         engine = _Engine(_WHOLE)

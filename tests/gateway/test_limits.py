@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -249,6 +251,55 @@ def test_connection_whose_client_takes_nothing_is_cut(
 
         wait_until(lambda: connection.getsockname() not in peers_of(gateway))
     assert gateway.site.lane.turnstile.requests() == ()
+
+
+def test_answer_is_given_whole_to_a_client_that_is_slow_and_takes_it(
+    gateway: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes several times as long as a client may take nothing."""
+    monkeypatch.setattr(BoundedProtocol, "stuck_s", 0.2)
+    body = json.dumps({"model": "plain", "text": "x" * 12_000_000}).encode()
+    size = f"content-length: {len(body)}"
+    pause, began = threading.Event(), time.monotonic()
+    with connected(gateway) as connection:
+        connection.sendall(head(CHAT, "content-type: application/json", size, method="POST") + body)
+        received = 0
+        while received < len(body):
+            chunk = connection.recv(400_000)
+            assert chunk, f"cut off after {received} bytes"
+            received += len(chunk)
+            pause.wait(0.03)
+
+    assert time.monotonic() - began > 3 * 0.2
+
+
+def test_rest_of_an_answer_that_nobody_takes_is_dropped(
+    gateway: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole answers, one after another on a connection that is never read."""
+    monkeypatch.setattr(BoundedProtocol, "stuck_s", 0.2)
+    body = json.dumps({"model": "plain", "text": "x" * 3_000_000}).encode()
+    size = f"content-length: {len(body)}"
+    with connected(gateway) as connection:
+        for _ in range(3):
+            connection.sendall(head(CHAT, "content-type: application/json", size, method="POST") + body)
+
+        wait_until(lambda: connection.getsockname() not in peers_of(gateway))
+
+
+def test_refusal_of_a_large_body_reaches_a_client_that_closes_its_connection(tmp_path: Path) -> None:
+    state = make_test_state(tmp_path, gateway={"max_body_mb": 1})
+    with run_gateway(state) as gateway:
+        answer = exchange(
+            gateway,
+            head(
+                CHAT, "content-type: application/json", "content-length: 5000000", "connection: close",
+                method="POST",
+            ),
+            b"x" * 5_000_000,
+        )  # fmt: skip
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 def peers_of(gateway: Gateway) -> set[tuple[str, int]]:

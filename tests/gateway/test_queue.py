@@ -24,6 +24,7 @@ from tests.gateway.fakes import (
 )
 from tests.server import wait_until
 
+from local_ai.gateway.protocol import BoundedProtocol
 from local_ai.gateway.site import make_site
 from local_ai.state import State
 
@@ -208,14 +209,13 @@ def in_gateway(gateway: Gateway, act: Callable[[], T]) -> None:
 
 
 def test_client_that_takes_nothing_of_its_answer_makes_room_for_the_next(
-    state: State, engine: FakeEngine
+    state: State, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = make_site(state)
-    site = replace(site, lane=replace(site.lane, comment_s=0.1, slow_client_s=0.5))
+    monkeypatch.setattr(BoundedProtocol, "stuck_s", 0.5)
     body = b'{"model": "flood", "stream": true}'
     head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     with (
-        run_gateway(state, site=site) as gateway,
+        run_gateway(state) as gateway,
         socket.create_connection(("127.0.0.1", state.settings.server.port)) as connection,
     ):
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

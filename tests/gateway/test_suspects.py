@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests import coroutines
 from tests.gateway.fakes import Gateway, MortalEngine, make_patient_state, run_gateway
 
+from local_ai.gateway import suspects
 from local_ai.gateway.suspects import Suspects
 from local_ai.state import State
 
@@ -94,3 +97,21 @@ def test_another_model_is_not_held_to_account() -> None:
     suspects.convict(CHAT, b"poison", "bad")
 
     suspects.check(CHAT, b"other", "good")
+
+
+def test_suspects_time_alone_begins_when_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before that the engine may have to start and load, which is no fault of the request."""
+    monkeypatch.setattr(suspects, "_ALONE_S", 0)
+
+    async def run() -> list[bool]:
+        async with Suspects().alone() as turn:
+            before = [await _over_after_a_turn(turn) for _ in range(3)]
+            turn.begin()
+            return [any(before), await _over_after_a_turn(turn)]
+
+    async def _over_after_a_turn(turn: suspects.Turn) -> bool:
+        for _ in range(2):
+            await asyncio.sleep(0)
+        return turn.is_over
+
+    assert coroutines.run(run()) == [False, True]

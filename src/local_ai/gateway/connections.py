@@ -38,6 +38,11 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head + body)
         return self._exchange
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it has ended, told or not."""
+        return self._transport is None or self._transport.is_closing()
+
     def close(self) -> None:
         """End it, and with it what is under way."""
         if self._transport is not None:
@@ -47,7 +52,7 @@ class _Connection(asyncio.Protocol):
         self._exchange = None
         assert self._transport is not None
         is_whole = exchange.leaves_connection_usable and not self._transport.get_write_buffer_size()
-        if is_whole and not self._transport.is_closing() and len(self._pool.idle) < _MOST_IDLE:
+        if is_whole and not self.is_closing and len(self._pool.idle) < _MOST_IDLE:
             self._idle_timer = asyncio.get_running_loop().call_later(self._pool.idle_s, self.close)
             self._pool.idle.append(self)
         else:
@@ -97,6 +102,8 @@ class Connections:
             EngineGone: The connection ended before the answer began.
         """
         head = request_head(method, target, headers, len(body))
+        while self.idle and self.idle[-1].is_closing:
+            self.idle.pop()
         connection = self.idle.pop() if self.idle else await self._connect()
         exchange = connection.send(head, body)
         try:

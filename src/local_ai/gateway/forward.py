@@ -57,7 +57,6 @@ class Lane:
     metrics: Metrics = field(default_factory=Metrics)
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
-    slow_client_s: float = 60.0  # a client that takes nothing of its answer for so long is cut off
 
 
 class Forward(Response):
@@ -102,14 +101,12 @@ class Forward(Response):
             return answer.result()
         if not left.cancelled():
             return Outcome("client_left", "client left")
-        if self._lane.ending.stopping.is_set():
-            return await self._refuse(stopping_refusal(), reply)
-        return Outcome("client_slow", f"client took nothing for {self._lane.slow_client_s:g} s")
+        return await self._refuse(stopping_refusal(), reply)
 
     async def _keep_watch(self, reply: Reply, visit: Visit) -> None:
-        """Tell a waiting client so; returns when the answer has to end: a slow client, a stopping gateway."""
+        """Tell a waiting client so; returns when the answer has to end because the gateway stops."""
         lane, streams = self._lane, self._call.streams
-        while reply.stuck_s() < lane.slow_client_s:
+        while True:
             try:
                 await asyncio.wait_for(lane.ending.stopping.wait(), lane.comment_s)
             except TimeoutError:
@@ -174,6 +171,8 @@ class Forward(Response):
             visit.state = RequestState.HELD
             await lane.gate.pass_through(visit.seconds)
             visit.state = RequestState.RUNNING
+            if self._turn is not None:
+                self._turn.begin()
             try:
                 return await lane.upstream.send(call.method, call.target, call.headers, call.body)
             except EngineAbsent:

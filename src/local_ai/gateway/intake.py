@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from starlette.requests import ClientDisconnect
 
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import Route
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 STALL_S = 30.0
 # Slower than any network that somebody would send a body over.
 _LEAST_BYTES_PER_S = 1000
+_DROP_S = 2.0
 # Deeper than any schema of a tool; Python's own limit is near a thousand.
 MOST_DEPTH = 100
 
@@ -70,6 +74,19 @@ async def read_body(
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
         hold(len(body))
+
+
+async def drop_rest(request: Request, *, within_s: float = _DROP_S) -> None:
+    """Read what still comes of a refused body, for a moment, where the connection is closed after it.
+
+    Closed with something unread, the client would get a reset instead of the refusal.
+    """
+    if "close" not in request.headers.get("connection", "").lower():
+        return
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(within_s):
+            async for _ in request.stream():
+                pass
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _UNNAMED = ""
 class Outcome:
     """How a request ended: in one word for counting, and in words for the log."""
 
-    kind: str  # answered | refused | failed | queue_full | cut | client_left | client_slow
+    kind: str  # answered | refused | failed | queue_full | cut | client_left
     text: str
 
 

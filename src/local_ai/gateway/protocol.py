@@ -26,8 +26,9 @@ MOST_HEAD_BYTES = 32 * 1024
 MOST_HEADERS = 100
 # From the first moment a head is waited for until it is whole.
 HEAD_S = 10.0
-# So long nothing is taken of what was written: a little longer than the answer itself waits (forward.Lane).
-STUCK_S = 65.0
+# A client that takes nothing of what was written for so long is cut off, however it came to that.
+STUCK_S = 60.0
+_LOOKS_PER_STUCK = 4
 _BUSY_RETRY_S = 2
 
 
@@ -49,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._most_connections, self.limit_concurrency = self.limit_concurrency, None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stuck_timer: asyncio.TimerHandle | None = None
+        self._taken_at = 0.0  # loop.time() at which the client last took something
         self._has_made_way = False
         self._head_bytes = 0
         self._is_in_head = False
@@ -83,11 +85,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for the client to take what was written, and not for ever."""
         super().pause_writing()
-        self._stuck_timer = self.loop.call_later(self.stuck_s, self.transport.abort)
+        self._watch_taking()
 
     def resume_writing(self) -> None:
-        """Go on writing."""
-        self._stop_stuck_timer()
+        """Go on writing: the client has taken nearly all."""
+        self._taken_at = self.loop.time()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next head, or refuse the one that came meanwhile."""
         super().on_response_complete()
+        self._watch_taking()
         if not self.is_idle:
             return
         self.idle_since = self.loop.time()
@@ -196,6 +199,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _watch_taking(self) -> None:
+        """Look from time to time whether the client takes what is left, until nothing is."""
+        if self._stuck_timer is None and self.transport.get_write_buffer_size():
+            self._taken_at = self.loop.time()
+            self._look_again()
+
+    def _look_again(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._stuck_timer = self.loop.call_later(self.stuck_s / _LOOKS_PER_STUCK, self._look, left)
+
+    def _look(self, before: int) -> None:
+        self._stuck_timer = None
+        left, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if left < before:
+            self._taken_at = now
+        if now - self._taken_at >= self.stuck_s:
+            self.transport.abort()
+        elif left:
+            self._look_again()
 
     def _stop_stuck_timer(self) -> None:
         if self._stuck_timer is not None:

@@ -46,10 +46,6 @@ class Reply:
         """Seconds since something was last sent."""
         return time.monotonic() - self._last
 
-    def stuck_s(self) -> float:
-        """Seconds for which the client has not taken what is being sent."""
-        return self.quiet_s() if self._writing else 0.0
-
     async def begin(self, status: int, headers: Mapping[str, str], sent: Sent) -> None:
         """Send status and headers, unless they have been sent."""
         if self.sent is not Sent.NOTHING:

@@ -28,14 +28,20 @@ class Turn:
 
     def __init__(self, line: asyncio.Lock) -> None:
         self._line = line
-        self._timer = asyncio.get_running_loop().call_later(_ALONE_S, self.end)
+        self._timer: asyncio.TimerHandle | None = None
         self.is_over = False
+
+    def begin(self) -> None:
+        """Count its time from now on, once: the engine may have had to load first."""
+        if self._timer is None and not self.is_over:
+            self._timer = asyncio.get_running_loop().call_later(_ALONE_S, self.end)
 
     def end(self) -> None:
         """Make way for the next suspect."""
         if not self.is_over:
             self.is_over = True
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._line.release()
 
 

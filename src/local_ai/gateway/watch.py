@@ -30,7 +30,6 @@ class Watch:
         self._report = Fresh(self._observe, max_age_s=_REPORT_AGE_S)
         self._look = Fresh(upstream.look, max_age_s=_LOOK_AGE_S)
         self._good_until = 0.0
-        self._is_held = False
 
     async def report(self) -> Report:
         """Return the report; up to some seconds late where supervisord hangs."""
@@ -44,17 +43,12 @@ class Watch:
 
     @property
     def engine_was_fine(self) -> bool:
-        """Whether the engine could take a request, within the last second or on a line that still holds."""
-        return self._good_until > 0 and (self._is_held or time.monotonic() < self._good_until)
-
-    def engine_is_held(self) -> None:
-        """Trust the next look until the engine is gone: its end will be told at once."""
-        self._is_held = True
+        """Whether the engine could take a request within the last second."""
+        return time.monotonic() < self._good_until
 
     def engine_is_gone(self) -> None:
         """Forget what was seen: a connection to the engine was refused or lost."""
         self._good_until = 0.0
-        self._is_held = False
         self._look.forget()
         self._report.forget()
 
