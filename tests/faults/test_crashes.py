@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,6 +55,24 @@ def test_killed_engine_costs_no_request_that_has_not_begun(make_server: Callable
 
     assert [answer.result().status_code for answer in answers] == [200] * 24
     assert server.pid_of(ENGINE) != engine
+
+
+def test_engine_restarted_by_hand_costs_no_request_that_has_not_begun(
+    make_server: Callable[..., Server], starter_model: Path
+):
+    """Its answers take longer than it is given to finish them."""
+    server = make_server(model=starter_model)
+    server.start()
+    engine = server.pid_of(ENGINE)
+
+    with asking(server, 2, tokens=60) as answers:
+        wait_until(lambda: queue(server)["running"] == 2)
+        server.supervisorctl("restart", ENGINE)
+
+    assert [answer.result().status_code for answer in answers] == [200] * 2
+    assert server.pid_of(ENGINE) != engine
+    log = server.paths.log(ENGINE).read_text()
+    assert "client left" in log and "Traceback" not in log
 
 
 @pytest.mark.parametrize("path", [OPENAI, ANTHROPIC])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.server import Server, wait_until
+
+from local_ai.program import ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -89,7 +92,27 @@ def test_answers_that_take_longer_are_cut_with_an_error_event(slow_server: Calla
 
     assert stopped.stdout == "Stopped. 1 running answer cut off.\n"
     error = json.loads(last_event(asked.text).removeprefix("data: "))["error"]
-    assert error["code"] in {"stopping", "engine_lost"}
+    assert error["code"] == "stopping"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"])
+def test_whole_answers_that_take_longer_are_refused_in_words(
+    slow_server: Callable[..., Server], path: str
+) -> None:
+    server = slow_server(drain_s="0.2")
+    server.start()
+    content = [{"role": "user", "content": "Write a long story."}]
+    body = {"messages" if "responses" not in path else "input": content}
+    length = "max_output_tokens" if "responses" in path else "max_tokens"
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{server.url}{path}", json=body | {length: 4000}, timeout=60)
+        wait_until(lambda: httpx.get(f"{server.url}/queue.json").json()["running"])
+        server.stop()
+
+    assert asked.result().status_code == 503
+    assert "the server is stopping" in asked.result().json()["error"]["message"]
+    assert "Traceback" not in server.paths.log(ENGINE).read_text()
 
 
 def ask(server: Server) -> httpx.Response:

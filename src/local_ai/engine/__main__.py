@@ -23,11 +23,9 @@ from local_ai.patient_log import log_patiently
 from local_ai.state import State, read_state
 
 if TYPE_CHECKING:
-    import uvicorn
+    from local_ai.engine.server import EngineServer
 
-_GRACE_S = 2  # from SIGTERM until running answers are cut off
-_KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
-_EXIT_S = 1.0  # more, for the generating thread to end its step
+_EXIT_S = 1.0  # for the generating thread to end its step, once all is answered or cut off
 
 
 def main() -> int:
@@ -64,7 +62,7 @@ class _Stopping:
     """
 
     def __init__(self) -> None:
-        self.server: uvicorn.Server | None = None
+        self.server: EngineServer | None = None
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         if self.server is None:
@@ -74,21 +72,11 @@ class _Stopping:
 
 def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
-    import uvicorn
-
     from local_ai.engine.assemble import assemble
+    from local_ai.engine.server import EngineServer
 
     engine = assemble(state)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            engine.app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_GRACE_S,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-    )
+    server = EngineServer(engine.app)
     settings = state.settings
     engine.worker.start(engine.first, tokens=settings.generation.max_tokens, preload=settings.model.preload)
     stopping.server = server

@@ -153,6 +153,8 @@ class Forward(Response):
     def _lost(self, reply: Reply, exc: EngineGone) -> None:
         """Go on only where nobody can tell that the request was sent twice."""
         self._lane.watch.engine_is_gone()
+        if self._lane.ending.closed.is_set():
+            raise stopping_refusal() from exc
         if not reply.is_silent:
             raise engine_lost("before its answer was whole") from exc
         _LOG.warning("the engine ended on a request that had not begun; it is sent once more")

@@ -1,0 +1,45 @@
+"""The engine's HTTP server, and how it ends: what still runs after a moment is cut off, not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_GRACE_S = 2.0  # from SIGTERM until running answers are cut off
+_TIDY_S = 1.0  # more, for what was cut off to end by itself
+_KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
+
+
+class EngineServer(uvicorn.Server):
+    """A uvicorn that closes the connections of what it cannot finish.
+
+    uvicorn itself would cancel the requests, which their clients see as bare 500s. A connection that ends
+    tells the gateway what it needs to know: to send the request again, or that the server is stopping.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=int(_GRACE_S + _TIDY_S),
+                timeout_keep_alive=_KEEP_ALIVE_S,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let running answers finish for a moment, then cut them off."""
+        cutting = asyncio.get_running_loop().call_later(_GRACE_S, self._cut)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    def _cut(self) -> None:
+        for connection in [*self.server_state.connections]:
+            connection.transport.abort()
