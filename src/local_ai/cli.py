@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from invoke import Collection, Context, Exit, ParseError, Program, task
+from invoke import Argument, Collection, Context, Exit, ParseError, Program, task
 
 from local_ai.commands import client as client_commands
 from local_ai.commands import config as config_commands
@@ -18,6 +20,8 @@ from local_ai.commands import server as server_commands
 from local_ai.commands.run import EXIT_USAGE, guarded
 from local_ai.program import ENGINE
 
+# Of invoke's options, those that a command of ours has a use for.
+_OWN_OPTIONS = {"--help", "-h", "--list", "-l", "--version", "-V", "--print-completion-script"}
 _CONFIG_HELP = "settings file instead of ./config.toml or the user's"
 
 
@@ -223,6 +227,20 @@ class LocalAIProgram(Program):
             # invoke joins the words behind it with spaces; as one quoted word they come back as they were.
             end = self.argv.index("--") + 1
             self.argv[end:] = [shlex.join(self.argv[end:])]
+        self._refuse_foreign_options()
+
+    def _refuse_foreign_options(self) -> None:
+        """Refuse invoke's own options: they would be taken, and mean nothing to a server."""
+        words = self.argv[1 : self.argv.index("--") if "--" in self.argv else None]
+        if "--complete" in words:
+            return
+        tasks = {context.name: context.flags for context in namespace().to_contexts()}
+        named = next((word for word in words if word in tasks), None)
+        foreign = {flag for one in (*self.core_args(), *self.task_args()) for flag in _flags(one)}
+        for word in words:
+            flag = word.partition("=")[0]
+            if flag in foreign - _OWN_OPTIONS and flag not in tasks.get(named, ()):
+                _usage_error(ParseError(f"{named or 'local-ai'} has no option {flag}"))
 
     def parse_collection(self) -> None:
         try:
@@ -237,6 +255,10 @@ class LocalAIProgram(Program):
             _usage_error(exc)
 
 
+def _flags(argument: Argument) -> Iterator[str]:
+    return (f"--{name}" if len(name) > 1 else f"-{name}" for name in argument.names)
+
+
 def run() -> None:
     """Run what the command line says, through invoke."""
     LocalAIProgram(
@@ -245,7 +267,26 @@ def run() -> None:
 
 
 def _usage_error(exc: ParseError) -> NoReturn:
-    sys.stderr.write(
-        f"error: {exc}\n  fix: local-ai --list shows the commands, local-ai --help COMMAND its options\n"
-    )
+    sys.stderr.write(f"error: {_in_words(str(exc))}\n  fix: {_suggestion(str(exc))}\n")
     raise Exit(code=EXIT_USAGE)
+
+
+_UNKNOWN = re.compile(r"No idea what '(.+)' is!")
+
+
+def _in_words(message: str) -> str:
+    unknown = _UNKNOWN.match(message)
+    if unknown is None:
+        return message
+    return f"there is no {'option' if unknown[1].startswith('-') else 'command'} {unknown[1]}"
+
+
+def _suggestion(message: str) -> str:
+    """Tell what was probably meant, or where to look."""
+    unknown = _UNKNOWN.match(message)
+    word = unknown[1] if unknown else ""
+    contexts = namespace().to_contexts()
+    known = {flag for each in contexts for flag in each.flags} | {each.name for each in contexts}
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    looks = "local-ai --list shows the commands, local-ai --help COMMAND its options"
+    return f"did you mean {near[0]}? {looks}" if near else looks

@@ -50,6 +50,8 @@ def test_asking_a_model_needs_a_key(headers: dict[bytes, str], expected: int):
         ("GET", "/status.json", 200, 401),
         ("GET", "/logs/mlx-omni-server", 200, 401),
         ("GET", "/v1/models", 200, 401),
+        ("GET", "/v1/responses/resp_1", 401, 401),
+        ("GET", "/v1/responses/resp_1/input_items", 401, 401),
         ("POST", "/anthropic/v1/messages", 401, 401),
         ("POST", "/", 200, 200),
     ],

@@ -183,6 +183,29 @@ def test_unknown_path_says_where_to_go(client: httpx.Client) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/models", "/v1/models"),
+        ("/v1/messages", "/anthropic/v1/messages"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/anthropic/v1/v1/messages", "/anthropic/v1/messages"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("/v1/chat/completion", "/v1/chat/completions"),
+    ],
+)
+def test_address_with_a_part_too_few_or_too_many_is_told_the_right_one(
+    client: httpx.Client, asked: str, meant: str
+) -> None:
+    answer = client.post(asked, json={})
+
+    assert answer.status_code == 404
+    message = answer.json()["error"]["message"]
+    assert f"{asked} is not one of this server's paths" in message
+    assert message.endswith(f"To fix it: use {meant} (is the client's base address right?)")
+
+
 def test_models_are_listed_within_a_few_milliseconds(client: httpx.Client) -> None:
     took = []
     for _ in range(50):

@@ -14,7 +14,6 @@ from starlette.responses import Response, StreamingResponse
 
 from local_ai.engine.errors import EngineError
 
-MOST_BODY_BYTES = 32_000_000
 FILLED_HEADER = "x-local-ai-filled"  # body fields that the gateway filled in from the settings
 _MOST_PATH = 200  # characters of a refused request's path in the log
 QUIET_S = 3.0  # a stream that has nothing to say says so this often
@@ -33,21 +32,11 @@ async def read_body(request: Request) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        EngineError: 400 what came is not one; 413 it is too large.
+        EngineError: 400, what came is not one.
     """
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MOST_BODY_BYTES:
-            raise EngineError(
-                "the request is too large",
-                why=f"a body may have {MOST_BODY_BYTES} bytes",
-                fix="send less",
-                status=413,
-                code="request_too_large",
-            )
+    raw = await request.body()  # bounded by the gateway
     try:
-        body = json.loads(bytes(raw).decode("utf-8"), parse_constant=_refuse_constant)
+        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
         reason = str(exc)[:200] if isinstance(exc, ValueError) else "it is nested too deeply"
         raise EngineError(

@@ -25,7 +25,7 @@ from local_ai.gateway.log_routes import log_routes
 from local_ai.gateway.page import load_page, page_routes
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.refused import refused_response
-from local_ai.gateway.routes import ROUTES
+from local_ai.gateway.routes import ROUTES, nearest_path
 from local_ai.gateway.site import Site
 
 _LOG = logging.getLogger("local_ai.gateway")
@@ -99,23 +99,27 @@ async def _answer_refusal(request: Request, exc: Exception) -> Response:
 
 async def _answer_http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    response = await _answer_refusal(request, _refusal_for(request, exc))
+    path = request.url.path
+    near = nearest_path(path) if exc.status_code == 404 else None
+    # In the dialect that was meant, so that the client's SDK shows the words.
+    response = refused_response(near or path, _refusal_for(request, exc, near))
     response.headers.update(exc.headers or {})
     return response
 
 
-def _refusal_for(request: Request, exc: HTTPException) -> Refusal:
+def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> Refusal:
     path = request.url.path
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "POST")
         why, fix = f"{path} does not take {request.method}", f"use {allowed}"
         return Refusal("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
     served = dict.fromkeys(route.path for route in ROUTES if route.dialect is dialect_of(path))
+    fix = "use one of: " + ", ".join(served) if served else "open the page at /"
     return Refusal(
         "nothing is served at this address",
         status=exc.status_code,
         why=f"{path} is not one of this server's paths",
-        fix="use one of: " + ", ".join(served) if served else "open the page at /",
+        fix=f"use {near} (is the client's base address right?)" if near else fix,
         code="unknown_path",
     )
 

@@ -3,7 +3,8 @@
                          from this machine      from elsewhere
 page, health             open                   open
 status, logs, lists      open                   key
-asking a model           key                    key
+asking a model, and
+what it was asked        key                    key
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from local_ai.gateway.refusal import Refusal
 _OPEN = ("/", "/healthz", "/readyz")
 _OPEN_FOLDER = "/assets/"
 _READS = {"GET", "HEAD"}
+_CONVERSATIONS = "/v1/responses/"  # the ones that are kept
 
 
 def check_key(
@@ -50,7 +52,7 @@ def check_key(
 def _needs_key(method: str, path: str, peer: str | None) -> bool:
     if path in _OPEN or path.startswith(_OPEN_FOLDER):
         return False
-    return method not in _READS or not _is_local(peer)
+    return method not in _READS or path.startswith(_CONVERSATIONS) or not _is_local(peer)
 
 
 def _given(headers: Mapping[bytes, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from local_ai.gateway.dialect import Dialect
@@ -39,3 +40,20 @@ ROUTES = (
     Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True, fills=_ANTHROPIC_FILLS),
     Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
 )
+
+MODEL_LISTS = ("/v1/models", "/anthropic/v1/models")
+_PATHS = (*dict.fromkeys(route.path for route in ROUTES if "{" not in route.path), *MODEL_LISTS)
+
+
+def nearest_path(path: str) -> str | None:
+    """Find the path that was meant: a client's base address often has a part too few or too many.
+
+    "/chat/completions" means "/v1/chat/completions", "/v1/messages" "/anthropic/v1/messages".
+    """
+    asked = path.rstrip("/")
+    if not asked:
+        return None
+    for known in _PATHS:
+        if known.endswith(asked) or asked.endswith(known):
+            return known
+    return next(iter(difflib.get_close_matches(asked, _PATHS, n=1, cutoff=0.8)), None)
