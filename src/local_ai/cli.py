@@ -286,7 +286,7 @@ def _suggestion(message: str) -> str:
     unknown = _UNKNOWN.match(message)
     word = unknown[1] if unknown else ""
     contexts = namespace().to_contexts()
-    known = {flag for each in contexts for flag in each.flags} | {each.name for each in contexts}
+    known = {str(flag) for each in contexts for flag in (*each.flags, each.name)}
     near = difflib.get_close_matches(word, sorted(known), n=1)
     looks = "local-ai --list shows the commands, local-ai --help COMMAND its options"
     return f"did you mean {near[0]}? {looks}" if near else looks

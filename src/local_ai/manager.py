@@ -219,7 +219,9 @@ class ServerManager:
         try:
             self._clean_up()
             self._check_port(state)
-            starting.prepare_model(state, self._on_progress)
+            # Kept while it runs: a model that comes later is no reason to answer with another one.
+            default = starting.prepare_model(state, self._on_progress)
+            state = state.model_copy(update={"default_model": default})
             preflight.prepare_folders(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)

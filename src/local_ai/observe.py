@@ -35,7 +35,9 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
         queue = probe_gateway(target.host, target.port)
     exits = read_exits(paths.log(SUPERVISORD), max_crashes=target.max_crashes) if up else {}
     models = list_models(paths.with_model_folders(target.model_folders), target.model_path)
-    default = choose_default(models, configured=target.model_path, memory_bytes=total_bytes())
+    default = choose_default(
+        models, configured=target.model_path, memory_bytes=total_bytes(), settled=target.default_model
+    )
     return judge(
         Facts(
             now=time.time(),

@@ -35,19 +35,24 @@ def check_port_of(state: State) -> None:
     check_port(server.host, server.port, state_dir=state.state_dir)
 
 
-def prepare_model(state: State, on_progress: Progress) -> None:
-    """Make the starter model where there is no other model to answer with, or where it is asked for."""
+def prepare_model(state: State, on_progress: Progress) -> str | None:
+    """Choose the default model, made on the spot where it is the starter model and not there yet.
+
+    Returns:
+        Its id; None if `model.path` names a model that is not there.
+    """
     configured = state.settings.model.path
     paths = state.paths
     wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=total_bytes())
     if wanted is not None or configured not in {None, STARTER_ID}:
-        return
+        return wanted.id if wanted else None
     from local_ai.models.starter import prepare_starter
 
     def say(step: str, share: float) -> None:
         on_progress(f"Preparing the starter model {STARTER_ID}: {step}, {share:.0%}")
 
     prepare_starter(paths.models_dir, say)
+    return STARTER_ID
 
 
 def wait_until_ready(
@@ -92,7 +97,7 @@ def _raise_if_over(report: Report, paths: Paths, child: subprocess.Popen[bytes] 
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
             why=report.engine.reason or "it does not say why",
-            fix="correct model.path in config.toml, then run: inv server.restart",
+            fix="choose another one with: inv models.use NAME, then run: inv server.restart",
             see=str(paths.log(ENGINE)),
         )
 

@@ -33,6 +33,7 @@ class State(BaseModel):
     hub_cache: Path
     supervisor_socket: Path
     engine_socket: Path
+    default_model: str | None = None  # id of what a start chose where `model.path` is not set
 
     @property
     def paths(self) -> Paths:

@@ -27,10 +27,15 @@ class Target:
     model_folders: tuple[str, ...] = ()  # `models.paths`
     drain_s: float = 0.0  # `server.drain_s`
     max_crashes: int = FLAPPING_COUNT  # `engine.max_crashes`
+    default_model: str | None = None  # what the start chose where `model.path` is not set
 
 
-def target_of(settings: LocalAISettings) -> Target:
-    """Name the server that these settings would start."""
+def target_of(settings: LocalAISettings, *, default_model: str | None = None) -> Target:
+    """Name the server that these settings start, or would start.
+
+    Args:
+        default_model: What its start chose, if it was started.
+    """
     from importlib.metadata import version
 
     return Target(
@@ -41,6 +46,7 @@ def target_of(settings: LocalAISettings) -> Target:
         tuple(map(str, settings.models.paths)),
         settings.server.drain_s,
         settings.engine.max_crashes,
+        default_model,
     )
 
 
@@ -60,6 +66,7 @@ def read_target(state_file: Path) -> Target | None:
             float(server.get("drain_s", 0)),
             # An older one's record has none.
             int(settings["engine"].get("max_crashes", FLAPPING_COUNT)),
+            state.get("default_model"),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,21 @@ def test_list_shows_what_there_is_and_what_is_loaded(running: Server):
         ("tiny", True, True)
     ]
     assert data["incomplete"][0]["id"] == "half"
+
+
+def test_model_that_comes_later_is_listed_and_not_the_default_until_a_restart(running: Server):
+    def default() -> str:
+        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+        return httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=60).json()["model"]
+
+    shutil.copytree(running.paths.models_dir / "tiny", running.paths.models_dir / "newer")
+
+    assert default() == "tiny"
+    assert running.status()["default_model"] == "tiny"
+    listed = json.loads(running.run("models.list", "--json").stdout)["models"]
+    assert {model["id"]: model["default"] for model in listed} == {"tiny": True, "newer": False}
+    running.run("server.restart")
+    assert default() == "newer"
 
 
 def test_use_makes_a_model_the_default_for_the_next_start(server: Server):

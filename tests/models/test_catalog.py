@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,15 @@ def test_configured_default_wins_even_when_large():
 
     assert choose_default(models, configured="large", memory_bytes=100) == models[1]
     assert choose_default(models, configured="gone", memory_bytes=100) is None
+
+
+def test_default_that_a_start_chose_stays_as_long_as_it_is_there():
+    newest, settled = both = model("newest"), model("settled")
+    choose = partial(choose_default, memory_bytes=100, settled="settled")
+
+    assert choose(both, configured=None) == settled
+    assert choose([newest], configured=None) == newest
+    assert choose(both, configured="newest") == newest
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from local_ai.models.places import repository_of
 from local_ai.paths import Paths, find_paths
 from local_ai.probe import probe_engine
 from local_ai.settings.schema import LocalAISettings
+from local_ai.target import read_target
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
@@ -51,7 +52,9 @@ def look(name: str | None = None) -> Shelf:
     folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
     configured = settings.model.path
     models = list_models(paths, configured)
-    default = choose_default(models, configured=configured, memory_bytes=total_bytes())
+    running = read_target(paths.state_file) if paths.supervisor_socket.exists() else None
+    settled = running.default_model if running else None
+    default = choose_default(models, configured=configured, memory_bytes=total_bytes(), settled=settled)
     if folder and find_model(folder, models) is None:
         models = list_models(paths, folder)
     return Shelf(settings, paths, models, default)

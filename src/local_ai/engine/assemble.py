@@ -49,7 +49,7 @@ def assemble(state: State) -> Engine:
         board,
         problem=problem,
     )
-    service = Service(worker, state.paths, settings.model, settings.aliases)
+    service = Service(worker, state.paths, settings.model, settings.aliases, settled=state.default_model)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()

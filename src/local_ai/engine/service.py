@@ -47,11 +47,19 @@ class Service:
         paths: Paths,
         settings: ModelSettings,
         aliases: Mapping[str, str] | None = None,
+        *,
+        settled: str | None = None,
     ) -> None:
+        """Serve what a worker loads and generates.
+
+        Args:
+            settled: Id of the default model that the start chose, where the settings name none.
+        """
         self._worker = worker
         self._paths = paths
         self._settings = settings
         self._aliases = aliases or {}
+        self._settled = settled
 
     def models(self) -> list[Model]:
         """Read which models the machine has, now."""
@@ -61,7 +69,9 @@ class Service:
         return self._default_of(self.models())
 
     def _default_of(self, models: list[Model]) -> Model | None:
-        return choose_default(models, configured=self._settings.path, memory_bytes=total_bytes())
+        return choose_default(
+            models, configured=self._settings.path, memory_bytes=total_bytes(), settled=self._settled
+        )
 
     def default_key(self) -> ModelKey | None:
         """The model to load at start, with its adapter."""

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from local_ai.gateway.call import Call
 from local_ai.gateway.fill import fill
 from local_ai.gateway.forward import Forward
-from local_ai.gateway.intake import check_media_type, drop_rest, parse_object, read_body
+from local_ai.gateway.intake import check_media_type, parse_object, read_body
 from local_ai.gateway.model_lists import (
     MOST_PER_PAGE,
     anthropic_list,
@@ -23,7 +23,6 @@ from local_ai.gateway.model_lists import (
     pick_model,
 )
 from local_ai.gateway.query import whole_number
-from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import ROUTES, Route
 from local_ai.gateway.site import Site
 from local_ai.models.catalog import Model
@@ -82,10 +81,6 @@ def _forwarder(route: Route, site: Site) -> Callable[[Request], Awaitable[Respon
             body = await read_body(request, most_bytes=most_bytes, hold=booking.hold)
             call = await _call(request, route, body, site)
             booking.hold(max(len(body), len(call.body)))  # JSON may have grown by escapes
-        except Refusal:
-            booking.end()
-            await drop_rest(request)
-            raise
         except BaseException:
             booking.end()
             raise

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.requests import ClientDisconnect
@@ -21,6 +21,7 @@ STALL_S = 30.0
 # Slower than any network that somebody would send a body over.
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
+_TOO_SLOW = 408
 # Deeper than any schema of a tool; Python's own limit is near a thousand.
 MOST_DEPTH = 100
 
@@ -56,11 +57,23 @@ async def read_body(
     Raises:
         Refusal: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > most_bytes:
-        raise _too_large(most_bytes)
-    body = bytearray()
     chunks = aiter(request.stream())
+    try:
+        announced = request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > most_bytes:
+            raise _too_large(most_bytes)
+        return await _collect(chunks, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
+    except Refusal as refusal:
+        # Closed with something unread, the client would get a reset instead of the refusal.
+        if refusal.status != _TOO_SLOW and "close" in request.headers.get("connection", "").lower():
+            await _drop(chunks)
+        raise
+
+
+async def _collect(
+    chunks: AsyncIterator[bytes], *, most_bytes: int, hold: Callable[[int], None], stall_s: float
+) -> bytes:
+    body = bytearray()
     began = time.monotonic()
     while True:
         patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
@@ -76,16 +89,11 @@ async def read_body(
         hold(len(body))
 
 
-async def drop_rest(request: Request, *, within_s: float = _DROP_S) -> None:
-    """Read what still comes of a refused body, for a moment, where the connection is closed after it.
-
-    Closed with something unread, the client would get a reset instead of the refusal.
-    """
-    if "close" not in request.headers.get("connection", "").lower():
-        return
+async def _drop(chunks: AsyncIterator[bytes]) -> None:
+    """Read and forget what still comes, for a moment."""
     with contextlib.suppress(TimeoutError, ClientDisconnect):
-        async with asyncio.timeout(within_s):
-            async for _ in request.stream():
+        async with asyncio.timeout(_DROP_S):
+            async for _ in chunks:
                 pass
 
 
@@ -165,7 +173,7 @@ def _too_large(most_bytes: int) -> Refusal:
 def _too_slow(size: int, stall_s: float) -> Refusal:
     return Refusal(
         "the request came too slowly",
-        status=408,
+        status=_TOO_SLOW,
         why=f"after {size} bytes of its body next to nothing came for {stall_s:g} s",
         fix="send the request again, in one piece",
         code="request_timeout",

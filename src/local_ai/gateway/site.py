@@ -86,7 +86,12 @@ def _models(state: State) -> list[Model]:
 
 
 def _default(models: Sequence[Model], state: State) -> Model | None:
-    return choose_default(models, configured=state.settings.model.path, memory_bytes=total_bytes())
+    return choose_default(
+        models,
+        configured=state.settings.model.path,
+        memory_bytes=total_bytes(),
+        settled=state.default_model,
+    )
 
 
 def _listed(state: State) -> list[Model]:

@@ -54,4 +54,5 @@ class Watch:
 
     async def _observe(self) -> Report:
         state = self._state
-        return await asyncio.to_thread(observe, target_of(state.settings), state.paths, queue=self.queue())
+        target = target_of(state.settings, default_model=state.default_model)
+        return await asyncio.to_thread(observe, target, state.paths, queue=self.queue())

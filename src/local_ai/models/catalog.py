@@ -109,14 +109,19 @@ def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[
     return list(dict.fromkeys(by_lower[match] for match in close))
 
 
-def choose_default(models: Sequence[Model], *, configured: str | None, memory_bytes: int) -> Model | None:
+def choose_default(
+    models: Sequence[Model], *, configured: str | None, memory_bytes: int, settled: str | None = None
+) -> Model | None:
     """Choose the model for requests that name none.
 
-    The configured one; else the newest that generates text and whose weights fit in 70 % of the
-    machine's memory, the starter model only where there is no other; else None.
+    The configured one; else the settled one, which a start chose, as long as it is there; else the newest
+    that generates text and whose weights fit in 70 % of the machine's memory, the starter model only where
+    there is no other; else None.
     """
     if configured is not None:
         return find_model(configured, models)
+    if settled is not None and (chosen := find_model(settled, models)):
+        return chosen
     fitting = [m for m in models if m.generates_text and m.size_bytes <= 0.7 * memory_bytes]
     own = [model for model in fitting if model.id != STARTER_ID]
     return next(iter(own or fitting), None)
