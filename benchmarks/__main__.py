@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,7 +38,11 @@ def main() -> None:
         for name in words.only:
             suite = importlib.import_module(f"benchmarks.suites.{name}")
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-                suite.run(samples, Options(words.rounds, words.quick, Path(folder)))
+                try:
+                    suite.run(samples, Options(words.rounds, words.quick, Path(folder)))
+                except Exception as exc:  # the other suites took minutes, too
+                    traceback.print_exc()
+                    samples.absent[name] = f"it broke off: {exc}"
             done.append(name)
     except KeyboardInterrupt:
         say("interrupted: what was measured until now follows")

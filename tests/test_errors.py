@@ -15,6 +15,12 @@ def test_error_text_indents_further_lines_and_leaves_out_what_is_not_there():
     assert str(error) == "error: it stopped\n  why: one\n       two\n  fix: mend it"
 
 
+def test_sentence_ends_once_where_the_reason_is_a_sentence_already():
+    assert LocalAIError("it stopped", why="Not supported.", fix="mend it").sentence == (
+        "it stopped: Not supported. To fix it: mend it"
+    )
+
+
 def test_error_sentence_is_one_line_for_api_clients():
     error = LocalAIError("it stopped", why="one\ntwo", fix="mend it")
 

@@ -22,6 +22,7 @@ from local_ai.state import State
 
 _ALONE = "upstream alone"
 _CLIENTS = (1, 64)
+_MARK = b"data: "
 _EVENTS, _QUICK_EVENTS = 20_000, 4_000  # of all clients together
 
 
@@ -69,10 +70,11 @@ async def _take(place: Path | int, events: int) -> None:
     body = json.dumps({"model": "tiny", "messages": [], "max_tokens": events, "stream": True}).encode()
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-    taken = 0
+    taken, rest = 0, b""
     while taken < events:
         chunk = await reader.read(1 << 16)
         if not chunk:
             raise ConnectionError(f"the stream ended after {taken} of {events} events")
-        taken += chunk.count(b"data: ")
+        taken += (rest + chunk).count(_MARK)
+        rest = chunk[1 - len(_MARK) :]
     writer.close()

@@ -22,7 +22,14 @@ _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
         "--foreground": ("foreground", False),
         "--timeout": ("timeout", True),
     },
-    "server.restart": {"--config": ("config", True), "--timeout": ("timeout", True)},
+    "server.restart": {
+        "--host": ("host", True),
+        "--port": ("port", True),
+        "--model": ("model", True),
+        "--config": ("config", True),
+        "--log-level": ("log_level", True),
+        "--timeout": ("timeout", True),
+    },
     "server.status": {"--json": ("as_json", False), "--deep": ("deep", False)},
     "server.stop": {"--force": ("force", False), "--timeout": ("timeout", True)},
     "server.logs": {

@@ -39,17 +39,18 @@ def command(**options: Any) -> Callable[[Callable[..., int | None]], Any]:
     return decorate
 
 
-@command(
-    help={
-        "host": "address to listen on (server.host)",
-        "port": "port to listen on (server.port)",
-        "model": "default model, by name or folder (model.path)",
-        "config": _CONFIG_HELP,
-        "log-level": "DEBUG, INFO, WARNING or ERROR (server.log_level)",
-        "foreground": "stay until the server ends; Ctrl-C stops it",
-        "timeout": "longest wait for readiness, in seconds",
-    }
-)
+_START_HELP = {
+    "host": "address to listen on (server.host)",
+    "port": "port to listen on (server.port)",
+    "model": "default model, by name or folder (model.path)",
+    "config": _CONFIG_HELP,
+    "log-level": "DEBUG, INFO, WARNING or ERROR (server.log_level)",
+    "foreground": "stay until the server ends; Ctrl-C stops it",
+    "timeout": "longest wait for readiness, in seconds",
+}
+
+
+@command(help=_START_HELP)
 def start(
     context: Context,
     host: str | None = None,
@@ -83,10 +84,20 @@ def stop(context: Context, force: bool = False, timeout: str = "10") -> None:
     server_commands.stop(force=force, timeout=timeout)
 
 
-@command(help={"config": _CONFIG_HELP, "timeout": "longest wait for readiness, in seconds"})
-def restart(context: Context, config: str | None = None, timeout: str = "120") -> None:
+@command(help={name: text for name, text in _START_HELP.items() if name != "foreground"})
+def restart(
+    context: Context,
+    host: str | None = None,
+    port: str | None = None,
+    model: str | None = None,
+    config: str | None = None,
+    log_level: str | None = None,
+    timeout: str = "120",
+) -> None:
     """Stop and start again with fresh settings; wrong settings leave the running server alone."""
-    server_commands.restart(config=config, timeout=timeout)
+    server_commands.restart(
+        host=host, port=port, model=model, log_level=log_level, config=config, timeout=timeout
+    )
 
 
 @command(

@@ -50,7 +50,7 @@ class LocalAIError(Exception):
     @property
     def sentence(self) -> str:
         """The same in one line, for API errors: "what: why. fix"."""
-        why = " ".join(self.why.split())
+        why = " ".join(self.why.split()).rstrip(".")
         return f"{self.what}: {why}. To fix it: {' '.join(self.fix.split())}"
 
 

@@ -139,6 +139,18 @@ def test_restart_uses_fresh_settings_and_start_names_it(running: Server):
     assert state["settings"]["generation"]["max_tokens"] == 7
 
 
+def test_start_with_other_options_names_the_restart_that_takes_them(running: Server):
+    port = free_port()
+
+    noted = running.start("--port", str(port))
+    restarted = running.run("server", "restart", "--port", str(port))
+
+    assert noted.stderr.endswith(f"to use them: local-ai server restart --port {port}\n")
+    assert restarted.returncode == 0, restarted.stderr
+    assert f"http://127.0.0.1:{port}/" in restarted.stdout
+    assert running.status()["port"] == port
+
+
 def test_restart_with_wrong_settings_leaves_the_running_server_alone(running: Server):
     pid = running.pid_of(ENGINE)
     config = running.paths.config_file

@@ -358,3 +358,23 @@ def test_wrong_value_under_a_moved_key_is_told_where_it_stands(tmp_path: Path):
     assert f"model.idle_unload_s: must be at least 0, got -1 ({file})" in failure(
         config_path=file, environ={}
     )
+
+
+def test_users_file_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path):
+    file = find_paths().config_file
+    file.parent.mkdir(parents=True)
+    file.symlink_to(tmp_path / "gone")
+
+    assert failure() == (
+        "error: the settings file cannot be read\n"
+        f"  why: {file} is a link that leads nowhere\n"
+        f"  fix: mend or remove it: ls -l {file}"
+    )
+
+
+def test_folder_named_as_the_file_is_told_so(tmp_path: Path):
+    assert failure(config_path=tmp_path) == (
+        "error: the settings file cannot be read\n"
+        f"  why: --config names {tmp_path}, which is a folder\n"
+        f"  fix: name the file in it: --config {tmp_path / 'config.toml'}"
+    )

@@ -5,6 +5,7 @@ Modules that cost time to import are imported by the command that needs them.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,6 +16,8 @@ from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from local_ai.paths import Paths
     from local_ai.results import StartResult, StopResult
     from local_ai.status import Report
@@ -35,13 +38,8 @@ def start(
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.manager import ServerManager
 
-    overrides = {
-        "server.host": host,
-        "server.port": port,
-        "model.path": model,
-        "server.log_level": log_level,
-    }
-    loaded = load_settings(config, overrides)
+    loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+    options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
     timeout_s = parse_seconds("--timeout", timeout)
     with console.progress(lazily=True) as say:
         if foreground:
@@ -58,7 +56,7 @@ def start(
     if foreground:
         console.print_line("Stopped.")
     else:
-        _print_started(result)
+        _print_started(result, options=options)
 
 
 def stop(*, force: bool = False, timeout: str = "10") -> None:
@@ -79,11 +77,19 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
         console.print_line(f"Stopped.{_fate_of_answers(result)}")
 
 
-def restart(*, config: str | None = None, timeout: str = "120") -> None:
+def restart(
+    *,
+    host: str | None = None,
+    port: str | None = None,
+    model: str | None = None,
+    log_level: str | None = None,
+    config: str | None = None,
+    timeout: str = "120",
+) -> None:
     """Stop and start again with fresh settings."""
     from local_ai.manager import ServerManager
 
-    loaded = load_settings(config, {})
+    loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
     timeout_s = parse_seconds("--timeout", timeout)
     with console.progress() as say:
         try:
@@ -157,7 +163,24 @@ def _fate_of_answers(result: StopResult) -> str:
     return f" {', '.join(parts).capitalize()}." if parts else ""
 
 
-def _print_started(result: StartResult) -> None:
+def _overrides(
+    *, host: str | None, port: str | None, model: str | None, log_level: str | None
+) -> dict[str, str | None]:
+    """Name the settings that the command line's options are."""
+    return {
+        "server.host": host,
+        "server.port": port,
+        "model.path": model,
+        "server.log_level": log_level,
+    }
+
+
+def _print_started(result: StartResult, *, options: Mapping[str, str | None] | None = None) -> None:
+    """Say that it runs, and where.
+
+    Args:
+        options: Of the command line, which a restart would want again.
+    """
     if result.report is None:
         return
     if result.already_running:
@@ -166,7 +189,10 @@ def _print_started(result: StartResult) -> None:
     console.print_line()
     console.print_addresses(result.report, logs_dir=find_paths().logs_dir)
     sys.stdout.flush()
-    if result.note:
+    if result.note and result.already_running:
+        given = [word for name, value in (options or {}).items() if value for word in (f"--{name}", value)]
+        console.print_warning(f"{result.note} {shlex.join(given)}".rstrip())
+    elif result.note:
         console.print_warning(result.note)
 
 

@@ -189,7 +189,8 @@ class _Record:
     def write(self) -> None:
         now = time.perf_counter()
         first = self._first if self._first is not None else now
-        rate = self._usage.answer / (now - first) if now > first else 0.0
+        # Of what came after the first: one token alone has no rate.
+        rate = (self._usage.answer - 1) / (now - first) if now > first and self._usage.answer > 1 else 0.0
         log.info(
             "model=%s in=%d cached=%d out=%d first=%.2fs rate=%.1f/s total=%.2fs outcome=%s",
             self._model,

@@ -219,10 +219,10 @@ class Forward(Response):
 
     def _note_answer(self, status: int) -> None:
         """Note when the answer itself began, and that the model can answer."""
-        self._first_at = time.monotonic()
         if self._turn is not None:
             self._turn.end()
         if status < 400:
+            self._first_at = time.monotonic()
             self._lane.suspects.answered(self._call.model)
 
     async def _refuse(self, refusal: Refusal, reply: Reply) -> Outcome:

@@ -122,7 +122,7 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
     """Return the file to read: the named one, ./config.toml, the user's; None if there is none.
 
     Raises:
-        ConfigError: A file was named and is not there.
+        ConfigError: A file was named and is not there, or the user's own is none.
     """
     if config_path is not None:
         named = Path(config_path).expanduser().absolute()
@@ -130,11 +130,21 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
             raise ConfigError(
                 "the settings file cannot be read",
                 why=f"--config names {named}, which is {'a folder' if named.is_dir() else 'not there'}",
-                fix=f"correct the path, or create the file with: inv config.init --config {named}",
+                fix=f"name the file in it: --config {named / 'config.toml'}"
+                if named.is_dir()
+                else f"correct the path, or create the file with: inv config.init --config {named}",
             )
         return named
-    candidates = (Path.cwd() / "config.toml", paths.config_file)
-    return next((file for file in candidates if file.is_file()), None)
+    here, own = Path.cwd() / "config.toml", paths.config_file
+    if here.is_file():
+        return here
+    if os.path.lexists(own) and not own.is_file():
+        raise ConfigError(
+            "the settings file cannot be read",
+            why=f"{own} is {'a folder' if own.is_dir() else 'a link that leads nowhere'}",
+            fix=f"mend or remove it: ls -l {own}",
+        )
+    return own if own.is_file() else None
 
 
 def known_keys() -> list[str]:

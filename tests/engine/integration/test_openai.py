@@ -369,3 +369,11 @@ def test_a_token_id_that_the_model_does_not_have_is_refused(engine: RunningEngin
     assert answer.status_code == 400
     assert error["param"] == "prompt"
     assert f"there is no token {token} in the vocabulary of 'plain'" in error["message"]
+
+
+@pytest.mark.parametrize("message", [{}, {"content": None}], ids=["missing", "null"])
+def test_a_users_message_says_something(engine: RunningEngine, message: dict[str, None]):
+    answer = engine.post("/v1/chat/completions", {"messages": [{"role": "user", **message}]})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "messages[0].content"

@@ -39,7 +39,7 @@ def _read_message(fields: Fields) -> Message:
     fields.text("name")  # tells speakers apart; chat templates have no place for it
     message = Message(
         role=_ROLES[role],
-        text=_read_content(fields),
+        text=_read_content(fields, required=role == "user"),
         thought=_read_thought(fields) if role == "assistant" else "",
         calls=_read_calls(fields) if role == "assistant" else (),
         call_id=(fields.text("tool_call_id", required=True) or "") if role == "tool" else "",
@@ -53,9 +53,11 @@ def _read_message(fields: Fields) -> Message:
     return message
 
 
-def _read_content(fields: Fields) -> str:
+def _read_content(fields: Fields, *, required: bool) -> str:
     content = fields.any("content")
     if content is None:
+        if required:
+            raise bad_field(fields.name("content"), "it is required and missing", "add it")
         return ""
     if isinstance(content, str):
         return content
