@@ -68,6 +68,11 @@ class Ours:
             "supervisord": psutil.Process(report["pid"])
         }
 
+    def is_settled(self) -> bool:
+        """Tell whether supervisord takes both programs for started: one that ends before is retried later."""
+        report: dict[str, Any] = json.loads(self.command("server", "status", "--json"))
+        return all(row["state"] == "RUNNING" for row in report["programs"])
+
     def is_ready(self) -> bool:
         """Tell whether the engine has its model."""
         health = probe_engine(self.paths.engine_socket)

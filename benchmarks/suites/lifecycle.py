@@ -100,7 +100,9 @@ def _measure_ours(ours: Ours, samples: Samples, *, rest_s: float) -> None:
         samples.add(MEMORY, OURS, memory_mb(processes["supervisord"]))
         if rest_s:
             _rest(ours, samples, rest_s)
+        wait(ours.is_settled)
         samples.add(CRASH, OURS, _crash(ours.port))
+        wait(ours.is_settled)
         samples.add(CRASH_READY, OURS, _crash_engine(ours))
         samples.add(STOP, OURS, _stop(ours.stop, ours.port))
     except BaseException:
