@@ -136,6 +136,16 @@ def test_unknown_model_is_told_with_the_nearest_name(paths: Paths):
     )
 
 
+def test_name_on_the_hub_is_told_how_to_get_it(paths: Paths):
+    with pytest.raises(LocalAIError) as caught:
+        preflight.check_model("mlx-community/Nothing-4bit", paths)
+
+    assert caught.value.fix == (
+        "inv models.pull mlx-community/Nothing-4bit downloads it; "
+        "or set model.path (or --model) to SmolLM2-135M-Instruct"
+    )
+
+
 def test_unknown_model_offers_the_starter_when_there_is_no_other(paths: Paths):
     with pytest.raises(LocalAIError) as caught:
         preflight.check_model("gpt-4o", paths)

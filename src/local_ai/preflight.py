@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import stat
 import sys
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
+
+# As models are named on the hub: ORG/NAME.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def prepare_folders(paths: Paths) -> None:
@@ -108,10 +112,13 @@ def check_model(configured: str | None, paths: Paths) -> None:
         return
     near = nearest_names(configured, models)
     names = near or [model.id for model in models][:5] or [STARTER_ID]
+    fix = f"set model.path (or --model) to {' or '.join(names)}"
+    if _HUB_NAME.fullmatch(configured) and not near:
+        fix = f"inv models.pull {configured} downloads it; or {fix}"
     raise ConfigError(
         "the model was not found",
         why=f"model.path is {configured!r}, " + _why_not_a_model(configured),
-        fix=f"set model.path (or --model) to {' or '.join(names)}",
+        fix=fix,
     )
 
 
