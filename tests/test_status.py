@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.program import ENGINE, GATEWAY, EngineHealth, ProcessInfo, ProcessState, Readiness
+from local_ai.program import ENGINE, FINAL_EXITS, GATEWAY, EngineHealth, ProcessInfo, ProcessState, Readiness
 from local_ai.status import Facts, Health, Report, Supervisor, base_url, judge
 
 NOW = 1000.0
 READY = EngineHealth("ready", 990.0, "m", 0, 0, "mlx-lm", None)
 
 
-def process(name: str, state: ProcessState = ProcessState.RUNNING, started: float = 900.0) -> ProcessInfo:
-    return ProcessInfo(name, state, 11 if name == ENGINE else 12, started, 0, "")
+def process(
+    name: str, state: ProcessState = ProcessState.RUNNING, started: float = 900.0, exit_status: int = 0
+) -> ProcessInfo:
+    return ProcessInfo(name, state, 11 if name == ENGINE else 12, started, exit_status, "")
 
 
 FACTS = Facts(
@@ -36,8 +38,10 @@ FACTS = Facts(
 )
 
 
-def with_engine(state: ProcessState, *, started: float = 900.0, **changes: object) -> Report:
-    processes = (process(ENGINE, state, started), process(GATEWAY))
+def with_engine(
+    state: ProcessState, *, started: float = 900.0, exit_status: int = 0, **changes: object
+) -> Report:
+    processes = (process(ENGINE, state, started, exit_status), process(GATEWAY))
     return judge(replace(FACTS, processes=processes, **changes))  # type: ignore[arg-type]
 
 
@@ -119,6 +123,24 @@ def test_program_in_backoff_is_being_restarted():
     report = with_engine(ProcessState.BACKOFF, engine=None, exit_reasons={ENGINE: "exit status 1"})
 
     assert report.verdict.sentence == "Starting: the engine is waiting to be restarted (exit status 1)"
+
+
+@pytest.mark.parametrize("exit_status", [-1, 1], ids=["killed", "exit status 1"])
+def test_program_that_crashed_is_being_restarted(exit_status: int):
+    report = with_engine(
+        ProcessState.EXITED, exit_status=exit_status, engine=None, exit_reasons={ENGINE: "killed"}
+    )
+
+    assert report.verdict.sentence == "Starting: the engine is waiting to be restarted (killed)"
+
+
+@pytest.mark.parametrize("exit_status", FINAL_EXITS)
+def test_program_that_no_restart_would_mend_has_failed(exit_status: int):
+    report = with_engine(
+        ProcessState.EXITED, exit_status=exit_status, engine=None, exit_reasons={ENGINE: "exit status 3"}
+    )
+
+    assert (report.verdict.sentence, report.verdict.why) == ("Failed: the engine stopped", "exit status 3")
 
 
 def test_program_stopped_with_supervisorctl_was_stopped_by_hand_not_crashed():

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from local_ai.plan import plan
 from local_ai.program import ProcessState
 from local_ai.render import render
 from local_ai.results import ServerStatus, StartResult, StopResult
-from local_ai.rpc import SupervisorClient
+from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
 from local_ai.status import Health, Report
 from local_ai.stopping import end_leftovers, stop_supervised
 from local_ai.target import Target, read_target, target_of
@@ -199,11 +200,16 @@ class ServerManager:
             time.sleep(_POLL_S)
 
     def _revive(self, report: Report, state: State) -> str:
-        """Start what was stopped by hand or gave up; return what the user should know."""
+        """Start what was stopped by hand or gave up; return what the user should know.
+
+        A start that supervisord refuses is no mistake: it has restarted the program itself by now, or ends;
+        the wait that follows tells.
+        """
         client = SupervisorClient(self.paths.supervisor_socket)
         for row in report.programs:
             if row.state in {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL}:
-                client.start(row.name)
+                with suppress(SupervisorFault, SupervisorHung, SupervisorUnreachable):
+                    client.start(row.name)
         last = self._last_state()
         if last and (last.settings, last.version, last.python) != (
             state.settings,

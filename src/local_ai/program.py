@@ -13,6 +13,9 @@ GATEWAY = "welcome-page"
 SUPERVISORD = "supervisord"
 PROGRAM_NAMES = (ENGINE, GATEWAY)
 
+# 0: asked to end. 3: the port cannot be bound. 78: the settings cannot be used. None is mended by a restart.
+FINAL_EXITS = (0, 3, 78)
+
 TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
 
 
@@ -72,6 +75,12 @@ class ProcessInfo:
     started: float | None  # seconds since 1970
     exit_status: int | None
     reason: str  # supervisord's spawn error, "" if none
+
+    @property
+    def is_coming_back(self) -> bool:
+        """Whether it ended and supervisord restarts it by itself: within a second or two, or after a back-off."""
+        crashed = self.state is ProcessState.EXITED and self.exit_status not in FINAL_EXITS
+        return crashed or self.state is ProcessState.BACKOFF
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from local_ai.errors import ConfigError
 from local_ai.paths import Paths
-from local_ai.program import SUPERVISORD, Program
+from local_ai.program import FINAL_EXITS, SUPERVISORD, Program
 
 CONF_TEMPLATE = "supervisord.conf"
 
@@ -43,7 +43,10 @@ def render(programs: tuple[Program, ...], paths: Paths) -> str:
     )
     environment.filters |= {"value": escape_value, "log": escape_log, "command": escape_command}
     return environment.get_template(CONF_TEMPLATE).render(
-        programs=programs, paths=paths, supervisord_log=paths.log(SUPERVISORD)
+        programs=programs,
+        paths=paths,
+        supervisord_log=paths.log(SUPERVISORD),
+        final_exits=FINAL_EXITS,
     )
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # Each look costs some milliseconds of a processor that the programs want for their imports.
 _POLL_S = 0.1
 _LOG_LINES = 5
-# Nothing restarts a program from here.
-_OVER = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
+_ENDED = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
+# A restart by hand passes through STOPPED for some milliseconds.
+_STOPPED_S = 1.0
 
 Progress = Callable[[str], None]
 
@@ -72,27 +73,31 @@ def wait_until_ready(
         ServerError: A program gave up, or somebody stopped the server meanwhile.
         HealthCheckError: Not ready within `timeout_s`; it is left to go on.
     """
-    deadline = time.monotonic() + timeout_s
+    began = seen_running = time.monotonic()
     while True:
-        report = look()
+        report, now = look(), time.monotonic()
         if report.is_ready:
             return report
-        _raise_if_over(report, paths, child)
+        if not any(row.state is ProcessState.STOPPED for row in report.programs):
+            seen_running = now
+        _raise_if_over(report, paths, child, stopped_s=now - seen_running)
         if report.is_running:
             on_progress(report.verdict.sentence)
-        if time.monotonic() > deadline:
+        if now > began + timeout_s:
             raise _not_ready_in_time(report, paths, timeout_s)
         time.sleep(_POLL_S)
 
 
-def _raise_if_over(report: Report, paths: Paths, child: subprocess.Popen[bytes] | None) -> None:
+def _raise_if_over(
+    report: Report, paths: Paths, child: subprocess.Popen[bytes] | None, *, stopped_s: float
+) -> None:
     if report.verdict.health is Health.STOPPED and (child is None or child.poll() is not None):
         raise _stopped_meanwhile(paths)
     for row in report.programs:
-        if row.readiness is Readiness.UNHEALTHY and row.state in _OVER:
+        if row.readiness is Readiness.UNHEALTHY and row.state in _ENDED:
             raise _gave_up(row, report, paths)
-        if row.state is ProcessState.STOPPED:
-            raise _stopped_meanwhile(paths)
+    if stopped_s >= _STOPPED_S:
+        raise _stopped_meanwhile(paths)
     if report.engine is not None and report.engine.state == "failed":
         raise ServerError(
             "the server runs, but the engine cannot serve its model",

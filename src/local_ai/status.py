@@ -4,7 +4,7 @@ no supervisord ───────────────▶ stopped
 supervisord silent ───────────▶ unknown     (exit 4)
 a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
 a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
-a program not up yet ─────────▶ starting
+a program not up yet, crashed ▶ starting
 engine says ready | busy ─────▶ healthy | busy
 a program up, but silent ─────▶ starting while young, then unhealthy
 """
@@ -172,7 +172,11 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
     state = info.state if info else ProcessState.UNKNOWN
     alive = info is not None and state in {ProcessState.RUNNING, ProcessState.STARTING}
     uptime_s = max(0.0, facts.now - info.started) if info and info.started and alive else None
-    readiness, detail = _readiness(name, state, uptime_s, facts)
+    if info and info.is_coming_back:
+        reason = facts.exit_reasons.get(name)
+        readiness, detail = Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
+    else:
+        readiness, detail = _readiness(name, state, uptime_s, facts)
     return ProgramStatus(
         name=name,
         state=state,
@@ -187,9 +191,6 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
 
 
 def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
-    if state is ProcessState.BACKOFF:
-        reason = facts.exit_reasons.get(name)
-        return Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
     if state is ProcessState.STOPPED and name in facts.given_up:
         return (
             Readiness.UNHEALTHY,

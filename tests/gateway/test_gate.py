@@ -14,11 +14,16 @@ def health(state: str) -> EngineHealth:
     return EngineHealth(state=state, since=0, model=None, running=0, waiting=0, text="mlx-lm", reason=None)
 
 
-def report(state: ProcessState, *, engine: EngineHealth | None = None) -> Report:
+def report(
+    state: ProcessState,
+    *,
+    engine: EngineHealth | None = None,
+    readiness: Readiness = Readiness.UNHEALTHY,
+) -> Report:
     row = ProgramStatus(
         name="mlx-omni-server",
         state=state,
-        readiness=Readiness.UNHEALTHY,
+        readiness=readiness,
         detail="",
         pid=None,
         uptime_s=None,
@@ -62,17 +67,23 @@ def test_waiting_may_help_while_the_engine_is_coming(state: ProcessState) -> Non
     assert hopeless(report(state), waited_s=60) is None
 
 
-@pytest.mark.parametrize("state", [ProcessState.STOPPED, ProcessState.EXITED])
-def test_ended_engine_gets_a_moment_to_be_restarted(state: ProcessState) -> None:
-    assert hopeless(report(state), waited_s=0.5) is None
-    refusal = hopeless(report(state), waited_s=5)
+def test_crashed_engine_that_is_being_restarted_is_waited_for() -> None:
+    assert hopeless(report(ProcessState.EXITED, readiness=Readiness.STARTING), waited_s=60) is None
+
+
+def test_stopped_engine_gets_a_moment_to_be_restarted_by_hand() -> None:
+    stopped = report(ProcessState.STOPPED, readiness=Readiness.STOPPED)
+
+    assert hopeless(stopped, waited_s=0.5) is None
+    refusal = hopeless(stopped, waited_s=5)
     assert refusal is not None
     assert refusal.sentence == (
-        f"the engine cannot answer: it is {state.value}, and nothing starts it by itself. "
+        "the engine cannot answer: it is STOPPED, and nothing starts it by itself. "
         "To fix it: inv server.start"
     )
     assert refusal.headers == {"Retry-After": "30"}
 
 
-def test_engine_that_failed_for_good_is_hopeless_at_once() -> None:
-    assert hopeless(report(ProcessState.FATAL), waited_s=0)
+@pytest.mark.parametrize("state", [ProcessState.FATAL, ProcessState.EXITED])
+def test_engine_that_failed_for_good_is_hopeless_at_once(state: ProcessState) -> None:
+    assert hopeless(report(state), waited_s=0)

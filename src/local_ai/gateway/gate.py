@@ -3,7 +3,7 @@
 engine ready, busy, without its model ──────▶ pass
 importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
 failed for good ───────────────────────────▶ 503 at once
-stopped or ended, and not started again ───▶ 503 after a moment: a restart passes through these too
+stopped by hand ───────────────────────────▶ 503 after a moment: a restart passes through it too
 the gateway is closed ─────────────────────▶ 503 at once
 """
 
@@ -15,14 +15,13 @@ from collections.abc import Coroutine
 
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.watch import Watch
-from local_ai.program import ENGINE, ProcessState
+from local_ai.program import ENGINE, ProcessState, Readiness
 from local_ai.status import Report
 
 _ENGINE_POLL_S = 0.1
 _SUPERVISOR_POLL_S = 0.5
-# supervisord restarts what crashed within 2.6 s (measured), and calls it EXITED until then; a restart by
-# hand passes through STOPPED for some milliseconds.
-_GRACE_S = {ProcessState.EXITED: 4.0, ProcessState.STOPPED: 1.0}
+# A restart by hand passes through STOPPED for some milliseconds.
+_STOPPED_S = 1.0
 _RESTART_S = 30.0
 _STARTING_RETRY_S = 5
 _FAILED_RETRY_S = 30
@@ -108,8 +107,8 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
     row = next((row for row in report.programs if row.name == ENGINE), None)
     if row is None:
         return None
-    ended = waited_s >= _GRACE_S.get(row.state, float("inf"))
-    if row.state is ProcessState.FATAL or ended:
+    failed = row.state in {ProcessState.FATAL, ProcessState.EXITED} and row.readiness is Readiness.UNHEALTHY
+    if failed or (row.state is ProcessState.STOPPED and waited_s >= _STOPPED_S):
         return Refusal(
             "the engine cannot answer",
             status=503,
