@@ -49,6 +49,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers nonsense until it is stopped, for seconds if it may."""
+    from tests.tiny_model import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "endless", endless=True)
+
+
+@pytest.fixture(scope="session")
 def starter_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real starter model, prepared once."""
     from local_ai.models.starter import prepare_starter

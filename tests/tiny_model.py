@@ -53,6 +53,7 @@ def make_tiny_model(
     context_tokens: int = 4096,
     tools: bool = False,
     thinking: bool = False,
+    endless: bool = False,
     layers: int = 2,
     hidden: int = 64,
 ) -> Path:
@@ -62,6 +63,7 @@ def make_tiny_model(
         context_tokens: What its config.json says it can hold.
         tools: Whether its template knows tools, as Qwen's does.
         thinking: Whether it knows `<think>`; its answers then begin inside a thought.
+        endless: Whether it always has a likelier token than its last one.
 
     Returns:
         `folder`, with config.json, model.safetensors, tokenizer.json and tokenizer_config.json.
@@ -91,7 +93,10 @@ def make_tiny_model(
         "torch_dtype": "float32",
     }
     _write_json(folder / "config.json", config)
-    save_file(_llama_weights(config, seed), folder / "model.safetensors", metadata={"format": "mlx"})
+    weights = _llama_weights(config, seed)
+    if endless:
+        weights["lm_head.weight"][config["eos_token_id"]] = 0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "mlx"})
     return folder
 
 

@@ -20,7 +20,15 @@ from local_ai.program import ENGINE, GATEWAY
 pytestmark = pytest.mark.integration
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/anthropic/v1/messages"
-_LONG = 1500  # tokens: still being generated when the engine is killed
+_LONG = 4000  # tokens: still being generated when the engine is killed
+
+
+@pytest.fixture
+def running(make_server: Callable[..., Server], endless_model: Path) -> Server:
+    """A server that is ready, and whose answers take as long as they may."""
+    server = make_server(model=endless_model)
+    server.start()
+    return server
 
 
 def body(text: str, *, tokens: int, **more: Any) -> dict[str, Any]:
