@@ -9,37 +9,53 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tasks import ALLOWED_ADVISORIES
 from tests.server import free_port
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
-ADVISORY = {
-    "id": "GHSA-aaaa-bbbb-cccc",
-    "summary": "An advisory made up for this test",
-    "modified": "2026-01-01T00:00:00Z",
-    "published": "2026-01-01T00:00:00Z",
-    "affected": [{"package": {"name": "uvicorn", "ecosystem": "PyPI"}, "versions": []}],
-}
+
+
+def advisory(name: str, package: str, fixed: str | None) -> dict[str, Any]:
+    ends = [{"introduced": "0"}, *([{"fixed": fixed}] if fixed else [])]
+    return {
+        "id": name,
+        "summary": "An advisory made up for this test",
+        "modified": "2026-01-01T00:00:00Z",
+        "published": "2026-01-01T00:00:00Z",
+        "affected": [
+            {
+                "package": {"name": package, "ecosystem": "PyPI"},
+                "ranges": [{"type": "ECOSYSTEM", "events": ends}],
+            }
+        ],
+    }
+
+
+Serve = Callable[..., str]
 
 
 @pytest.fixture
-def osv() -> Iterator[Callable[[set[str]], str]]:
-    """An OSV service that knows an advisory for some packages."""
+def osv() -> Iterator[Serve]:
+    """An OSV service that knows an advisory for one package, or none."""
     servers: list[ThreadingHTTPServer] = []
 
-    def serve(vulnerable: set[str]) -> str:
+    def serve(package: str = "", *, name: str = "GHSA-aaaa-bbbb-cccc", fixed: str | None = None) -> str:
+        known = advisory(name, package, fixed)
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["queries"]
-                found = {"vulns": [{"id": ADVISORY["id"], "modified": ADVISORY["modified"]}]}
+                found = {"vulns": [{"id": known["id"], "modified": known["modified"]}]}
                 names = [query["package"]["name"] for query in asked]
-                self._answer({"results": [found if name in vulnerable else {} for name in names]})
+                self._answer({"results": [found if name == package else {} for name in names]})
 
             def do_GET(self) -> None:
-                self._answer(ADVISORY)
+                self._answer(known)
 
             def _answer(self, value: object) -> None:
                 body = json.dumps(value).encode()
@@ -68,18 +84,26 @@ def audit(service: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
 
 
-def test_lock_without_advisories_passes(osv: Callable[[set[str]], str]):
-    done = audit(osv(set()))
+def test_lock_without_advisories_passes(osv: Serve):
+    done = audit(osv())
 
     assert done.returncode == 0, done.stderr
     assert "SKIPPED" not in done.stderr
 
 
-def test_known_advisory_fails(osv: Callable[[set[str]], str]):
-    done = audit(osv({"uvicorn"}))
+def test_known_advisory_fails(osv: Serve):
+    done = audit(osv("uvicorn"))
 
     assert done.returncode == 1, done.stderr
     assert "GHSA-aaaa-bbbb-cccc" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALLOWED_ADVISORIES)
+def test_advisory_that_has_to_stand_passes_until_there_is_a_fix(osv: Serve, name: str):
+    unfixed = audit(osv("diskcache", name=name))
+    fixed = audit(osv("diskcache", name=name, fixed="99.0"))
+
+    assert (unfixed.returncode, fixed.returncode) == (0, 1), unfixed.stdout + unfixed.stderr + fixed.stdout
 
 
 def test_service_out_of_reach_is_said_and_fails_nothing():

@@ -78,7 +78,7 @@ class ProcessInfo:
 
     @property
     def is_coming_back(self) -> bool:
-        """Whether it ended and supervisord restarts it by itself: within a second or two, or after a back-off."""
+        """Whether it ended and supervisord restarts it by itself: in a second or two, or after a back-off."""
         crashed = self.state is ProcessState.EXITED and self.exit_status not in FINAL_EXITS
         return crashed or self.state is ProcessState.BACKOFF
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from local_ai.engine.libraries import tell_libraries
 from local_ai.engine.listen import listen, pid_file
 from local_ai.errors import LocalAIError
 from local_ai.guard import start_orphan_guard
@@ -39,8 +40,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     os.chdir(state.state_dir)
-    os.environ["HF_HUB_OFFLINE"] = "1"  # models come from this machine; nothing is downloaded by a request
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    tell_libraries(os.environ, state.state_dir)
     log_patiently(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     start_orphan_guard()
