@@ -22,6 +22,12 @@ def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth |
     return EngineHealth.from_json(_get_json(socket_path, "/health", timeout_s))
 
 
+def await_engine(socket_path: Path, state: str, *, within_s: float) -> EngineHealth | None:
+    """Ask the engine how it is once its state is another one, or that much time is up; None as above."""
+    path = f"/health?unlike={state}&within_s={within_s:g}"
+    return EngineHealth.from_json(_get_json(socket_path, path, within_s + 1.0))
+
+
 def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | None:
     """Ask our gateway what it has to do; None if it does not answer, or it is a stranger's server."""
     raw = _identity(host, port, timeout_s, path="/queue.json")

@@ -12,6 +12,7 @@ from local_ai.models.catalog import STARTER_ID, choose_default, list_models
 from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
 from local_ai.ports import check_port
+from local_ai.probe import await_engine
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, ProgramStatus, Readiness
 from local_ai.status import Health, Report
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # Each look costs some milliseconds of a processor that the programs want for their imports.
 _POLL_S = 0.1
+_LOOK_AGAIN_S = 0.5  # while the engine says that it is on its way
+_ON_ITS_WAY = {"importing", "loading"}
 _LOG_LINES = 5
 _ENDED = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
 # A restart by hand passes through STOPPED for some milliseconds.
@@ -85,7 +88,17 @@ def wait_until_ready(
             on_progress(report.verdict.sentence)
         if now > began + timeout_s:
             raise _not_ready_in_time(report, paths, timeout_s)
-        time.sleep(_POLL_S)
+        _wait_for_news(report, paths)
+
+
+def _wait_for_news(report: Report, paths: Paths) -> None:
+    """Until the engine has got further, where it can be asked; a moment otherwise."""
+    began = time.monotonic()
+    if report.engine is not None and report.engine.state in _ON_ITS_WAY:
+        health = await_engine(paths.engine_socket, report.engine.state, within_s=_LOOK_AGAIN_S)
+        if health is not None and health.state != report.engine.state:
+            return
+    time.sleep(max(0.0, began + _POLL_S - time.monotonic()))
 
 
 def _raise_if_over(

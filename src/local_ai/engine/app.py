@@ -32,6 +32,8 @@ from local_ai.engine.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.responses.routes import responses_routes
 from local_ai.engine.service import Service
 
+_LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
+
 
 def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text: bool = False) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
@@ -41,7 +43,9 @@ def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text:
     """
     omni = OmniRouters(board.count_elsewhere)
 
-    async def health(_request: Request) -> Response:
+    async def health(request: Request) -> Response:
+        if state := request.query_params.get("unlike"):
+            await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
         return json_response(dataclasses.asdict(board.read()))
 
     async def unload(request: Request) -> Response:
@@ -64,6 +68,13 @@ def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text:
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
+    except ValueError:
+        return 0.0
 
 
 def _embeddings(service: Service) -> Endpoint:

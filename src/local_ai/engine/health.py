@@ -8,10 +8,13 @@ importing ─▶ loading ─▶ ready ⇄ busy
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 from local_ai.program import TOKEN_COUNTS, EngineHealth
+
+_CHANGE_POLL_S = 0.01
 
 
 class HealthBoard:
@@ -48,6 +51,12 @@ class HealthBoard:
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
                 loading=self._next if self._state == "loading" else None,
             )
+
+    async def leaves(self, state: str, *, within_s: float) -> None:
+        """Return once the state is another one, or that much time is up."""
+        deadline = time.monotonic() + within_s
+        while self._state == state and time.monotonic() < deadline:
+            await asyncio.sleep(_CHANGE_POLL_S)
 
     def imported(self, *, loads_next: bool) -> None:
         """Everything is imported; with a model to load next, no instant of "ready" comes between."""

@@ -109,6 +109,17 @@ def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
     assert sorted(times)[len(times) // 2] < 0.25
 
 
+def test_health_can_be_asked_for_once_it_has_changed(engine: RunningEngine):
+    engine.wait(lambda health: health["state"] == "ready")
+    with engine.client as client, ThreadPoolExecutor(1) as pool:
+        same = client.get("/health?unlike=ready&within_s=0.05").json()["state"]
+        changed = pool.submit(client.get, "/health?unlike=ready&within_s=10")
+        while not changed.done():
+            engine.chat(max_tokens=200, logit_bias={"2": -100, "0": -100})
+
+    assert (same, changed.result().json()["state"]) == ("ready", "busy")
+
+
 def test_health_counts_steps_and_tokens_by_model(engine: RunningEngine):
     question = "one two three four five six seven eight nine ten " * 3
     engine.chat(question, model="plain", max_tokens=5)  # remembered from here on
