@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
 from local_ai.errors import ConfigError
+from local_ai.frozen import replace
 from local_ai.paths import Paths
 from local_ai.plan import plan
 from local_ai.render import render, template_dir
@@ -132,4 +133,4 @@ def test_conf_holds_no_settings():
     state = state_under(Path("/home/ada"))
     secret = LocalAISettings.model_validate({"model": {"path": "secret-model"}})
 
-    assert "secret-model" not in conf_for(state.model_copy(update={"settings": secret}))
+    assert "secret-model" not in conf_for(replace(state, settings=secret))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from local_ai import daemon, preflight, starting
 from local_ai.draining import Drained, drain
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
+from local_ai.frozen import replace
 from local_ai.lock import exclusive
 from local_ai.observe import observe
 from local_ai.paths import Paths, find_paths
@@ -227,7 +228,7 @@ class ServerManager:
             self._check_port(state)
             # Kept while it runs: a model that comes later is no reason to answer with another one.
             default = starting.prepare_model(state, self._on_progress)
-            state = state.model_copy(update={"default_model": default})
+            state = replace(state, default_model=default)
             preflight.prepare_folders(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)

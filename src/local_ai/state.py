@@ -9,24 +9,35 @@ import json
 import os
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import TYPE_CHECKING
 
 from local_ai.errors import ServerError
+from local_ai.frozen import dataclass
 from local_ai.paths import Paths
-from local_ai.settings.schema import REVEAL, LocalAISettings
+from local_ai.settings.record import read_record, to_plain
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import LocalAISettings
+
+_PATHS = (
+    "python",
+    "config_dir",
+    "state_dir",
+    "data_dir",
+    "hub_cache",
+    "supervisor_socket",
+    "engine_socket",
+)
 
 
-class State(BaseModel):
+@dataclass(frozen=True)
+class State:
     """One start: its settings and where its files and sockets lie."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     version: str
     python: Path
-    settings: LocalAISettings
+    settings: LocalAISettings  # as a record: see settings/record.py
     config_dir: Path
     state_dir: Path
     data_dir: Path
@@ -47,10 +58,14 @@ class State(BaseModel):
 
 def make_state(settings: LocalAISettings, paths: Paths) -> State:
     """Describe a start by this version and this Python interpreter."""
+    from importlib.metadata import version
+
+    from local_ai.settings.schema import REVEAL
+
     return State(
         version=version("local-ai"),
         python=Path(sys.executable),
-        settings=settings,
+        settings=read_record(settings.model_dump(mode="json", context=REVEAL)),
         config_dir=paths.config_dir,
         state_dir=paths.state_dir,
         data_dir=paths.data_dir,
@@ -62,7 +77,13 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
 
 def write_state(state: State, file: Path) -> None:
     """Write atomically, readable by the owner alone."""
-    write_private(file, state.model_dump_json(indent=2, context=REVEAL) + "\n")
+    plain = {
+        "version": state.version,
+        "settings": to_plain(state.settings, reveal_secrets=True),
+        "default_model": state.default_model,
+        **{name: str(getattr(state, name)) for name in _PATHS},
+    }
+    write_private(file, json.dumps(plain, indent=2) + "\n")
 
 
 def read_state(file: Path) -> State:
@@ -72,8 +93,14 @@ def read_state(file: Path) -> State:
         ServerError: The file is missing or not ours to understand; a start writes it anew.
     """
     try:
-        return State.model_validate(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError, ValidationError) as exc:
+        raw = json.loads(file.read_text("utf-8"))
+        return State(
+            version=raw["version"],
+            settings=read_record(raw["settings"]),
+            default_model=raw.get("default_model"),
+            **{name: Path(raw[name]) for name in _PATHS},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its content is not what a start writes"
         raise ServerError(
             "what the last start left cannot be read",

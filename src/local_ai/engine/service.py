@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_ai.engine import answers
 from local_ai.engine.conversation import Ask, Begun, Ended, Piece, Reading, Usage
@@ -21,7 +22,9 @@ from local_ai.models.aliases import DEFAULT_TARGET, find_named, find_target
 from local_ai.models.catalog import Model, choose_default, list_models, nearest_names
 from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
-from local_ai.settings.schema import ModelSettings
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import ModelSettings
 
 log = logging.getLogger("local_ai.engine.requests")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+from typing import TYPE_CHECKING
 
-from local_ai.settings.schema import GatewaySettings
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GatewaySettings
 
 # How many connections asyncio accepts in one turn of its loop. One that is turned away is closed some turns
 # later, and meanwhile more are accepted.

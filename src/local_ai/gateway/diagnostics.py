@@ -8,6 +8,7 @@ from typing import Any
 
 from local_ai.gateway.log_routes import LOGS
 from local_ai.logs import tail
+from local_ai.settings.record import to_plain
 from local_ai.state import State
 from local_ai.status import Report
 
@@ -24,7 +25,7 @@ def gather(state: State, report: Report) -> dict[str, Any]:
             "system": platform.platform(),
             **{name: _version(name) for name in _PACKAGES},
         },
-        "settings": without_secrets(state.settings.model_dump(mode="json")),
+        "settings": without_secrets(to_plain(state.settings)),
         "status": report.to_json(),
         "logs": {name: tail(state.paths.log(name), lines=_LINES) for name in LOGS},
     }

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.routes import Route
 from local_ai.models.aliases import find_named
 from local_ai.models.catalog import Model
-from local_ai.settings.schema import GenerationSettings
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 # OpenAI's newer name for the same wish.
 _SYNONYMS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
@@ -55,10 +57,9 @@ def fill(body: Mapping[str, Any], route: Route, defaults: Defaults) -> Filled:
     filled: dict[str, Any] = {}
     if route.names_text_model:
         filled |= _model(body, defaults)
-    values = defaults.generation.model_dump()
     for name in route.fills:
         if not any(_says(body, word) for word in _SYNONYMS.get(name, (name,))):
-            filled[name] = values[_SETTINGS.get(name, name)]
+            filled[name] = getattr(defaults.generation, _SETTINGS.get(name, name))
     return Filled({**body, **filled}, tuple(filled))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from local_ai.gateway.snippets import Snippet, snippets
 from local_ai.program import MarkedModel, ProgramStatus, Queue, QueuedRequest, RequestState
-from local_ai.settings.schema import GenerationSettings, LocalAISettings
 from local_ai.status import Health, Report
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings, LocalAISettings
 
 # Shape as well as colour and word: a state must be told apart without seeing colours.
 MARKS = {
