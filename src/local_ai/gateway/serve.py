@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from local_ai.errors import ServerError
 from local_ai.gateway.descriptors import ACCEPTED_AT_ONCE, most_connections
+from local_ai.imports import undisturbed_imports
 from local_ai.state import State
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def serve(state: State, listener: socket.socket) -> None:
 
 
 async def _serve(state: State, listener: socket.socket) -> None:
-    # These take half a second, in which the socket already listens.
-    import uvicorn
+    # These take a tenth of a second and more, in which the socket already listens.
+    with undisturbed_imports():
+        import uvicorn
 
-    from local_ai.gateway.app import make_app
-    from local_ai.gateway.site import make_site
+        from local_ai.gateway.app import make_app
+        from local_ai.gateway.site import make_site
 
     class Server(uvicorn.Server):
         """A uvicorn that tells the waiting requests and open log streams to end."""

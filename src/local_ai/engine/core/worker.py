@@ -26,6 +26,7 @@ from local_ai.engine.errors import EngineError, unavailable, unexpected
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.errors import LocalAIError
+from local_ai.imports import undisturbed_imports
 
 if TYPE_CHECKING:
     from local_ai.engine.core.request import Request
@@ -159,7 +160,8 @@ class Worker:
         """Import everything of mlx on this thread; return why it cannot be."""
         started = time.perf_counter()
         try:
-            from local_ai.engine.core import request, resident
+            with undisturbed_imports():
+                from local_ai.engine.core import request, resident
         except Exception as exc:
             log.exception("what generates text could not be imported")
             return unavailable(
