@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.server import Server
+
+from local_ai.program import ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -125,6 +128,27 @@ def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server
     ).json()
     assert (answer["model"], message["model"]) == ("gpt-4o", "claude-any")
     assert '"model":"gpt-4o"' in stream
+
+
+def test_engine_that_begins_anew_once_it_is_idle_fails_nobody(make_server: Callable[..., Server]):
+    server = make_server(LOCAL_AI_MODEL__IDLE_UNLOAD_S="0.2")
+    server.start()
+    engine, log = server.pid_of(ENGINE), server.paths.log(ENGINE)
+    ask = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    seen = set()
+
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        first = client.post("/v1/chat/completions", json=ask).json()["choices"]
+        while log.read_text().count("imported mlx-lm") < 2:
+            seen.add(client.get("/status.json").json()["verdict"]["health"])
+        again = client.post("/v1/chat/completions", json=ask).json()["choices"]
+
+    assert again == first
+    assert seen <= {"healthy", "starting", "busy"}
+    assert (server.pid_of(ENGINE), server.status()["programs"][0]["restarts"]) == (engine, 0)
+    assert "begins anew" in log.read_text()
+    server.stop()
+    assert server.processes() == []
 
 
 def test_unload_over_the_command_line_and_not_over_http(running: Server):

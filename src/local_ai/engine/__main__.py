@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from local_ai.engine.libraries import tell_libraries
 from local_ai.engine.listen import listen, pid_file
+from local_ai.engine.renewal import LISTENER, begin_anew
 from local_ai.errors import LocalAIError
 from local_ai.guard import start_orphan_guard
 from local_ai.patient_log import log_patiently
@@ -33,9 +34,16 @@ def main() -> int:
     """Run the engine until it is told to stop; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local_ai.engine", description="The engine process.")
     parser.add_argument("--state", type=Path, required=True, help="the state.json that a start wrote")
+    parser.add_argument(
+        LISTENER,
+        type=int,
+        help="descriptor of the socket to go on with, loading no model until it is asked for",
+    )
+    arguments = parser.parse_args()
+    goes_on = arguments.listener is not None
     try:
-        state = read_state(parser.parse_args().state)
-        listener = listen(state.engine_socket)
+        state = read_state(arguments.state)
+        listener = socket.socket(fileno=arguments.listener) if goes_on else listen(state.engine_socket)
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
@@ -47,9 +55,10 @@ def main() -> int:
     stopping = _Stopping()
     signal.signal(signal.SIGTERM, stopping.stop)
     signal.signal(signal.SIGINT, stopping.stop)
-    with pid_file(state.paths.engine_pid):
+    with pid_file(state.paths.engine_pid), listener.dup() as same:
         try:
-            _serve(state, listener, stopping)
+            if _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on):
+                begin_anew(same)
         finally:
             state.engine_socket.unlink(missing_ok=True)
     return 0
@@ -63,26 +72,29 @@ class _Stopping:
 
     def __init__(self) -> None:
         self.server: EngineServer | None = None
+        self.is_told = False
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.is_told = True
         if self.server is None:
             raise SystemExit(0)
         self.server.should_exit = True
 
 
-def _serve(state: State, listener: socket.socket, stopping: _Stopping) -> None:
+def _serve(state: State, listener: socket.socket, stopping: _Stopping, *, preload: bool) -> bool:
+    """Serve until told to stop, or until it is time to begin anew; tell whether it is the latter."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     from local_ai.engine.assemble import assemble
     from local_ai.engine.server import EngineServer
 
     engine = assemble(state)
-    server = EngineServer(engine.app)
-    settings = state.settings
-    engine.worker.start(engine.first, tokens=settings.generation.max_tokens, preload=settings.model.preload)
+    server = EngineServer(engine.app, engine.renewal.is_due)
+    engine.worker.start(engine.first, tokens=state.settings.generation.max_tokens, preload=preload)
     stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()
     engine.worker.join(_EXIT_S)  # a step that hangs does not keep the process: see the end of this file
+    return server.is_renewing and not stopping.is_told
 
 
 if __name__ == "__main__":

@@ -30,18 +30,27 @@ from local_ai.engine.modalities import (
 from local_ai.engine.openai.response import error_body as openai_error
 from local_ai.engine.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.responses.routes import responses_routes
+from local_ai.engine.responses.store import ResponseStore
 from local_ai.engine.service import Service
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
 
 
-def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text: bool = False) -> Starlette:
+def make_app(
+    service: Service,
+    worker: Worker,
+    board: HealthBoard,
+    embedder: Embedder,
+    responses: ResponseStore,
+    omni: OmniRouters,
+    *,
+    omni_text: bool = False,
+) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
     """
-    omni = OmniRouters(board.count_elsewhere)
 
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
@@ -58,11 +67,11 @@ def make_app(service: Service, worker: Worker, board: HealthBoard, *, omni_text:
             Route("/health", health),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
-            Route("/v1/embeddings", in_openai_errors(_embeddings(service)), methods=["POST"]),
+            Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
             _omni_route(omni, service.folder_of, SPEECH, "/v1/audio/speech"),
             _omni_route(omni, service.folder_of, TRANSCRIPTION, "/v1/audio/transcriptions"),
             _omni_route(omni, service.folder_of, IMAGES, "/v1/images/generations"),
-            *responses_routes(service),
+            *responses_routes(service, responses),
             *openai_routes(service),
             *anthropic_routes(service),
         ],
@@ -77,9 +86,7 @@ def _seconds(text: str) -> float:
         return 0.0
 
 
-def _embeddings(service: Service) -> Endpoint:
-    embedder = Embedder(service.find)
-
+def _embeddings(embedder: Embedder) -> Endpoint:
     async def embeddings(request: Request) -> Response:
         wanted = read_embedding_request(await read_body(request))
         return json_response(embedding_body(await embedder.embed(wanted), wanted))

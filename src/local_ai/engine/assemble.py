@@ -10,8 +10,12 @@ from starlette.applications import Starlette
 from local_ai.engine.app import make_app
 from local_ai.engine.blas import preload_blas
 from local_ai.engine.core.worker import Worker, WorkerSettings
+from local_ai.engine.embeddings import Embedder
 from local_ai.engine.errors import EngineError, model_not_found
 from local_ai.engine.health import HealthBoard
+from local_ai.engine.modalities import OmniRouters
+from local_ai.engine.renewal import Renewal
+from local_ai.engine.responses.store import ResponseStore
 from local_ai.engine.service import Service
 from local_ai.engine.terms import ModelKey
 from local_ai.errors import LocalAIError
@@ -28,6 +32,7 @@ class Engine:
     app: Starlette
     worker: Worker
     first: ModelKey | None  # the model to load at start
+    renewal: Renewal
 
 
 def assemble(state: State) -> Engine:
@@ -55,7 +60,10 @@ def assemble(state: State) -> Engine:
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(_missing(settings.model.path, service))
-    return Engine(make_app(service, worker, board, omni_text=omni_text), worker, first)
+    embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
+    app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
+    keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
+    return Engine(app, worker, first, Renewal(board, keeps, own_version=state.version))
 
 
 def _missing(name: str, service: Service) -> EngineError:

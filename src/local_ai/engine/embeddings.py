@@ -75,6 +75,11 @@ class Embedder:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
         self._loaded: tuple[Path, Any, Any] | None = None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether one is in memory."""
+        return self._loaded is not None
+
     async def embed(self, request: EmbeddingRequest) -> Embedded:
         """Turn texts into vectors of length 1.
 

@@ -31,6 +31,7 @@ class HealthBoard:
         self._running = 0
         self._waiting = 0
         self._elsewhere = 0
+        self._put_away: float | None = None  # monotonic, in seconds, while nothing was asked since
         self._state = "importing"
         self._since = time.time()
         self._steps = 0
@@ -73,6 +74,8 @@ class HealthBoard:
     def loaded(self, model: str | None) -> None:
         """A load ended with this model in memory; None: an idle one was put away, or there is none."""
         with self._lock:
+            if model is None and self._model is not None:
+                self._put_away = time.monotonic()
             self._loading, self._reason, self._model = False, None, model
             self._derive()
 
@@ -114,8 +117,15 @@ class HealthBoard:
         for name, count in more.items():
             counts[name] += count
 
+    def rests_without_model_s(self) -> float:
+        """Seconds since the model was put away, if nothing has been asked since; else 0."""
+        with self._lock:
+            return time.monotonic() - self._put_away if self._put_away is not None else 0.0
+
     def _derive(self) -> None:
         state = self._derived()
+        if state != "ready":
+            self._put_away = None
         if state != self._state:
             self._state, self._since = state, time.time()
 

@@ -43,6 +43,11 @@ class OmniRouters:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._apps: dict[str, ASGIApp] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether a router is in memory, and what it may have loaded."""
+        return bool(self._apps)
+
     async def call(self, module: str, request: Request, *, path: str, resolve: Resolve) -> Response:
         """Pass a request on and its answer back, as a stream.
 

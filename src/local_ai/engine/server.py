@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp
 _GRACE_S = 2.0  # from SIGTERM until running answers are cut off
 _TIDY_S = 1.0  # more, for what was cut off to end by itself
 _KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
+_TICKS_PER_SECOND = 10
 
 
 class EngineServer(uvicorn.Server):
@@ -20,7 +22,12 @@ class EngineServer(uvicorn.Server):
     tells the gateway what it needs to know: to send the request again, or that the server is stopping.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, renews: Callable[[], bool] = lambda: False) -> None:
+        """Serve an application.
+
+        Args:
+            renews: Asked each second whether to end because the engine should begin anew.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -31,6 +38,15 @@ class EngineServer(uvicorn.Server):
                 timeout_keep_alive=_KEEP_ALIVE_S,
             )
         )
+
+        self._renews = renews
+        self.is_renewing = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """As uvicorn, each tenth of a second."""
+        if not self.should_exit and counter % _TICKS_PER_SECOND == 0 and self._renews():
+            self.is_renewing = self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let running answers finish for a moment, then cut them off."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.engine.conftest import fill_with_tiny_models
 from tests.engine.running import RunningEngine, running_engine
@@ -60,6 +62,52 @@ def test_unload_gives_memory_back_and_the_next_request_loads_again():
         assert freed >= size
         assert put_away(engine) == (None, 0)
         assert content(engine.chat()) == first
+
+
+def test_engine_whose_model_was_put_away_begins_anew_and_holds_no_more_than_before_its_first(
+    starter_model: Path,
+):
+    def fill(folder: Path) -> None:
+        (folder / starter_model.name).symlink_to(starter_model)
+
+    with running_engine(fill, {"model": {"preload": False, "idle_unload_s": 0.2}}) as engine:
+        process = psutil.Process(engine.process.pid)
+        before, descriptors = process.memory_info().rss, process.num_fds()
+        for _ in range(2):
+            assert content(engine.chat(max_tokens=4))
+            engine.wait(has_begun_anew)
+
+        assert process.memory_info().rss < 1.1 * before
+        assert process.num_fds() <= descriptors + 1  # one that asks for health may be open
+        assert int(engine.paths.engine_pid.read_text()) == engine.process.pid
+
+
+def test_nobody_is_refused_while_the_engine_begins_anew():
+    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
+    with running_engine(fill_with_tiny_models, settings) as engine:
+        first = content(engine.chat())
+        while not has_begun_anew(engine.health()):  # each on a connection of its own; a refused one raises
+            pass
+
+        assert content(engine.chat()) == first
+        assert engine.stop() == 0
+
+
+def test_engine_that_keeps_a_response_does_not_begin_anew():
+    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
+    with running_engine(fill_with_tiny_models, settings) as engine:
+        kept = engine.post("/v1/responses", {"input": "hello", "max_output_tokens": 4}).json()["id"]
+        engine.wait(lambda health: health["model"] is None)
+        due = time.monotonic() + 3.5
+        engine.wait(lambda health: time.monotonic() > due)
+
+        with engine.client as client:
+            assert client.delete(f"/v1/responses/{kept}").status_code == 200
+        engine.wait(has_begun_anew)
+
+
+def has_begun_anew(health: dict[str, Any]) -> bool:
+    return health["state"] == "ready" and health["tokens"] == {}
 
 
 def test_unload_waits_for_the_answer_that_runs(starter_model: Path):

@@ -35,9 +35,8 @@ _guard = in_dialect(error_body)
 _MOST_LISTED = 100
 
 
-def responses_routes(service: Service) -> list[Route]:
-    """Make the routes of this dialect, and the memory they share."""
-    store = ResponseStore()
+def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
+    """Make the routes of this dialect; they share the store."""
 
     async def create(request: Request) -> Response:
         wanted = read_response_request(await read_body(request), filled_fields(request), store.find_item)

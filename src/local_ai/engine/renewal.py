@@ -1,0 +1,61 @@
+"""The engine begins anew in place once its model was put away: only a process's end frees all it used.
+
+Python, the C library and Metal each keep some of what a model needed. Other servers give every model a
+process of its own and end it; here the engine replaces itself, where nobody would notice. Whoever connects
+meanwhile waits in the socket's backlog.
+
+put away ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from local_ai.engine.health import HealthBoard
+
+LISTENER = "--listener"  # the option that a new engine is given
+_REST_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Renewal:
+    """Whether the engine may begin anew now."""
+
+    def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], *, own_version: str) -> None:
+        """Look at these.
+
+        Args:
+            keeps: Each tells whether something is in memory that a later request may want.
+            own_version: Of local-ai. Where another one is installed meanwhile, or none, all stays as it is.
+        """
+        self._board = board
+        self._keeps = keeps
+        self._version = own_version
+
+    def is_due(self) -> bool:
+        """Tell whether it would free memory, and nobody would notice."""
+        if self._board.rests_without_model_s() < _REST_S or any(keeps() for keeps in self._keeps):
+            return False
+        try:
+            return version("local-ai") == self._version
+        except PackageNotFoundError:
+            return False
+
+
+def begin_anew(listener: socket.socket) -> None:
+    """Replace this process by a new engine that listens on the same socket and loads nothing yet.
+
+    Raises:
+        OSError: It cannot be replaced.
+    """
+    as_started = sys.orig_argv[: sys.orig_argv.index("--state") + 2]
+    log.info("the engine begins anew, to give back all memory of the model that was put away")
+    logging.shutdown()
+    os.set_inheritable(listener.fileno(), True)
+    os.execv(sys.executable, [*as_started, LISTENER, str(listener.fileno())])
