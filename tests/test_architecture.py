@@ -8,7 +8,18 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"errors", "guard", "patient_log", "explain", "clients", "frozen", "vitals", "xmlrpc", "imports"},
+    {
+        "errors",
+        "guard",
+        "patient_log",
+        "explain",
+        "clients",
+        "frozen",
+        "vitals",
+        "xmlrpc",
+        "imports",
+        "launcher",
+    },
     {"paths", "program", "logs", "lock", "exits", "environment", "wire", "unix_http"},
     {"settings"},
     {"models", "state", "target"},

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from local_ai.environment import for_programs
 from local_ai.errors import ServerError
@@ -27,37 +27,60 @@ if TYPE_CHECKING:
 _LAUNCH_TIMEOUT_S = 15.0
 
 
-def supervisord_command(paths: Paths, *, foreground: bool = False) -> list[str]:
-    """Return the command line that runs supervisord with our conf."""
-    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
-    return [*command, "--nodaemon", "--silent"] if foreground else command
+class Launcher:
+    """A supervisord in the background that is told to begin once all is there for it.
 
-
-def launch(paths: Paths) -> None:
-    """Start supervisord in the background; it listens on its socket when this returns.
-
-    Raises:
-        ServerError: It ended with a complaint, or did not come up in time.
+    Its imports take as long as the start needs to read and check the settings, so they go on meanwhile.
     """
-    import subprocess
 
-    try:
-        done = subprocess.run(
-            supervisord_command(paths),
-            cwd=paths.state_dir,
-            env=for_programs(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_LAUNCH_TIMEOUT_S,
-            umask=0o077,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise _not_launched(paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
-    if done.returncode != 0:
-        complaint = (done.stderr.strip() or done.stdout.strip()).splitlines()[:1]
-        raise _not_launched(paths, complaint[0] if complaint else f"it ended with code {done.returncode}")
-    poke(paths)
+    def __init__(self, paths: Paths) -> None:
+        """Start nothing yet; used as a context manager, it leaves nothing behind that was not launched."""
+        self._paths = paths
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+        self._process = None
+
+    def prepare(self, *, again: bool = False) -> None:
+        """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
+        import subprocess
+
+        if self._process is None and (again or not self._paths.supervisor_socket.exists()):
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
+                env=for_programs(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                umask=0o077,
+            )
+
+    def launch(self) -> None:
+        """Have supervisord begin; it listens on its socket when this returns.
+
+        Raises:
+            ServerError: It ended with a complaint, or did not come up in time.
+        """
+        import subprocess
+
+        self.prepare(again=True)
+        assert self._process is not None
+        try:
+            told, complained = self._process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
+        except subprocess.TimeoutExpired as exc:
+            raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
+        if self._process.returncode != 0:
+            complaint = (complained.strip() or told.strip()).splitlines()[:1]
+            reason = complaint[0] if complaint else f"it ended with code {self._process.returncode}"
+            raise _not_launched(self._paths, reason)
+        poke(self._paths)
 
 
 def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
@@ -67,8 +90,9 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
     """
     import subprocess
 
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
     return subprocess.Popen(
-        supervisord_command(paths, foreground=True),
+        [*command, "--nodaemon", "--silent"],
         cwd=paths.state_dir,
         env=for_programs(os.environ),
         stdin=subprocess.DEVNULL,

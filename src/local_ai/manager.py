@@ -62,6 +62,7 @@ class ServerManager:
         paths: Paths | None = None,
         on_progress: Progress = lambda sentence: None,
         on_ready: Callable[[StartResult], None] = lambda result: None,
+        launcher: daemon.Launcher | None = None,
     ) -> None:
         """Name the server; nothing is read, made or started yet.
 
@@ -72,6 +73,7 @@ class ServerManager:
             port: Instead of `server.port`.
             on_progress: Called with a sentence whenever there is something new to say.
             on_ready: Called once a foreground start is ready; others return instead.
+            launcher: A supervisord whose imports have begun already.
         """
         found = paths or find_paths()
         self.paths = found.in_state_dir(Path(state_dir).absolute()) if state_dir else found
@@ -79,6 +81,7 @@ class ServerManager:
         self._overrides = {"server.host": host, "server.port": port}
         self._on_progress = on_progress
         self._on_ready = on_ready
+        self._launcher = launcher or daemon.Launcher(self.paths)
         self._foreground: subprocess.Popen[bytes] | None = None
 
     @property
@@ -161,6 +164,14 @@ class ServerManager:
         return drain(self._target(), self.paths, report.queue, self._on_progress)
 
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
+        with self._launcher as launcher:
+            if not foreground:
+                launcher.prepare()
+            already, note = self._ensure_running(launcher, foreground=foreground)
+        return self._wait(foreground, timeout_s, already_running=already, note=note)
+
+    def _ensure_running(self, launcher: daemon.Launcher, *, foreground: bool) -> tuple[bool, str]:
+        """Return whether it ran already, and what the user should know."""
         from local_ai.state import make_state
 
         warning = self._check()
@@ -171,11 +182,10 @@ class ServerManager:
             report = self._settled_report(stop_s=_STOP_S)
             if report.verdict.health is Health.UNKNOWN:
                 raise silent_supervisord(report)
-            already = report.is_running
-            note = self._revive(report, state) if already else warning
-            if not already:
-                self._launch(state, conf, foreground)
-        return self._wait(foreground, timeout_s, already_running=already, note=note)
+            if report.is_running:
+                return True, self._revive(report, state)
+            self._launch(state, conf, None if foreground else launcher)
+            return False, warning
 
     def _check(self) -> str:
         """Refuse what cannot work before anything is touched; return a warning, or ""."""
@@ -220,7 +230,8 @@ class ServerManager:
             return "settings have changed since it was started; to use them: inv server.restart"
         return ""
 
-    def _launch(self, state: State, conf: str, foreground: bool) -> None:
+    def _launch(self, state: State, conf: str, launcher: daemon.Launcher | None) -> None:
+        """Start supervisord; without a launcher, as a child of this process."""
         from local_ai.state import write_private, write_state
 
         try:
@@ -232,10 +243,10 @@ class ServerManager:
             preflight.prepare_folders(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)
-            if foreground:
-                self._foreground = daemon.launch_in_foreground(self.paths)
+            if launcher:
+                launcher.launch()
             else:
-                daemon.launch(self.paths)
+                self._foreground = daemon.launch_in_foreground(self.paths)
         except KeyboardInterrupt as exc:
             self._clean_up()
             raise _interrupted_early() from exc

@@ -26,8 +26,7 @@ def get(url: str, *, timeout_s: float = 10) -> bytes:
 
 
 def supervisord_of(server: Server) -> psutil.Process:
-    (found,) = [process for process in server.processes() if str(server.paths.conf) in process.cmdline()]
-    return found
+    return psutil.Process(int(server.paths.supervisord_pid.read_text()))
 
 
 def test_killed_gateway_comes_back_and_the_engine_goes_on(running: Server):
@@ -183,7 +182,7 @@ def test_program_killed_while_it_starts_does_not_fail_the_start(server: Server, 
 
 def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(server: Server):
     starting = server.popen("server.start")
-    wait_until(lambda: len(server.processes()) == 3)
+    wait_until(lambda: server.paths.engine_pid.exists())
 
     supervisord_of(server).kill()
 

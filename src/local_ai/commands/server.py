@@ -36,17 +36,20 @@ def start(
     timeout: str = "120",
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
+    from local_ai.daemon import Launcher
     from local_ai.manager import ServerManager
 
-    loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
-    options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
-    timeout_s = parse_seconds("--timeout", timeout)
-    with console.progress(lazily=True) as say:
+    with Launcher(find_paths()) as launcher, console.progress(lazily=True) as say:
         if foreground:
             import signal
 
             signal.signal(signal.SIGTERM, _interrupt)
-        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
+        else:
+            launcher.prepare()
+        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+        options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
+        timeout_s = parse_seconds("--timeout", timeout)
+        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started, launcher=launcher)
         try:
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:
@@ -87,13 +90,16 @@ def restart(
     timeout: str = "120",
 ) -> None:
     """Stop and start again with fresh settings."""
+    from local_ai.daemon import Launcher
     from local_ai.manager import ServerManager
 
-    loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
-    timeout_s = parse_seconds("--timeout", timeout)
-    with console.progress() as say:
+    with Launcher(find_paths()) as launcher, console.progress() as say:
+        launcher.prepare(again=True)
+        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+        timeout_s = parse_seconds("--timeout", timeout)
+        manager = ServerManager(loaded.settings, on_progress=say, launcher=launcher)
         try:
-            result = ServerManager(loaded.settings, on_progress=say).restart(startup_timeout=timeout_s)
+            result = manager.restart(startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:
             raise _interrupted(foreground=False) from exc
     if result.error:
