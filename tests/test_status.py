@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.program import ENGINE, FINAL_EXITS, GATEWAY, EngineHealth, ProcessInfo, ProcessState, Readiness
+from local_ai.program import (
+    ENGINE,
+    FINAL_EXITS,
+    GATEWAY,
+    EngineHealth,
+    ProcessInfo,
+    ProcessState,
+    Queue,
+    Readiness,
+)
 from local_ai.status import Facts, Health, Report, Supervisor, base_url, judge
 
 NOW = 1000.0
@@ -100,6 +109,21 @@ def test_silent_engine_is_starting_while_young_and_unhealthy_later():
     assert young.verdict.sentence == "Starting: the engine is not listening yet, 1 s"
     assert old.verdict.sentence == "Failed: the engine cannot serve"
     assert old.verdict.why == "does not answer its probe"
+
+
+@pytest.mark.parametrize(
+    ("running", "sentence"),
+    [
+        (1, "Stopping: 1 running answer finishes first, and nothing new is taken"),
+        (2, "Stopping: 2 running answers finish first, and nothing new is taken"),
+    ],
+)
+def test_server_that_lets_answers_finish_is_stopping(running: int, sentence: str):
+    queue = Queue(running, 0, max_concurrency=16, max_queue=512, longest_wait_s=0, is_closed=True)
+
+    report = judge(replace(FACTS, queue=queue))
+
+    assert (report.verdict.sentence, report.exit_code) == (sentence, 3)
 
 
 def test_engine_that_cannot_load_its_model_says_why():

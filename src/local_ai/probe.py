@@ -43,6 +43,7 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
             longest_wait_s=raw["longest_wait_s"],
             requests=tuple(QueuedRequest(**one) for one in requests),
             marked_models=tuple(MarkedModel(**one) for one in raw["marked_models"]),
+            is_closed=raw.get("is_closed", False),  # an older gateway does not say it
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -51,7 +52,7 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
 def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None:
     """Return the state directory of the local-ai that listens there, or None if none does."""
     identity = _identity(host, port, timeout_s)
-    return str(identity.get("state_dir")) if identity else None
+    return str(identity["state_dir"]) if identity and "state_dir" in identity else None
 
 
 def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz") -> dict[str, Any] | None:

@@ -153,6 +153,7 @@ class Queue:
     longest_wait_s: float
     requests: tuple[QueuedRequest, ...] = ()  # the oldest first, at most fifty
     marked_models: tuple[MarkedModel, ...] = ()
+    is_closed: bool = False  # the server stops: what runs finishes, and nothing new is taken
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 no supervisord ───────────────▶ stopped
 supervisord silent ───────────▶ unknown     (exit 4)
+gateway closed ───────────────▶ starting    "Stopping: …"
 a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
 a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
 a program not up yet, crashed ▶ starting
@@ -248,6 +249,10 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
             fix="inv server.stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
         )
+    if facts.queue and facts.queue.is_closed:
+        count = facts.queue.running
+        left = "1 running answer finishes" if count == 1 else f"{count} running answers finish"
+        return Verdict(Health.STARTING, f"Stopping: {left} first, and nothing new is taken")
     worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
     return _program_verdict(worst, facts)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import re
 import time
+from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.fakes import Gateway, make_model
+from starlette.applications import Starlette
+from tests.gateway.fakes import FakeSupervisord, Gateway, make_model
 
+from local_ai.gateway.health import health_routes
+from local_ai.gateway.site import make_site
 from local_ai.state import State
 
 HTML = {"Accept": "text/html"}
@@ -23,6 +28,39 @@ def test_healthz_says_which_copy_this_is(client: httpx.Client, state: State) -> 
     assert answer.json()["service"] == "local-ai"
     assert answer.json()["state_dir"] == str(state.state_dir)
     assert answer.json()["version"] == state.version
+
+
+@pytest.mark.parametrize(
+    ("peer", "own", "is_told"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.7", "192.0.2.1", False),
+        (None, "192.0.2.1", False),
+    ],
+    ids=["loopback", "this machine by its own address", "another machine", "no address"],
+)
+def test_folders_and_reasons_are_told_on_this_machine_alone(
+    state: State, peer: str | None, own: str, is_told: bool
+) -> None:
+    app = Starlette(routes=health_routes(make_site(state)))
+
+    async def ask(path: str) -> dict[str, Any]:
+        transport = httpx.ASGITransport(app, client=(peer, 1) if peer else None)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url=f"http://{own}") as client:
+            answer: dict[str, Any] = (await client.get(path)).json()
+            return answer
+
+    async def both() -> tuple[dict[str, Any], dict[str, Any]]:
+        return await ask("/healthz"), await ask("/readyz")
+
+    with FakeSupervisord(state.supervisor_socket).run() as supervisord:
+        supervisord.states["mlx-omni-server"] = "FATAL"
+        health, readiness = asyncio.run(both())
+
+    assert ("state_dir" in health, "pid" in health) == (is_told, is_told)
+    assert readiness["verdict"]["sentence"] == "Failed: the engine stopped"
+    assert (bool(readiness["verdict"]["why"]), bool(readiness["verdict"]["see"])) == (is_told, is_told)
 
 
 def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:

@@ -75,11 +75,13 @@ def test_new_requests_are_refused_while_answers_finish(slow_server: Callable[...
         stopping = server.popen("server.stop")
         refused = wait_until(lambda: (answer := ask(server)).status_code == 503 and answer)
         shown = httpx.get(f"{server.url}/queue.json").json()
+        said = server.status()["verdict"]["sentence"]
         output, _ = stopping.communicate(timeout=60)
 
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["error"]["code"] == "stopping"
-    assert shown["running"] == 1
+    assert (shown["running"], shown["is_closed"]) == (1, True)
+    assert said == "Stopping: 1 running answer finishes first, and nothing new is taken"
     assert "finished first" in output
 
 

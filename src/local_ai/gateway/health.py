@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local_ai.gateway.keys import is_local
 from local_ai.gateway.metrics import CONTENT_TYPE
 from local_ai.gateway.site import Site
 from local_ai.status import to_plain
@@ -19,23 +20,18 @@ _NOT_STORED = {"Cache-Control": "no-store"}
 def health_routes(site: Site) -> list[Route]:
     """Answer `/healthz`, `/readyz` and `/status.json`."""
 
-    async def healthz(_request: Request) -> Response:
-        """Answer as long as the gateway lives; `state_dir` tells which copy this is."""
-        return JSONResponse(
-            {
-                "service": "local-ai",
-                "status": "ok",
-                "version": site.state.version,
-                "state_dir": str(site.state.state_dir),
-                "pid": os.getpid(),
-            },
-            headers=_NOT_STORED,
-        )
+    async def healthz(request: Request) -> Response:
+        """Answer as long as the gateway lives; on this machine, `state_dir` tells which copy this is."""
+        answer = {"service": "local-ai", "status": "ok", "version": site.state.version}
+        own = {"state_dir": str(site.state.state_dir), "pid": os.getpid()}
+        return JSONResponse(answer | own if _is_here(request) else answer, headers=_NOT_STORED)
 
-    async def readyz(_request: Request) -> Response:
+    async def readyz(request: Request) -> Response:
         """Say whether the engine can take a request, by asking the engine itself."""
         ready = (await site.watch.look()).can_answer and not site.lane.ending.closed.is_set()
         verdict = (await site.watch.report()).to_json()["verdict"]
+        if not _is_here(request):
+            verdict |= {"why": "", "see": ""}  # which may quote a log, and name a folder
         headers = _NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"}
         return JSONResponse({"ready": ready, "verdict": verdict}, 200 if ready else 503, headers)
 
@@ -60,3 +56,10 @@ def health_routes(site: Site) -> list[Route]:
         Route("/queue.json", queue),
         Route("/metrics", metrics),
     ]
+
+
+def _is_here(request: Request) -> bool:
+    """Tell whether a client is on this machine; it may have come by an address that others can reach."""
+    peer = request.client.host if request.client else None
+    own, _ = request.scope.get("server") or (None, None)
+    return is_local(peer) or (peer is not None and peer == own)

@@ -52,7 +52,7 @@ def check_key(
 def _needs_key(method: str, path: str, peer: str | None) -> bool:
     if path in _OPEN or path.startswith(_OPEN_FOLDER):
         return False
-    return method not in _READS or path.startswith(_CONVERSATIONS) or not _is_local(peer)
+    return method not in _READS or path.startswith(_CONVERSATIONS) or not is_local(peer)
 
 
 def _given(headers: Mapping[bytes, str]) -> str:
@@ -60,7 +60,8 @@ def _given(headers: Mapping[bytes, str]) -> str:
     return token.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", "").strip()
 
 
-def _is_local(peer: str | None) -> bool:
+def is_local(peer: str | None) -> bool:
+    """Whether a client is on this machine: its address is a loopback one."""
     try:
         return peer is not None and ipaddress.ip_address(peer).is_loopback
     except ValueError:

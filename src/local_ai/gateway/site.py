@@ -53,8 +53,8 @@ def make_site(state: State) -> Site:
     settings = state.settings.gateway
     turnstile = Turnstile(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
     suspects = Suspects()
-    watch = Watch(state, upstream, lambda: _queue(turnstile, suspects))
     ending = Ending()
+    watch = Watch(state, upstream, lambda: _queue(turnstile, suspects, ending))
     ending.on_change(lambda closed: turnstile.close(stopping_refusal if closed else None))
     gate = Gate(watch, ending.closed, wait_s=settings.wait_for_engine_s)
     lane = Lane(
@@ -69,7 +69,7 @@ def make_site(state: State) -> Site:
     )
 
 
-def _queue(turnstile: Turnstile, suspects: Suspects) -> Queue:
+def _queue(turnstile: Turnstile, suspects: Suspects, ending: Ending) -> Queue:
     return Queue(
         running=turnstile.running,
         waiting=turnstile.waiting,
@@ -78,6 +78,7 @@ def _queue(turnstile: Turnstile, suspects: Suspects) -> Queue:
         longest_wait_s=round(turnstile.longest_wait_s(), 1),
         requests=turnstile.requests(),
         marked_models=suspects.marked(),
+        is_closed=ending.closed.is_set(),
     )
 
 
