@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
-from benchmarks.clock import clean_environment, run, script, wait
+from benchmarks.clock import clean_environment, memory_mb, run, script, wait
 from benchmarks.installed import cache_dir
 from local_ai.models.starter import prepare_starter
 from local_ai.paths import Paths, find_paths
@@ -108,12 +109,33 @@ def running(ours: Ours) -> Iterator[Ours]:
 
 def bare_engine_s(ours: Ours) -> float:
     """Time our engine process without supervisord, gateway and command, from spawn to ready, in seconds."""
+    began = time.perf_counter()
+    with _bare_engine(ours, LocalAISettings()):
+        return time.perf_counter() - began
+
+
+def idle_engine_mb(ours: Ours) -> tuple[float, float]:
+    """Return the engine's memory before its first model, and once a model was put away idle, in megabytes."""
+    settings = LocalAISettings.model_validate({"model": {"preload": False, "idle_unload_s": 0.5}})
+    with _bare_engine(ours, settings) as (engine, paths):
+        before = memory_mb(engine)
+        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(paths.engine_socket)), timeout=60) as client:
+            client.post("http://engine/v1/chat/completions", json=body).raise_for_status()
+        wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and health.model is None)
+        # It begins anew a little later, and tells so by having counted nothing yet.
+        wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and not health.tokens)
+        wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and health.state == "ready")
+        return before, memory_mb(engine)
+
+
+@contextmanager
+def _bare_engine(ours: Ours, settings: LocalAISettings) -> Iterator[tuple[psutil.Process, Paths]]:
     paths = ours.paths.in_state_dir(ours.home / "alone")
     prepare_folders(paths)
-    write_state(make_state(LocalAISettings(), paths), paths.state_file)
+    write_state(make_state(settings, paths), paths.state_file)
     command = [sys.executable, "-P", "-m", "local_ai.engine", "--state", str(paths.state_file)]
     nowhere = subprocess.DEVNULL
-    began = time.perf_counter()
     with subprocess.Popen(
         command, cwd=paths.state_dir, env=ours.environ, stdin=nowhere, stdout=nowhere, stderr=nowhere
     ) as engine:
@@ -121,6 +143,6 @@ def bare_engine_s(ours: Ours) -> float:
             wait(
                 lambda: (health := probe_engine(paths.engine_socket)) is not None and health.state == "ready"
             )
-            return time.perf_counter() - began
+            yield psutil.Process(engine.pid), paths
         finally:
             engine.terminate()

@@ -20,7 +20,7 @@ from benchmarks.clock import (
 from benchmarks.installed import cache_dir, install_peers
 from benchmarks.managers import PEERS, Manager, Place, ended
 from benchmarks.options import Options
-from benchmarks.ours import Ours, bare_engine_s, make_ours, starter_model
+from benchmarks.ours import Ours, bare_engine_s, idle_engine_mb, make_ours, starter_model
 from benchmarks.samples import OURS, Samples, What
 from local_ai.program import ENGINE, GATEWAY
 
@@ -35,6 +35,8 @@ _ALONE = "engine alone"
 READY = What("lifecycle", "start to model ready", "s", _ALONE)
 CRASH_READY = What("lifecycle", "engine's crash to ready again", "s", _ALONE)
 CPU = What("lifecycle", "processor at rest, of one core", "%", "")
+_BEFORE = "before its first model"
+IDLE_MEMORY = What("lifecycle", "engine's memory, its model idle and put away", "MB", _BEFORE)
 PROGRAM_MEMORY = What("lifecycle", "memory at rest", "MB", "")
 
 _SETTLE_S = 1.5  # supervisord calls a child that crashes within its first second a failed start
@@ -84,6 +86,9 @@ def _measure_ours(ours: Ours, samples: Samples, *, rest_s: float) -> None:
     alone = bare_engine_s(ours)
     for what in (READY, CRASH_READY):
         samples.add(what, _ALONE, alone)
+    before, after = idle_engine_mb(ours)
+    samples.add(IDLE_MEMORY, _BEFORE, before)
+    samples.add(IDLE_MEMORY, OURS, after)
     try:
         began = time.perf_counter()
         with ours.spawn_start() as starting:
