@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from local_ai.errors import LocalAIError
+from local_ai.probe import address_for_others
 from local_ai.program import Readiness
-from local_ai.status import Health, Report
+from local_ai.status import Health, Report, base_url
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -147,8 +148,10 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
 def print_addresses(report: Report, *, logs_dir: Path) -> None:
     """Print where the server answers, and with which models."""
     others = [model for model in report.models if model != report.default_model]
+    reached = address_for_others(report.host)
     rows = (
         ("page", f"{report.url}/"),
+        ("other machines", f"{base_url(reached, report.port)}/" if reached else ""),
         ("OpenAI API", report.openai_url),
         ("Anthropic API", report.anthropic_url),
         ("default model", report.default_model or "none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 def reachable_host(host: str) -> str:
     """Return an address a client on this machine can connect to, for one a server may bind."""
     return _WILDCARDS.get(host, host)
+
+
+def address_for_others(host: str) -> str | None:
+    """Return an address by which other machines reach a server that binds all of this one's; else None."""
+    towards = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}.get(host)
+    if towards is None:
+        return None
+    family, example = towards
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as unsent:
+            unsent.connect((example, 9))  # chooses a route, and sends nothing
+            return str(unsent.getsockname()[0])
+    except OSError:
+        return None
 
 
 def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth | None:

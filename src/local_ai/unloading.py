@@ -44,8 +44,8 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
     except (FileNotFoundError, ConnectionRefusedError) as exc:
         raise ServerError(
             "no model was unloaded",
-            why="the server is not running, so none is loaded",
-            fix="inv server.start",
+            why="the engine is not running, so none is loaded",
+            fix="inv server.status says why; inv server.start starts it",
             exit_code=3,
         ) from exc
     except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:

@@ -1,6 +1,6 @@
 """A server with a key: asked by the clients' own SDKs, and silent about the key everywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anthropic
@@ -66,3 +66,18 @@ def test_server_that_others_could_reach_is_not_started_without_a_key(server: Ser
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: the server would be open to the network\n")
     assert server.run("server.status").returncode == 0
+
+
+def test_server_that_others_can_reach_says_by_which_address(make_server: Callable[..., Server]):
+    server = make_server(LOCAL_AI_SERVER__HOST="0.0.0.0", LOCAL_AI_SERVER__API_KEYS=KEY)
+    started = server.start().stdout
+    row = next((line for line in started.splitlines() if "other machines" in line), None)
+    if row is None:
+        pytest.skip("this machine has no way to others: no address was shown")
+    url = row.split()[-1].rstrip("/")
+
+    models = httpx.get(f"{url}/v1/models", headers={"x-api-key": KEY})
+
+    assert models.json()["data"][0]["id"] == "tiny"
+    assert httpx.get(f"{url}/v1/models").status_code == 401
+    assert row in server.run("server.status").stdout.splitlines()

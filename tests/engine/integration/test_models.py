@@ -133,8 +133,8 @@ def test_unload_of_an_engine_that_does_not_run_says_so(tmp_path: Path):
     assert refused.value.exit_code == 3
     assert str(refused.value) == (
         "error: no model was unloaded\n"
-        "  why: the server is not running, so none is loaded\n"
-        "  fix: inv server.start"
+        "  why: the engine is not running, so none is loaded\n"
+        "  fix: inv server.status says why; inv server.start starts it"
     )
 
 
