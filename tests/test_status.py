@@ -126,6 +126,12 @@ def test_server_that_lets_answers_finish_is_stopping(running: int, sentence: str
     assert (report.verdict.sentence, report.exit_code) == (sentence, 3)
 
 
+def test_silent_engine_that_has_begun_anew_is_starting():
+    report = with_engine(ProcessState.RUNNING, started=900.0, engine=None, engine_began=NOW - 1)
+
+    assert report.verdict.sentence == "Starting: the engine is not listening yet, 1 s"
+
+
 def test_engine_that_cannot_load_its_model_says_why():
     report = judge(replace(FACTS, engine=replace(READY, state="failed", reason="no such weights")))
 

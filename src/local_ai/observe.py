@@ -57,6 +57,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             logs_dir=paths.logs_dir,
             version=target.version,
             queue=queue,
+            engine_began=_modified(paths.engine_pid),
         )
     )
 
@@ -81,6 +82,13 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
 
 def _explain(name: str, ended: Exits, paths: Paths) -> str:
     return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
+
+
+def _modified(file: Path) -> float | None:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _pid_in(file: Path) -> int | None:

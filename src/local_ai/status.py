@@ -73,6 +73,7 @@ class Facts:
     logs_dir: Path
     version: str
     queue: Queue | None = None  # what the gateway has to do, as it says itself
+    engine_began: float | None = None  # seconds since 1970; later than its process where it began anew
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,8 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
         return Readiness.READY, ""
     if name == ENGINE and facts.engine is not None:
         return _engine_readiness(facts.engine, facts.now, in_line=facts.queue.waiting if facts.queue else 0)
+    if name == ENGINE and uptime_s is not None and facts.engine_began is not None:
+        uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
     young = uptime_s is None or uptime_s < _YOUNG_S
     return (
         (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s")

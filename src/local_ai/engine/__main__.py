@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -58,6 +59,9 @@ def main() -> int:
     with pid_file(state.paths.engine_pid), listener.dup() as same:
         try:
             if _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on):
+                os.utime(
+                    state.paths.engine_pid
+                )  # tells whoever finds the engine silent that it is young again
                 begin_anew(same)
         finally:
             state.engine_socket.unlink(missing_ok=True)
