@@ -59,9 +59,8 @@ def main() -> int:
     with pid_file(state.paths.engine_pid), listener.dup() as same:
         try:
             if _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on):
-                os.utime(
-                    state.paths.engine_pid
-                )  # tells whoever finds the engine silent that it is young again
+                with suppress(OSError):  # so that whoever finds it silent sees that it is young
+                    os.utime(state.paths.engine_pid)
                 begin_anew(same)
         finally:
             state.engine_socket.unlink(missing_ok=True)
