@@ -49,6 +49,19 @@ def test_running_server_is_not_prepared_for(paths: Paths):
         assert launchers(paths) == []
 
 
+def test_mistake_in_supervisord_itself_is_told_by_its_last_line(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "supervisor/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    with Launcher(paths) as launcher, pytest.raises(ServerError) as raised:
+        launcher.launch()
+
+    assert raised.value.why == "ModuleNotFoundError: No module named 'supervisor.supervisord'"
+
+
 def test_complaint_of_supervisord_is_told(paths: Paths):
     paths.conf.write_text("[supervisord]\nloglevel = loud\n")
 

@@ -59,6 +59,7 @@ class Launcher:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # Ctrl-C ends a restart's wait for answers, not this
                 umask=0o077,
             )
 
@@ -77,10 +78,15 @@ class Launcher:
         except subprocess.TimeoutExpired as exc:
             raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
         if self._process.returncode != 0:
-            complaint = (complained.strip() or told.strip()).splitlines()[:1]
-            reason = complaint[0] if complaint else f"it ended with code {self._process.returncode}"
-            raise _not_launched(self._paths, reason)
+            reason = _complaint(complained) or _complaint(told)
+            raise _not_launched(self._paths, reason or f"it ended with code {self._process.returncode}")
         poke(self._paths)
+
+
+def _complaint(output: str) -> str:
+    """The first line, which says it; of a traceback the last one does."""
+    lines = output.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:

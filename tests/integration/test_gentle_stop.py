@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +97,22 @@ def test_answers_that_take_longer_are_cut_with_an_error_event(slow_server: Calla
     assert stopped.stdout == "Stopped. 1 running answer cut off.\n"
     error = json.loads(last_event(asked.text).removeprefix("data: "))["error"]
     assert error["code"] == "stopping"
+
+
+def test_ctrl_c_in_a_restart_cuts_running_answers_off_and_restarts(slow_server: Callable[..., Server]):
+    server = slow_server(drain_s="60")
+    server.start()
+
+    with Asked(server, tokens=4000).running():
+        restarting = server.popen("server.restart")
+        assert restarting.stdout is not None
+        line = next(line for line in restarting.stdout if "Waiting for" in line)
+        os.killpg(restarting.pid, signal.SIGINT)  # as a terminal does: to all that the command started
+        output, _ = restarting.communicate(timeout=120)
+
+    assert line == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
+    assert restarting.returncode == 0, output
+    assert server.status()["ready"]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"])

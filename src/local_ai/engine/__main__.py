@@ -56,12 +56,13 @@ def main() -> int:
     stopping = _Stopping()
     signal.signal(signal.SIGTERM, stopping.stop)
     signal.signal(signal.SIGINT, stopping.stop)
-    with pid_file(state.paths.engine_pid), listener.dup() as same:
+    with pid_file(state.paths.engine_pid):
         try:
-            if _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on):
+            kept = _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on)
+            if kept is not None and not stopping.is_told:
                 with suppress(OSError):  # so that whoever finds it silent sees that it is young
                     os.utime(state.paths.engine_pid)
-                begin_anew(same)
+                begin_anew(kept)
         finally:
             state.engine_socket.unlink(missing_ok=True)
     return 0
@@ -84,20 +85,22 @@ class _Stopping:
         self.server.should_exit = True
 
 
-def _serve(state: State, listener: socket.socket, stopping: _Stopping, *, preload: bool) -> bool:
-    """Serve until told to stop, or until it is time to begin anew; tell whether it is the latter."""
+def _serve(
+    state: State, listener: socket.socket, stopping: _Stopping, *, preload: bool
+) -> socket.socket | None:
+    """Serve until told to stop, or until it is time to begin anew; return the socket to go on with, if so."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     from local_ai.engine.assemble import assemble
     from local_ai.engine.server import EngineServer
 
     engine = assemble(state)
-    server = EngineServer(engine.app, engine.renewal.is_due)
+    server = EngineServer(engine.app, listener, engine.renewal.is_due)
     engine.worker.start(engine.first, tokens=state.settings.generation.max_tokens, preload=preload)
     stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()
     engine.worker.join(_EXIT_S)  # a step that hangs does not keep the process: see the end of this file
-    return server.is_renewing and not stopping.is_told
+    return server.kept
 
 
 if __name__ == "__main__":

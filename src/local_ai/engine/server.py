@@ -22,7 +22,7 @@ class EngineServer(uvicorn.Server):
     tells the gateway what it needs to know: to send the request again, or that the server is stopping.
     """
 
-    def __init__(self, app: ASGIApp, renews: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, renews: Callable[[], bool]) -> None:
         """Serve an application.
 
         Args:
@@ -39,13 +39,16 @@ class EngineServer(uvicorn.Server):
             )
         )
 
+        self._listener = listener
         self._renews = renews
-        self.is_renewing = False
+        self.kept: socket.socket | None = None  # the listener, for the engine that begins anew
 
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn, each tenth of a second."""
         if not self.should_exit and counter % _TICKS_PER_SECOND == 0 and self._renews():
-            self.is_renewing = self.should_exit = True
+            # Only now: while a listener is held open, a stop would leave clients waiting on it.
+            self.kept = self._listener.dup()
+            self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
