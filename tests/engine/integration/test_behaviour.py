@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import socket
 import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.engine.conftest import fill_with_tiny_models
 from tests.engine.running import RunningEngine, running_engine
@@ -270,6 +273,31 @@ def test_sigterm_ends_a_busy_engine_in_time_and_leaves_nothing():
         assert not engine.paths.engine_socket.exists()
         assert not engine.paths.engine_pid.exists()
         assert "put plain away before the end" in engine.log
+
+
+def test_engine_that_ends_takes_no_more_connections_while_answers_finish():
+    """Else a request would wait on it, and be lost with it."""
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
+        body = {"prompt": "x", "max_tokens": 3900, "stream": True, "logit_bias": {"2": -100, "0": -100}}
+        with engine.client as client, client.stream("POST", "/v1/completions", json=body) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            engine.process.send_signal(signal.SIGTERM)
+            while (error := refused_connection(engine.paths.engine_socket)) is None:
+                pass
+            with pytest.raises(httpx.TransportError):
+                list(lines)
+
+    assert isinstance(error, ConnectionRefusedError)  # at its very end, the socket's file is gone
+
+
+def refused_connection(path: Path) -> OSError | None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError as exc:
+            return exc
+        return None
 
 
 def test_sigterm_during_imports_ends_at_once():
