@@ -114,8 +114,9 @@ def test_silent_engine_is_starting_while_young_and_unhealthy_later():
 @pytest.mark.parametrize(
     ("running", "sentence"),
     [
-        (1, "Stopping: 1 running answer finishes first, and nothing new is taken"),
-        (2, "Stopping: 2 running answers finish first, and nothing new is taken"),
+        (1, "Stopping: 1 running answer finishes first, nothing new is taken"),
+        (2, "Stopping: 2 running answers finish first, nothing new is taken"),
+        (0, "Stopping: all is answered, nothing new is taken"),
     ],
 )
 def test_server_that_lets_answers_finish_is_stopping(running: int, sentence: str):

@@ -6,9 +6,11 @@ psutil and subprocess are imported by what needs them: `status` and an orderly `
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
+_PID_FILE_S = 1.0
 
 
 class Launcher:
@@ -42,26 +45,34 @@ class Launcher:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._process and self._process.poll() is None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has forked to go on without it
             self._process.communicate()
         self._process = None
 
     def prepare(self, *, again: bool = False) -> None:
         """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
+        if self._process is None and (again or not self._paths.supervisor_socket.exists()):
+            with suppress(OSError):  # what keeps it from being started is said when it has to be
+                self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[str]:
         import subprocess
 
-        if self._process is None and (again or not self._paths.supervisor_socket.exists()):
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
-                env=for_programs(os.environ),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C ends a restart's wait for answers, not this
-                umask=0o077,
-            )
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
+            env=for_programs(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C ends a restart's wait for answers, not this
+            umask=0o077,
+        )
 
     def launch(self) -> None:
         """Have supervisord begin; it listens on its socket when this returns.
@@ -71,16 +82,28 @@ class Launcher:
         """
         import subprocess
 
-        self.prepare(again=True)
-        assert self._process is not None
+        process = self._process = self._process or self._spawn()
         try:
-            told, complained = self._process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
-        except subprocess.TimeoutExpired as exc:
-            raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
-        if self._process.returncode != 0:
+            told, complained = process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
+        except BaseException as exc:
+            # Before anybody hears of it, and removes the socket by which a supervisord would be found.
+            self._end()
+            self._await_pid_file()
+            if isinstance(exc, subprocess.TimeoutExpired):
+                raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
+            raise
+        if process.returncode != 0:
             reason = _complaint(complained) or _complaint(told)
-            raise _not_launched(self._paths, reason or f"it ended with code {self._process.returncode}")
+            raise _not_launched(self._paths, reason or f"it ended with code {process.returncode}")
         poke(self._paths)
+
+    def _await_pid_file(self) -> None:
+        """One that listens already may be in the background by now; by this file it is found, and ended."""
+        deadline = time.monotonic() + _PID_FILE_S
+        while self._paths.supervisor_socket.exists() and time.monotonic() < deadline:
+            if self._paths.supervisord_pid.exists():
+                return
+            time.sleep(0.01)
 
 
 def _complaint(output: str) -> str:

@@ -167,7 +167,10 @@ class ServerManager:
         with self._launcher as launcher:
             if not foreground:
                 launcher.prepare()
-            already, note = self._ensure_running(launcher, foreground=foreground)
+            try:
+                already, note = self._ensure_running(launcher, foreground=foreground)
+            except KeyboardInterrupt as exc:
+                raise _interrupted("Ctrl-C before anything was started") from exc
         return self._wait(foreground, timeout_s, already_running=already, note=note)
 
     def _ensure_running(self, launcher: daemon.Launcher, *, foreground: bool) -> tuple[bool, str]:
@@ -249,7 +252,7 @@ class ServerManager:
                 self._foreground = daemon.launch_in_foreground(self.paths)
         except KeyboardInterrupt as exc:
             self._clean_up()
-            raise _interrupted_early() from exc
+            raise _interrupted("Ctrl-C before the server was up, so nothing was left running") from exc
         except BaseException:
             self._clean_up()
             raise
@@ -333,14 +336,9 @@ class ServerManager:
             return LocalAISettings()
 
 
-def _interrupted_early() -> LocalAIError:
+def _interrupted(why: str) -> LocalAIError:
     """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
-    return LocalAIError(
-        "interrupted",
-        why="Ctrl-C before the server was up, so nothing was left running",
-        fix="inv server.start",
-        exit_code=EXIT_INTERRUPTED,
-    )
+    return LocalAIError("interrupted", why=why, fix="inv server.start", exit_code=EXIT_INTERRUPTED)
 
 
 def silent_supervisord(report: Report) -> ServerError:

@@ -254,8 +254,10 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
         )
     if facts.queue and facts.queue.is_closed:
         count = facts.queue.running
-        left = "1 running answer finishes" if count == 1 else f"{count} running answers finish"
-        return Verdict(Health.STARTING, f"Stopping: {left} first, and nothing new is taken")
+        left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
+        return Verdict(
+            Health.STARTING, f"Stopping: {left if count else 'all is answered'}, nothing new is taken"
+        )
     worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
     return _program_verdict(worst, facts)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import psutil
@@ -190,6 +191,34 @@ def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(se
     assert starting.returncode == 1, output
     assert "why: it was stopped while it was starting" in output
     wait_until(lambda: not server.processes())
+
+
+_SLOW_TO_THE_BACKGROUND = """
+import sys
+if "local_ai.launcher" in sys.orig_argv:
+    import time
+    from supervisor.options import ServerOptions
+
+    daemonize = ServerOptions.daemonize
+    ServerOptions.daemonize = lambda self: (time.sleep({delay_s}), daemonize(self), time.sleep(0.3))
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.1, 0.26, 0.3])
+def test_ctrl_c_while_supervisord_goes_to_the_background_leaves_nothing(
+    make_server: Callable[..., Server], tmp_path: Path, delay_s: float
+):
+    (tmp_path / "sitecustomize.py").write_text(_SLOW_TO_THE_BACKGROUND.format(delay_s=delay_s))
+    server = make_server(PYTHONPATH=str(tmp_path))
+    starting = server.popen("server.start")
+    wait_until(lambda: server.paths.supervisor_socket.exists())
+
+    os.killpg(starting.pid, signal.SIGINT)
+
+    output, _ = starting.communicate(timeout=60)
+    assert starting.returncode == 130, output
+    assert "Ctrl-C before the server was up, so nothing was left running" in output
+    assert server.processes() == []
 
 
 def test_log_that_rotates_is_followed(running: Server):

@@ -15,6 +15,7 @@ from tests.gateway.fakes import FakeSupervisord, Gateway, make_model
 
 from local_ai.gateway.health import health_routes
 from local_ai.gateway.site import make_site
+from local_ai.program import SUPERVISORD
 from local_ai.state import State
 
 HTML = {"Accept": "text/html"}
@@ -43,9 +44,8 @@ def test_healthz_says_which_copy_this_is(client: httpx.Client, state: State) -> 
 def test_folders_and_reasons_are_told_on_this_machine_alone(
     state: State, peer: str | None, own: str, is_told: bool
 ) -> None:
-    app = Starlette(routes=health_routes(make_site(state)))
-
     async def ask(path: str) -> dict[str, Any]:
+        app = Starlette(routes=health_routes(make_site(state)))  # a new one, which has seen nothing yet
         transport = httpx.ASGITransport(app, client=(peer, 1) if peer else None)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{own}") as client:
             answer: dict[str, Any] = (await client.get(path)).json()
@@ -54,13 +54,21 @@ def test_folders_and_reasons_are_told_on_this_machine_alone(
     async def both() -> tuple[dict[str, Any], dict[str, Any]]:
         return await ask("/healthz"), await ask("/readyz")
 
+    log = state.paths.log(SUPERVISORD)
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("2026-01-01 11:00:00,000 WARN exited: mlx-omni-server (exit status 1; not expected)\n")
     with FakeSupervisord(state.supervisor_socket).run() as supervisord:
         supervisord.states["mlx-omni-server"] = "FATAL"
-        health, readiness = asyncio.run(both())
+        health, failed = asyncio.run(both())
+        supervisord.states["mlx-omni-server"] = "BACKOFF"
+        _, restarted = asyncio.run(both())
+    log.unlink()
 
     assert ("state_dir" in health, "pid" in health) == (is_told, is_told)
-    assert readiness["verdict"]["sentence"] == "Failed: the engine stopped"
-    assert (bool(readiness["verdict"]["why"]), bool(readiness["verdict"]["see"])) == (is_told, is_told)
+    assert failed["verdict"]["sentence"] == "Failed: the engine stopped"
+    assert (bool(failed["verdict"]["why"]), bool(failed["verdict"]["see"])) == (is_told, is_told)
+    reason = " (exit status 1)" if is_told else ""
+    assert restarted["verdict"]["sentence"] == f"Starting: the engine is waiting to be restarted{reason}"
 
 
 def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:

@@ -83,7 +83,7 @@ def test_new_requests_are_refused_while_answers_finish(slow_server: Callable[...
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["error"]["code"] == "stopping"
     assert (shown["running"], shown["is_closed"]) == (1, True)
-    assert said == "Stopping: 1 running answer finishes first, and nothing new is taken"
+    assert said == "Stopping: 1 running answer finishes first, nothing new is taken"
     assert "finished first" in output
 
 

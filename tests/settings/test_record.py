@@ -65,6 +65,16 @@ def test_what_an_older_start_knew_nothing_of_has_its_default():
 
 
 @pytest.mark.parametrize(
+    "broken",
+    [{"server": None}, {"server": "x"}, {"server": RAW["server"] | {"api_keys": None}}],
+    ids=["no section", "text for a section", "nothing for a list"],
+)
+def test_what_no_start_writes_is_refused(broken: dict[str, Any]):
+    with pytest.raises(TypeError):
+        read_record(RAW | broken)
+
+
+@pytest.mark.parametrize(
     "modules",
     ["local_ai.gateway.__main__, local_ai.gateway.app", "local_ai.engine.__main__, local_ai.engine.assemble"],
     ids=["gateway", "engine"],

@@ -58,8 +58,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, stopping.stop)
     with pid_file(state.paths.engine_pid):
         try:
-            kept = _serve(state, listener, stopping, preload=state.settings.model.preload and not goes_on)
-            if kept is not None and not stopping.is_told:
+            kept = _serve(state, listener, stopping, goes_on=goes_on)
+            if kept is not None and stopping.is_left_to_the_system():
                 with suppress(OSError):  # so that whoever finds it silent sees that it is young
                     os.utime(state.paths.engine_pid)
                 begin_anew(kept)
@@ -84,17 +84,24 @@ class _Stopping:
             raise SystemExit(0)
         self.server.should_exit = True
 
+    def is_left_to_the_system(self) -> bool:
+        """Let SIGTERM end the process at once from now on; tells whether none has come before."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return not self.is_told
+
 
 def _serve(
-    state: State, listener: socket.socket, stopping: _Stopping, *, preload: bool
+    state: State, listener: socket.socket, stopping: _Stopping, *, goes_on: bool
 ) -> socket.socket | None:
     """Serve until told to stop, or until it is time to begin anew; return the socket to go on with, if so."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     from local_ai.engine.assemble import assemble
     from local_ai.engine.server import EngineServer
 
-    engine = assemble(state)
+    engine = assemble(state, anew=goes_on)
     server = EngineServer(engine.app, listener, engine.renewal.is_due)
+    preload = state.settings.model.preload and not goes_on
     engine.worker.start(engine.first, tokens=state.settings.generation.max_tokens, preload=preload)
     stopping.server = server
     server.run(sockets=[listener])

@@ -35,10 +35,15 @@ class Engine:
     renewal: Renewal
 
 
-def assemble(state: State) -> Engine:
-    """Put the engine together; what is wrong with the settings shows in its health, not in a crash."""
+def assemble(state: State, *, anew: bool = False) -> Engine:
+    """Put the engine together; what is wrong with the settings shows in its health, not in a crash.
+
+    Args:
+        anew: It follows one that was ready, and is so from the first: who asks waits for a model to be
+            loaded anyway, and the imports are a small part of that.
+    """
     settings = state.settings
-    board = HealthBoard(settings.engine.text)
+    board = HealthBoard(settings.engine.text, imported=anew)
     problem: LocalAIError | None = None
     try:
         if library := preload_blas(settings.engine.blas):
@@ -63,7 +68,7 @@ def assemble(state: State) -> Engine:
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
     app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
     keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
-    return Engine(app, worker, first, Renewal(board, keeps, own_version=state.version))
+    return Engine(app, worker, first, Renewal(board, keeps, state.paths.state_file))
 
 
 def _missing(name: str, service: Service) -> EngineError:

@@ -20,10 +20,10 @@ _CHANGE_POLL_S = 0.01
 class HealthBoard:
     """Thread-safe facts about the engine; states are derived, never set."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, imported: bool = False) -> None:
         self._lock = threading.Lock()
         self._text = text
-        self._imported = False
+        self._imported = imported
         self._loading = False
         self._model: str | None = None
         self._next: str | None = None
@@ -32,7 +32,7 @@ class HealthBoard:
         self._waiting = 0
         self._elsewhere = 0
         self._put_away: float | None = None  # monotonic, in seconds, while nothing was asked since
-        self._state = "importing"
+        self._state = self._derived()
         self._since = time.time()
         self._steps = 0
         self._tokens: dict[str, dict[str, int]] = {}

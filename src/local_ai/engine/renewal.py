@@ -14,9 +14,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from local_ai.engine.health import HealthBoard
+from local_ai.errors import ServerError
+from local_ai.state import read_state
 
 LISTENER = "--listener"  # the option that a new engine is given
 _REST_S = 2.0
@@ -27,24 +31,25 @@ log = logging.getLogger(__name__)
 class Renewal:
     """Whether the engine may begin anew now."""
 
-    def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], *, own_version: str) -> None:
+    def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], state_file: Path) -> None:
         """Look at these.
 
         Args:
             keeps: Each tells whether something is in memory that a later request may want.
-            own_version: Of local-ai. Where another one is installed meanwhile, or none, all stays as it is.
+            state_file: What a new engine reads. Where it cannot, or another version of local-ai is installed
+                meanwhile, or none, all stays as it is.
         """
         self._board = board
         self._keeps = keeps
-        self._version = own_version
+        self._state_file = state_file
 
     def is_due(self) -> bool:
         """Tell whether it would free memory, and nobody would notice."""
         if self._board.rests_without_model_s() < _REST_S or any(keeps() for keeps in self._keeps):
             return False
         try:
-            return version("local-ai") == self._version
-        except PackageNotFoundError:
+            return version("local-ai") == read_state(self._state_file).version
+        except (PackageNotFoundError, ServerError):
             return False
 
 
@@ -54,8 +59,10 @@ def begin_anew(listener: socket.socket) -> None:
     Raises:
         OSError: It cannot be replaced.
     """
-    as_started = sys.orig_argv[: sys.orig_argv.index("--state") + 2]
+    as_started = sys.orig_argv[1 : sys.orig_argv.index("--state") + 2]
     log.info("the engine begins anew, to give back all memory of the model that was put away")
     logging.shutdown()
-    os.set_inheritable(listener.fileno(), True)
-    os.execv(sys.executable, [*as_started, LISTENER, str(listener.fileno())])
+    for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # the one that listed them is closed
+            os.set_inheritable(number, number in {0, 1, 2, listener.fileno()})
+    os.execv(sys.executable, [sys.executable, *as_started, LISTENER, str(listener.fileno())])

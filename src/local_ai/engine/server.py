@@ -45,7 +45,8 @@ class EngineServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn, each tenth of a second."""
-        if not self.should_exit and counter % _TICKS_PER_SECOND == 0 and self._renews():
+        is_quiet = not self.should_exit and not self.server_state.tasks
+        if is_quiet and counter % _TICKS_PER_SECOND == 0 and self._renews():
             # Only now: while a listener is held open, a stop would leave clients waiting on it.
             self.kept = self._listener.dup()
             self.should_exit = True

@@ -31,7 +31,8 @@ def health_routes(site: Site) -> list[Route]:
         ready = (await site.watch.look()).can_answer and not site.lane.ending.closed.is_set()
         verdict = (await site.watch.report()).to_json()["verdict"]
         if not _is_here(request):
-            verdict |= {"why": "", "see": ""}  # which may quote a log, and name a folder
+            # What may quote a log, and name a folder; a sentence ends with it in brackets.
+            verdict |= {"sentence": verdict["sentence"].partition(" (")[0], "why": "", "see": ""}
         headers = _NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"}
         return JSONResponse({"ready": ready, "verdict": verdict}, 200 if ready else 503, headers)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PATHS = {"model.adapter_path", "models.paths"}
 _SECRETS = {"server.api_keys"}
+_LISTS = {"server.allowed_hosts", "server.allowed_origins", "server.api_keys", "models.paths"}
 _TABLES = {"aliases"}  # whose keys are the user's own
 _MASK = "**********"
 
@@ -68,7 +69,13 @@ class _Record:
 
 
 def read_record(raw: Mapping[str, Any]) -> LocalAISettings:
-    """Make a record of JSON values that were valid settings, by section and name."""
+    """Make a record of JSON values that were valid settings, by section and name.
+
+    Raises:
+        TypeError: They are not such values: a section is none, or a list.
+    """
+    if not all(isinstance(section, Mapping) for section in raw.values()):
+        raise TypeError("a section is not a table")
     sections = {name: _revived(name, value) for name, value in raw.items()}
     return cast("LocalAISettings", _Record(sections))
 
@@ -87,8 +94,14 @@ def _revived(key: str, value: Any) -> Any:
         if key in _TABLES:
             return dict(value)
         return _Record({name: _revived(f"{key}.{name}", item) for name, item in value.items()}, key)
-    if isinstance(value, list):
-        return tuple(_revived(key, item) for item in value)
+    if key in _LISTS:
+        if not isinstance(value, list):
+            raise TypeError(f"{key} is not a list")
+        return tuple(_item(key, item) for item in value)
+    return _item(key, value)
+
+
+def _item(key: str, value: Any) -> Any:
     if value is None:
         return None
     if key in _PATHS:

@@ -114,13 +114,15 @@ def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
 
 def test_health_can_be_asked_for_once_it_has_changed(engine: RunningEngine):
     engine.wait(lambda health: health["state"] == "ready")
-    with engine.client as client, ThreadPoolExecutor(1) as pool:
+    with engine.client as client, ThreadPoolExecutor(2) as pool:
         same = client.get("/health?unlike=ready&within_s=0.05").json()["state"]
+        # Longer than the answer that changes it takes: it must be told while that is still running.
         changed = pool.submit(client.get, "/health?unlike=ready&within_s=10")
-        while not changed.done():
-            engine.chat(max_tokens=200, logit_bias={"2": -100, "0": -100})
+        asked = pool.submit(engine.chat, max_tokens=3000, logit_bias={"2": -100, "0": -100})
+        state = changed.result().json()["state"]
+        was_running = not asked.done()
 
-    assert (same, changed.result().json()["state"]) == ("ready", "busy")
+    assert (same, state, was_running) == ("ready", "busy", True)
 
 
 def test_health_counts_steps_and_tokens_by_model(engine: RunningEngine):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,9 +74,9 @@ def test_engine_whose_model_was_put_away_begins_anew_and_holds_no_more_than_befo
     with running_engine(fill, {"model": {"preload": False, "idle_unload_s": 0.2}}) as engine:
         process = psutil.Process(engine.process.pid)
         before, descriptors = process.memory_info().rss, process.num_fds()
-        for _ in range(2):
+        for number in range(2):
             assert content(engine.chat(max_tokens=4))
-            engine.wait(has_begun_anew)
+            engine.wait(lambda _, times=number + 2: engine.log.count("imported mlx-lm") == times)
 
         assert process.memory_info().rss < 1.1 * before
         assert process.num_fds() <= descriptors + 1  # one that asks for health may be open
@@ -86,11 +87,33 @@ def test_nobody_is_refused_while_the_engine_begins_anew():
     settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
     with running_engine(fill_with_tiny_models, settings) as engine:
         first = content(engine.chat())
-        while not has_begun_anew(engine.health()):  # each on a connection of its own; a refused one raises
-            pass
+        engine.wait(lambda health: health["model"] is None)
+        # Each on a connection of its own; a refused one raises.
+        engine.wait(lambda _: has_begun_anew(engine.health()))
 
         assert content(engine.chat()) == first
         assert engine.stop() == 0
+
+
+def test_request_whose_body_is_still_on_its_way_is_no_rest():
+    """The engine knows nothing of it yet but its connection."""
+    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
+    with running_engine(fill_with_tiny_models, settings) as engine, socket.socket(socket.AF_UNIX) as raw:
+        first = content(engine.chat())
+        body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: e\r\nContent-Length: {len(body)}\r\n\r\n"
+        raw.connect(str(engine.paths.engine_socket))
+        raw.sendall(head.encode() + body[:9])
+        engine.wait(lambda health: health["model"] is None)
+        due = time.monotonic() + 3.5
+        engine.wait(lambda health: time.monotonic() > due)
+
+        raw.sendall(body[9:])
+
+        answer = raw.makefile("rb").readline()
+        assert answer.split()[1] == b"200"
+        assert "begins anew" not in engine.log
+        assert first
 
 
 def test_engine_that_keeps_a_response_does_not_begin_anew():
