@@ -123,10 +123,16 @@ def idle_engine_mb(ours: Ours) -> tuple[float, float]:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(paths.engine_socket)), timeout=60) as client:
             client.post("http://engine/v1/chat/completions", json=body).raise_for_status()
         wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and health.model is None)
-        # It begins anew a little later, and tells so by having counted nothing yet.
+        # It begins anew a little later, tells so by having counted nothing yet, and imports all again.
         wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and not health.tokens)
-        wait(lambda: (health := probe_engine(paths.engine_socket)) is not None and health.state == "ready")
+        wait(lambda: _is_at_rest(engine))
         return before, memory_mb(engine)
+
+
+def _is_at_rest(process: psutil.Process) -> bool:
+    before = sum(process.cpu_times()[:2])
+    time.sleep(1.0)
+    return sum(process.cpu_times()[:2]) - before < 0.05
 
 
 @contextmanager
