@@ -10,9 +10,12 @@ import asyncio
 import importlib
 import json
 import logging
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from starlette.requests import Request
@@ -157,6 +160,7 @@ def _import_app(module: str) -> ASGIApp:
 
         app = FastAPI()
         app.add_exception_handler(ValueError, _complain)
+        stand_in_for_pillows_types()
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
         raise unavailable(
@@ -173,6 +177,13 @@ def _import_app(module: str) -> ASGIApp:
             if name.startswith("mlx_omni"):
                 logging.getLogger(name).setLevel(logging.ERROR)
     return app
+
+
+def stand_in_for_pillows_types() -> None:
+    """Give mflux 0.17 a type from a private module, which Pillow 13 has for type checkers alone."""
+    types = ModuleType("PIL._typing")
+    types.StrOrBytesPath = str | bytes | os.PathLike  # type: ignore[attr-defined]
+    sys.modules.setdefault("PIL._typing", types)
 
 
 async def _complain(_request: Request, exc: Exception) -> Response:
