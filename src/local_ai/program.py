@@ -15,6 +15,8 @@ PROGRAM_NAMES = (ENGINE, GATEWAY)
 
 # 0: asked to end. 3: the port cannot be bound. 78: the settings cannot be used. None is mended by a restart.
 FINAL_EXITS = (0, 3, 78)
+# A restart by hand passes through STOPPED for some milliseconds; what stays so for this long was stopped.
+STOPPED_S = 1.0
 
 TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
 

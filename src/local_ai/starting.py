@@ -13,7 +13,7 @@ from local_ai.models.memory import total_bytes
 from local_ai.paths import Paths
 from local_ai.ports import check_port
 from local_ai.probe import await_engine
-from local_ai.program import ENGINE, GATEWAY, SUPERVISORD, ProcessState, ProgramStatus, Readiness
+from local_ai.program import ENGINE, GATEWAY, STOPPED_S, SUPERVISORD, ProcessState, ProgramStatus, Readiness
 from local_ai.status import Health, Report
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _LOOK_AGAIN_S = 0.5  # while the engine says that it is on its way
 _ON_ITS_WAY = {"importing", "loading"}
 _LOG_LINES = 5
 _ENDED = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
-# A restart by hand passes through STOPPED for some milliseconds.
-_STOPPED_S = 1.0
 
 Progress = Callable[[str], None]
 
@@ -109,7 +107,7 @@ def _raise_if_over(
     for row in report.programs:
         if row.readiness is Readiness.UNHEALTHY and row.state in _ENDED:
             raise _gave_up(row, report, paths)
-    if stopped_s >= _STOPPED_S:
+    if stopped_s >= STOPPED_S:
         raise _stopped_meanwhile(paths)
     if report.engine is not None and report.engine.state == "failed":
         raise ServerError(

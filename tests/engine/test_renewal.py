@@ -65,7 +65,7 @@ def test_signal_that_came_before_the_end_is_not_forgotten():
         with pytest.raises(SystemExit):
             told.stop(signal.SIGTERM, None)
 
-        assert (told.is_left_to_the_system(), not_told.is_left_to_the_system()) == (False, True)
+        assert (told.let_signals_end_it(), not_told.let_signals_end_it()) == (False, True)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):

@@ -59,7 +59,7 @@ def main() -> int:
     with pid_file(state.paths.engine_pid):
         try:
             kept = _serve(state, listener, stopping, goes_on=goes_on)
-            if kept is not None and stopping.is_left_to_the_system():
+            if kept is not None and stopping.let_signals_end_it():
                 with suppress(OSError):  # so that whoever finds it silent sees that it is young
                     os.utime(state.paths.engine_pid)
                 begin_anew(kept)
@@ -84,8 +84,8 @@ class _Stopping:
             raise SystemExit(0)
         self.server.should_exit = True
 
-    def is_left_to_the_system(self) -> bool:
-        """Let SIGTERM end the process at once from now on; tells whether none has come before."""
+    def let_signals_end_it(self) -> bool:
+        """From now on a signal ends the process at once; return whether none has come before."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return not self.is_told

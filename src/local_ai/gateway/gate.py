@@ -15,13 +15,11 @@ from collections.abc import Coroutine
 
 from local_ai.gateway.refusal import Refusal
 from local_ai.gateway.watch import Watch
-from local_ai.program import ENGINE, ProcessState, Readiness
+from local_ai.program import ENGINE, STOPPED_S, ProcessState, Readiness
 from local_ai.status import Report
 
 _ENGINE_POLL_S = 0.1
 _SUPERVISOR_POLL_S = 0.5
-# A restart by hand passes through STOPPED for some milliseconds.
-_STOPPED_S = 1.0
 _RESTART_S = 30.0
 _STARTING_RETRY_S = 5
 _FAILED_RETRY_S = 30
@@ -108,7 +106,7 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
     if row is None:
         return None
     failed = row.state in {ProcessState.FATAL, ProcessState.EXITED} and row.readiness is Readiness.UNHEALTHY
-    if failed or (row.state is ProcessState.STOPPED and waited_s >= _STOPPED_S):
+    if failed or (row.state is ProcessState.STOPPED and waited_s >= STOPPED_S):
         return Refusal(
             "the engine cannot answer",
             status=503,
