@@ -75,6 +75,7 @@ class FakeEngine:
     cancelled: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
+    looks: int = 0  # how often it was asked how it is
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -92,6 +93,7 @@ class FakeEngine:
         )
 
     async def _health(self, request: Request) -> Response:
+        self.looks += 1
         return JSONResponse(
             {
                 "state": self.state,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.gateway.fill import Defaults, fill
+from local_ai.gateway.fill import Defaults, fill, needs_default_model
 from local_ai.gateway.refusal import Refusal
-from local_ai.gateway.routes import ROUTES
+from local_ai.gateway.routes import ROUTES, Route
 from local_ai.models.catalog import Model
 from local_ai.settings.schema import GenerationSettings
 
@@ -76,6 +76,24 @@ def test_fill_adds_the_adapter_to_the_default_model(body: dict[str, str]) -> Non
 @pytest.mark.parametrize("body", [{"model": "other"}, {"model": "tiny", "adapters": "/theirs"}])
 def test_fill_adds_no_adapter_to_another_model_or_over_another(body: dict[str, str]) -> None:
     assert fill(body, CHAT, WITH_ADAPTER).body.get("adapters") == body.get("adapters")
+
+
+@pytest.mark.parametrize(
+    ("body", "route", "adapter", "needed"),
+    [
+        ({"model": "m"}, CHAT, None, False),
+        ({"model": "m"}, CHAT, Path("/adapters/mine"), True),
+        ({}, CHAT, None, True),
+        ({"model": ""}, CHAT, None, True),
+        ({"model": None}, CHAT, None, True),
+        ({}, EMBEDDINGS, Path("/adapters/mine"), False),
+    ],
+    ids=["named", "adapter", "silent", "empty", "null", "not-text"],
+)
+def test_default_model_is_looked_up_only_where_it_matters(
+    body: dict[str, str], route: Route, adapter: Path | None, needed: bool
+) -> None:
+    assert needs_default_model(body, route, adapter=adapter) is needed
 
 
 def test_fill_refuses_where_there_is_no_model() -> None:

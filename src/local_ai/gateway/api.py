@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import starlette.routing
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local_ai.gateway.call import Call
-from local_ai.gateway.fill import fill
+from local_ai.gateway.fill import Defaults, Filled, fill, needs_default_model
 from local_ai.gateway.forward import Forward
 from local_ai.gateway.intake import check_media_type, parse_object, read_body
 from local_ai.gateway.model_lists import (
@@ -27,8 +27,20 @@ from local_ai.gateway.routes import ROUTES, Route
 from local_ai.gateway.site import Site
 from local_ai.models.catalog import Model
 
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from local_ai.gateway.room import Booking
+
 # Of the client's headers; keys and cookies, for one, are none of the engine's business.
-_PASSED_ON = ("accept", "anthropic-beta", "anthropic-version", "content-type", "user-agent", "x-request-id")
+_PASSED_ON = {
+    b"accept",
+    b"anthropic-beta",
+    b"anthropic-version",
+    b"content-type",
+    b"user-agent",
+    b"x-request-id",
+}
 _MOST_NAME = 200  # characters of a model's name that are shown
 
 
@@ -64,53 +76,63 @@ async def _one(name: str, site: Site) -> Model:
 def forward_routes(site: Site) -> list[starlette.routing.Route]:
     """Forward what `ROUTES` lists."""
     return [
-        starlette.routing.Route(route.path, _forwarder(route, site), methods=[route.method])
+        starlette.routing.Route(route.path, _Forwarder(route, site), methods=[route.method])
         for route in ROUTES
     ]
 
 
-def _forwarder(route: Route, site: Site) -> Callable[[Request], Awaitable[Response]]:
-    most_bytes = site.state.settings.gateway.max_body_mb * 1024 * 1024
+class _Forwarder:
+    """One path's application: makes the call that a request stands for, and has it answered."""
 
-    async def forward(request: Request) -> Response:
+    def __init__(self, route: Route, site: Site) -> None:
+        self._route = route
+        self._site = site
+        self._settings = site.state.settings
+        self._most_bytes = self._settings.gateway.max_body_mb * 1024 * 1024
+        self._without_model = Defaults(self._settings.generation)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or raise a Refusal."""
+        request = Request(scope, receive)
+        with self._site.room.book() as booking:
+            call = await self._call(request, booking)
+            await Forward(call, self._site.lane)(receive, send)
+
+    async def _call(self, request: Request, booking: Booking) -> Call:
+        route = self._route
+        call = Call(route, route.method, _target(request), _headers(request), b"")
         if route.takes is None:
-            return Forward(Call(route, route.method, _target(request), _headers(request), b""), site.lane)
+            return call
         check_media_type(request.headers.get("content-type", ""), route)
-        booking = site.room.book()
-        try:
-            body = await read_body(request, most_bytes=most_bytes, hold=booking.hold)
-            call = await _call(request, route, body, site)
-            booking.hold(max(len(body), len(call.body)))  # JSON may have grown by escapes
-        except BaseException:
-            booking.end()
-            raise
-        return Forward(replace(call, booking=booking), site.lane)
+        body = await read_body(request, most_bytes=self._most_bytes, hold=booking.hold)
+        if route.takes != "application/json":
+            return replace(call, body=body)
+        filled = await self._filled(parse_object(body))
+        if filled.names:
+            call.headers["x-local-ai-filled"] = ",".join(filled.names)
+        written = json.dumps(filled.body).encode()
+        booking.hold(max(len(body), len(written)))  # JSON may have grown by escapes
+        model = filled.body.get("model")
+        return replace(
+            call,
+            body=written,
+            streams=filled.body.get("stream") is True,
+            model=model[:_MOST_NAME] if isinstance(model, str) else None,
+        )
 
-    return forward
-
-
-async def _call(request: Request, route: Route, body: bytes, site: Site) -> Call:
-    """Make the call that a request with a body stands for."""
-    headers = _headers(request)
-    if route.takes != "application/json":
-        return Call(route, "POST", _target(request), headers, body)
-    filled = fill(parse_object(body), route, await site.defaults.get())
-    if filled.names:
-        headers["x-local-ai-filled"] = ",".join(filled.names)
-    model = filled.body.get("model")
-    return Call(
-        route,
-        "POST",
-        _target(request),
-        headers,
-        json.dumps(filled.body).encode(),
-        streams=filled.body.get("stream") is True,
-        model=model[:_MOST_NAME] if isinstance(model, str) else None,
-    )
+    async def _filled(self, body: dict[str, Any]) -> Filled:
+        adapter = self._settings.model.adapter_path
+        needs_model = needs_default_model(body, self._route, adapter=adapter)
+        defaults = await self._site.defaults.get() if needs_model else self._without_model
+        return fill(body, self._route, defaults)
 
 
 def _headers(request: Request) -> dict[str, str]:
-    return {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+    return {
+        name.decode(): value.decode("latin-1")
+        for name, value in reversed(request.scope["headers"])  # of a header given twice, the first
+        if name in _PASSED_ON
+    }
 
 
 def _target(request: Request) -> str:

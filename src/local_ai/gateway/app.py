@@ -44,7 +44,7 @@ def make_app(site: Site) -> Starlette:
 
     server = site.state.settings.server
     keys = [key.get_secret_value() for key in server.api_keys]
-    makers = (health_routes, models_routes, forward_routes, log_routes, page_routes)
+    makers = (forward_routes, models_routes, health_routes, log_routes, page_routes)  # the hurried ones first
     app = Starlette(
         routes=[*(route for make in makers for route in make(site)), *asset_routes()],
         middleware=[

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from local_ai.gateway.room import Booking
 from local_ai.gateway.routes import Route
 
 
@@ -16,8 +14,7 @@ class Call:
     route: Route
     method: str
     target: str  # path and query, as the client sent them
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes
     streams: bool = False  # the client asked for server-sent events
     model: str | None = None  # as the engine will know it
-    booking: Booking | None = None  # the room that its body takes, until it is answered

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings
 
 # OpenAI's newer name for the same wish.
-_SYNONYMS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
+_SYNONYMS = {"max_tokens": "max_completion_tokens"}
 
 # What the Responses API calls a setting.
 _SETTINGS = {"max_output_tokens": "max_tokens"}
@@ -27,8 +27,8 @@ class Defaults:
     """What the settings say where a request is silent."""
 
     generation: GenerationSettings
-    model: str | None  # id of the default model; None if this machine has none
-    adapter: Path | None  # goes with the default model only
+    model: str | None = None  # id of the default model; None if this machine has none
+    adapter: Path | None = None  # goes with the default model only
     models: tuple[Model, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,6 +48,15 @@ class Filled:
     names: tuple[str, ...]  # the fields that were filled, so the engine can tell a default from a wish
 
 
+def needs_default_model(body: Mapping[str, Any], route: Route, *, adapter: Path | None) -> bool:
+    """Tell whether it has to be known which model is the default one, which takes a look at the disk.
+
+    Args:
+        adapter: `model.adapter_path`.
+    """
+    return route.names_text_model and (adapter is not None or not _names_model(body))
+
+
 def fill(body: Mapping[str, Any], route: Route, defaults: Defaults) -> Filled:
     """Return the body with defaults where it is silent; null counts as silent.
 
@@ -58,14 +67,14 @@ def fill(body: Mapping[str, Any], route: Route, defaults: Defaults) -> Filled:
     if route.names_text_model:
         filled |= _model(body, defaults)
     for name in route.fills:
-        if not any(_says(body, word) for word in _SYNONYMS.get(name, (name,))):
+        if not _says(body, name) and not _says(body, _SYNONYMS.get(name, name)):
             filled[name] = getattr(defaults.generation, _SETTINGS.get(name, name))
     return Filled({**body, **filled}, tuple(filled))
 
 
 def _model(body: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     filled: dict[str, Any] = {}
-    if not _says(body, "model") or body["model"] == "":
+    if not _names_model(body):
         if defaults.model is None:
             raise Refusal(
                 "no model can answer",
@@ -80,6 +89,10 @@ def _model(body: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     if is_default and defaults.adapter and not _says(body, "adapters"):
         filled["adapters"] = str(defaults.adapter)
     return filled
+
+
+def _names_model(body: Mapping[str, Any]) -> bool:
+    return _says(body, "model") and body["model"] != ""
 
 
 def _says(body: Mapping[str, Any], name: str) -> bool:

@@ -16,9 +16,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from starlette.responses import Response
+from typing import TYPE_CHECKING, Any
 
 from local_ai.gateway.call import Call
 from local_ai.gateway.ending import Ending
@@ -35,11 +33,13 @@ from local_ai.gateway.watch import Watch
 from local_ai.program import RequestState
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Receive, Send
 
 _LOG = logging.getLogger("local_ai.gateway")
 # A process that is ending may still seem to listen for a moment.
 _AFTER_DEATH_S = 0.2
+# Until then it is not watched whether the client leaves: that costs more than a short answer takes.
+_SOON_S = 0.05
 # More would only end the engine more often.
 _MOST_TRIES = 3
 
@@ -59,26 +59,20 @@ class Lane:
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
 
 
-class Forward(Response):
+class Forward:
     """The answer to a call: what the engine says, or why it says nothing."""
 
     def __init__(self, call: Call, lane: Lane) -> None:
-        super().__init__()
         self._call = call
         self._lane = lane
         self._first_at: float | None = None
+        self._has_left = False  # the client
         self._turn: Turn | None = None  # as a suspect
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves first."""
-        try:
-            await self._visit(Reply(send, self._call.route.dialect), receive)
-        finally:
-            if self._call.booking is not None:
-                self._call.booking.end()
-
-    async def _visit(self, reply: Reply, receive: Receive) -> None:
         call, lane = self._call, self._lane
+        reply = Reply(send, call.route.dialect)
         with lane.turnstile.visit(call.route.path, call.model, streams=call.streams) as visit:
             outcome = await self._answer_or_leave(reply, visit, receive)
             took, first = visit.seconds, self._first_at and self._first_at - visit.arrived
@@ -86,35 +80,43 @@ class Forward(Response):
         _LOG.info("%s %s: %s, %.2f s", call.method, call.route.path, outcome.text, took)
 
     async def _answer_or_leave(self, reply: Reply, visit: Visit, receive: Receive) -> Outcome:
-        answer = asyncio.create_task(self._answer(reply, visit))
-        left = asyncio.create_task(_disconnected(receive))
-        watch = asyncio.create_task(self._keep_watch(reply, visit))
-        tasks = (answer, left, watch)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            answered = answer.done()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if answered:
-            return answer.result()
-        if not left.cancelled():
-            return Outcome("client_left", "client left")
-        return await self._refuse(stopping_refusal(), reply)
+        watching: list[asyncio.Task[None]] = []
+        answering = asyncio.timeout(None)
 
-    async def _keep_watch(self, reply: Reply, visit: Visit) -> None:
-        """Tell a waiting client so; returns when the answer has to end because the gateway stops."""
+        def watch() -> None:
+            watching.append(asyncio.create_task(self._keep_watch(answering, reply, visit, receive)))
+
+        soon = asyncio.get_running_loop().call_later(_SOON_S, watch)
+        try:
+            async with answering:
+                return await self._answer(reply, visit)
+        except TimeoutError:
+            if self._has_left:
+                return Outcome("client_left", "client left")
+            return await self._refuse(stopping_refusal(), reply)
+        finally:
+            soon.cancel()
+            for task in watching:
+                task.cancel()
+
+    async def _keep_watch(
+        self, answering: asyncio.Timeout, reply: Reply, visit: Visit, receive: Receive
+    ) -> None:
+        """Tell a waiting client so; end the answer once its client leaves or the gateway stops."""
         lane, streams = self._lane, self._call.streams
-        while True:
-            try:
-                await asyncio.wait_for(lane.ending.stopping.wait(), lane.comment_s)
-            except TimeoutError:
+        left = asyncio.create_task(_disconnected(receive))
+        stopping = asyncio.create_task(lane.ending.stopping.wait())
+        try:
+            while not await _first_of(left, stopping, timeout_s=lane.comment_s):
                 if streams and reply.quiet_s() >= lane.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
                     await reply.comment(self._waiting_text(visit))
-            else:
-                await asyncio.sleep(lane.grace_s)
-                return
+            if not left.done():
+                await asyncio.wait([left], timeout=lane.grace_s)
+            self._has_left = left.done()
+            answering.reschedule(asyncio.get_running_loop().time())
+        finally:
+            left.cancel()
+            stopping.cancel()
 
     def _waiting_text(self, visit: Visit) -> str:
         place = self._lane.turnstile.position(visit)
@@ -238,6 +240,12 @@ _CAN_BE_TOLD = {Sent.NOTHING, Sent.EVENTS}
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:
+    """Wait for one of them to end; return whether one has, within the time."""
+    done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
 
 
 def engine_lost(when: str) -> Refusal:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.requests import ClientDisconnect
@@ -16,6 +16,7 @@ from local_ai.gateway.routes import Route
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive
 
 STALL_S = 30.0
 # Slower than any network that somebody would send a body over.
@@ -57,21 +58,20 @@ async def read_body(
     Raises:
         Refusal: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
-    chunks = aiter(request.stream())
     try:
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > most_bytes:
             raise _too_large(most_bytes)
-        return await _collect(chunks, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
+        return await _collect(request.receive, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
     except Refusal as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
         if refusal.status != _TOO_SLOW and "close" in request.headers.get("connection", "").lower():
-            await _drop(chunks)
+            await _drop(request.receive)
         raise
 
 
 async def _collect(
-    chunks: AsyncIterator[bytes], *, most_bytes: int, hold: Callable[[int], None], stall_s: float
+    receive: Receive, *, most_bytes: int, hold: Callable[[int], None], stall_s: float
 ) -> bytes:
     body = bytearray()
     began = time.monotonic()
@@ -79,22 +79,35 @@ async def _collect(
         patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
         try:
             async with asyncio.timeout(min(stall_s, patience_s)):
-                body += await anext(chunks)
-        except StopAsyncIteration:
-            return bytes(body)
+                part, more = await _receive(receive)
         except TimeoutError:
             raise _too_slow(len(body), stall_s) from None
+        body += part
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
         hold(len(body))
+        if not more:
+            return bytes(body)
 
 
-async def _drop(chunks: AsyncIterator[bytes]) -> None:
+async def _drop(receive: Receive) -> None:
     """Read and forget what still comes, for a moment."""
     with contextlib.suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_DROP_S):
-            async for _ in chunks:
+            while (await _receive(receive))[1]:
                 pass
+
+
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    """Return a part of the body, and whether there is more.
+
+    Raises:
+        ClientDisconnect: The client left.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -104,7 +117,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         Refusal: 400, with the place where it stops being one.
     """
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        # As json.loads does, which would make a decoder each time.
+        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except json.JSONDecodeError as exc:
         raise _not_json(f"{exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
     except UnicodeDecodeError as exc:
@@ -148,6 +162,9 @@ def _inside(value: object) -> Iterable[object]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _not_json(why: str) -> Refusal:

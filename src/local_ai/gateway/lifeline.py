@@ -25,6 +25,7 @@ async def hold_lifeline(state: State, watch: Watch) -> None:
         except OSError:
             await asyncio.sleep(_RECONNECT_S)
             continue
+        watch.engine_is_held()
         try:
             await reader.read()
         except OSError:

@@ -5,6 +5,8 @@ A body is held until its answer has ended, since it may have to be sent again.
 
 from __future__ import annotations
 
+from typing import Self
+
 from local_ai.gateway.refusal import Refusal
 
 # What is smaller always has room: the number of connections bounds it well enough.
@@ -25,7 +27,7 @@ class Room:
 
 
 class Booking:
-    """One body's part of the room; to be ended when the body is let go."""
+    """One body's part of the room, held inside a with block."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -43,8 +45,11 @@ class Booking:
         self._held += more
         self._room.free -= more
 
-    def end(self) -> None:
-        """Make room for others; once more changes nothing."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Make room for others."""
         self._room.free += self._held
         self._held = 0
 
