@@ -133,7 +133,8 @@ class ServerManager:
         stopped = self.stop(timeout=stop_timeout)
         if not stopped.success:
             return StartResult(success=False, error=stopped.error)
-        return self.start(startup_timeout=startup_timeout)
+        started = self.start(startup_timeout=startup_timeout)
+        return replace(started, finished=stopped.finished, cut=stopped.cut)
 
     def status(self) -> ServerStatus:
         """Look once; takes at most about 5 s, whatever hangs."""
@@ -312,7 +313,8 @@ class ServerManager:
                     ended = end_leftovers(self.paths, grace_s=0 if force else timeout_s)
                     result = StopResult(True, None, was_running=ended.any, forced=ended.forced)
                 case _:
-                    drained = Drained() if force else self._drain(report)
+                    running = report.queue.running if report.queue else 0
+                    drained = Drained(cut=running) if force else self._drain(report)
                     forced = stop_supervised(self.paths, report.pid, force=force, timeout_s=timeout_s)
                     result = StopResult(True, None, True, forced, drained.finished, drained.cut)
             daemon.remove_leftovers(self.paths)

@@ -21,6 +21,8 @@ class StartResult:
     already_running: bool = False
     note: str = ""  # what the user should know although it went well
     report: Report | None = None
+    finished: int = 0  # by a restart: answers that were running and were waited for
+    cut: int = 0  # by a restart: answers that were running and were cut off
 
 
 @dataclass(frozen=True)

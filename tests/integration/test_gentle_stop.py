@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -37,7 +37,10 @@ class Asked:
         self._thread.join(60)
 
     def _read(self) -> None:
-        with httpx.stream("POST", self._url, json=self._body, timeout=60) as answer:
+        with (
+            suppress(httpx.RemoteProtocolError),  # by force, it ends in the middle
+            httpx.stream("POST", self._url, json=self._body, timeout=60) as answer,
+        ):
             for chunk in answer.iter_text():
                 self.text += chunk
 
@@ -112,7 +115,18 @@ def test_ctrl_c_in_a_restart_cuts_running_answers_off_and_restarts(slow_server: 
 
     assert line == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
     assert restarting.returncode == 0, output
+    assert "1 running answer cut off.\n" in output
     assert server.status()["ready"]
+
+
+def test_stop_by_force_says_what_it_cut_off(slow_server: Callable[..., Server]) -> None:
+    server = slow_server(drain_s="60")
+    server.start()
+
+    with Asked(server, tokens=4000).running():
+        stopped = server.run("server.stop", "--force")
+
+    assert stopped.stdout == "Stopped with SIGKILL (as asked). 1 running answer cut off.\n"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"])

@@ -75,9 +75,9 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
         console.print_line("The server was not running.")
     elif result.forced:
         reason = "as asked" if force else f"it had not ended {timeout_s:g} s after SIGTERM"
-        console.print_line(f"Stopped with SIGKILL ({reason}).{_fate_of_answers(result)}")
+        console.print_line(f"Stopped with SIGKILL ({reason}). {_fate_of_answers(result)}".rstrip())
     else:
-        console.print_line(f"Stopped.{_fate_of_answers(result)}")
+        console.print_line(f"Stopped. {_fate_of_answers(result)}".rstrip())
 
 
 def restart(
@@ -104,6 +104,8 @@ def restart(
             raise _interrupted(foreground=False) from exc
     if result.error:
         raise result.error
+    if fate := _fate_of_answers(result):
+        console.print_line(fate)
     _print_started(result)
 
 
@@ -159,14 +161,14 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
         console.print_raw(line)
 
 
-def _fate_of_answers(result: StopResult) -> str:
+def _fate_of_answers(result: StartResult | StopResult) -> str:
     """Say what became of running answers; "" where there were none."""
     parts = [
         f"{count} running {'answer' if count == 1 else 'answers'} {fate}"
         for count, fate in ((result.finished, "finished first"), (result.cut, "cut off"))
         if count
     ]
-    return f" {', '.join(parts).capitalize()}." if parts else ""
+    return f"{', '.join(parts).capitalize()}." if parts else ""
 
 
 def _overrides(
