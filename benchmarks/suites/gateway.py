@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 from tests.tiny_model import make_tiny_model
@@ -17,6 +19,7 @@ _ENGINE = "engine alone"
 _ASKS = 60
 _MODELS_ASKS = 200
 _STREAMS, _STREAMED = 10, 200
+_LONE_ASKS, _LONE_S = 8, 1.1
 
 
 def run(samples: Samples, options: Options) -> None:
@@ -30,15 +33,25 @@ def run(samples: Samples, options: Options) -> None:
         ):
             for number in range(options.rounds):
                 say(f"gateway {number + 1}/{options.rounds}")
-                for text, (ask, asks) in _QUESTIONS.items():
-                    _measure(samples, text, ask, asks, {_ENGINE: engine, OURS: gateway})
+                for question in _QUESTIONS:
+                    _measure(samples, question, {_ENGINE: engine, OURS: gateway})
 
 
-def _measure(samples: Samples, text: str, ask: Ask, asks: int, clients: dict[str, httpx.Client]) -> None:
+@dataclass(frozen=True)
+class _Question:
+    text: str
+    ask: Callable[[httpx.Client], None]
+    asks: int
+    pause_s: float = 0.0  # before each
+
+
+def _measure(samples: Samples, question: _Question, clients: dict[str, httpx.Client]) -> None:
     took: dict[str, list[float]] = {who: [] for who in clients}
-    for _ in range(asks):
+    text = question.text
+    for _ in range(question.asks):
         for who, client in clients.items():
-            took[who].append(1000 * timed(lambda client=client: ask(client)))  # type: ignore[misc]
+            time.sleep(question.pause_s)
+            took[who].append(1000 * timed(lambda client=client: question.ask(client)))  # type: ignore[misc]
     medians = {who: statistics.median(values) for who, values in took.items()}
     for who, value in medians.items():
         samples.add(What("gateway", text, "ms", _ENGINE), who, value)
@@ -70,10 +83,10 @@ def _body() -> dict[str, object]:
     return {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
 
 
-Ask = Callable[[httpx.Client], None]
-_QUESTIONS: dict[str, tuple[Ask, int]] = {
-    "/v1/models": (_models, _MODELS_ASKS),
-    "a chat of one token": (_chat, _ASKS),
-    "a stream's first event": (_first_event, _ASKS),
-    f"a stream of {_STREAMED} tokens": (_stream, _STREAMS),
-}
+_QUESTIONS = (
+    _Question("/v1/models", _models, _MODELS_ASKS),
+    _Question("a chat of one token", _chat, _ASKS),
+    _Question("a chat of one token, a second after the last", _chat, _LONE_ASKS, _LONE_S),
+    _Question("a stream's first event", _first_event, _ASKS),
+    _Question(f"a stream of {_STREAMED} tokens", _stream, _STREAMS),
+)
