@@ -26,6 +26,9 @@ class Core:
         from mlx_lm.generate import BatchGenerator, SequenceStateMachine
         from mlx_lm.utils import load
 
+        from local_ai.engine.core.compiling import spare_compiler
+
+        spare_compiler()  # as the engine does: the tests need no g++ either
         self.mx = mx
         self.Generator = BatchGenerator
         self.Machine = SequenceStateMachine
@@ -204,12 +207,21 @@ def test_model_types_are_modules_of_mlx_lm(core: Core):
         _get_classes({"model_type": "unheard_of"})
 
 
-def test_sampling_filters_take_log_probabilities(core: Core):
+def test_our_filters_choose_as_mlx_lm_s(core: Core):
+    """Ours are the same but for being compiled anew for each value."""
     from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
-    logprobs = core.mx.log(core.mx.array([[0.6, 0.3, 0.1]]))
+    from local_ai.engine.core.filters import keep_min_p, keep_top_k, keep_top_p
 
-    for kept in (apply_top_k(logprobs, 1), apply_top_p(logprobs, 0.5), apply_min_p(logprobs, 0.9)):
-        assert (kept > -100).tolist() == [[True, False, False]]
-    with pytest.raises(ValueError, match="top_k"):
-        apply_top_k(logprobs, 3)
+    logits = core.mx.random.normal((3, 200), key=core.mx.random.key(1))
+    logprobs = logits - core.mx.logsumexp(logits, axis=-1, keepdims=True)
+    pairs: list[tuple[Any, Any, Any]] = [
+        *((keep_top_k, apply_top_k, count) for count in (1, 7, 199)),
+        *((keep_top_p, apply_top_p, share) for share in (0.01, 0.5, 0.95)),
+        *((keep_min_p, apply_min_p, share) for share in (0.01, 0.5, 1.0)),
+    ]
+
+    for ours, theirs, value in pairs:
+        kept = ours(logprobs, value)
+        assert kept.tolist() == theirs(logprobs, value).tolist(), (ours, value)
+        assert kept.dtype == logprobs.dtype

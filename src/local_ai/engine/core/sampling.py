@@ -1,4 +1,4 @@
-"""How the next token is chosen: mlx-lm's filters, with a seed that holds in a batch too."""
+"""How the next token is chosen, with a seed that holds in a batch too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_repetition_penalty
+from mlx_lm.sample_utils import make_repetition_penalty
 
+from local_ai.engine.core.filters import keep_min_p, keep_top_k, keep_top_p
 from local_ai.engine.terms import Sampling
 
 Array = Any  # mlx.core.array; mlx has no usable types
@@ -28,11 +29,11 @@ def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
         return _take_likeliest
     filters: list[Callable[[Array], Array]] = []
     if sampling.top_p < 1:
-        filters.append(partial(apply_top_p, top_p=sampling.top_p))
+        filters.append(partial(keep_top_p, top_p=sampling.top_p))
     if sampling.min_p > 0:
-        filters.append(partial(apply_min_p, min_p=sampling.min_p))
-    if 0 < sampling.top_k < vocabulary:  # mlx-lm's filter raises from the vocabulary's size on
-        filters.append(partial(apply_top_k, top_k=sampling.top_k))
+        filters.append(partial(keep_min_p, min_p=sampling.min_p))
+    if 0 < sampling.top_k < vocabulary:
+        filters.append(partial(keep_top_k, top_k=sampling.top_k))
     return _Draw(filters, sampling.temperature, sampling.seed)
 
 

@@ -161,7 +161,7 @@ class Worker:
         started = time.perf_counter()
         try:
             with undisturbed_imports():
-                from local_ai.engine.core import request, resident
+                from local_ai.engine.core import compiling, request, resident
         except Exception as exc:
             log.exception("what generates text could not be imported")
             return unavailable(
@@ -170,6 +170,7 @@ class Worker:
                 "uv sync, then run: inv server.restart",
             )
 
+        compiling.spare_compiler()
         self._make_request = request.Request
         self._resident = resident.Resident(
             trust_remote_code=self._settings.trust_remote_code,

@@ -1,0 +1,15 @@
+"""MLX's compiler of kernels, which on a CPU is the machine's g++."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+
+
+def spare_compiler() -> None:
+    """Have MLX compile nothing where it would run g++.
+
+    Measured with mlx 0.31.2 on two cores: the starter model makes 17 tokens a second either way. With it, the
+    first answer waits half a second for each kernel, and without g++ on the machine there is none at all.
+    """
+    if mx.default_device() == mx.Device(mx.cpu):
+        mx.disable_compile()
