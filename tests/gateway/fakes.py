@@ -76,6 +76,7 @@ class FakeEngine:
     release: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     looks: int = 0  # how often it was asked how it is
+    is_mute: bool = False  # does not say how it is until it is released
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -94,6 +95,8 @@ class FakeEngine:
 
     async def _health(self, request: Request) -> Response:
         self.looks += 1
+        if self.is_mute:
+            await self._held()
         return JSONResponse(
             {
                 "state": self.state,

@@ -102,10 +102,10 @@ def restart(
             result = manager.restart(startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:
             raise _interrupted(foreground=False) from exc
-    if result.error:
-        raise result.error
     if fate := _fate_of_answers(result):
         console.print_line(fate)
+    if result.error:
+        raise result.error
     _print_started(result)
 
 

@@ -91,6 +91,8 @@ class Forward:
             async with answering:
                 return await self._answer(reply, visit)
         except TimeoutError:
+            if not answering.expired():
+                raise  # not ours: a lost network drive, for one
             if self._has_left:
                 return Outcome("client_left", "client left")
             return await self._refuse(stopping_refusal(), reply)

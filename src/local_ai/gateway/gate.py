@@ -1,6 +1,7 @@
 """Hold requests while the engine cannot take them, and say why where waiting is no use.
 
 engine ready, busy, without its model ──────▶ pass
+was so, and has not ended since ────────────▶ pass, and a look meanwhile for those that come next
 importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
 failed for good ───────────────────────────▶ 503 at once
 stopped by hand ───────────────────────────▶ 503 after a moment: a restart passes through it too
@@ -44,7 +45,7 @@ class Gate:
         """
         if self._closed.is_set():
             raise stopping_refusal()
-        if self._watch.engine_was_fine or (await self._watch.look()).can_answer:
+        if self._watch.trusts_engine() or (await self._watch.look()).can_answer:
             return
         # One that had to wait in line for long still gets the time of a restart.
         timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))

@@ -58,56 +58,64 @@ async def read_body(
     Raises:
         Refusal: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
+    parts = _Parts(request.receive)
     try:
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > most_bytes:
             raise _too_large(most_bytes)
-        return await _collect(request.receive, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
+        return await _collect(parts, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
     except Refusal as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
-        if refusal.status != _TOO_SLOW and "close" in request.headers.get("connection", "").lower():
-            await _drop(request.receive)
+        closes = "close" in request.headers.get("connection", "").lower()
+        if closes and not parts.is_whole and refusal.status != _TOO_SLOW:
+            await _drop(parts)
         raise
 
 
-async def _collect(
-    receive: Receive, *, most_bytes: int, hold: Callable[[int], None], stall_s: float
-) -> bytes:
+async def _collect(parts: _Parts, *, most_bytes: int, hold: Callable[[int], None], stall_s: float) -> bytes:
     body = bytearray()
     began = time.monotonic()
     while True:
         patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
         try:
             async with asyncio.timeout(min(stall_s, patience_s)):
-                part, more = await _receive(receive)
+                part = await parts.next()
         except TimeoutError:
             raise _too_slow(len(body), stall_s) from None
         body += part
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
         hold(len(body))
-        if not more:
+        if parts.is_whole:
             return bytes(body)
 
 
-async def _drop(receive: Receive) -> None:
+async def _drop(parts: _Parts) -> None:
     """Read and forget what still comes, for a moment."""
     with contextlib.suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_DROP_S):
-            while (await _receive(receive))[1]:
-                pass
+            while not parts.is_whole:
+                await parts.next()
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    """Return a part of the body, and whether there is more.
+class _Parts:
+    """A body as it comes."""
 
-    Raises:
-        ClientDisconnect: The client left.
-    """
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message.get("body", b""), message.get("more_body", False)
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_whole = False
+
+    async def next(self) -> bytes:
+        """Wait for a part.
+
+        Raises:
+            ClientDisconnect: The client left.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        self.is_whole = not message.get("more_body", False)
+        return bytes(message.get("body", b""))
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -32,7 +32,7 @@ async def hold_lifeline(state: State, watch: Watch) -> None:
             pass
         finally:
             writer.close()
-        watch.engine_is_gone()
+        watch.engine_is_released()
         for pause_s in _POKES_S:
             await asyncio.sleep(pause_s)
             await asyncio.to_thread(_poke, state)

@@ -46,6 +46,21 @@ def content(answer: dict[str, Any]) -> str:
     return text
 
 
+def test_no_answer_runs_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where MLX would run g++, many machines have none, and each value asked for would be compiled anew."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where MLX puts what it compiles
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with running_engine(
+        lambda models: make_tiny_model(models / "tiny"), {"model": {"path": "tiny"}}
+    ) as engine:
+        for fields in ({}, {"top_p": 0.9}, {"min_p": 0.1}, {"top_k": 5}, {"top_p": 0.8, "seed": 1}):
+            answer = engine.chat(temperature=0.8, **fields)
+            assert "error" not in answer, answer
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_answer_is_the_same_alone_and_in_company_cold_and_warm(engine: RunningEngine):
     """Twenty lengths, 32 tokens each: what is likeliest must not depend on company, pieces or memory."""
 
