@@ -6,15 +6,17 @@ In turns: what docs/openapi.json allows and what it does not (schemathesis), val
 and raw bytes; to a server of its own, with tiny models. What was wrong is printed under the table and makes
 the exit code 1.
 
-Memory is read six times on the way. Remembered prompts are bounded to a few megabytes, which are soon full:
-what grows after that is a leak. With --rounds, each of the six parts sends the same requests again, so many
-rounds of every kind, instead of new ones for its share of the minutes.
+Memory is read six times on the way. What is bounded is filled before: kept responses, remembered prompts (set
+to a few megabytes), and the words that a tokenizer remembers. What grows after that is a leak. With --rounds,
+each of the six parts sends the same requests again, so many rounds of every kind, instead of new ones for its
+share of the minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import string
 import sys
 import tempfile
 import time
@@ -34,12 +36,16 @@ from tests.engine.fuzzing import BODIES, EXPECTED, odd_request
 from tests.engine.generated import Case, Operation, operations, read_document, send_cases, within_reach
 from tests.server import Server, end, free_port
 
+from local_ai.engine.responses.store import MOST_RESPONSES
+
 _TIMEOUT_S = 60.0  # an answer that takes longer counts as a hang
 _ROUND = 40  # requests of a kind at a time
 _ALLOWED = EXPECTED | {415}
 _FAILURES = ('"internal_error"', '"message":"the answer was cut off')  # with a status of 200, in a stream
 _PARTS = 6
 _REMEMBERED_MB = 8
+_WORDS, _WORDS_AT_ONCE = 12_000, 20  # more than a tokenizer remembers
+_DEFAULT = "plain"
 _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
 
 
@@ -110,7 +116,8 @@ def main() -> None:
     options = _options()
     with _server() as server, httpx.Client(base_url=server.url, timeout=_TIMEOUT_S) as client:
         pids = {name: server.pid_of(name) for name in _PROGRAMS}
-        _fuzz(Run(client, time.monotonic() + 600), options.seed, rounds=9)  # imports and caches come first
+        _fuzz(Run(client, time.monotonic() + 600), options.seed, rounds=9)  # imports come first
+        _fill_what_is_bounded(client, random.Random(options.seed))
         started = time.monotonic()
         run = Run(client, started)
         memory = [_memory(server)]
@@ -129,6 +136,21 @@ def main() -> None:
                 run.wrong.append(f"{name} ended and was started again; its log ends:\n{log[-3000:]}")
     print("\n".join(run.wrong[:20]) or "nothing wrong")
     sys.exit(1 if run.wrong else 0)
+
+
+def _fill_what_is_bounded(client: httpx.Client, luck: random.Random) -> None:
+    for _ in range(_WORDS // _WORDS_AT_ONCE):
+        words = " ".join(_word(luck) for _ in range(_WORDS_AT_ONCE))
+        message = {"role": "user", "content": words}
+        counted = {"model": _DEFAULT, "messages": [message]}
+        client.post("/anthropic/v1/messages/count_tokens", json=counted).raise_for_status()
+    for _ in range(MOST_RESPONSES):
+        asked = {"model": _DEFAULT, "input": _word(luck) * 10, "max_output_tokens": 1}
+        client.post("/v1/responses", json=asked).raise_for_status()
+
+
+def _word(luck: random.Random) -> str:
+    return "".join(luck.choices(string.ascii_letters + "äöü漢字🙂", k=luck.randint(3, 200)))
 
 
 def _tracebacks(program: str, log: str) -> list[str]:
@@ -177,7 +199,7 @@ def _server() -> Iterator[Server]:
     """Run a server on folders and a port of its own, with every kind of tiny model."""
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
         settings = {
-            "LOCAL_AI_MODEL__PATH": "plain",
+            "LOCAL_AI_MODEL__PATH": _DEFAULT,
             "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": str(_REMEMBERED_MB),
         }
         server = Server(Path(home), free_port(), settings)
