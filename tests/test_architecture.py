@@ -19,6 +19,7 @@ ROWS = (
         "xmlrpc",
         "imports",
         "launcher",
+        "there",
     },
     {"paths", "program", "logs", "lock", "exits", "environment", "wire", "unix_http"},
     {"settings"},

@@ -14,6 +14,7 @@ from local_ai.clients import (
     codex_arguments,
     codex_environment,
     export_lines,
+    past_proxies,
 )
 
 ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "http://127.0.0.1:1/anthropic", "org/Model", "local")
@@ -54,6 +55,25 @@ def test_every_client_gets_the_address_and_the_key(client: str):
 
     assert "local" in values
     assert {ENDPOINT.openai_url, ENDPOINT.anthropic_url} & set(values)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, {}),
+        ({"http_proxy": ""}, {}),
+        ({"NO_PROXY": "example.org"}, {}),
+        ({"HTTP_PROXY": "http://proxy:1"}, {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}),
+        (
+            {"all_proxy": "socks5://proxy:1", "no_proxy": "example.org"},
+            {"NO_PROXY": "127.0.0.1", "no_proxy": "example.org,127.0.0.1"},
+        ),
+        ({"https_proxy": "http://proxy:1", "NO_PROXY": "*", "no_proxy": "a,127.0.0.1"}, {}),
+    ],
+    ids=["none", "empty", "exceptions-alone", "proxy", "proxy-and-exceptions", "excepted-already"],
+)
+def test_clients_do_not_ask_a_proxy_for_this_server(environ: dict[str, str], told: dict[str, str]):
+    assert past_proxies(ENDPOINT, environ) == told
 
 
 def test_exports_give_a_shell_any_value_as_it_is():

@@ -33,6 +33,9 @@ def test_what_programs_need_is_passed_on(name: str):
         "HTTPS_PROXY",
         "SSH_AUTH_SOCK",
         "LD_PRELOAD",
+        "PYTHONWARNINGS",
+        "PYTHONINSPECT",
+        "HF_HUB_DOWNLOAD_TIMEOUT",
         "PATHS",
     ],
 )

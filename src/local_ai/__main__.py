@@ -6,6 +6,7 @@ them. Anything else, help and mistakes included, is invoke's.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows "?"
     try:
         code = _run(sys.argv[1:])
         sys.stdout.flush()

@@ -12,8 +12,10 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _CLAUDE_CODE_ANSWER = 32_000  # tokens it asks for by itself
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _CODEX_PATIENCE_MS = 3_600_000  # it hears nothing while a long prompt is read, and would give up after 300 s
 
 
@@ -26,6 +28,22 @@ class Endpoint:
     model: str
     key: str  # clients want one in any case: "local" where the server asks for none
     context_tokens: int | None = None  # what the model can hold; None where it does not say
+
+
+def past_proxies(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that lead clients to this server directly where the environment names a proxy.
+
+    Source: https://curl.se/docs/manpage.html (NO_PROXY), read in both spellings by the SDKs' HTTP clients.
+    """
+    host = urlsplit(endpoint.openai_url).hostname
+    if host is None or not any(environ[name] for name in environ if name.lower() in _PROXIES):
+        return {}
+    direct = {name: environ.get(name, "") for name in ("NO_PROXY", "no_proxy")}
+    return {
+        name: ",".join([*([value] if value else []), host])
+        for name, value in direct.items()
+        if host not in value.split(",") and value != "*"
+    }
 
 
 def openai_environment(endpoint: Endpoint) -> dict[str, str]:

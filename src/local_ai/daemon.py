@@ -18,6 +18,7 @@ from local_ai.environment import for_programs
 from local_ai.errors import ServerError
 from local_ai.paths import Paths
 from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.there import exists, is_folder
 from local_ai.vitals import has_ended
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Launcher:
 
     def prepare(self, *, again: bool = False) -> None:
         """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
-        if self._process is None and (again or not self._paths.supervisor_socket.exists()):
+        if self._process is None and (again or not exists(self._paths.supervisor_socket)):
             with suppress(OSError):  # what keeps it from being started is said when it has to be
                 self._process = self._spawn()
 
@@ -100,8 +101,8 @@ class Launcher:
     def _await_pid_file(self) -> None:
         """One that listens already may be in the background by now; by this file it is found, and ended."""
         deadline = time.monotonic() + _PID_FILE_S
-        while self._paths.supervisor_socket.exists() and time.monotonic() < deadline:
-            if self._paths.supervisord_pid.exists():
+        while exists(self._paths.supervisor_socket) and time.monotonic() < deadline:
+            if exists(self._paths.supervisord_pid):
                 return
             time.sleep(0.01)
 
@@ -192,7 +193,7 @@ def remove_leftovers(paths: Paths) -> None:
     """Remove sockets and pid files of a run that is over."""
     for file in _run_files(paths):
         file.unlink(missing_ok=True)
-    if paths.socket_dir != paths.state_dir and paths.socket_dir.is_dir():
+    if paths.socket_dir != paths.state_dir and is_folder(paths.socket_dir):
         paths.socket_dir.rmdir()
 
 

@@ -13,10 +13,12 @@ from collections.abc import Mapping
 _NEEDED = re.compile(
     # Who and where: paths, language and time of texts, temporary files.
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|__CF_USER_TEXT_ENCODING"
-    # Where libraries are found, and how Python runs.
-    r"|LD_LIBRARY_PATH|DYLD_\w+|PYTHON\w+|COVERAGE_PROCESS_START"
-    # What tunes the numerical libraries and the model loaders.
-    r"|(MLX|METAL|MTL|OPENBLAS|OMP|MKL|BLIS|VECLIB|GOTO|CUDA|NVIDIA|HF|TRANSFORMERS|TOKENIZERS)_\w+"
+    # Where libraries are found, and how Python runs, but not what makes an error of a warning.
+    r"|LD_LIBRARY_PATH|DYLD_\w+|COVERAGE_PROCESS_START"
+    r"|PYTHON(PATH|HOME|HASHSEED|MALLOC|FAULTHANDLER|NOUSERSITE|DONTWRITEBYTECODE|PYCACHEPREFIX)"
+    # What tunes the numerical libraries and the model loaders, which download nothing and need no patience.
+    r"|(MLX|METAL|MTL|OPENBLAS|OMP|MKL|BLIS|VECLIB|GOTO|CUDA|NVIDIA|TRANSFORMERS|TOKENIZERS)_\w+"
+    r"|HF_(?!\w*TIMEOUT)\w+"
 )
 _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|(^|_)KEY")
 

@@ -34,6 +34,7 @@ from local_ai.rpc import SupervisorClient, SupervisorFault, SupervisorHung, Supe
 from local_ai.status import Health, Report
 from local_ai.stopping import end_leftovers, stop_supervised
 from local_ai.target import Target, read_target, target_of
+from local_ai.there import exists, is_folder
 
 if TYPE_CHECKING:
     import subprocess
@@ -269,7 +270,7 @@ class ServerManager:
 
     def _clean_up(self) -> None:
         """End what runs without a supervisord that answers, and remove what it left."""
-        if self.paths.state_file.exists() and not daemon.has_leftovers(self.paths):
+        if exists(self.paths.state_file) and not daemon.has_leftovers(self.paths):
             return  # the last stop was an orderly one: no need to look at every process
         end_leftovers(self.paths, grace_s=5)
         daemon.remove_leftovers(self.paths)
@@ -302,7 +303,7 @@ class ServerManager:
         child.wait()
 
     def _stop(self, force: bool, timeout_s: float) -> StopResult:
-        if not self.paths.state_dir.is_dir():
+        if not is_folder(self.paths.state_dir):
             return StopResult(success=True, was_running=False)
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self.report() if force else self._settled_report()

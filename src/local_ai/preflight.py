@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -17,6 +18,7 @@ from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list
 from local_ai.models.memory import total_bytes
 from local_ai.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.program import PROGRAM_NAMES, SUPERVISORD
+from local_ai.there import exists, is_file, is_folder
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, ServerSettings
@@ -134,7 +136,7 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
 
     given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
     usual = set(ModelsSettings().paths)
-    gone = [folder for typed, folder in given.items() if typed not in usual and not folder.is_dir()]
+    gone = [folder for typed, folder in given.items() if typed not in usual and not is_folder(folder)]
     models = list_models(paths, settings.model.path)
     default = choose_default(models, configured=settings.model.path, memory_bytes=total_bytes())
     return [
@@ -147,21 +149,24 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
 
 
 def disk_error(exc: OSError, what: str) -> LocalAIError:
-    """Put a failed write into words; what was there before it is kept."""
-    return ServerError(
-        what,
-        why=f"{exc.filename or 'a file'} could not be written: {exc.strerror}",
-        fix="make room or correct the permissions there, then run the command again",
-    )
+    """Put a failed look-up or write into words; what was there before it is kept."""
+    where = exc.filename or "a file"
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        why, fix = f"{where} could not be written: {exc.strerror}", "make room there"
+    elif exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        why, fix = f"{where} cannot be read or written: {exc.strerror}", "correct the permissions there"
+    else:
+        why, fix = f"{where}: {exc.strerror or exc}", "mend that"
+    return ServerError(what, why=why, fix=f"{fix}, then run the command again")
 
 
 def _why_not_a_model(configured: str) -> str:
     folder = Path(configured)
     if not folder.is_absolute():
         return "which is no model found on this machine"
-    if not folder.is_dir():
+    if not is_folder(folder):
         return "and there is no such folder"
-    if not (folder / "config.json").is_file():
+    if not is_file(folder / "config.json"):
         return "but that folder holds no config.json"
     return "but that folder holds no *.safetensors weights, or its config.json is broken"
 
@@ -174,7 +179,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _refuse_root_in_anothers_home(folder: Path) -> None:
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    existing = next(parent for parent in (folder, *folder.parents) if exists(parent))
     owner = existing.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         raise ConfigError(

@@ -91,7 +91,8 @@ class SupervisorClient:
             return xmlrpc.read_answer(answer.body)
         except xmlrpc.Fault as exc:
             raise SupervisorFault(exc.code, str(exc)) from exc
-        except (FileNotFoundError, ConnectionRefusedError) as exc:
+        except (FileNotFoundError, ConnectionRefusedError, PermissionError) as exc:
+            # The last: another user's, or in a folder of another's.
             raise SupervisorUnreachable(str(exc)) from exc
         except (OSError, WireError, xmlrpc.NotXmlRpc) as exc:
             raise SupervisorHung(str(exc) or type(exc).__name__) from exc

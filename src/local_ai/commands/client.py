@@ -8,7 +8,7 @@ import shutil
 from typing import NoReturn
 
 from local_ai import console
-from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines
+from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines, past_proxies
 from local_ai.commands.run import load_settings
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import find_model, list_models
@@ -26,7 +26,8 @@ def show_environment(*, client: str, shell: str) -> None:
         )
     _one_of("--for", client, tuple(CLIENTS))
     _one_of("--shell", shell, SHELLS)
-    for line in export_lines(CLIENTS[client](_endpoint(_report())), shell):
+    endpoint = _endpoint(_report())
+    for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
         console.print_line(line)
 
 
@@ -53,7 +54,7 @@ def launch(client: str, *, arguments: str) -> NoReturn:
             fix=f"install {client}, then run: inv client.launch {client}",
         )
     endpoint = _endpoint(report)
-    environment = os.environ | program.environment(endpoint)
+    environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
     words = [program.name, *program.arguments(endpoint), *shlex.split(arguments)]
     os.execvpe(program.name, words, environment)
 

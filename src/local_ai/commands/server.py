@@ -14,6 +14,7 @@ from local_ai.commands.run import load_settings, parse_count, parse_seconds
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 from local_ai.paths import find_paths
 from local_ai.program import ENGINE, GATEWAY, SUPERVISORD
+from local_ai.there import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,13 +153,20 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
         )
     count = parse_count("--lines", lines)
     file = find_paths().log(program)
-    if not file.exists() and not follow:
+    if not exists(file) and not follow:
         raise LocalAIError(
             "there is no log yet", why=f"{file} does not exist", fix="inv server.start", exit_code=3
         )
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
-    for line in shown:
-        console.print_raw(line)
+    try:
+        for line in shown:
+            console.print_raw(line)
+    except PermissionError as exc:
+        raise LocalAIError(
+            "the log cannot be read",
+            why=f"{exc.filename}: {exc.strerror}",
+            fix="correct the permissions there: it is another user's, perhaps since a start with sudo",
+        ) from exc
 
 
 def _fate_of_answers(result: StartResult | StopResult) -> str:

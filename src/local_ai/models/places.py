@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from local_ai.paths import Paths
+from local_ai.there import entries, exists, is_file
 
 _WEIGHTS = ".safetensors"
 _SHARD = re.compile(r"-of-(\d+)\.")
@@ -46,10 +47,7 @@ def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path
 
 def why_incomplete(folder: Path) -> str:
     """Say what is missing from a model folder; "" for a folder that is no model at all."""
-    try:
-        names = {entry.name for entry in os.scandir(folder)}
-    except OSError:
-        names = set()
+    names = set(entries(folder))
     if _has_partial_files(folder, names):
         return "its download is not finished"
     missing = missing_weights(name for name in names if is_weights(name))
@@ -57,7 +55,7 @@ def why_incomplete(folder: Path) -> str:
         return "config.json is missing" if missing != "no weights" else ""
     if missing == "no weights" and any(name.lower().endswith(".gguf") for name in names):
         return "its weights are GGUF, which MLX does not read"
-    gone = sorted(name for name in names if not (folder / name).exists())
+    gone = sorted(name for name in names if not exists(folder / name))
     if gone:
         return f"{gone[0]} leads to a file that is gone"
     return missing or "config.json cannot be read"
@@ -104,18 +102,18 @@ def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:
 
 def _refs(repository: Path) -> dict[str, str]:
     try:
-        with os.scandir(repository / "refs") as entries:
-            return {entry.name: Path(entry).read_text().strip() for entry in entries if entry.is_file()}
+        with os.scandir(repository / "refs") as refs:
+            return {ref.name: Path(ref).read_text().strip() for ref in refs if ref.is_file()}
     except (OSError, UnicodeDecodeError):
         return {}
 
 
 def _in_place(place: Path) -> Iterator[tuple[str, Path]]:
-    if (place / "config.json").is_file():
+    if is_file(place / "config.json"):
         yield place.name, place
         return
     for child in _folders(place):
-        inner = [] if (child / "config.json").is_file() else list(_folders(child))
+        inner = [] if is_file(child / "config.json") else list(_folders(child))
         if not inner:
             yield child.name, child
         for folder in inner:
@@ -129,13 +127,21 @@ def _has_partial_files(folder: Path, names: set[str]) -> bool:
     snapshots = folder if folder.name == "snapshots" else folder.parent
     blobs = snapshots.parent / "blobs" if snapshots.name == "snapshots" else None
     places = (blobs, folder / ".cache/huggingface/download")
-    return any(place is not None and any(place.glob("*.incomplete")) for place in places)
+    names = {name for place in places if place is not None for name in entries(place)}
+    return any(name.endswith(".incomplete") for name in names)
 
 
 def _folders(parent: Path) -> Iterator[Path]:
     try:
-        with os.scandir(parent) as entries:
-            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+        with os.scandir(parent) as found:
+            names = sorted(entry.name for entry in found if entry.name[0] != "." and _is_folder(entry))
     except OSError:
         return
     yield from (parent / name for name in names)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link into a folder that may not be entered
+        return False

@@ -10,6 +10,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from local_ai.errors import ConfigError
 from local_ai.settings.example import write_example
+from local_ai.there import exists
 
 
 def set_value(file: Path, key: str, value: str) -> None:
@@ -21,7 +22,7 @@ def set_value(file: Path, key: str, value: str) -> None:
     Raises:
         ConfigError: The file is broken or cannot be written; it is left as it was.
     """
-    if not file.exists():
+    if not exists(file):
         write_example(file)
     section, _, name = key.partition(".")
     try:

@@ -22,6 +22,7 @@ from local_ai.errors import ConfigError
 from local_ai.paths import Paths, find_paths
 from local_ai.settings.problems import Problem, describe, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
+from local_ai.there import current_folder, is_file, is_folder
 
 ENV_PREFIX = "LOCAL_AI_"
 DEFAULT = "default"
@@ -92,7 +93,7 @@ def load(
     layers = [
         *([_read_file(config_file)] if config_file else []),
         environment,
-        _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False),
+        _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False),
     ]
     layers = [_follow_moves(layer, warnings) for layer in layers]
     _check(layers, config_file)
@@ -111,7 +112,7 @@ def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> Loca
         ConfigError: A value is wrong.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
-    layer = _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), Path.cwd(), strict=False)
+    layer = _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False)
     _check([layer], None)
     return LocalAISettings.model_validate(
         _nest(flatten(settings.model_dump(context=REVEAL)) | _anchor(layer))
@@ -125,26 +126,26 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
         ConfigError: A file was named and is not there, or the user's own is none.
     """
     if config_path is not None:
-        named = Path(config_path).expanduser().absolute()
-        if not named.is_file():
+        named = _base() / Path(config_path).expanduser()
+        if not is_file(named):
             raise ConfigError(
                 "the settings file cannot be read",
-                why=f"--config names {named}, which is {'a folder' if named.is_dir() else 'not there'}",
+                why=f"--config names {named}, which is {'a folder' if is_folder(named) else 'not there'}",
                 fix=f"name the file in it: --config {named / 'config.toml'}"
-                if named.is_dir()
+                if is_folder(named)
                 else f"correct the path, or create the file with: inv config.init --config {named}",
             )
         return named
-    here, own = Path.cwd() / "config.toml", paths.config_file
-    if here.is_file():
-        return here
-    if os.path.lexists(own) and not own.is_file():
+    here, own = current_folder(), paths.config_file
+    if here and is_file(here / "config.toml"):
+        return here / "config.toml"
+    if os.path.lexists(own) and not is_file(own):
         raise ConfigError(
             "the settings file cannot be read",
-            why=f"{own} is {'a folder' if own.is_dir() else 'a link that leads nowhere'}",
+            why=f"{own} is {'a folder' if is_folder(own) else 'a link that leads nowhere'}",
             fix=f"mend or remove it: ls -l {own}",
         )
-    return own if own.is_file() else None
+    return own if is_file(own) else None
 
 
 def known_keys() -> list[str]:
@@ -179,7 +180,12 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
         for name in sorted(ours)
         if name.upper() not in keys_by_variable
     ]
-    return _Layer(_nest(values), origins, Path.cwd(), strict=False), warnings
+    return _Layer(_nest(values), origins, _base(), strict=False), warnings
+
+
+def _base() -> Path:
+    """Where relative paths begin that are not in a file."""
+    return current_folder() or Path(os.sep)
 
 
 def _follow_moves(layer: _Layer, warnings: list[str]) -> _Layer:
