@@ -178,14 +178,14 @@ def run_app(app: Any, listener: socket.socket) -> Iterator[asyncio.AbstractEvent
     server = uvicorn.Server(uvicorn_config(app))
     loop = asyncio.new_event_loop()
 
-    def serve() -> None:
-        loop.run_until_complete(server.serve([listener]))
-        left = asyncio.all_tasks(loop)  # ended as asyncio.run does
+    async def serve() -> None:
+        await server.serve([listener])
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # ended as asyncio.run does
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        await asyncio.gather(*left, return_exceptions=True)
 
-    thread = threading.Thread(target=serve, daemon=True)
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
     try:
         yield loop
