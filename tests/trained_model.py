@@ -15,6 +15,8 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from tests.tiny_model import make_tiny_model
 
+from local_ai.engine.core.compiling import spare_compiler
+
 QUESTION = "What is the weather in Paris?"
 NAME, DESCRIPTION = "get_weather", "Weather of a city"
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -39,6 +41,7 @@ def train_weather_model(folder: Path) -> Path:
     Raises:
         AssertionError: It did not learn that, which would be this module's fault.
     """
+    spare_compiler()
     make_tiny_model(folder, tools=True)
     model, tokenizer = load(str(folder))
     inputs, targets, counts = _batch(_examples(tokenizer))
