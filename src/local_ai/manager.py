@@ -162,8 +162,12 @@ class ServerManager:
     def _target(self) -> Target:
         return read_target(self.paths.state_file) or target_of(self._settings_or_defaults())
 
-    def _drain(self, report: Report) -> Drained:
-        return drain(self._target(), self.paths, report.queue, self._on_progress)
+    def _drain(self, report: Report, *, force: bool) -> Drained:
+        """Let running answers finish; by force, only count them."""
+        target = self._target()
+        return drain(
+            replace(target, drain_s=0.0) if force else target, self.paths, report.queue, self._on_progress
+        )
 
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
         with self._launcher as launcher:
@@ -314,8 +318,7 @@ class ServerManager:
                     ended = end_leftovers(self.paths, grace_s=0 if force else timeout_s)
                     result = StopResult(True, None, was_running=ended.any, forced=ended.forced)
                 case _:
-                    running = report.queue.running if report.queue else 0
-                    drained = Drained(cut=running) if force else self._drain(report)
+                    drained = self._drain(report, force=force)
                     forced = stop_supervised(self.paths, report.pid, force=force, timeout_s=timeout_s)
                     result = StopResult(True, None, True, forced, drained.finished, drained.cut)
             daemon.remove_leftovers(self.paths)
