@@ -18,14 +18,14 @@ _GATEWAY_START_S = 2
 # Longer than the programs' own grace for running answers (3 s), or supervisord would cut them short.
 _STOP_WAIT_S = 10
 
-_ENVIRONMENT = (
-    ("PYTHONUTF8", "1"),
-    ("PYTHONUNBUFFERED", "1"),
-    # glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from
-    # them: both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). One heap, and
-    # blocks above 128 KB given back at once. Other systems do not read these.
-    # Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
-    ("MALLOC_ARENA_MAX", "1"),
+# glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from them:
+# both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). One heap for each, then;
+# the gateway also gives blocks above 128 KB back at once. The engine needs such blocks in every step, and
+# gives them back between its answers (engine/core/freed.py). Other systems do not read these.
+# Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
+_ENGINE_ENVIRONMENT = (("PYTHONUTF8", "1"), ("PYTHONUNBUFFERED", "1"), ("MALLOC_ARENA_MAX", "1"))
+_GATEWAY_ENVIRONMENT = (
+    *_ENGINE_ENVIRONMENT,
     ("MALLOC_MMAP_THRESHOLD_", "131072"),
     ("MALLOC_TRIM_THRESHOLD_", "131072"),
 )
@@ -37,12 +37,34 @@ def plan(state: State) -> tuple[Program, ...]:
     The commands hold no user text but paths; programs read their settings from state.json.
     """
     return (
-        _program(state, ENGINE, "local_ai.engine", priority=10, start_s=_ENGINE_START_S),
-        _program(state, GATEWAY, "local_ai.gateway", priority=20, start_s=_GATEWAY_START_S),
+        _program(
+            state,
+            ENGINE,
+            "local_ai.engine",
+            environment=_ENGINE_ENVIRONMENT,
+            priority=10,
+            start_s=_ENGINE_START_S,
+        ),
+        _program(
+            state,
+            GATEWAY,
+            "local_ai.gateway",
+            environment=_GATEWAY_ENVIRONMENT,
+            priority=20,
+            start_s=_GATEWAY_START_S,
+        ),
     )
 
 
-def _program(state: State, name: str, module: str, *, priority: int, start_s: int) -> Program:
+def _program(
+    state: State,
+    name: str,
+    module: str,
+    *,
+    environment: tuple[tuple[str, str], ...],
+    priority: int,
+    start_s: int,
+) -> Program:
     paths = state.paths
     return Program(
         name=name,
@@ -50,7 +72,7 @@ def _program(state: State, name: str, module: str, *, priority: int, start_s: in
         command=(str(state.python), "-P", "-m", module, "--state", str(paths.state_file)),
         directory=paths.state_dir,
         log=paths.log(name),
-        environment=_ENVIRONMENT,
+        environment=environment,
         priority=priority,
         start_s=start_s,
         stop_wait_s=_STOP_WAIT_S,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,6 @@ from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
-
-
-# glibc's alone; elsewhere freed memory goes back by itself.
-# Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -112,13 +105,6 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
 def clear_cache() -> None:
     """Give back what MLX keeps for reuse."""
     mx.clear_cache()
-
-
-def release_memory() -> None:
-    """Give back what MLX keeps for reuse, and then what the C library keeps."""
-    clear_cache()
-    if _malloc_trim is not None:
-        _malloc_trim(0)
 
 
 def _read_config(key: ModelKey) -> dict[str, Any]:

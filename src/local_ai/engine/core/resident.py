@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from local_ai.engine.core.batch import Batch
+from local_ai.engine.core.freed import give_back
 from local_ai.engine.core.loading import (
     LoadedModel,
     check_model,
@@ -15,7 +16,6 @@ from local_ai.engine.core.loading import (
     free_bytes,
     held_bytes,
     load_model,
-    release_memory,
 )
 from local_ai.engine.core.prefixes import PrefixMemory
 from local_ai.engine.core.sequential import Sequence
@@ -81,7 +81,8 @@ class Resident:
         before = held_bytes()
         self._drop()
         gc.collect()
-        release_memory()
+        clear_cache()
+        give_back()
         return max(0, before - held_bytes())
 
     def end(self) -> None:

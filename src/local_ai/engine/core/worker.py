@@ -20,6 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local_ai.engine.core.freed import Freed
 from local_ai.engine.core.jobs import Answer, Ask, Item, Load, Unload, Unloaded
 from local_ai.engine.core.words import ModelWords
 from local_ai.engine.errors import EngineError, unavailable, unexpected
@@ -65,6 +66,7 @@ class Worker:
         self._preload = False
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
+        self._freed = Freed()
         self._answered = 0  # tokens of answers in the present step
         self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
@@ -184,7 +186,7 @@ class Worker:
     def _receive(self) -> None:
         """Take what has arrived; sleep only when there is nothing to do."""
         idle = not self._waiting and not self._running
-        timeout = self._until_unload() if idle else 0.0
+        timeout = self._rest_s() if idle else 0.0
         while True:
             try:
                 item = self._inbox.get(timeout=timeout) if timeout != 0 else self._inbox.get_nowait()
@@ -208,6 +210,7 @@ class Worker:
             self._step()
         elif not self._waiting:
             self._unload_when_idle()
+            self._freed.idle(time.monotonic())
 
     def _step(self) -> None:
         resident = self._resident
@@ -215,6 +218,7 @@ class Worker:
         self._answered = 0
         resident.batch.step()
         self._last_used = time.monotonic()
+        self._freed.stepped(self._last_used)
         self._board.stepped(resident.key.id, answer=self._answered)
         self._count()
 
@@ -327,6 +331,11 @@ class Worker:
         if item.done.set_running_or_notify_cancel():
             item.done.set_result(Unloaded(name, freed))
         return True
+
+    def _rest_s(self) -> float | None:
+        """Seconds that may be slept with nothing to do; None: until something comes."""
+        waits = (self._until_unload(), self._freed.due_s(time.monotonic()))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _until_unload(self) -> float | None:
         """Seconds until the idle model is put away; None: never."""

@@ -1,0 +1,57 @@
+"""Memory that the process has freed, and when it goes back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's alone; elsewhere the C library gives back by itself.
+# Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+_IDLE_S = 5.0  # after the last step
+_BUSY_S = 30.0  # where one step follows another
+
+
+def give_back() -> None:
+    """Give back what the C library keeps for reuse."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
+class Freed:
+    """What steps have freed: given back when nobody waits, and now and then where somebody always does.
+
+    Not at once: what one step frees the next one takes. Measured on two cores with the starter model, where
+    blocks above 128 KB went back at once: prompts were read 20 % slower, eight answers came 8 % slower.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing to give back."""
+        self._first: float | None = None  # step since the last time
+        self._last = 0.0  # step
+
+    def stepped(self, now: float) -> None:
+        """Take note that a step has ended.
+
+        Args:
+            now: As `time.monotonic` tells.
+        """
+        self._last = now
+        if self._first is None:
+            self._first = now
+        elif now - self._first > _BUSY_S:
+            self._give_back()
+
+    def due_s(self, now: float) -> float | None:
+        """Return in how many seconds it should be given back if no step comes; None: there is nothing."""
+        return None if self._first is None else max(0.0, self._last + _IDLE_S - now)
+
+    def idle(self, now: float) -> None:
+        """Give it back if no step has come for long enough."""
+        if self.due_s(now) == 0:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._first = None
+        give_back()
