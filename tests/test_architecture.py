@@ -20,6 +20,7 @@ ROWS = (
         "imports",
         "launcher",
         "there",
+        "whole_heads",
     },
     {"paths", "program", "logs", "lock", "exits", "environment", "wire", "unix_http"},
     {"settings"},

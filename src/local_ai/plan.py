@@ -18,9 +18,9 @@ _GATEWAY_START_S = 2
 # Longer than the programs' own grace for running answers (3 s), or supervisord would cut them short.
 _STOP_WAIT_S = 10
 
-# glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from them:
-# both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). One heap for each, then;
-# the gateway also gives blocks above 128 KB back at once. The engine needs such blocks in every step, and
+# glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from it:
+# both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). So each has one heap,
+# and the gateway gives blocks above 128 KB back at once. The engine needs such blocks in every step, and
 # gives them back between its answers (engine/core/freed.py). Other systems do not read these.
 # Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 _ENGINE_ENVIRONMENT = (("PYTHONUTF8", "1"), ("PYTHONUNBUFFERED", "1"), ("MALLOC_ARENA_MAX", "1"))

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
+from local_ai.whole_heads import WholeHeadsProtocol
+
 _GRACE_S = 2.0  # from SIGTERM until running answers are cut off
 _TIDY_S = 1.0  # more, for what was cut off to end by itself
 _KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
@@ -31,6 +33,8 @@ class EngineServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=WholeHeadsProtocol,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="off",
