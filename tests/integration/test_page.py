@@ -69,12 +69,12 @@ def test_killed_engine_is_seen_and_comes_back(page: Page, server: Server) -> Non
 
     os.kill(pid, signal.SIGKILL)
 
-    expect(page.locator("#verdict")).not_to_have_attribute("data-health", "healthy", timeout=10_000)
+    # Not in which state: it may be back before the page asks again.
+    expect(page.locator("[data-program=mlx-omni-server] .restarts")).to_have_text("1", timeout=10_000)
     page.get_by_label("Your message").fill("What is the capital of France?")
     page.keyboard.press("Enter")
     expect(page.locator(".message.assistant")).to_contain_text("Paris", timeout=PATIENTLY)
     expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=20_000)
-    expect(page.locator("[data-program=mlx-omni-server] .restarts")).to_have_text("1")
 
 
 def test_killed_gateway_is_seen_and_comes_back(page: Page, server: Server) -> None:
