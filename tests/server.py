@@ -102,7 +102,7 @@ class Server:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("XDG_", "LOCAL_AI_", "HF_"))
+            if not name.startswith(("XDG_", "LOCAL_AI_", "HF_")) and name != "UV"
         }
         folders = {f"XDG_{name}_HOME": str(self.home / name.lower()) for name in ("CONFIG", "STATE", "DATA")}
         own = {"HOME": str(self.home), "LOCAL_AI_SERVER__PORT": str(self.port), "NO_COLOR": "1"}

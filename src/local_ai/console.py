@@ -297,10 +297,12 @@ def _shortened(names: Sequence[str], *, most: int = 5) -> str:
 
 
 def _as_typed(text: str) -> str:
-    """Write the commands in a text as this user called us: `local-ai server start` or `inv server.start`."""
-    if Path(sys.argv[0]).name != "local-ai":
-        return text
-    return re.sub(r"\binv (server|models|client|config)\.(\w+)", r"local-ai \1 \2", text)
+    """Write the commands in a text as this user called us: `local-ai server start`, `uv run inv server.start`."""
+    # uv tells what it runs where uv itself is.
+    # Source: https://docs.astral.sh/uv/reference/environment/#uv
+    runner = "uv run " if "UV" in os.environ else ""
+    called = r"local-ai \1 \2" if Path(sys.argv[0]).name == "local-ai" else r"inv \1.\2"
+    return re.sub(r"\binv (server|models|client|config)\.(\w+)", runner + called, text)
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

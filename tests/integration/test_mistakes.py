@@ -1,11 +1,14 @@
 """Every mistake gets what, why and fix: no traceback, and nothing half started."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from tests.server import Server
 
 pytestmark = pytest.mark.integration
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 def write_config(server: Server, text: str) -> Path:
@@ -160,3 +163,22 @@ def test_logs_before_the_first_start(server: Server):
         f"  why: {server.paths.log('mlx-omni-server')} does not exist\n"
         "  fix: local-ai server start\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "uv", "fix"),
+    [
+        ("local-ai", {}, "local-ai server start"),
+        ("inv", {}, "inv server.start"),
+        ("inv", {"UV": "/usr/bin/uv"}, "uv run inv server.start"),
+    ],
+    ids=["console script", "inv", "inv by uv run"],
+)
+def test_a_command_to_type_next_is_written_as_the_last_one_was(
+    server: Server, program: str, uv: dict[str, str], fix: str
+):
+    server.environment.update(uv)
+
+    done = server.shell(f"cd {CHECKOUT} && {Path(sys.executable).parent / program} server.status")
+
+    assert done.stdout.splitlines()[-1] == f"  fix: {fix}"
