@@ -136,7 +136,10 @@ def test_default_that_a_start_chose_stays_as_long_as_it_is_there():
         ("llama-3.2-1b-instruct", ["mlx-community/Llama-3.2-1B-Instruct"]),
         ("mlx-community/llama-3.2-1B-Instrct", ["mlx-community/Llama-3.2-1B-Instruct"]),
         ("smolm2-135m-instruct", ["SmolLM2-135M-Instruct"]),
+        ("smollm", ["SmolLM2-135M-Instruct"]),
+        ("LLAMA-3.2", ["mlx-community/Llama-3.2-1B-Instruct"]),
         ("zzz", []),
+        ("m", []),
     ],
 )
 def test_nearest_names_ignore_case_and_owner(asked: str, names: list[str]):

@@ -19,6 +19,8 @@ from local_ai.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 
+_LEAST_OF_A_NAME = 3  # letters that say which model is meant
+
 
 @dataclass(frozen=True)
 class Model:
@@ -100,13 +102,18 @@ def find_model(name: str, models: Iterable[Model]) -> Model | None:
 
 
 def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[str]:
-    """Suggest ids that look like the name asked for, the likeliest first; letter case is ignored."""
+    """Suggest ids that look like the name asked for, the likeliest first; letter case is ignored.
+
+    Those that have it in them come before those that are spelt like it: "qwen3" means "Qwen3-4B-4bit".
+    """
     import difflib  # for a mistake only: every command passes through this module
 
+    asked = name.lower()
     by_lower = {model.id.lower(): model.id for model in models}
+    having = [full for lower, full in by_lower.items() if len(asked) >= _LEAST_OF_A_NAME and asked in lower]
     by_lower |= {model_id.rpartition("/")[2]: full for model_id, full in by_lower.items()}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=most, cutoff=0.5)
-    return list(dict.fromkeys(by_lower[match] for match in close))
+    close = difflib.get_close_matches(asked, by_lower, n=most, cutoff=0.5)
+    return list(dict.fromkeys([*having, *(by_lower[match] for match in close)]))[:most]
 
 
 def choose_default(
