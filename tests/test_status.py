@@ -143,6 +143,17 @@ def test_engine_that_cannot_load_its_model_says_why():
     assert report.verdict.see == "/logs/mlx-omni-server.log"
 
 
+def test_what_the_engine_knows_against_its_failure_is_the_fix():
+    reason = "the model 'm' cannot be loaded: it is damaged. To fix it: download it again into /m"
+
+    verdict = judge(replace(FACTS, engine=replace(READY, state="failed", reason=reason))).verdict
+
+    assert (verdict.why, verdict.fix) == (
+        "the model 'm' cannot be loaded: it is damaged",
+        "download it again into /m",
+    )
+
+
 def test_fatal_program_is_told_with_its_exit():
     report = with_engine(ProcessState.FATAL, engine=None, exit_reasons={ENGINE: "exit status 1"})
 

@@ -297,7 +297,7 @@ def _shortened(names: Sequence[str], *, most: int = 5) -> str:
 
 
 def _as_typed(text: str) -> str:
-    """Write the commands in a text as this user called us: `local-ai server start`, `uv run inv server.start`."""
+    """Write the commands in a text as this user called us: as `local-ai`, as `inv`, or as `uv run inv`."""
     # uv tells what it runs where uv itself is.
     # Source: https://docs.astral.sh/uv/reference/environment/#uv
     runner = "uv run " if "UV" in os.environ else ""

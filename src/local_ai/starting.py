@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from local_ai.errors import HealthCheckError, LocalAIError, ServerError
+from local_ai.errors import HealthCheckError, LocalAIError, ServerError, split_sentence
 from local_ai.logs import tail
 from local_ai.models.catalog import STARTER_ID, choose_default, list_models
 from local_ai.models.memory import total_bytes
@@ -110,10 +110,11 @@ def _raise_if_over(
     if stopped_s >= STOPPED_S:
         raise _stopped_meanwhile(paths)
     if report.engine is not None and report.engine.state == "failed":
+        why, fix = split_sentence(report.engine.reason or "it does not say why")
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
-            why=report.engine.reason or "it does not say why",
-            fix="choose another one with: inv models.use NAME, then run: inv server.restart",
+            why=why,
+            fix=fix or "choose another one with: inv models.use NAME, then run: inv server.restart",
             see=str(paths.log(ENGINE)),
         )
 

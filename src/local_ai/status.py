@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from local_ai.errors import split_sentence
 from local_ai.frozen import dataclass
 from local_ai.program import (
     ENGINE,
@@ -304,11 +305,12 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
 
 def _failed(row: ProgramStatus, role: str) -> Verdict:
     ended = row.state in {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
+    why, fix = split_sentence(row.detail or "it ended without saying why")
     return Verdict(
         Health.UNHEALTHY,
         f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
-        why=row.detail or "it ended without saying why",
-        fix="read the log, then run: inv server.restart",
+        why=why,
+        fix=fix or "read the log, then run: inv server.restart",
         see=str(row.log),
     )
 

@@ -34,8 +34,10 @@ def test_start_says_why_and_leaves_a_server_that_explains_itself(server: Server,
     started = server.run("server.start")
 
     assert started.returncode == 1
-    assert started.stderr.splitlines()[-4] == "error: the server runs, but the engine cannot serve its model"
-    assert "broken" in started.stderr
+    error, why, fix, _ = started.stderr.splitlines()[-4:]
+    assert error == "error: the server runs, but the engine cannot serve its model"
+    assert why.startswith("  why: the model 'broken' cannot be loaded: ")
+    assert fix.startswith("  fix: download it again into ")
     assert "Traceback" not in started.stderr
     shown = server.run("server.status")
     assert shown.returncode == 3
