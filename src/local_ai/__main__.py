@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 # Per command: its option → the name of the argument, and whether a value follows.
@@ -43,6 +44,9 @@ _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called us, who wants to hear nothing
+            setattr(sys, name, Path(os.devnull).open("w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows "?"

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.server import Server
+from tests.server import SCRIPT, Server
 
 pytestmark = pytest.mark.integration
 
@@ -182,3 +182,10 @@ def test_a_command_to_type_next_is_written_as_the_last_one_was(
     done = server.shell(f"cd {CHECKOUT} && {Path(sys.executable).parent / program} server.status")
 
     assert done.stdout.splitlines()[-1] == f"  fix: {fix}"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"], ids=["stdout", "stderr"])
+def test_nobody_who_listens_is_no_mistake(server: Server, closed: str):
+    done = server.shell(f"{SCRIPT} server status {closed}")
+
+    assert (done.returncode, done.stderr) == (3, "")
