@@ -45,8 +45,8 @@ _QUICK: dict[str, dict[str, tuple[str, bool]]] = {
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever called us, who wants to hear nothing
-            setattr(sys, name, Path(os.devnull).open("w"))
+        if getattr(sys, name) is None:  # closed by whoever called us: nothing is to be heard
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows "?"
