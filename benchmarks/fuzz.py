@@ -6,10 +6,10 @@ In turns: what docs/openapi.json allows and what it does not (schemathesis), val
 and raw bytes; to a server of its own, with tiny models. What was wrong is printed under the table and makes
 the exit code 1.
 
-Memory is read six times on the way. What is bounded is filled before: kept responses, remembered prompts (set
-to a few megabytes), and the words that a tokenizer remembers. What grows after that is a leak. With --rounds,
-each of the six parts sends the same requests again, so many rounds of every kind, instead of new ones for its
-share of the minutes.
+Memory is read six times on the way, each time after a rest in which what was freed goes back. What is bounded
+is filled before: kept responses, remembered prompts (set to a few megabytes), and the words that a tokenizer
+remembers. What grows after that is a leak. With --rounds, each of the six parts sends the same requests,
+so many rounds of every kind, instead of new ones for its share of the minutes.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _FAILURES = ('"internal_error"', '"message":"the answer was cut off')  # with a 
 _PARTS = 6
 _REMEMBERED_MB = 8
 _WORDS, _WORDS_AT_ONCE = 12_000, 20  # more than a tokenizer remembers
+_REST_S = 7.0  # longer than the engine keeps freed memory
 _DEFAULT = "plain"
 _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
 
@@ -214,6 +215,7 @@ def _server() -> Iterator[Server]:
 
 def _memory(server: Server) -> dict[str, float]:
     """Resident memory by program, in MB."""
+    time.sleep(_REST_S)
     return {name: psutil.Process(server.pid_of(name)).memory_info().rss / 1e6 for name in _PROGRAMS}
 
 
