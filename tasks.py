@@ -7,7 +7,7 @@ import sys
 
 from invoke import Context, Exit, task
 
-from local_ai.cli import namespace
+from local_ai.cli.tasks import namespace
 
 # Advisories that have to stand for as long as there is no fix, each with the reason.
 _DISKCACHE = (

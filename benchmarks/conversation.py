@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from local_ai.models.starter import prepare_starter
-from local_ai.state import State, make_state
+from local_ai.settings.state import State, make_state
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

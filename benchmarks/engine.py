@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.engine.running import running_engine
 
-from local_ai.engine.blas import preload_blas
+from local_ai.engine.process.blas import preload_blas
 from local_ai.models.starter import prepare_starter
 
 _QUESTIONS = (

@@ -36,7 +36,7 @@ from tests.engine.fuzzing import BODIES, EXPECTED, odd_request
 from tests.engine.generated import Case, Operation, operations, read_document, send_cases, within_reach
 from tests.server import Server, end, free_port
 
-from local_ai.engine.responses.store import MOST_RESPONSES
+from local_ai.engine.api.responses.store import MOST_RESPONSES
 
 _TIMEOUT_S = 60.0  # an answer that takes longer counts as a hang
 _ROUND = 40  # requests of a kind at a time

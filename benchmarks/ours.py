@@ -17,13 +17,13 @@ import psutil
 
 from benchmarks.clock import clean_environment, memory_mb, run, script, wait
 from benchmarks.installed import cache_dir
+from local_ai.lifecycle.preflight import prepare_folders
 from local_ai.models.starter import prepare_starter
-from local_ai.paths import Paths, find_paths
-from local_ai.preflight import prepare_folders
-from local_ai.probe import probe_engine
-from local_ai.program import ENGINE, GATEWAY
+from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.state import make_state, write_state
+from local_ai.settings.state import make_state, write_state
+from local_ai.status.probe import probe_engine
+from local_ai.supervision.program import ENGINE, GATEWAY
 
 _PROGRAMS = (ENGINE, GATEWAY)
 

@@ -17,7 +17,7 @@ import httpx
 from benchmarks.clock import answers, clean_environment, free_port, say, script, wait
 from benchmarks.options import Options
 from benchmarks.ours import Ours, make_ours, running, starter_model
-from local_ai.engine.blas import preload_blas
+from local_ai.engine.process.blas import preload_blas
 
 MLX_LM = "mlx_lm.server"
 ENGINE_ALONE = "engine alone"

@@ -39,7 +39,7 @@ import httpx
 from tests.server import Server, end, free_port
 from tests.tiny_model import make_tiny_model
 
-from local_ai.program import ENGINE, GATEWAY
+from local_ai.supervision.program import ENGINE, GATEWAY
 
 _TOKENS = 24
 _LOST_AFTER_S = 120.0

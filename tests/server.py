@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from local_ai.paths import Paths, find_paths
+from local_ai.settings.paths import Paths, find_paths
 
 T = TypeVar("T")
 

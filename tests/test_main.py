@@ -7,7 +7,7 @@ import pytest
 from tests.server import Server
 
 from local_ai.__main__ import _QUICK, parse_quick
-from local_ai.cli import namespace
+from local_ai.cli.tasks import namespace
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_quick_commands_import_nothing_heavy():
         "http.client",
     }
     heavy |= {"dataclasses", "difflib", "email", "inspect", "ssl", "subprocess", "tempfile", "xmlrpc.client"}
-    code = f"import sys, local_ai.commands.server, local_ai.manager; print({heavy} & set(sys.modules))"
+    code = f"import sys, local_ai.cli.server, local_ai.lifecycle.manager; print({heavy} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

@@ -17,11 +17,11 @@ NEEDED = ("jinja2", "pydantic-settings", "psutil")
 USE = """
 from pathlib import Path
 import local_ai
-from local_ai.paths import find_paths
+from local_ai.settings.paths import find_paths
 from local_ai.plan import plan
 from local_ai.render import render, template_dir
 from local_ai.settings.example import example_text
-from local_ai.state import make_state
+from local_ai.settings.state import make_state
 
 paths = find_paths({"HOME": "/home/ada"})
 conf = render(plan(make_state(local_ai.load_config(), paths)), paths)

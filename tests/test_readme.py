@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.cli import namespace
+from local_ai.cli.tasks import namespace
 from local_ai.settings.load import flatten, load
 
 CHECKOUT = Path(__file__).parents[1]

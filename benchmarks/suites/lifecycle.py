@@ -22,7 +22,7 @@ from benchmarks.managers import PEERS, Manager, Place, ended
 from benchmarks.options import Options
 from benchmarks.ours import Ours, bare_engine_s, idle_engine_mb, make_ours, starter_model
 from benchmarks.samples import OURS, Samples, What
-from local_ai.program import ENGINE, GATEWAY
+from local_ai.supervision.program import ENGINE, GATEWAY
 
 _BARE = "bare subprocess"
 START = What("lifecycle", "start to first HTTP 200", "s", _BARE)

@@ -18,7 +18,7 @@ from benchmarks import upstream
 from benchmarks.clock import say, wait
 from benchmarks.options import Options
 from benchmarks.samples import OURS, Samples, What
-from local_ai.state import State
+from local_ai.settings.state import State
 
 _ALONE = "upstream alone"
 _CLIENTS = (1, 64)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from local_ai.errors import ConfigError, HealthCheckError, LocalAIError, ServerError
-    from local_ai.manager import ServerManager
-    from local_ai.results import ServerStatus, StartResult, StopResult
+    from local_ai.lifecycle.manager import ServerManager
+    from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
     from local_ai.settings.load import load_config
     from local_ai.settings.schema import LocalAISettings
 
@@ -29,10 +29,10 @@ __all__ = [
 
 _HOMES = {
     "LocalAISettings": "local_ai.settings.schema",
-    "ServerManager": "local_ai.manager",
+    "ServerManager": "local_ai.lifecycle.manager",
     "load_config": "local_ai.settings.load",
     **dict.fromkeys(("ConfigError", "HealthCheckError", "LocalAIError", "ServerError"), "local_ai.errors"),
-    **dict.fromkeys(("ServerStatus", "StartResult", "StopResult"), "local_ai.results"),
+    **dict.fromkeys(("ServerStatus", "StartResult", "StopResult"), "local_ai.lifecycle.results"),
 }
 
 

@@ -57,7 +57,7 @@ def main() -> None:
         # Not sys.exit: tidying the interpreter up takes a fifth of a `status`, and there is nothing to tidy.
         os._exit(code)
     except BrokenPipeError:
-        from local_ai.commands.run import let_reader_go
+        from local_ai.cli.run import let_reader_go
 
         let_reader_go()
     except Exception:
@@ -72,12 +72,12 @@ def _run(words: Sequence[str]) -> int:
         words = ["server.status"] if len(words) == 1 else [f"server.{words[1]}", *words[2:]]
     arguments = parse_quick(words)
     if arguments is None:
-        from local_ai import cli
+        from local_ai.cli import tasks
 
-        cli.run()
+        tasks.run()
         return 0
-    from local_ai.commands import server
-    from local_ai.commands.run import guarded
+    from local_ai.cli import server
+    from local_ai.cli.run import guarded
 
     return guarded(getattr(server, words[0].partition(".")[2]), **arguments)
 

@@ -21,9 +21,9 @@ import httpx
 import httpx2
 import openai
 
-from local_ai.paths import Paths, find_paths
+from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.state import make_state, write_state
+from local_ai.settings.state import make_state, write_state
 
 
 @dataclass(frozen=True)

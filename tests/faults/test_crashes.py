@@ -15,7 +15,7 @@ import httpx
 import pytest
 from tests.server import Server, wait_until
 
-from local_ai.program import ENGINE, GATEWAY
+from local_ai.supervision.program import ENGINE, GATEWAY
 
 pytestmark = pytest.mark.integration
 

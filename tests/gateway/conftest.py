@@ -6,15 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.gateway.fakes import (
-    FakeEngine,
-    Gateway,
-    make_patient_state,
-    run_engine,
-    run_gateway,
-)
+from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_engine, run_gateway
 
-from local_ai.state import State
+from local_ai.settings.state import State
 
 
 @pytest.fixture(scope="module")

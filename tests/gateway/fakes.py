@@ -24,11 +24,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local_ai.gateway.app import make_app
-from local_ai.gateway.serve import listen, uvicorn_config
-from local_ai.gateway.site import Site, make_site
-from local_ai.paths import Paths
+from local_ai.gateway.context import Site, make_site
+from local_ai.gateway.listener.server import listen, uvicorn_config
+from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.state import State, make_state
+from local_ai.settings.state import State, make_state
 
 
 def make_model(folder: Path, *, created: int = 1_700_000_000) -> Path:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from local_ai.state import State, write_state
+from local_ai.settings.state import State, write_state
 
 
 @contextmanager

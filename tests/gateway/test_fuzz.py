@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.gateway.fakes import FakeEngine, Gateway
 
-from local_ai.gateway.routes import ROUTES
+from local_ai.gateway.forwarding.routes import ROUTES
 
 _QUICKLY = settings(
     max_examples=60,

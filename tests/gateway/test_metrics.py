@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.fakes import FakeEngine, FakeSupervisord
 from tests.server import wait_until
 
-from local_ai.state import State
+from local_ai.settings.state import State
 
 CHAT = "/v1/chat/completions"
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -14,7 +14,7 @@ import pytest
 from tests.gateway.fakes import make_patient_state
 from tests.gateway.running import output_of, running_gateway, wait_for_answer
 
-from local_ai.state import State
+from local_ai.settings.state import State
 
 pytestmark = pytest.mark.integration
 

@@ -95,7 +95,7 @@ def test_help_names_every_command_in_one_screen(server: Server):
 
 
 def namespace_names() -> list[str]:
-    from local_ai.cli import namespace
+    from local_ai.cli.tasks import namespace
 
     return [f"{name}.{word}" for name, group in namespace().collections.items() for word in group.tasks]
 

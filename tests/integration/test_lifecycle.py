@@ -13,8 +13,8 @@ import pytest
 from tests.server import Server, free_port, wait_until
 
 from local_ai import ServerManager
-from local_ai.program import ENGINE, GATEWAY
 from local_ai.settings.load import load_config
+from local_ai.supervision.program import ENGINE, GATEWAY
 
 pytestmark = pytest.mark.integration
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.server import Server
 
-from local_ai.program import ENGINE
+from local_ai.supervision.program import ENGINE
 
 pytestmark = pytest.mark.integration
 

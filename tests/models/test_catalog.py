@@ -16,7 +16,7 @@ from local_ai.models.catalog import (
     list_models,
     nearest_names,
 )
-from local_ai.paths import Paths
+from local_ai.settings.paths import Paths
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.gateway.fakes import make_model
 from tests.somebody import as_nobody, closed, open_folder
 
 from local_ai.models.catalog import list_incomplete, list_models
-from local_ai.paths import Paths
+from local_ai.settings.paths import Paths
 
 
 def paths_in(home: Path, *further: Path) -> Paths:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ConfigError
-from local_ai.paths import find_paths
 from local_ai.settings.load import Loaded, known_keys, load, load_config, override, variable_for
+from local_ai.settings.paths import find_paths
 from local_ai.settings.schema import LocalAISettings
 
 

@@ -76,7 +76,7 @@ def test_what_no_start_writes_is_refused(broken: dict[str, Any]):
 
 @pytest.mark.parametrize(
     "modules",
-    ["local_ai.gateway.__main__, local_ai.gateway.app", "local_ai.engine.__main__, local_ai.engine.assemble"],
+    ["local_ai.gateway.__main__, local_ai.gateway.app", "local_ai.engine.__main__, local_ai.engine.app"],
     ids=["gateway", "engine"],
 )
 def test_programs_do_without_what_validates(modules: str):

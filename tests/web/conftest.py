@@ -9,18 +9,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.gateway.fakes import (
-    FakeSupervisord,
-    Gateway,
-    make_model,
-    make_test_state,
-    run_engine,
-    run_gateway,
-)
+from tests.gateway.fakes import FakeSupervisord, Gateway, make_model, make_test_state, run_engine, run_gateway
 from tests.web.engine import ChatEngine
 
-from local_ai.gateway.site import Site, make_site
-from local_ai.state import State
+from local_ai.gateway.context import Site, make_site
+from local_ai.settings.state import State
 
 
 @dataclass

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from local_ai.render import template_dir
+from local_ai.supervision.render import template_dir
 
 TEXT = 4.5
 EDGE = 3.0  # of controls and focus rings

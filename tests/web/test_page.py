@@ -20,7 +20,7 @@ from tests.server import wait_until
 from tests.web.conftest import Server, started
 from tests.web.engine import ChatEngine
 
-from local_ai.render import template_dir
+from local_ai.supervision.render import template_dir
 
 pytestmark = pytest.mark.integration
 

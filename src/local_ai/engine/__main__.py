@@ -17,16 +17,16 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from local_ai.engine.libraries import tell_libraries
-from local_ai.engine.listen import listen, pid_file
-from local_ai.engine.renewal import LISTENER, begin_anew
+from local_ai.engine.process.environment import tell_libraries
+from local_ai.engine.process.self_restart import LISTENER, begin_anew
+from local_ai.engine.process.socket import listen, pid_file
 from local_ai.errors import LocalAIError
-from local_ai.guard import start_orphan_guard
-from local_ai.patient_log import log_patiently
-from local_ai.state import State, read_state
+from local_ai.serving.nonblocking_log import log_patiently
+from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.settings.state import State, read_state
 
 if TYPE_CHECKING:
-    from local_ai.engine.server import EngineServer
+    from local_ai.engine.process.server import EngineServer
 
 _EXIT_S = 1.0  # for the generating thread to end its step, once all is answered or cut off
 
@@ -96,8 +96,8 @@ def _serve(
 ) -> socket.socket | None:
     """Serve until told to stop, or until it is time to begin anew; return the socket to go on with, if so."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
-    from local_ai.engine.assemble import assemble
-    from local_ai.engine.server import EngineServer
+    from local_ai.engine.app import assemble
+    from local_ai.engine.process.server import EngineServer
 
     engine = assemble(state, anew=goes_on)
     server = EngineServer(engine.app, listener, engine.renewal.is_due)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_ai.engine.api.fields import Fields
 from local_ai.engine.errors import EngineError, bad_field, model_not_loadable, unavailable
-from local_ai.engine.fields import Fields
 from local_ai.models.catalog import Model
 
 MOST_INPUTS = 2048

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 
-from local_ai.program import TOKEN_COUNTS, EngineHealth
+from local_ai.status.health import TOKEN_COUNTS, EngineHealth
 
 _CHANGE_POLL_S = 0.01
 

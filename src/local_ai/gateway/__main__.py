@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from local_ai.errors import LocalAIError
-from local_ai.gateway.serve import listen, serve
-from local_ai.guard import start_orphan_guard
-from local_ai.patient_log import log_patiently
-from local_ai.state import read_state
+from local_ai.gateway.listener.server import listen, serve
+from local_ai.serving.nonblocking_log import log_patiently
+from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.settings.state import read_state
 
 _LOG = logging.getLogger("local_ai.gateway")
 

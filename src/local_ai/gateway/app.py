@@ -14,19 +14,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from local_ai.gateway.api import forward_routes, models_routes
-from local_ai.gateway.assets import asset_routes, load_assets
-from local_ai.gateway.dialect import dialect_of
-from local_ai.gateway.doors import Doors
-from local_ai.gateway.flapping import stop_flapping
-from local_ai.gateway.health import health_routes
-from local_ai.gateway.lifeline import hold_lifeline
-from local_ai.gateway.log_routes import log_routes
-from local_ai.gateway.page import load_page, page_routes
-from local_ai.gateway.refusal import Refusal
-from local_ai.gateway.refused import refused_response
-from local_ai.gateway.routes import ROUTES, nearest_path
-from local_ai.gateway.site import Site
+from local_ai.gateway.access.middleware import Doors
+from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.api import forward_routes, models_routes
+from local_ai.gateway.endpoints.assets import asset_routes, load_assets
+from local_ai.gateway.endpoints.health import health_routes
+from local_ai.gateway.endpoints.logs import log_routes
+from local_ai.gateway.endpoints.page import load_page, page_routes
+from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
+from local_ai.gateway.upstream.crash_loop import stop_flapping
+from local_ai.gateway.upstream.liveness import hold_lifeline
+from local_ai.serving.dialects import dialect_of, refused_response
+from local_ai.serving.refusal import Refusal
 
 _LOG = logging.getLogger("local_ai.gateway")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from local_ai.frozen import dataclass
 from local_ai.models.places import candidates, is_weights, missing_weights, why_incomplete
-from local_ai.paths import Paths
+from local_ai.settings.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 

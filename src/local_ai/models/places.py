@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from local_ai.paths import Paths
+from local_ai.settings.paths import Paths
 from local_ai.there import entries, exists, is_file
 
 _WEIGHTS = ".safetensors"

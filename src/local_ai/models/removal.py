@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.places import repository_of
-from local_ai.paths import Paths
+from local_ai.settings.paths import Paths
 
 _NOT_DONE = "the model was not removed"
 

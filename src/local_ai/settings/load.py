@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from local_ai.errors import ConfigError
-from local_ai.paths import Paths, find_paths
+from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.problems import Problem, describe, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
 from local_ai.there import current_folder, is_file, is_folder

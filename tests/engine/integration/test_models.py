@@ -17,7 +17,7 @@ from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_adapter, make_tiny_embedder, make_tiny_model
 
 from local_ai.errors import ServerError
-from local_ai.unloading import unload_model
+from local_ai.lifecycle.unload import unload_model
 
 pytestmark = pytest.mark.integration
 

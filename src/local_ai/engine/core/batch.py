@@ -15,12 +15,12 @@ from mlx_lm.generate import BatchGenerator, SequenceStateMachine
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from local_ai.engine.core.loading import LoadedModel
-from local_ai.engine.core.pace import MOST_PROMPTS, Pace, has_room
-from local_ai.engine.core.prefixes import Layers, PrefixMemory
+from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
+from local_ai.engine.core.prompt_cache import Layers, PrefixMemory
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import Processor, make_sampler
+from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError, unexpected
-from local_ai.engine.terms import Failed, Progress, Started
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, load
 
-from local_ai.engine.core.words import ModelWords, make_words
+from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.tokenizer import ModelWords, make_words
 from local_ai.engine.errors import EngineError, model_not_loadable
-from local_ai.engine.terms import ModelKey
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
 

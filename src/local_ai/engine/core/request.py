@@ -10,8 +10,8 @@ import mlx.core as mx
 from local_ai.engine.core.constraint import Constraint, ThoughtLimit
 from local_ai.engine.core.detokenize import Detokenizer
 from local_ai.engine.core.sampling import Processor, make_processors
-from local_ai.engine.core.words import ModelWords
-from local_ai.engine.terms import Chance, Event, Finished, Job, Token
+from local_ai.engine.core.terms import Chance, Event, Finished, Job, Token
+from local_ai.engine.core.tokenizer import ModelWords
 
 Array = Any  # mlx.core.array
 

@@ -11,8 +11,8 @@ from mlx_lm.generate import generate_step
 from local_ai.engine.core.loading import LoadedModel
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import Processor, make_sampler
+from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError
-from local_ai.engine.terms import Failed, Progress, Started
 
 _PROMPT_STEP = 256  # tokens read between two looks at whether the client is still there
 

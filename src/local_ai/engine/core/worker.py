@@ -20,18 +20,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_ai.engine.core.freed import Freed
-from local_ai.engine.core.jobs import Answer, Ask, Item, Load, Unload, Unloaded
-from local_ai.engine.core.words import ModelWords
+from local_ai.engine.core.inbox import Answer, Ask, Item, Load, Unload, Unloaded
+from local_ai.engine.core.memory_release import Freed
+from local_ai.engine.core.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
+from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.errors import EngineError, unavailable, unexpected
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.errors import LocalAIError
-from local_ai.imports import undisturbed_imports
+from local_ai.serving.imports import undisturbed_imports
 
 if TYPE_CHECKING:
+    from local_ai.engine.core.model_slot import Resident
     from local_ai.engine.core.request import Request
-    from local_ai.engine.core.resident import Resident
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class Worker:
         started = time.perf_counter()
         try:
             with undisturbed_imports():
-                from local_ai.engine.core import compiling, request, resident
+                from local_ai.engine.core import model_slot, request
         except Exception as exc:
             log.exception("what generates text could not be imported")
             return unavailable(
@@ -172,9 +172,9 @@ class Worker:
                 "uv sync, then run: inv server.restart",
             )
 
-        compiling.spare_compiler()
+        model_slot.spare_compiler()
         self._make_request = request.Request
-        self._resident = resident.Resident(
+        self._resident = model_slot.Resident(
             trust_remote_code=self._settings.trust_remote_code,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
             on_loading=lambda key: self._board.loading(key.id),

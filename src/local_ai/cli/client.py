@@ -1,0 +1,97 @@
+"""`client.env`, `launch`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import NoReturn
+
+from local_ai.cli import console
+from local_ai.cli.run import load_settings
+from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines, past_proxies
+from local_ai.errors import ConfigError, LocalAIError
+from local_ai.models.catalog import find_model, list_models
+from local_ai.settings.paths import find_paths
+from local_ai.status.report import Report
+
+
+def show_environment(*, client: str, shell: str) -> None:
+    """Print the exports for a client, to be evaluated by a shell."""
+    if client in PROGRAMS and client not in CLIENTS:
+        raise ConfigError(
+            "there is nothing to export",
+            why=f"{client} takes its server from its command line, not from its environment",
+            fix=f"inv client.launch {client}",
+        )
+    _one_of("--for", client, tuple(CLIENTS))
+    _one_of("--shell", shell, SHELLS)
+    endpoint = _endpoint(_report())
+    for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
+        console.print_line(line)
+
+
+def launch(client: str, *, arguments: str) -> NoReturn:
+    """Become the client's program, with its environment set and nothing written to its files.
+
+    Args:
+        arguments: The words after `--`, as typed.
+    """
+    _one_of("the client", client, tuple(PROGRAMS))
+    program = PROGRAMS[client]
+    report = _report()
+    if not report.is_running:
+        raise LocalAIError(
+            f"{client} was not started",
+            why="the server it would ask is not running",
+            fix="inv server.start",
+            exit_code=3,
+        )
+    if shutil.which(program.name) is None:
+        raise LocalAIError(
+            f"{client} was not started",
+            why=f"there is no program {program.name} on the PATH",
+            fix=f"install {client}, then run: inv client.launch {client}",
+        )
+    endpoint = _endpoint(report)
+    environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
+    words = [program.name, *program.arguments(endpoint), *shlex.split(arguments)]
+    os.execvpe(program.name, words, environment)
+
+
+def _report() -> Report:
+    from local_ai.lifecycle.manager import ServerManager
+
+    return ServerManager().report()
+
+
+def _endpoint(report: Report) -> Endpoint:
+    if report.default_model is None:
+        raise LocalAIError(
+            "there is no model to name to a client",
+            why="no model was found on this machine",
+            fix="inv server.start prepares the starter model",
+        )
+    settings = load_settings(None, {}).settings
+    keys = settings.server.api_keys
+    key = keys[0].get_secret_value() if keys else "local"
+    model = find_model(
+        report.default_model,
+        list_models(find_paths().with_model_folders(settings.models.paths), settings.model.path),
+    )
+    return Endpoint(
+        report.openai_url,
+        report.anthropic_url,
+        report.default_model,
+        key,
+        context_tokens=model.context_tokens if model else None,
+    )
+
+
+def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:
+    if given not in allowed:
+        raise ConfigError(
+            "the command line is not valid",
+            why=f"{what} is {given!r}, must be one of {', '.join(allowed)}",
+            fix=f"use {allowed[0]}",
+        )

@@ -1,0 +1,41 @@
+"""`config.show`, `check`, `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local_ai.cli import console
+from local_ai.cli.run import load_settings
+from local_ai.settings.paths import find_paths
+
+
+def show(*, config: str | None, as_json: bool) -> None:
+    """Show every setting, its value and where the value came from."""
+    loaded = load_settings(config, {})
+    if as_json:
+        console.print_json({key: {"value": value, "origin": origin} for key, value, origin in loaded.rows})
+    else:
+        rows = [(key, console.describe(value), origin) for key, value, origin in loaded.rows]
+        console.print_table(("KEY", "VALUE", "FROM"), rows)
+
+
+def check(*, config: str | None) -> None:
+    """Check the settings without starting anything."""
+    from local_ai.lifecycle.preflight import check_exposure, check_model, check_places
+
+    loaded = load_settings(config, {})
+    paths = find_paths().with_model_folders(loaded.settings.models.paths)
+    check_model(loaded.settings.model.path, paths)
+    for warning in (check_exposure(loaded.settings.server), *check_places(loaded.settings, paths)):
+        if warning:
+            console.print_warning(warning)
+    console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
+
+
+def init(*, config: str | None) -> None:
+    """Write a commented settings file; never over an existing one."""
+    from local_ai.settings.example import write_example
+
+    file = Path(config).expanduser().absolute() if config else find_paths().config_file
+    write_example(file)
+    console.print_line(f"Written: {file}")

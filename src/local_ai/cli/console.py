@@ -1,0 +1,321 @@
+"""The only printer: results to stdout, errors and progress to stderr. Colour only on a terminal.
+
+Results are plain enough to need no library; rich is imported for the live line alone, so that `status`
+answers sooner.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from local_ai.errors import LocalAIError
+from local_ai.status.probe import address_for_others
+from local_ai.status.report import Health, Readiness, Report, base_url
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+# Select Graphic Rendition codes of ECMA-48.
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+
+# State is always word + shape + colour.
+_READINESS = {
+    Readiness.READY: ("●", "green"),
+    Readiness.BUSY: ("◐", "green"),
+    Readiness.STARTING: ("○", "yellow"),
+    Readiness.UNHEALTHY: ("✕", "red"),
+    Readiness.UNKNOWN: ("?", "yellow"),
+    Readiness.STOPPED: ("–", "dim"),
+}
+_HEALTH = {
+    Health.HEALTHY: "bold green",
+    Health.BUSY: "bold green",
+    Health.STARTING: "bold yellow",
+    Health.UNHEALTHY: "bold red",
+    Health.UNKNOWN: "bold yellow",
+    Health.STOPPED: "bold",
+}
+_LINE_EVERY_S = 0.1
+_HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
+
+
+def print_line(text: str = "", *, style: str = "") -> None:
+    """Print one line of a result."""
+    _write(sys.stdout, _styled(sys.stdout, _as_typed(text), style))
+
+
+def print_raw(line: str) -> None:
+    """Print one line as it is, at once: a log line, for a pipe or a person."""
+    _write(sys.stdout, line)
+    sys.stdout.flush()
+
+
+def print_json(value: object) -> None:
+    """Print a result for programs."""
+    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_error(error: LocalAIError) -> None:
+    """Print what, why, fix and see."""
+    for line in _as_typed(str(error)).splitlines():
+        label, mark, text = line.partition(": ")
+        if label in {"error", "  why", "  fix", "  see"}:
+            style = "bold red" if label == "error" else "bold"
+            line = _styled(sys.stderr, label + mark, style) + text
+        _write(sys.stderr, line)
+
+
+def print_note(text: str) -> None:
+    """Print what somebody who waits should know; results are on stdout alone."""
+    _write(sys.stderr, _as_typed(text))
+    sys.stderr.flush()
+
+
+def print_warning(text: str) -> None:
+    """Print what should be known although nothing stopped."""
+    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + _as_typed(text))
+
+
+@contextmanager
+def progress(*, lazily: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show one line that changes in place; where there is no terminal, a line whenever the step changes.
+
+    Args:
+        lazily: Show nothing, and import nothing, until there is something to say.
+    """
+    if not _is_terminal(sys.stderr):
+        yield _StepPrinter()
+        return
+    with ExitStack() as stack:
+        live = _LiveLine(stack)
+        if not lazily:
+            live("Starting")
+        yield live
+
+
+def ask(question: str) -> bool | None:
+    """Ask a person yes or no, no being the default; None where nobody can answer."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(f"{_as_typed(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def changing_line() -> Iterator[Callable[[str, float], None]]:
+    """Show a sentence that changes in place; where there is no terminal, a line for each tenth of the way.
+
+    The callable takes the sentence, and how far along it is, from 0 to 1.
+    """
+    if not _is_terminal(sys.stderr):
+        yield _TenthPrinter()
+        return
+    line = _ChangingLine()
+    try:
+        yield line
+    finally:
+        line.end()
+
+
+def print_report(report: Report, *, logs_dir: Path) -> None:
+    """Print the verdict, the programs and the addresses."""
+    verdict = report.verdict
+    print_line(verdict.sentence, style=_HEALTH[verdict.health])
+    for label in ("why", "fix", "see"):
+        if text := getattr(verdict, label):
+            print_line(f"  {label}: {text}")
+    if not report.is_running:
+        return
+    for marked in report.queue.marked_models if report.queue else ():
+        print_line(f"  note: {marked.model}: {marked.reason}")
+    print_line()
+    _print_programs(report)
+    print_line()
+    print_addresses(report, logs_dir=logs_dir)
+
+
+def print_addresses(report: Report, *, logs_dir: Path) -> None:
+    """Print where the server answers, and with which models."""
+    others = [model for model in report.models if model != report.default_model]
+    reached = address_for_others(report.host)
+    rows = (
+        ("page", f"{report.url}/"),
+        ("other machines", f"{base_url(reached, report.port)}/" if reached else ""),
+        ("OpenAI API", report.openai_url),
+        ("Anthropic API", report.anthropic_url),
+        ("default model", report.default_model or "none"),
+        ("other models", _shortened(others)),
+        ("logs", str(logs_dir)),
+    )
+    for label, text in rows:
+        if text:
+            _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{text}")
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a plain table: no frame, columns as wide as their content, nothing folded."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    print_line(_aligned(header, widths), style="bold")
+    for row in rows:
+        _write(sys.stdout, _aligned(row, widths))
+
+
+def describe(value: Any) -> str:
+    """Write a setting's value as TOML would, "" for none."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Write a duration as people say it: "42 s", "3 min", "2 h 5 min", "4 d 3 h"; "–" for none."""
+    if seconds is None:
+        return "–"
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if hours < 1:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if days < 1 else f"{days} d {hours % 24} h"
+
+
+def format_bytes(size: int | None) -> str:
+    """Write a size in powers of 1000: "812 MB", "1.2 GB"; "–" for none."""
+    if size is None:
+        return "–"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+class _LiveLine:
+    """A line that changes in place, from the first sentence on."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._status: Status | None = None
+
+    def __call__(self, sentence: str) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        if self._status is None:
+            status = Console(stderr=True, highlight=False).status(Text(sentence))
+            self._status = self._stack.enter_context(status)
+        self._status.update(Text(sentence))
+
+
+class _StepPrinter:
+    """Prints a sentence when it tells of another step, not of another second of the same."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, sentence: str) -> None:
+        step = re.sub(r",? \d+(\.\d+)? ?(s|%)$", "", sentence)
+        if step != self._last:
+            self._last = step
+            _write(sys.stderr, step)
+
+
+class _TenthPrinter:
+    """Prints a sentence when another tenth of the way is done."""
+
+    def __init__(self) -> None:
+        self._tenths = 0
+
+    def __call__(self, sentence: str, share: float) -> None:
+        if int(share * 10) > self._tenths:
+            self._tenths = int(share * 10)
+            print_note(sentence)
+
+
+class _ChangingLine:
+    """Writes over its last sentence; not more often than anybody can read."""
+
+    def __init__(self) -> None:
+        self._written_at = 0.0
+        self._pending = ""
+
+    def __call__(self, sentence: str, share: float) -> None:
+        self._pending = sentence
+        if time.monotonic() - self._written_at >= _LINE_EVERY_S:
+            self._write()
+
+    def end(self) -> None:
+        if self._pending:
+            self._write()
+            _write(sys.stderr, "")
+
+    def _write(self) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        # Carriage return, then "erase in line" of ECMA-48.
+        sys.stderr.write(f"\r\033[K{self._pending[:width]}")
+        sys.stderr.flush()
+        self._written_at = time.monotonic()
+
+
+def _print_programs(report: Report) -> None:
+    rows = [
+        (
+            row.name,
+            row.state.value,
+            f"{_READINESS[row.readiness][0]} {row.readiness.value}",
+            format_seconds(row.uptime_s),
+            str(row.restarts),
+            format_bytes(row.memory_bytes),
+            str(row.pid or "–"),
+        )
+        for row in report.programs
+    ]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    print_line(f"  {_aligned(_HEADER, widths)}", style="bold")
+    for cells, program in zip(rows, report.programs, strict=True):
+        coloured = _styled(sys.stdout, cells[2], _READINESS[program.readiness][1])
+        line = _aligned(cells, widths).replace(cells[2], coloured, 1)
+        _write(sys.stdout, f"  {line}")
+    shown = f"{report.verdict.sentence} {report.verdict.why}"
+    for program in report.programs:
+        if program.detail and program.detail not in shown:
+            print_line(f"  {program.name}: {program.detail}")
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _shortened(names: Sequence[str], *, most: int = 5) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _as_typed(text: str) -> str:
+    """Write the commands in a text as this user called us: as `local-ai`, as `inv`, or as `uv run inv`."""
+    # uv tells what it runs where uv itself is.
+    # Source: https://docs.astral.sh/uv/reference/environment/#uv
+    runner = "uv run " if "UV" in os.environ else ""
+    called = r"local-ai \1 \2" if Path(sys.argv[0]).name == "local-ai" else r"inv \1.\2"
+    return re.sub(r"\binv (server|models|client|config)\.(\w+)", runner + called, text)
+
+
+def _styled(stream: TextIO, text: str, style: str) -> str:
+    if not style or not text or not _is_terminal(stream):
+        return text
+    codes = ";".join(_STYLES[name] for name in style.split())
+    return f"\033[{codes}m{text}\033[0m"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    # Source: https://no-color.org, and what terminals without such codes call themselves.
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
+
+
+def _write(stream: TextIO, line: str) -> None:
+    stream.write(line + "\n")

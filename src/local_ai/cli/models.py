@@ -1,0 +1,185 @@
+"""`models.list`, `info`, `use`, `unload`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from local_ai.cli import console
+from local_ai.cli.run import load_settings
+from local_ai.errors import ConfigError
+from local_ai.models.aliases import aliases_of, find_named
+from local_ai.models.catalog import (
+    Incomplete,
+    Model,
+    choose_default,
+    find_model,
+    list_incomplete,
+    list_models,
+    nearest_names,
+)
+from local_ai.models.memory import total_bytes
+from local_ai.models.places import repository_of
+from local_ai.settings.paths import Paths, find_paths
+from local_ai.settings.schema import LocalAISettings
+from local_ai.settings.target import read_target
+from local_ai.status.probe import probe_engine
+from local_ai.there import exists
+
+_PATH_SIGNS = ("/", "./", "../", "~")
+_HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The models of this machine, and what the settings say of them."""
+
+    settings: LocalAISettings
+    paths: Paths
+    models: list[Model]
+    default: Model | None
+
+    def find(self, name: str) -> Model | None:
+        """Find by name, alias or folder."""
+        return find_named(as_folder(name), self.models, self.settings.aliases, self.default)
+
+
+def look(name: str | None = None) -> Shelf:
+    """Read the settings and the model folders; a folder that is named is looked at too."""
+    settings = load_settings(None, {}).settings
+    paths = find_paths().with_model_folders(settings.models.paths)
+    folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
+    configured = settings.model.path
+    models = list_models(paths, configured)
+    running = read_target(paths.state_file) if exists(paths.supervisor_socket) else None
+    settled = running.default_model if running else None
+    default = choose_default(models, configured=configured, memory_bytes=total_bytes(), settled=settled)
+    if folder and find_model(folder, models) is None:
+        models = list_models(paths, folder)
+    return Shelf(settings, paths, models, default)
+
+
+def as_folder(name: str) -> str:
+    """Write a name that looks like a path as the absolute folder it means."""
+    return str(Path(name).expanduser().absolute()) if name.startswith(_PATH_SIGNS) else name
+
+
+def not_found(name: str, models: Sequence[Model]) -> ConfigError:
+    """Say that no model goes by that name, with the nearest."""
+    near = nearest_names(name, models)
+    return ConfigError(
+        "the model was not found",
+        why=f"{name!r} is no model found on this machine",
+        fix=f"inv models.info {near[0]}" if near else "inv models.list shows what there is",
+    )
+
+
+def show_list(*, as_json: bool) -> None:
+    """List every model on this machine, the newest first, and what is only partly there."""
+    shelf = look()
+    rows = _describe(shelf.models, shelf)
+    incomplete = list_incomplete(shelf.paths)
+    if as_json:
+        console.print_json({"models": rows, "incomplete": [asdict(one) for one in incomplete]})
+        return
+    if rows:
+        console.print_table(_HEADER, [_cells(row) for row in rows])
+    else:
+        console.print_line("No models yet. The first inv server.start prepares the starter model.")
+    for one in incomplete:
+        console.print_warning(f"{one.id} is incomplete: {one.reason} ({one.path}){_cure(one, shelf.paths)}")
+
+
+def info(name: str, *, as_json: bool) -> None:
+    """Show everything known of one model."""
+    shelf = look(name)
+    model = _find(name, shelf)
+    row = _describe([model], shelf)[0]
+    if as_json:
+        console.print_json(row)
+        return
+    shown = {
+        "name": row["id"],
+        "folder": row["path"],
+        "size": console.format_bytes(row["size_bytes"]),
+        "family": row["family"] or "not said",
+        "quantisation": row["quantisation"] or "none",
+        "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
+        "kind": "generates text" if row["generates_text"] else "does not generate text",
+        "state": _state(row) or "not loaded",
+        "aliases": ", ".join(row["aliases"]) or "none",
+    }
+    for label, text in shown.items():
+        console.print_line(f"{label:<14}{text}")
+
+
+def use(name: str, *, config: str | None) -> None:
+    """Make a model the default, in the settings file."""
+    from local_ai.settings.edit import set_value
+
+    model = _find(name, look(name))
+    file = load_settings(config, {}).config_file or find_paths().config_file
+    value = str(model.path) if name.startswith(_PATH_SIGNS) else model.id
+    set_value(file, "model.path", value)
+    console.print_line(f"{model.id} is the default model now ({file}).")
+    if load_settings(config, {}).settings.model.path != value:
+        console.print_warning("something else sets model.path and wins: see inv config.show")
+    console.print_line("A running server takes it with: inv server.restart")
+
+
+def unload() -> None:
+    """Put the loaded model's memory back, once the answers that run have ended."""
+    from local_ai.lifecycle.unload import unload_model
+
+    done = unload_model(find_paths().engine_socket, on_wait=console.print_note)
+    if done.model is None:
+        console.print_line("No model was loaded.")
+    else:
+        console.print_line(f"Unloaded {done.model}: {console.format_bytes(done.freed_bytes)} given back.")
+        console.print_line("The next request for a model loads it again.")
+
+
+def _find(name: str, shelf: Shelf) -> Model:
+    if model := shelf.find(name):
+        return model
+    raise not_found(as_folder(name), shelf.models)
+
+
+def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
+    health = probe_engine(shelf.paths.engine_socket)
+    loaded = health.model if health else None
+    return [
+        {
+            **asdict(model),
+            "path": str(model.path),
+            "default": model == shelf.default,
+            "loaded": model.id == loaded,
+            "aliases": aliases_of(model, shelf.models, shelf.settings.aliases, shelf.default),
+        }
+        for model in models
+    ]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["id"],
+        console.format_bytes(row["size_bytes"]),
+        row["quantisation"] or "–",
+        str(row["context_tokens"] or "–"),
+        row["family"] or "–",
+        _state(row),
+        row["path"],
+    )
+
+
+def _state(row: dict[str, Any]) -> str:
+    also = f"also {', '.join(row['aliases'])}" if row["aliases"] else ""
+    return ", ".join([*(word for word in ("default", "loaded") if row[word]), *filter(None, [also])])
+
+
+def _cure(one: Incomplete, paths: Paths) -> str:
+    name, _, revision = one.id.partition("@")
+    option = f" --revision {revision}" if revision else ""
+    return f"; get the rest with: inv models.pull {name}{option}" if repository_of(one.path, paths) else ""

@@ -1,0 +1,80 @@
+"""`models.remove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local_ai.cli import console
+from local_ai.cli.models import Shelf, as_folder, look, not_found
+from local_ai.errors import ConfigError, LocalAIError
+from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
+from local_ai.models.removal import Home, Removal, plan_removal
+from local_ai.models.removal import remove as remove_files
+from local_ai.settings.target import read_target
+from local_ai.status.probe import probe_engine
+
+_NOT_DONE = "the model was not removed"
+
+
+def remove(name: str, *, yes: bool) -> None:
+    """Remove a model from this machine, after asking."""
+    shelf = look(name)
+    found, folder = _find(name, shelf)
+    _refuse_if_used(found, folder, shelf)
+    removal = plan_removal(found, folder, shelf.paths)
+    if not yes and not _confirm(found, removal):
+        console.print_line("Nothing was removed.")
+        return
+    remove_files(removal, shelf.paths)
+    if removal.home is Home.LINK:
+        console.print_line(f"Removed the link {removal.folder}; what it led to stays.")
+    else:
+        freed = console.format_bytes(removal.size_bytes)
+        console.print_line(f"Removed {found}: {freed} given back ({removal.folder}).")
+    if found == STARTER_ID:
+        console.print_line("A start that finds no other model prepares it anew.")
+
+
+def _find(name: str, shelf: Shelf) -> tuple[str, Path]:
+    """Find a model, whole or not, by its name or folder; an alias is not enough to remove something."""
+    if model := find_model(as_folder(name), shelf.models):
+        return model.id, model.path
+    for one in list_incomplete(shelf.paths):
+        if name == one.id or as_folder(name) == str(one.path):
+            return one.id, one.path
+    raise not_found(as_folder(name), shelf.models)
+
+
+def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
+    configured = shelf.settings.model.path
+    health = probe_engine(shelf.paths.engine_socket)
+    if health is not None and name in (health.model, health.loading):
+        raise LocalAIError(
+            _NOT_DONE,
+            why=f"the running server has {name} in memory",
+            fix="inv models.unload (or inv server.stop), then run the same command again",
+        )
+    target = read_target(shelf.paths.state_file) if health is not None else None
+    for value, whose in ((configured, "the settings"), (target and target.model_path, "the running server")):
+        if value is not None and value in (name, str(folder)):
+            raise LocalAIError(
+                _NOT_DONE,
+                why=f"it is the default model of {whose} (model.path)",
+                fix="make another one the default first: inv models.use NAME"
+                + ("" if whose == "the settings" else ", then: inv server.restart"),
+            )
+
+
+def _confirm(name: str, removal: Removal) -> bool:
+    if removal.home is Home.LINK:
+        question = f"Remove {name}: the link {removal.folder} (what it leads to stays)?"
+    else:
+        question = f"Remove {name}: {console.format_bytes(removal.size_bytes)} in {removal.folder}?"
+    answer = console.ask(question)
+    if answer is None:
+        raise ConfigError(
+            _NOT_DONE,
+            why=f"nobody can be asked here, and it would be gone: {removal.folder}",
+            fix=f"if you mean it: inv models.remove {name} --yes",
+        )
+    return answer

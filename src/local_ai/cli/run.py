@@ -1,0 +1,71 @@
+"""What every command shares: its failures in words, its options' values, the settings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from local_ai.cli import console
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
+
+if TYPE_CHECKING:
+    from local_ai.settings.load import Loaded
+
+EXIT_USAGE = 2
+
+
+def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:
+    """Run a command; its expected failures end in words on stderr. Returns the exit code."""
+    try:
+        code = function(*args, **kwargs) or 0
+        sys.stdout.flush()
+        return code
+    except LocalAIError as error:
+        console.print_error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        let_reader_go()
+        return 0
+
+
+def let_reader_go() -> None:
+    """Whoever read us (head, less) has seen enough; the exit must not try to flush to it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def load_settings(config: str | None, overrides: Mapping[str, str | None]) -> Loaded:
+    """Load the settings and print their warnings."""
+    from local_ai.settings.load import load
+
+    loaded = load(config_path=config, overrides=overrides)
+    for warning in loaded.warnings:
+        console.print_warning(warning)
+    return loaded
+
+
+def parse_seconds(option: str, text: str) -> float:
+    """Parse an option's value; raises ConfigError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < 1e6:
+        raise _bad_number(option, text, "a number of seconds")
+    return seconds
+
+
+def parse_count(option: str, text: str) -> int:
+    """Parse an option's value; raises ConfigError."""
+    if not text.isdecimal():
+        raise _bad_number(option, text, "a whole number, 0 or more")
+    return int(text)
+
+
+def _bad_number(option: str, text: str, expected: str) -> ConfigError:
+    return ConfigError(
+        "the command line is not valid", why=f"{option} must be {expected}, got {text!r}", fix=f"{option} 20"
+    )

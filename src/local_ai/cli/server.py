@@ -1,0 +1,227 @@
+"""`server.start`, `stop`, `restart`, `status`, `logs`.
+
+Modules that cost time to import are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from local_ai.cli import console
+from local_ai.cli.run import load_settings, parse_count, parse_seconds
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
+from local_ai.settings.paths import find_paths
+from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
+from local_ai.there import exists
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local_ai.lifecycle.results import StartResult, StopResult
+    from local_ai.settings.paths import Paths
+    from local_ai.status.report import Report
+
+LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
+
+
+def start(
+    *,
+    host: str | None = None,
+    port: str | None = None,
+    model: str | None = None,
+    log_level: str | None = None,
+    config: str | None = None,
+    foreground: bool = False,
+    timeout: str = "120",
+) -> None:
+    """Start the server, wait until it answers, print its addresses."""
+    from local_ai.lifecycle.manager import ServerManager
+    from local_ai.supervision.supervisord import Launcher
+
+    with Launcher(find_paths()) as launcher, console.progress(lazily=True) as say:
+        if foreground:
+            import signal
+
+            signal.signal(signal.SIGTERM, _interrupt)
+        else:
+            launcher.prepare()
+        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+        options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
+        timeout_s = parse_seconds("--timeout", timeout)
+        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started, launcher=launcher)
+        try:
+            result = manager.start(foreground=foreground, startup_timeout=timeout_s)
+        except KeyboardInterrupt as exc:
+            raise _interrupted(foreground) from exc
+    if result.error:
+        raise result.error
+    if foreground:
+        console.print_line("Stopped.")
+    else:
+        _print_started(result, options=options)
+
+
+def stop(*, force: bool = False, timeout: str = "10") -> None:
+    """Stop the server; says whether it had to be killed."""
+    from local_ai.lifecycle.manager import ServerManager
+
+    timeout_s = parse_seconds("--timeout", timeout)
+    with console.progress(lazily=True) as say:
+        result = ServerManager(on_progress=say).stop(force=force, timeout=timeout_s)
+    if result.error:
+        raise result.error
+    if not result.was_running:
+        console.print_line("The server was not running.")
+    elif result.forced:
+        reason = "as asked" if force else f"it had not ended {timeout_s:g} s after SIGTERM"
+        console.print_line(f"Stopped with SIGKILL ({reason}). {_fate_of_answers(result)}".rstrip())
+    else:
+        console.print_line(f"Stopped. {_fate_of_answers(result)}".rstrip())
+
+
+def restart(
+    *,
+    host: str | None = None,
+    port: str | None = None,
+    model: str | None = None,
+    log_level: str | None = None,
+    config: str | None = None,
+    timeout: str = "120",
+) -> None:
+    """Stop and start again with fresh settings."""
+    from local_ai.lifecycle.manager import ServerManager
+    from local_ai.supervision.supervisord import Launcher
+
+    with Launcher(find_paths()) as launcher, console.progress() as say:
+        launcher.prepare(again=True)
+        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+        timeout_s = parse_seconds("--timeout", timeout)
+        manager = ServerManager(loaded.settings, on_progress=say, launcher=launcher)
+        try:
+            result = manager.restart(startup_timeout=timeout_s)
+        except KeyboardInterrupt as exc:
+            raise _interrupted(foreground=False) from exc
+    if fate := _fate_of_answers(result):
+        console.print_line(fate)
+    if result.error:
+        raise result.error
+    _print_started(result)
+
+
+def status(*, as_json: bool = False, deep: bool = False) -> int:
+    """Show how the server is; deep: after asking the engine for one token."""
+    from local_ai.lifecycle.manager import ServerManager
+
+    manager = ServerManager()
+    report = manager.report()
+    if deep:
+        return _status_deep(report, manager.paths, as_json=as_json)
+    if as_json:
+        console.print_json(report.to_json())
+    else:
+        console.print_report(report, logs_dir=manager.paths.logs_dir)
+    return report.exit_code
+
+
+def _status_deep(report: Report, paths: Paths, *, as_json: bool) -> int:
+    from local_ai.status.deep_probe import deep_probe, with_finding
+    from local_ai.status.report import to_plain
+
+    with console.progress() as say:
+        say("Asking the engine for one token")
+        probe = deep_probe(report, paths.engine_socket)
+    report = with_finding(report, probe)
+    if as_json:
+        console.print_json({**report.to_json(), "deep": to_plain(probe)})
+    else:
+        console.print_report(report, logs_dir=paths.logs_dir)
+        console.print_line(f"\nDeep probe: {probe.sentence}")
+    return report.exit_code
+
+
+def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> None:
+    """Show a program's log, and follow it across rotation."""
+    from local_ai.supervision import log_files as log_files
+
+    if program not in LOG_NAMES:
+        raise ConfigError(
+            "there is no such log",
+            why=f"--program is {program!r}, must be one of {', '.join(LOG_NAMES)}",
+            fix=f"inv server.logs --program {ENGINE}",
+        )
+    count = parse_count("--lines", lines)
+    file = find_paths().log(program)
+    if not exists(file) and not follow:
+        raise LocalAIError(
+            "there is no log yet", why=f"{file} does not exist", fix="inv server.start", exit_code=3
+        )
+    shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
+    try:
+        for line in shown:
+            console.print_raw(line)
+    except PermissionError as exc:
+        raise LocalAIError(
+            "the log cannot be read",
+            why=f"{exc.filename}: {exc.strerror}",
+            fix="correct the permissions there: it is another user's, perhaps since a start with sudo",
+        ) from exc
+
+
+def _fate_of_answers(result: StartResult | StopResult) -> str:
+    """Say what became of running answers; "" where there were none."""
+    parts = [
+        f"{count} running {'answer' if count == 1 else 'answers'} {fate}"
+        for count, fate in ((result.finished, "finished first"), (result.cut, "cut off"))
+        if count
+    ]
+    return f"{', '.join(parts).capitalize()}." if parts else ""
+
+
+def _overrides(
+    *, host: str | None, port: str | None, model: str | None, log_level: str | None
+) -> dict[str, str | None]:
+    """Name the settings that the command line's options are."""
+    return {
+        "server.host": host,
+        "server.port": port,
+        "model.path": model,
+        "server.log_level": log_level,
+    }
+
+
+def _print_started(result: StartResult, *, options: Mapping[str, str | None] | None = None) -> None:
+    """Say that it runs, and where.
+
+    Args:
+        options: Of the command line, which a restart would want again.
+    """
+    if result.report is None:
+        return
+    if result.already_running:
+        console.print_line("The server is already running.")
+    console.print_line(result.report.verdict.sentence)
+    console.print_line()
+    console.print_addresses(result.report, logs_dir=find_paths().logs_dir)
+    sys.stdout.flush()
+    if result.note and result.already_running:
+        given = [word for name, value in (options or {}).items() if value for word in (f"--{name}", value)]
+        console.print_warning(f"{result.note} {shlex.join(given)}".rstrip())
+    elif result.note:
+        console.print_warning(result.note)
+
+
+def _interrupted(foreground: bool) -> LocalAIError:
+    return LocalAIError(
+        "interrupted",
+        why="Ctrl-C while the server was starting" + (", so it was stopped" if foreground else ""),
+        fix="inv server.start"
+        if foreground
+        else "it goes on starting; look with inv server.status, or end it with inv server.stop",
+        exit_code=EXIT_INTERRUPTED,
+    )
+
+
+def _interrupt(signal_number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""The HTTP endpoints of the engine: one folder a dialect, and what they share."""

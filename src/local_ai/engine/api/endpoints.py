@@ -1,0 +1,81 @@
+"""What the endpoints of both families share: failures in their dialect, answers that open late."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from local_ai.engine.api.requests import (
+    ClientGoneError,
+    event_stream,
+    json_response,
+    note_refusal,
+    unless_gone,
+)
+from local_ai.engine.errors import EngineError, unexpected
+
+log = logging.getLogger(__name__)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+ErrorBody = Callable[[EngineError], Any]
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number for it; nobody reads the answer
+_RETRY_AFTER_S = 5
+
+
+def in_dialect(error_body: ErrorBody) -> Callable[[Endpoint], Endpoint]:
+    """Make a guard that answers every failure of an endpoint in a dialect's shape."""
+
+    def guard(endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except EngineError as exc:
+                note_refusal(request, exc)
+                return _error_response(exc, error_body)
+            except ClientGoneError:
+                return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            except Exception as exc:
+                log.exception("a request failed")
+                return _error_response(unexpected("the request failed", exc), error_body)
+
+        return guarded
+
+    return guard
+
+
+async def answer(
+    request: Request,
+    opening: asyncio.Future[Any],
+    *,
+    whole: Callable[[], Awaitable[Any]] | None,
+    events: Callable[[], AsyncIterator[bytes]],
+    grace_s: float,
+) -> Response:
+    """Answer whole, or as a stream once it is known that the request is good or that this takes long.
+
+    Args:
+        opening: Prepares the answer; ends early where the request is bad.
+        whole: Makes the whole answer; None for a stream.
+        grace_s: A stream whose opening takes longer begins all the same, and tells a failure as an event.
+    """
+    if whole is not None:
+        return json_response(await unless_gone(request, whole()))
+    try:
+        await unless_gone(request, asyncio.wait({opening}, timeout=grace_s))
+    except ClientGoneError:
+        opening.cancel()
+        raise
+    if opening.done():
+        opening.result()
+    return event_stream(events())
+
+
+def _error_response(error: EngineError, error_body: ErrorBody) -> Response:
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status in (429, 503) else None
+    return json_response(error_body(error), error.status, headers)

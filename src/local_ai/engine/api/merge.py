@@ -1,0 +1,40 @@
+"""Several answers side by side: their pieces in the order they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
+
+from local_ai.engine.api.requests import close
+
+T = TypeVar("T")
+
+
+async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int, T]]:
+    """Give out (which stream, its item) until all have ended; one that fails ends all.
+
+    Closing the iterator closes the streams.
+    """
+    queue: asyncio.Queue[tuple[int, T] | None] = asyncio.Queue()
+
+    async def pump(number: int, stream: AsyncIterator[T]) -> None:
+        try:
+            async for item in stream:
+                queue.put_nowait((number, item))
+        finally:
+            await close(stream)
+            queue.put_nowait(None)
+
+    tasks = [asyncio.ensure_future(pump(number, stream)) for number, stream in enumerate(streams)]
+    try:
+        for _ in tasks:
+            while (item := await queue.get()) is not None:
+                yield item
+            for task in tasks:
+                if task.done() and (failure := task.exception()):
+                    raise failure
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,185 @@
+"""OpenAI's endpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from local_ai.engine.api import endpoints
+from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.merge import merge
+from local_ai.engine.api.openai.request import OpenAIRequest, read_chat, read_completion
+from local_ai.engine.api.openai.response import (
+    ChatChoice,
+    Heading,
+    Json,
+    TextChoice,
+    error_body,
+    make_heading,
+    usage_body,
+)
+from local_ai.engine.api.requests import close, event, filled_fields, json_response, read_body, with_ticks
+from local_ai.engine.errors import EngineError, model_not_found, unexpected
+from local_ai.engine.text.conversation import Ask, Piece
+from local_ai.engine.text.prompts import FieldNames
+from local_ai.engine.text.service import Opened, Service
+from local_ai.models.catalog import find_model, nearest_names
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
+Choice = ChatChoice | TextChoice
+in_openai_errors = in_dialect(error_body)
+
+
+def openai_routes(service: Service) -> list[Route]:
+    """Make the routes of this dialect."""
+
+    async def chat(request: Request) -> Response:
+        wanted = read_chat(await read_body(request), filled_fields(request))
+        return await _answer(service, request, wanted, [wanted.ask], "chat.completion", echo=False)
+
+    async def completion(request: Request) -> Response:
+        wanted = read_completion(await read_body(request), filled_fields(request))
+        return await _answer(
+            service, request, wanted.shared, wanted.asks, "text_completion", echo=wanted.echo
+        )
+
+    async def models(_request: Request) -> Response:
+        entries = [_model_body(model.id, model.created) for model in service.models()]
+        return json_response({"object": "list", "data": entries})
+
+    async def model(request: Request) -> Response:
+        name, known = request.path_params["name"], service.models()
+        found = find_model(name, known)
+        if found is None:
+            raise model_not_found(name, nearest_names(name, known), any_models=bool(known))
+        return json_response(_model_body(found.id, found.created))
+
+    return [
+        Route("/v1/chat/completions", in_openai_errors(chat), methods=["POST"]),
+        Route("/v1/completions", in_openai_errors(completion), methods=["POST"]),
+        Route("/v1/models", in_openai_errors(models)),
+        Route("/v1/models/{name:path}", in_openai_errors(model)),
+    ]
+
+
+async def _answer(
+    service: Service, request: Request, wanted: OpenAIRequest, asks: Sequence[Ask], kind: str, *, echo: bool
+) -> Response:
+    opening = asyncio.ensure_future(_open(service, wanted, asks))
+    answer = _Answer(service, wanted, opening, kind, echo=echo)
+    whole = None if wanted.stream else answer.whole
+    return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
+
+
+async def _open(service: Service, wanted: OpenAIRequest, asks: Sequence[Ask]) -> list[Opened]:
+    """Prepare every choice of every prompt; with a seed, each choice has its own."""
+    opened = []
+    for ask in asks:
+        first = await service.open(ask, wanted.model, wanted.adapter, FieldNames(messages=_subject(ask)))
+        opened += [_reseed(first, number) for number in range(wanted.choices)]
+    return opened
+
+
+def _subject(ask: Ask) -> str:
+    return "messages" if ask.prompt is None else "prompt"
+
+
+def _reseed(opened: Opened, number: int) -> Opened:
+    sampling = opened.prepared.job.sampling
+    if not number or sampling.seed is None:
+        return opened
+    job = dataclasses.replace(
+        opened.prepared.job, sampling=dataclasses.replace(sampling, seed=sampling.seed + number)
+    )
+    return dataclasses.replace(opened, prepared=dataclasses.replace(opened.prepared, job=job))
+
+
+class _Answer:
+    """All choices of one request."""
+
+    def __init__(
+        self,
+        service: Service,
+        wanted: OpenAIRequest,
+        opening: asyncio.Future[list[Opened]],
+        kind: str,
+        *,
+        echo: bool,
+    ) -> None:
+        self._service = service
+        self._wanted = wanted
+        self._opening = opening
+        self._kind = kind
+        self._echo = echo
+        self._choices: list[Choice] = []
+
+    async def whole(self) -> Json:
+        heading = await self._begin()
+        async for number, piece in self._pieces():
+            self._choices[number].add(piece)
+        body = heading.body([choice.whole() for choice in self._choices])
+        return body | {"usage": self._usage()}
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events; comments while there is nothing to say, an error event if it fails."""
+        chunks = with_ticks(self._chunks())
+        try:
+            async for chunk in chunks:
+                yield b": still working\n\n" if chunk is None else event(chunk)
+        except EngineError as exc:
+            yield event(error_body(exc))
+        except Exception as exc:
+            log.exception("a stream failed")
+            yield event(error_body(unexpected("the answer was cut off", exc)))
+        finally:
+            self._opening.cancel()
+            await close(chunks)
+        yield event("[DONE]")
+
+    async def _chunks(self) -> AsyncIterator[Json]:
+        heading = await self._begin()
+        extra: Json = {"usage": None} if self._wanted.include_usage else {}
+        # Held back until there is something to say: a request that has said nothing can be sent again, should
+        # this process end.
+        heads = [first for choice in self._choices if (first := choice.begin())]
+        pieces = self._pieces()
+        try:
+            async for number, piece in pieces:
+                if chunk := self._choices[number].add(piece):
+                    for each in (*heads, chunk):
+                        yield heading.body([each], chunk=True) | extra
+                    heads = []
+        finally:
+            await close(pieces)
+        if self._wanted.include_usage:
+            yield heading.body([], chunk=True) | {"usage": self._usage()}
+
+    async def _begin(self) -> Heading:
+        opened = await self._opening
+        make = ChatChoice if self._kind == "chat.completion" else TextChoice
+        for number, each in enumerate(opened):
+            choice = make(number, each.words, each.ask.logprobs is not None)
+            if self._echo:
+                prompt = each.ask.prompt
+                choice.text = prompt if isinstance(prompt, str) else each.words.decode(list(prompt or ()))
+            self._choices.append(choice)
+        return make_heading(self._kind, opened[0].name)
+
+    def _pieces(self) -> AsyncIterator[tuple[int, Piece]]:
+        return merge([self._service.run(each) for each in self._opening.result()])
+
+    def _usage(self) -> Json:
+        usages = [choice.ended.usage for choice in self._choices if choice.ended]
+        return usage_body(usages, len(self._choices) // self._wanted.choices)
+
+
+def _model_body(name: str, created: int) -> Json:
+    return {"id": name, "object": "model", "created": created, "owned_by": "local"}

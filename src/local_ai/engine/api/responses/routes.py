@@ -1,0 +1,186 @@
+"""The endpoints of the Responses API."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from local_ai.engine.api import endpoints
+from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.openai.messages import join_leading_system
+from local_ai.engine.api.openai.response import error_body
+from local_ai.engine.api.requests import close, event, filled_fields, json_response, read_body, with_ticks
+from local_ai.engine.api.responses.items import Json, join_turns, read_item
+from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
+from local_ai.engine.api.responses.response import ResponseBuilder
+from local_ai.engine.api.responses.store import ResponseStore
+from local_ai.engine.api.responses.truncate import open_with_fewer_turns
+from local_ai.engine.errors import EngineError, bad_field, unexpected
+from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.prompts import FieldNames
+from local_ai.engine.text.service import Opened, Service
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
+NAMES = FieldNames(messages="input", max_tokens="max_output_tokens", schema="text.format")
+_guard = in_dialect(error_body)
+_MOST_LISTED = 100
+
+
+def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
+    """Make the routes of this dialect; they share the store."""
+
+    async def create(request: Request) -> Response:
+        wanted = read_response_request(await read_body(request), filled_fields(request), store.find_item)
+        answer = _Answer(service, store, wanted)
+        opening = asyncio.ensure_future(answer.open())
+        answer.opening = opening
+        whole = None if wanted.stream else answer.whole
+        return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
+
+    async def retrieve(request: Request) -> Response:
+        _read_query(request.query_params, ("include", "include[]", "include_obfuscation"))
+        return json_response(store.get(request.path_params["id"]).body)
+
+    async def delete(request: Request) -> Response:
+        store.delete(request.path_params["id"])
+        return json_response({"id": request.path_params["id"], "object": "response", "deleted": True})
+
+    async def cancel(request: Request) -> Response:
+        store.get(request.path_params["id"])
+        raise EngineError(
+            "the response was not cancelled",
+            why="only responses that run in the background can be, and nothing runs there",
+            fix="close the connection of one that is being generated: that ends it",
+            code="not_cancellable",
+        )
+
+    async def input_items(request: Request) -> Response:
+        return json_response(_page(store.get(request.path_params["id"]).items, request.query_params))
+
+    return [
+        Route("/v1/responses", _guard(create), methods=["POST"]),
+        Route("/v1/responses/{id}", _guard(retrieve)),
+        Route("/v1/responses/{id}", _guard(delete), methods=["DELETE"]),
+        Route("/v1/responses/{id}/cancel", _guard(cancel), methods=["POST"]),
+        Route("/v1/responses/{id}/input_items", _guard(input_items)),
+    ]
+
+
+class _Answer:
+    """One response on its way."""
+
+    opening: asyncio.Future[Opened]
+
+    def __init__(self, service: Service, store: ResponseStore, wanted: ResponsesRequest) -> None:
+        self._service = service
+        self._store = store
+        self._wanted = wanted
+        before = store.get(wanted.previous, param="previous_response_id").context if wanted.previous else ()
+        self._items = (*before, *wanted.items)
+        self._ask = dataclasses.replace(wanted.ask, messages=_messages(wanted, before))
+        self._response = ResponseBuilder(
+            model=wanted.model or service.resolve(None, wanted.adapter).id,
+            echo=wanted.echo,
+            toolbox=wanted.toolbox,
+            previous=wanted.previous,
+            instructions=wanted.instructions,
+            store=wanted.store,
+            with_logprobs=wanted.ask.logprobs is not None,
+        )
+
+    async def open(self) -> Opened:
+        async def attempt(ask: Ask) -> Opened:
+            return await self._service.open(ask, self._wanted.model, self._wanted.adapter, NAMES)
+
+        if self._wanted.truncates:
+            return await open_with_fewer_turns(self._ask, attempt)
+        return await attempt(self._ask)
+
+    async def whole(self) -> Json:
+        events = self._response_events()
+        try:
+            async for _ in events:
+                pass
+        finally:
+            self.opening.cancel()
+            await close(events)
+        return self._response.whole()
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Server-sent events; comments while there is nothing to say, response.failed if it fails."""
+        events = with_ticks(self._response_events())
+        try:
+            async for each in events:
+                yield b": still working\n\n" if each is None else event(each, name=each["type"])
+        except Exception as exc:
+            if not isinstance(exc, EngineError):
+                log.exception("a stream failed")
+                exc = unexpected("the answer was cut off", exc)
+            for each in self._response.fail(exc):
+                yield event(each, name=each["type"])
+        finally:
+            self.opening.cancel()
+            await close(events)
+
+    async def _response_events(self) -> AsyncIterator[Json]:
+        for each in self._response.begin():
+            yield each
+        opened = await self.opening
+        self._response.words = opened.words
+        pieces = self._service.run(opened)
+        try:
+            async for piece in pieces:
+                events = self._response.add(piece)
+                if self._response.is_over and self._wanted.store:
+                    self._store.keep(self._response.whole(), self._items)
+                for each in events:
+                    yield each
+        finally:
+            await close(pieces)
+
+
+def _messages(wanted: ResponsesRequest, before: tuple[Json, ...]) -> tuple[Message, ...]:
+    """Write the whole conversation; instructions are this request's own, those before do not count."""
+    messages = [read_item(item, "previous_response_id") for item in before]
+    if wanted.instructions:
+        messages.insert(0, Message("system", wanted.instructions))
+    return join_leading_system(join_turns([*messages, *wanted.ask.messages]))
+
+
+def _read_query(given: QueryParams, known: tuple[str, ...]) -> None:
+    for name, value in given.items():
+        if name == "stream" and value != "true":
+            continue
+        if name == "stream":
+            raise bad_field("stream", "a finished response is not streamed again", "leave it out")
+        if name not in known:
+            raise bad_field(name[:80], "there is no such parameter here", "leave it out")
+
+
+def _page(items: tuple[Json, ...], given: QueryParams) -> Json:
+    """List items as the API does: the latest first, in pages."""
+    _read_query(given, ("limit", "order", "after", "include", "include[]"))
+    limit, order, after = given.get("limit", "20"), given.get("order", "desc"), given.get("after")
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= _MOST_LISTED):
+        raise bad_field("limit", f"it must be from 1 to {_MOST_LISTED}, got {limit[:40]!r}", "correct it")
+    if order not in ("asc", "desc"):
+        raise bad_field("order", f"it must be asc or desc, got {order[:40]!r}", "correct it")
+    listed = list(items if order == "asc" else reversed(items))
+    if after is not None:
+        ids = [item["id"] for item in listed]
+        if after not in ids:
+            raise bad_field("after", f"no item is named {after[:100]!r}", "name one that was listed")
+        listed = listed[ids.index(after) + 1 :]
+    page = listed[: int(limit)]
+    first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+    has_more = len(listed) > len(page)
+    return {"object": "list", "data": page, "first_id": first, "last_id": last, "has_more": has_more}

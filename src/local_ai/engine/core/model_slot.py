@@ -1,0 +1,121 @@
+"""The model in memory, with everything made from it: loaded, exchanged for another, put away."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable
+
+import mlx.core as mx
+
+from local_ai.engine.core.batch import Batch
+from local_ai.engine.core.loading import (
+    LoadedModel,
+    check_model,
+    clear_cache,
+    free_bytes,
+    held_bytes,
+    load_model,
+)
+from local_ai.engine.core.memory_release import give_back
+from local_ai.engine.core.prompt_cache import PrefixMemory
+from local_ai.engine.core.sequential import Sequence
+from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+
+class Resident:
+    """At most one model; for the generating thread alone, but for `words`."""
+
+    def __init__(
+        self, *, trust_remote_code: bool, prompt_cache_bytes: int, on_loading: Callable[[ModelKey], None]
+    ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            trust_remote_code: Whether Python code that comes with a model is run.
+            prompt_cache_bytes: Most that remembered prompts may take.
+            on_loading: Told of each model that is about to be loaded.
+        """
+        self._trust_remote_code = trust_remote_code
+        self._memory = PrefixMemory(prompt_cache_bytes)
+        self._on_loading = on_loading
+        self._loaded: LoadedModel | None = None
+        self.batch: Batch | Sequence | None = None
+        self.words: ModelWords | None = None  # the model's text side; read by any thread
+
+    @property
+    def key(self) -> ModelKey | None:
+        return self._loaded.words.key if self._loaded else None
+
+    @property
+    def running(self) -> int:
+        """How many answers it generates."""
+        return len(self.batch) if self.batch is not None else 0
+
+    def check(self, key: ModelKey, *, tokens: int) -> None:
+        """Find out whether a model could be loaded, disturbing nothing; raises as `check_model` does."""
+        check_model(key, trust_remote_code=self._trust_remote_code, most_bytes=free_bytes(), tokens=tokens)
+
+    def exchange(self, key: ModelKey) -> None:
+        """Load a model in place of the one before; if that fails, the one before comes back.
+
+        Raises:
+            EngineError: It cannot be loaded.
+        """
+        before = self.key
+        self.put_away()
+        try:
+            self._load(key)
+        except EngineError:
+            self.put_away()
+            if before is not None:
+                log.warning("%s cannot be loaded; %s comes back", key.id, before.id)
+                self._load(before)
+            raise
+
+    def put_away(self) -> int:
+        """Drop the model and give its memory back; returns the bytes that the process holds less."""
+        before = held_bytes()
+        self._drop()
+        gc.collect()
+        clear_cache()
+        give_back()
+        return max(0, before - held_bytes())
+
+    def end(self) -> None:
+        """Drop the model before the process ends: a Mac has kept what ended wired."""
+        if self.key is None:
+            return
+        started, name = time.perf_counter(), self.key.id
+        self._drop()
+        clear_cache()
+        log.info("put %s away before the end, in %.3f s", name, time.perf_counter() - started)
+
+    def _load(self, key: ModelKey) -> None:
+        started = time.perf_counter()
+        self._on_loading(key)
+        loaded = load_model(key, trust_remote_code=self._trust_remote_code)
+        self.batch = Batch(loaded, self._memory) if loaded.batchable else Sequence(loaded)
+        self._loaded, self.words = loaded, loaded.words
+        log.info("loaded %s in %.1f s", key.id, time.perf_counter() - started)
+
+    def _drop(self) -> None:
+        if self.batch is not None:
+            self.batch.close()
+        self._memory.clear()
+        self.batch = self._loaded = self.words = None
+
+
+def spare_compiler() -> None:
+    """Have MLX compile nothing where it would run g++.
+
+    Measured with mlx 0.31.2 on two cores: a step of one answer, or of eight, is as fast without. With it, the
+    first answer waits half a second for each kernel, and where g++ is missing or fails there is none at all.
+    """
+    if mx.default_device() == mx.Device(mx.cpu):
+        mx.disable_compile()

@@ -1,0 +1,69 @@
+"""A loaded model's text side: its tokenizer, template and markers, without its weights.
+
+Requests hold on to this while they last, so it must not keep weights in memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_ai.engine.core.terms import ModelKey
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A pair of texts that enclose something in an answer."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, eq=False)  # one per load, told apart by identity
+class ModelWords:
+    """What is needed to write a prompt for a model and to read its answer."""
+
+    key: ModelKey
+    tokenizer: Any  # mlx_lm's TokenizerWrapper
+    context_tokens: int | None
+    vocabulary_size: int  # of the tokenizer
+    eos: frozenset[int]
+    thought: Marks | None
+    calls: Marks | None  # None: the template knows no tools
+    has_template: bool
+    embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
+    # A tokenizer's padding and truncation state is shared: one caller at a time.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Turn text into tokens; `special` adds what the tokenizer puts before a fresh text."""
+        with self.lock:
+            return [int(token) for token in self.tokenizer.encode(text, add_special_tokens=special)]
+
+    def decode(self, tokens: list[int]) -> str:
+        """Turn tokens into text, control tokens included."""
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
+
+
+def make_words(
+    key: ModelKey, tokenizer: Any, context_tokens: int | None, embedding_rows: int | None = None
+) -> ModelWords:
+    """Read a tokenizer's abilities."""
+    thought = Marks(tokenizer.think_start, tokenizer.think_end) if tokenizer.has_thinking else None
+    calls = (
+        Marks(tokenizer.tool_call_start, tokenizer.tool_call_end or "")
+        if tokenizer.has_tool_calling
+        else None
+    )
+    return ModelWords(
+        key=key,
+        tokenizer=tokenizer,
+        context_tokens=context_tokens,
+        vocabulary_size=len(tokenizer.get_vocab()),
+        eos=frozenset(int(token) for token in tokenizer.eos_token_ids),
+        thought=thought,
+        calls=calls,
+        has_template=bool(tokenizer.has_chat_template),
+        embedding_rows=embedding_rows,
+    )

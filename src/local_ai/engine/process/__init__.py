@@ -1,0 +1,1 @@
+"""The engine as a process: its socket, server, environment, BLAS and self-restart."""

@@ -1,0 +1,68 @@
+"""The engine begins anew in place once its model was put away: only a process's end frees all it used.
+
+Python, the C library and Metal each keep some of what a model needed. Other servers give every model a
+process of its own and end it; here the engine replaces itself, where nobody would notice. Whoever connects
+meanwhile waits in the socket's backlog.
+
+put away ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from local_ai.engine.health import HealthBoard
+from local_ai.errors import ServerError
+from local_ai.settings.state import read_state
+
+LISTENER = "--listener"  # the option that a new engine is given
+_REST_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Renewal:
+    """Whether the engine may begin anew now."""
+
+    def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], state_file: Path) -> None:
+        """Look at these.
+
+        Args:
+            keeps: Each tells whether something is in memory that a later request may want.
+            state_file: What a new engine reads. Where it cannot, or another version of local-ai is installed
+                meanwhile, or none, all stays as it is.
+        """
+        self._board = board
+        self._keeps = keeps
+        self._state_file = state_file
+
+    def is_due(self) -> bool:
+        """Tell whether it would free memory, and nobody would notice."""
+        if self._board.rests_without_model_s() < _REST_S or any(keeps() for keeps in self._keeps):
+            return False
+        try:
+            return version("local-ai") == read_state(self._state_file).version
+        except (PackageNotFoundError, ServerError):
+            return False
+
+
+def begin_anew(listener: socket.socket) -> None:
+    """Replace this process by a new engine that listens on the same socket and loads nothing yet.
+
+    Raises:
+        OSError: It cannot be replaced.
+    """
+    as_started = sys.orig_argv[1 : sys.orig_argv.index("--state") + 2]
+    log.info("the engine begins anew, to give back all memory of the model that was put away")
+    logging.shutdown()
+    for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # the one that listed them is closed
+            os.set_inheritable(number, number in {0, 1, 2, listener.fileno()})
+    os.execv(sys.executable, [sys.executable, *as_started, LISTENER, str(listener.fileno())])

@@ -1,0 +1,142 @@
+"""What both dialects turn a chat request into, and what both turn back into their own shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from local_ai.engine.core.terms import Chance, Sampling
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool the model wants called."""
+
+    id: str
+    name: str
+    arguments: str  # a JSON object, as text
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    text: str
+    thought: str = ""
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""  # of a tool's result: which call it answers
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]  # a JSON Schema, passed on as it came
+
+
+@dataclass(frozen=True)
+class ToolChoice:
+    """Whether a tool is called: freely, never, surely, or surely this one."""
+
+    kind: Literal["auto", "none", "required", "named"] = "auto"
+    name: str = ""
+    parallel: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long an answer may be."""
+
+    max_tokens: int | None = None  # None: what the context leaves
+    is_default: bool = False  # nobody asked for it: cut to what the context leaves instead of refused
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """Whether a model that can think aloud does, and for how long."""
+
+    wanted: bool | None = None  # None: as the model's template has it
+    max_tokens: int | None = None
+    effort: str | None = None
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One chat or text request in the core's terms."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | tuple[int, ...] | None = None  # of a plain completion, in place of messages
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    schema: str | None = None  # the answer must be JSON of this schema, as text
+    sampling: Sampling = field(default_factory=Sampling)
+    limits: Limits = field(default_factory=Limits)
+    thinking: Thinking = field(default_factory=Thinking)
+    logprobs: int | None = None
+    continues_last: bool = False  # the last message is the answer's beginning
+    template_options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one answer."""
+
+    prompt: int
+    cached: int
+    answer: int
+    thought: int = 0  # of the answer's
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The prompt is being read."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class TextPiece:
+    """A piece of the answer proper."""
+
+    text: str
+    chances: tuple[tuple[Chance, tuple[Chance, ...]], ...] = ()  # of its tokens: the chosen, the likeliest
+
+
+@dataclass(frozen=True)
+class ThoughtPiece:
+    """A piece of what the model thinks aloud."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """A complete tool call."""
+
+    call: Call
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The prompt is still being read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The answer is complete."""
+
+    reason: Literal["stop", "length", "tool_calls", "stop_string"]
+    usage: Usage
+    stop: str | None = None  # the stop string that was met
+
+
+Piece = Begun | Reading | TextPiece | ThoughtPiece | CallPiece | Ended

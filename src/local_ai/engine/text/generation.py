@@ -1,0 +1,184 @@
+"""Runs a prepared job and gives out its answer in pieces: text, thoughts, tool calls, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator
+
+from local_ai.engine.core.terms import Chance, Event, Failed, Finished, Progress, Started, Token
+from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.worker import Worker
+from local_ai.engine.text.conversation import (
+    Ask,
+    Begun,
+    CallPiece,
+    Ended,
+    Piece,
+    Reading,
+    TextPiece,
+    ThoughtPiece,
+    Usage,
+)
+from local_ai.engine.text.output_parser import Segment, Splitter
+from local_ai.engine.text.prompts import Prepared
+from local_ai.engine.text.tools import call_marks, read_calls, read_forced
+
+
+async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -> AsyncIterator[Piece]:
+    """Generate one answer; closing the iterator ends the generation.
+
+    Yields:
+        `Begun`, any number of pieces, and `Ended` last.
+
+    Raises:
+        EngineError: It could not be begun or finished.
+    """
+    post = _post_of(asyncio.get_running_loop())
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    reader = _Reader(prepared, ask, words)
+    answer = worker.ask(prepared.job, lambda event: post.drop(events, event), post.deliver_soon)
+    try:
+        while True:
+            for piece in reader.read(await events.get()):
+                yield piece
+                if isinstance(piece, Ended):
+                    return
+    finally:
+        answer.cancel()
+
+
+class _Post:
+    """Events on their way to one event loop, which is woken once for all that a step has sent.
+
+    Waking it for each would have both threads take turns at the interpreter's lock, token by token.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._dropped: deque[tuple[asyncio.Queue[Event], Event]] = deque()
+
+    def drop(self, box: asyncio.Queue[Event], event: Event) -> None:
+        """Leave an event for a box; on any thread."""
+        self._dropped.append((box, event))
+
+    def deliver_soon(self) -> None:
+        """Have the loop put what was dropped into its boxes; on any thread."""
+        if loop := self._loop():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody listens
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        while self._dropped:
+            box, event = self._dropped.popleft()
+            box.put_nowait(event)
+
+
+_posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
+
+
+def _post_of(loop: asyncio.AbstractEventLoop) -> _Post:
+    return _posts.setdefault(loop, _Post(loop))
+
+
+class _Reader:
+    """Reads one answer's events."""
+
+    def __init__(self, prepared: Prepared, ask: Ask, words: ModelWords) -> None:
+        self._prepared = prepared
+        self._ask = ask
+        self._words = words
+        may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
+        self._splitter = Splitter(
+            thought=words.thought if ask.prompt is None else None,
+            calls=call_marks(words) if may_call else None,
+            stops=() if prepared.forced_call else ask.limits.stops,
+            in_thought=prepared.job.in_thought,
+        )
+        self._cached = self._tokens = self._thought_tokens = self._calls = 0
+        self._seen = 0  # characters of text so far
+        self._forced = ""
+        self._pending: list[tuple[int, Chance, tuple[Chance, ...]]] = []  # where each token begins
+
+    def read(self, event: Event) -> list[Piece]:
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Started):
+            self._cached = event.cached
+            return [Begun(self._usage())]
+        if isinstance(event, Progress):
+            return [Reading(event.done, event.total)]
+        if isinstance(event, Token):
+            self._tokens += 1
+            self._thought_tokens += self._splitter.kind == "thought"
+            if event.chosen:
+                self._pending.append((self._seen, event.chosen, event.likeliest))
+        return self._read_text(event)
+
+    def _read_text(self, event: Token | Finished) -> list[Piece]:
+        self._seen += len(event.text)
+        segments = self._splitter.feed(event.text)
+        if isinstance(event, Finished):
+            segments += self._splitter.finish()
+        pieces = self._pieces(segments)
+        if self._splitter.stop is not None:
+            return [*pieces, Ended("stop_string", self._usage(), self._splitter.stop)]
+        if self._calls and not self._ask.tool_choice.parallel:
+            return [*pieces, Ended("tool_calls", self._usage())]
+        if isinstance(event, Finished):
+            if self._pending and self._splitter.kind == "text":  # tokens of an unfinished character
+                rest = tuple((chosen, likeliest) for _, chosen, likeliest in self._pending)
+                pieces.append(TextPiece("", rest))
+            return [*pieces, *self._end(event.reason)]
+        return pieces
+
+    def _pieces(self, segments: list[Segment]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for segment in segments:
+            if segment.kind == "thought":
+                pieces.append(ThoughtPiece(segment.text))
+            elif segment.kind == "call":
+                pieces += self._read_calls(segment.text)
+            elif self._prepared.forced_call:
+                self._forced += segment.text
+            else:
+                pieces.append(TextPiece(segment.text, self._release()))
+        if not any(segment.kind == "text" for segment in segments):
+            self._drop_decided()
+        return pieces
+
+    def _read_calls(self, body: str) -> list[Piece]:
+        calls = read_calls(body, self._words, self._ask.tools)
+        if not calls:  # not a call after all: the client should see what the model said
+            marks = call_marks(self._words)
+            return [TextPiece(f"{marks.start}{body}{marks.end}")]
+        if not self._ask.tool_choice.parallel:
+            calls = calls[:1]
+        self._calls += len(calls)
+        return [CallPiece(call) for call in calls]
+
+    def _end(self, reason: str) -> list[Piece]:
+        pieces: list[Piece] = []
+        if self._prepared.forced_call:
+            calls = read_forced(self._forced)
+            self._calls += len(calls)
+            pieces = [CallPiece(call) for call in calls] or [TextPiece(self._forced)]
+        if reason == "length":
+            return [*pieces, Ended("length", self._usage())]
+        return [*pieces, Ended("tool_calls" if self._calls else "stop", self._usage())]
+
+    def _release(self) -> tuple[tuple[Chance, tuple[Chance, ...]], ...]:
+        """Take the chances of tokens that begin in the text given out."""
+        consumed = self._splitter.consumed
+        ready = tuple((chosen, likeliest) for at, chosen, likeliest in self._pending if at < consumed)
+        self._pending = [entry for entry in self._pending if entry[0] >= consumed]
+        return ready
+
+    def _drop_decided(self) -> None:
+        if self._splitter.kind != "text":
+            self._release()
+
+    def _usage(self) -> Usage:
+        return Usage(len(self._prepared.job.prompt), self._cached, self._tokens, self._thought_tokens)

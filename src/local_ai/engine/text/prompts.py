@@ -1,0 +1,272 @@
+"""Writes a request as the tokens a model reads, and the job to generate from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from local_ai.engine.core.terms import Grammar, Job
+from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.errors import ContextLengthError, EngineError, bad_field
+from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.tools import as_function, call_marks, describe_plainly, forced_schema
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+# Free whitespace would let a model fill its whole answer with it.
+_SPACING: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job ready to run, and how its answer is to be read."""
+
+    job: Job
+    forced_call: bool  # the answer's text is one call, as JSON
+
+
+def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
+    """Write the prompt, check it against the context, and compile what constrains the answer.
+
+    Takes time that grows with the prompt: not for the event loop.
+
+    Raises:
+        EngineError: 400, naming the field: too long, no template, a schema that cannot be kept to.
+    """
+    text, tokens = _write(ask, words, names)
+    forced_call = ask.tool_choice.kind in ("required", "named")
+    in_thought = bool(words.thought) and _ends_in_thought(text, words)
+    return Prepared(
+        Job(
+            model=words.key,
+            prompt=tuple(tokens),
+            max_tokens=_bound(ask, len(tokens), words, names),
+            sampling=ask.sampling,
+            grammar=_grammar(ask, words, names, in_thought=in_thought),
+            logprobs=ask.logprobs,
+            thought_tokens=ask.thinking.max_tokens,
+            in_thought=in_thought,
+        ),
+        forced_call=forced_call,
+    )
+
+
+@dataclass(frozen=True)
+class FieldNames:
+    """What a dialect calls the fields that an error may name."""
+
+    messages: str = "messages"
+    max_tokens: str = "max_tokens"
+    schema: str = "response_format"
+    tools: str = "tools"
+
+
+def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[int]]:
+    if ask.prompt is not None:
+        if isinstance(ask.prompt, tuple):
+            _check_tokens(ask.prompt, words, names)
+            return "", list(ask.prompt)
+        tokens = words.encode(ask.prompt, special=True)
+        return ask.prompt, _readable(tokens or words.encode(" "), words, names)
+    if not words.has_template:
+        raise EngineError(
+            f"the model {words.key.id!r} cannot chat",
+            why="it has no chat template, so it is made to continue a text",
+            fix="use /v1/completions, or take a model whose name says instruct, it or chat",
+            param="model",
+        )
+    text = _apply_template(ask, words, names)
+    return text, _readable(words.encode(text), words, names)
+
+
+def _readable(tokens: list[int], words: ModelWords, names: FieldNames) -> list[int]:
+    """Refuse a text whose tokens the model has no embeddings for: its tokenizer knows more than it does."""
+    rows = words.embedding_rows
+    if rows is not None and tokens and max(tokens) >= rows:
+        raise bad_field(
+            names.messages,
+            f"the tokenizer of {words.key.id!r} makes token {max(tokens)} of a part of it "
+            f"({words.decode([max(tokens)])!r}), but the model can read only the first {rows}",
+            "leave that part out, or download the model again: its files do not belong together",
+        )
+    return tokens
+
+
+def _check_tokens(tokens: tuple[int, ...], words: ModelWords, names: FieldNames) -> None:
+    """Refuse tokens that the model does not have: MLX reads past its embeddings, and may die of it."""
+    known = min(words.vocabulary_size, words.embedding_rows or words.vocabulary_size)
+    for token in tokens:
+        if not 0 <= token < known:
+            raise bad_field(
+                names.messages,
+                f"there is no token {str(token)[:40]} in the vocabulary of {words.key.id!r}, "
+                f"which has {known}",
+                "send the text, or the ids that this model's tokenizer makes of it",
+            )
+
+
+def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
+    shown = ask.tools if ask.tool_choice.kind != "none" else ()
+    messages = ask.messages
+    if shown and not words.calls:
+        messages = _with_system_text(messages, describe_plainly(shown))
+        shown = ()
+    options: dict[str, Any] = dict(ask.template_options)
+    if words.thought and ask.thinking.wanted is not None:
+        options.setdefault("enable_thinking", ask.thinking.wanted)
+    if ask.thinking.effort is not None:
+        options.setdefault("reasoning_effort", ask.thinking.effort)
+
+    def write(messages: Sequence[Message]) -> str:
+        return str(
+            words.tokenizer.apply_chat_template(
+                [_as_template_message(message, plain_calls=not words.calls) for message in messages],
+                tools=[as_function(tool) for tool in shown] or None,
+                add_generation_prompt=not ask.continues_last,
+                continue_final_message=ask.continues_last,
+                tokenize=False,
+                **options,
+            )
+        )
+
+    try:
+        try:
+            return write(messages)
+        except Exception:
+            if (mild := _later_system_as_user(messages)) == messages:
+                raise
+            return write(mild)
+    except Exception as exc:  # templates are programs: they raise what they like
+        reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
+        raise bad_field(
+            names.messages,
+            f"the chat template of {words.key.id!r} refuses them: {reason}",
+            "change the order of roles, or take another model",
+        ) from exc
+
+
+def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Let the user say what the system says in mid-conversation: agents send that, many templates refuse it.
+
+    It joins its neighbour where that is the user's, for such templates want turns to alternate, too.
+    """
+    written: list[Message] = list(messages[:1])
+    was_system = False  # the last one written
+    for message in messages[1:]:
+        is_system = message.role == "system"
+        message = replace(message, role="user") if is_system else message
+        if written[-1].role == message.role == "user" and (is_system or was_system):
+            written[-1] = replace(written[-1], text=f"{written[-1].text}\n\n{message.text}")
+        else:
+            written.append(message)
+        was_system = is_system
+    return tuple(written)
+
+
+def _with_system_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
+    if messages and messages[0].role == "system":
+        first = replace(messages[0], text=f"{messages[0].text}\n\n{text}")
+        return (first, *messages[1:])
+    return (Message("system", text), *messages)
+
+
+def _as_template_message(message: Message, *, plain_calls: bool) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": message.role, "content": message.text}
+    if message.thought:
+        written["reasoning_content"] = message.thought
+    if message.call_id:
+        written["tool_call_id"] = message.call_id
+    if message.calls and plain_calls:
+        calls = (f'{{"name": {json.dumps(c.name)}, "arguments": {c.arguments}}}' for c in message.calls)
+        written["content"] = "\n".join(
+            [message.text, *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]
+        ).lstrip("\n")
+    elif message.calls:
+        written["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                # Templates walk through the arguments, so they get them as an object.
+                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+            }
+            for call in message.calls
+        ]
+    return written
+
+
+def _ends_in_thought(text: str, words: ModelWords) -> bool:
+    assert words.thought
+    return text.rfind(words.thought.start) > text.rfind(words.thought.end) and text.rstrip().endswith(
+        words.thought.start
+    )
+
+
+def _bound(ask: Ask, prompt_tokens: int, words: ModelWords, names: FieldNames) -> int:
+    """Find the most tokens the answer may have.
+
+    Source: 400 with both numbers, as both APIs answer a context that is too small.
+    """
+    context = words.context_tokens
+    wanted = ask.limits.max_tokens
+    if context is None:
+        return min(wanted or MOST_TOKENS, MOST_TOKENS)
+    left = context - prompt_tokens
+    if left < 1:
+        raise ContextLengthError(
+            names.messages,
+            f"the prompt has {prompt_tokens} tokens and the context of {words.key.id!r} holds {context}",
+            "shorten it, or take a model with a larger context",
+            prompt=prompt_tokens,
+            wanted=None,
+            context=context,
+        )
+    if wanted is None or (ask.limits.is_default and wanted > left):
+        return left
+    if wanted > left:
+        raise ContextLengthError(
+            names.max_tokens,
+            f"the prompt has {prompt_tokens} tokens and {wanted} more are asked for, "
+            f"but the context of {words.key.id!r} holds {context}",
+            f"ask for at most {left}, or shorten the prompt",
+            prompt=prompt_tokens,
+            wanted=wanted,
+            context=context,
+        )
+    return wanted
+
+
+def _grammar(ask: Ask, words: ModelWords, names: FieldNames, *, in_thought: bool) -> Grammar | None:
+    param = names.schema
+    schema = ask.schema
+    if ask.tool_choice.kind in ("required", "named"):
+        schema, param = forced_schema(ask.tools, ask.tool_choice), names.tools
+    if schema is None:
+        return None
+    # Only now: most requests need no grammar, and the library takes a moment to load.
+    from llguidance import LLMatcher
+
+    if not hasattr(words.tokenizer, "backend_tokenizer"):
+        raise bad_field(
+            param,
+            f"the tokenizer of {words.key.id!r} is not of the kind that answers can be constrained for",
+            "leave it out, or take a model with a tokenizer.json",
+        )
+    try:
+        text = LLMatcher.grammar_from_json_schema(schema, _SPACING)
+        problem = LLMatcher.validate_grammar(text)
+    except ValueError as exc:
+        problem = str(exc)
+    if problem:
+        raise bad_field(
+            param,
+            f"its schema cannot be kept to: {problem.strip().splitlines()[0][:300]}",
+            "simplify the schema",
+        )
+    after = words.encode(words.thought.end) if in_thought and words.thought else []
+    may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
+    unless = words.encode(call_marks(words).start)[0] if may_call else None
+    return Grammar(text, tuple(after), unless)

@@ -1,0 +1,68 @@
+"""Which requests must bring a key, and whether theirs is one of `server.api_keys`.
+
+                         from this machine      from elsewhere
+page, health             open                   open
+status, logs, lists      open                   key
+asking a model, and
+what it was asked        key                    key
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from local_ai.serving.refusal import Refusal
+
+_OPEN = ("/", "/healthz", "/readyz")
+_OPEN_FOLDER = "/assets/"
+_READS = {"GET", "HEAD"}
+_CONVERSATIONS = "/v1/responses/"  # the ones that are kept
+
+
+def check_key(
+    headers: Mapping[bytes, str], *, method: str, path: str, peer: str | None, keys: Sequence[str]
+) -> None:
+    """Accept a request that needs no key, or brings one as `Authorization: Bearer` or `x-api-key`.
+
+    Args:
+        headers: By lower-case name.
+        peer: The client's address; None where it has none.
+        keys: `server.api_keys`; none means that no request needs one.
+
+    Raises:
+        Refusal: 401, without telling whether a key was near.
+    """
+    if not keys or not _needs_key(method, path, peer):
+        return
+    given = _given(headers)
+    # Every key is compared, each in constant time, so that the time tells nothing.
+    matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
+    if not any(matches):
+        raise Refusal(
+            "the request was refused",
+            status=401,
+            why="its API key is not one of this server's" if given else "it brings no API key",
+            fix="send one of server.api_keys as Authorization: Bearer KEY, or as x-api-key: KEY",
+            code="invalid_api_key",
+        )
+
+
+def _needs_key(method: str, path: str, peer: str | None) -> bool:
+    if path in _OPEN or path.startswith(_OPEN_FOLDER):
+        return False
+    return method not in _READS or path.startswith(_CONVERSATIONS) or not is_local(peer)
+
+
+def _given(headers: Mapping[bytes, str]) -> str:
+    scheme, _, token = headers.get(b"authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", "").strip()
+
+
+def is_local(peer: str | None) -> bool:
+    """Whether a client is on this machine: its address is a loopback one."""
+    try:
+        return peer is not None and ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False

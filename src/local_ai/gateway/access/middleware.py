@@ -1,0 +1,160 @@
+"""Who may come in: the Host, Origin and key checks, and the headers every answer carries.
+
+A page of another site that resolves its own name to 127.0.0.1 (DNS rebinding, CVE-2024-28224) arrives with
+that name as Host; a form it posts across arrives with its Origin. Both are turned away here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from local_ai.gateway.access.api_keys import check_key
+from local_ai.serving.dialects import dialect_of, error_body
+from local_ai.serving.refusal import Refusal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_EVERY_ANSWER = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def check_host(host: str, *, bound: str, allowed: Sequence[str]) -> None:
+    """Accept loopback names, the bound address and the configured names; any port.
+
+    Args:
+        host: The request's Host header.
+        bound: `server.host`. One that stands for every address lets in any address, but no name.
+        allowed: `server.allowed_hosts`.
+
+    Raises:
+        Refusal: 403 for any other, an empty one included.
+    """
+    name = _host_name(host)
+    address = _address(name)
+    is_loopback = name == "localhost" or name.endswith(".localhost")
+    if address is not None:
+        is_loopback = address.is_loopback or bound in {"0.0.0.0", "::"}
+    if is_loopback or (name and name in {bound.lower(), *(_host_name(entry) for entry in allowed)}):
+        return
+    raise Refusal(
+        "the request was refused",
+        status=403,
+        why=f'its Host header is "{host}", which is not a name of this server',
+        fix="use the address that inv server.status prints, or add the name to server.allowed_hosts",
+        code="host_not_allowed",
+    )
+
+
+def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> None:
+    """Refuse what a web page of another site sends; apps, extensions and plain clients pass.
+
+    Args:
+        origin: The request's Origin header.
+        host: Its Host header.
+        allowed: `server.allowed_origins`, in lower case.
+
+    Raises:
+        Refusal: 403, naming the site.
+    """
+    if origin is None or origin.lower() in allowed:
+        return
+    parts = urlsplit(origin)
+    is_page = origin == "null" or parts.scheme in {"http", "https"}
+    if is_page and parts.netloc.lower() != host.lower():
+        raise Refusal(
+            "the request was refused",
+            status=403,
+            why=f'a page of another site sent it (Origin "{origin}")',
+            fix="send it from this server's own page, or add that site to server.allowed_origins",
+            code="origin_not_allowed",
+        )
+
+
+class Doors:
+    """ASGI middleware that turns strangers away before anything else looks at a request."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bound: str,
+        allowed: Sequence[str],
+        origins: Sequence[str] = (),
+        keys: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._origins = tuple(origins)
+        self._keys = tuple(keys)
+        self._bound = bound
+        self._allowed = tuple(allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_EVERY_ANSWER]
+            await send(message)
+
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            check_host(headers.get(b"host", ""), bound=self._bound, allowed=self._allowed)
+            if scope["method"] not in {"GET", "HEAD"}:
+                check_origin(headers.get(b"origin"), headers.get(b"host", ""), self._origins)
+            check_key(
+                headers,
+                method=scope["method"],
+                path=scope["path"],
+                peer=(scope.get("client") or (None,))[0],
+                keys=self._keys,
+            )
+        except Refusal as refusal:
+            await _send_refusal(refusal, scope["path"], send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+
+async def _send_refusal(refusal: Refusal, path: str, send: Send) -> None:
+    dialect = dialect_of(path)
+    text = json.dumps(error_body(dialect, refusal)) if dialect else f"{refusal}\n"
+    kind = b"application/json" if dialect else b"text/plain; charset=utf-8"
+    await send(
+        {
+            "type": "http.response.start",
+            "status": refusal.status,
+            # The body was not read, so the connection cannot carry another request.
+            "headers": [(b"content-type", kind), (b"connection", b"close")],
+        }
+    )
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def _host_name(host: str) -> str:
+    """Return the name without its port, in lower case: "[::1]:8080" is "::1"."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    name, _, port = host.rpartition(":")
+    bare = name if name and port.isdigit() and ":" not in name else host
+    return bare.rstrip(".").lower()
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

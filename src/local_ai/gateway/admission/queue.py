@@ -1,0 +1,168 @@
+"""The queue in front of the engine: so many requests at once, so many waiting in order, the rest refused.
+
+arrived ─▶ waiting ─▶ let in: held (the engine cannot take it yet) ─▶ running ─▶ left
+   │          └ the client leaves, or the server closes: taken out
+   └ gateway.max_queue wait already: 429
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from local_ai.serving.refusal import Refusal
+from local_ai.status.health import QueuedRequest, RequestState
+
+_SHOWN = 50
+_LONGEST_RETRY_S = 60
+# How much the newest request counts in the mean time a request takes.
+_SMOOTHING = 0.2
+
+
+@dataclass(eq=False)
+class Visit:
+    """One request, from its arrival to its end; nothing of what it says."""
+
+    id: str
+    path: str
+    model: str | None
+    streams: bool
+    arrived: float  # time.monotonic()
+    state: RequestState = RequestState.WAITING
+    waiter: asyncio.Future[None] | None = field(default=None, repr=False)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it arrived."""
+        return time.monotonic() - self.arrived
+
+
+class Turnstile:
+    """Lets requests in, in the order of their arrival."""
+
+    def __init__(self, *, most_running: int, most_waiting: int) -> None:
+        self.most_running = most_running
+        self.most_waiting = most_waiting
+        self._free = most_running
+        self._waiting: deque[Visit] = deque()
+        self._visits: dict[str, Visit] = {}
+        self._numbers = itertools.count(1)
+        self._mean_s = 0.0
+        self._closed: Callable[[], Refusal] | None = None
+
+    @contextmanager
+    def visit(self, path: str, model: str | None, *, streams: bool) -> Iterator[Visit]:
+        """Keep a request on the list from its arrival to its end."""
+        visit = Visit(str(next(self._numbers)), path, model, streams, time.monotonic())
+        self._visits[visit.id] = visit
+        try:
+            yield visit
+        finally:
+            del self._visits[visit.id]
+
+    @asynccontextmanager
+    async def let_in(self, visit: Visit) -> AsyncIterator[None]:
+        """Wait for a place, keep it inside the block, and give it to the next in line.
+
+        Raises:
+            Refusal: 429, too many wait already; 503, the server closed meanwhile.
+        """
+        await self._enter(visit)
+        began = time.monotonic()
+        visit.state = RequestState.HELD
+        try:
+            yield
+        finally:
+            took = time.monotonic() - began
+            self._mean_s = took if not self._mean_s else self._mean_s + _SMOOTHING * (took - self._mean_s)
+            self._free += 1
+            self._admit()
+
+    def close(self, refusal: Callable[[], Refusal] | None) -> None:
+        """Refuse what waits and what arrives from now on, in these words; None opens again."""
+        self._closed = refusal
+        while refusal is not None and self._waiting:
+            waiter = self._waiting.popleft().waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(refusal())
+
+    def position(self, visit: Visit) -> int | None:
+        """Return its place in the line, from 1; None if it does not wait."""
+        return next((place for place, other in enumerate(self._waiting, 1) if other is visit), None)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many requests the engine has now."""
+        return sum(visit.state is RequestState.RUNNING for visit in self._visits.values())
+
+    def longest_wait_s(self) -> float:
+        """Seconds that the first in line has waited."""
+        return self._waiting[0].seconds if self._waiting else 0.0
+
+    def requests(self) -> tuple[QueuedRequest, ...]:
+        """List the requests that are here, the oldest first; at most fifty."""
+        places = {visit.id: place for place, visit in enumerate(self._waiting, 1)}
+        return tuple(
+            QueuedRequest(
+                id=visit.id,
+                path=visit.path,
+                model=visit.model,
+                state=visit.state,
+                position=places.get(visit.id),
+                seconds=round(visit.seconds, 1),
+                streams=visit.streams,
+            )
+            for visit in itertools.islice(self._visits.values(), _SHOWN)
+        )
+
+    async def _enter(self, visit: Visit) -> None:
+        if self._closed is not None:
+            raise self._closed()
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        if len(self._waiting) >= self.most_waiting:
+            raise self._full()
+        waiter = visit.waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(visit)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._give_up(visit, waiter)
+            raise
+
+    def _give_up(self, visit: Visit, waiter: asyncio.Future[None]) -> None:
+        if visit in self._waiting:
+            self._waiting.remove(visit)
+        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            # It had just been let in.
+            self._free += 1
+            self._admit()
+
+    def _admit(self) -> None:
+        while self._free and self._waiting:
+            waiter = self._waiting.popleft().waiter
+            if waiter is not None and not waiter.done():
+                self._free -= 1
+                waiter.set_result(None)
+
+    def _full(self) -> Refusal:
+        wait_s = self._mean_s * (len(self._waiting) + 1) / self.most_running
+        return Refusal(
+            "the request cannot wait here",
+            status=429,
+            why=f"{len(self._waiting)} requests wait already (gateway.max_queue)",
+            fix="try again in a moment, send fewer at once, or raise gateway.max_queue in config.toml",
+            code="queue_full",
+            retry_after_s=min(_LONGEST_RETRY_S, max(1, math.ceil(wait_s))),
+        )

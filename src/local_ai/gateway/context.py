@@ -1,0 +1,120 @@
+"""What the gateway's routes share: the settings, what is known of the server, and the way to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from local_ai.gateway.admission.body_memory import Room
+from local_ai.gateway.admission.quarantine import Suspects
+from local_ai.gateway.admission.queue import Turnstile
+from local_ai.gateway.admission.readiness import Gate, stopping_refusal
+from local_ai.gateway.admission.shutdown import Ending
+from local_ai.gateway.forwarding.fill import Defaults
+from local_ai.gateway.forwarding.relay import Lane
+from local_ai.gateway.upstream.cached import Fresh
+from local_ai.gateway.upstream.client import Upstream
+from local_ai.gateway.upstream.monitor import Watch
+from local_ai.models.aliases import find_named, with_aliases
+from local_ai.models.catalog import Model, choose_default, find_model, list_models
+from local_ai.models.memory import total_bytes
+from local_ai.settings.state import State
+from local_ai.status.health import Queue
+
+# The default model is looked up once for requests that come in a burst.
+_DEFAULTS_AGE_S = 1.0
+# Of the largest size, how many fit in memory at once.
+_BODIES_HELD = 4
+
+
+@dataclass(frozen=True)
+class Site:
+    """One gateway."""
+
+    state: State
+    watch: Watch
+    lane: Lane
+    defaults: Fresh[Defaults]
+    room: Room
+
+    async def models(self) -> list[Model]:
+        """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
+        return await asyncio.to_thread(_listed, self.state)
+
+    async def model_named(self, name: str) -> Model | None:
+        """Find a model by name or alias, under the name asked for."""
+        return await asyncio.to_thread(_named, name, self.state)
+
+
+def make_site(state: State) -> Site:
+    """Put together what a gateway needs; nothing is opened or read yet."""
+    upstream = Upstream(state.engine_socket)
+    settings = state.settings.gateway
+    turnstile = Turnstile(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
+    suspects = Suspects()
+    ending = Ending()
+    watch = Watch(state, upstream, lambda: _queue(turnstile, suspects, ending))
+    ending.on_change(lambda closed: turnstile.close(stopping_refusal if closed else None))
+    gate = Gate(watch, ending.closed, wait_s=settings.wait_for_engine_s)
+    lane = Lane(
+        upstream=upstream, gate=gate, watch=watch, turnstile=turnstile, ending=ending, suspects=suspects
+    )
+    return Site(
+        state=state,
+        watch=watch,
+        lane=lane,
+        defaults=Fresh(lambda: asyncio.to_thread(_defaults, state), max_age_s=_DEFAULTS_AGE_S),
+        room=Room(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
+    )
+
+
+def _queue(turnstile: Turnstile, suspects: Suspects, ending: Ending) -> Queue:
+    return Queue(
+        running=turnstile.running,
+        waiting=turnstile.waiting,
+        max_concurrency=turnstile.most_running,
+        max_queue=turnstile.most_waiting,
+        longest_wait_s=round(turnstile.longest_wait_s(), 1),
+        requests=turnstile.requests(),
+        marked_models=suspects.marked(),
+        is_closed=ending.closed.is_set(),
+    )
+
+
+def _models(state: State) -> list[Model]:
+    return list_models(state.paths, state.settings.model.path)
+
+
+def _default(models: Sequence[Model], state: State) -> Model | None:
+    return choose_default(
+        models,
+        configured=state.settings.model.path,
+        memory_bytes=total_bytes(),
+        settled=state.default_model,
+    )
+
+
+def _listed(state: State) -> list[Model]:
+    models = _models(state)
+    aliases = state.settings.aliases
+    return with_aliases(models, aliases, _default(models, state)) if aliases else models
+
+
+def _named(name: str, state: State) -> Model | None:
+    models = _models(state)
+    found = find_named(name, models, state.settings.aliases, _default(models, state))
+    return replace(found, id=name) if found and find_model(name, models) is None else found
+
+
+def _defaults(state: State) -> Defaults:
+    settings = state.settings
+    models = _models(state)
+    default = _default(models, state)
+    return Defaults(
+        generation=settings.generation,
+        model=default.id if default else None,
+        adapter=settings.model.adapter_path,
+        models=tuple(models),
+        aliases=settings.aliases,
+    )

@@ -1,0 +1,140 @@
+"""The API routes: models answered here, everything else forwarded to the engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import starlette.routing
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.models import (
+    MOST_PER_PAGE,
+    anthropic_list,
+    anthropic_model,
+    openai_list,
+    openai_model,
+    pick_model,
+)
+from local_ai.gateway.endpoints.query import whole_number
+from local_ai.gateway.forwarding.fill import Defaults, Filled, fill, needs_default_model
+from local_ai.gateway.forwarding.relay import Call, Forward
+from local_ai.gateway.forwarding.request_body import check_media_type, parse_object, read_body
+from local_ai.gateway.forwarding.routes import ROUTES, Route
+from local_ai.models.catalog import Model
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from local_ai.gateway.admission.body_memory import Booking
+
+# Of the client's headers; keys and cookies, for one, are none of the engine's business.
+_PASSED_ON = {
+    b"accept",
+    b"anthropic-beta",
+    b"anthropic-version",
+    b"content-type",
+    b"user-agent",
+    b"x-request-id",
+}
+_MOST_NAME = 200  # characters of a model's name that are shown
+
+
+def models_routes(site: Site) -> list[starlette.routing.Route]:
+    """Answer the families' model lists from the model folders."""
+
+    async def openai_models(_request: Request) -> Response:
+        return JSONResponse(openai_list(await site.models()))
+
+    async def openai_one(request: Request) -> Response:
+        return JSONResponse(openai_model(await _one(request.path_params["id"], site)))
+
+    async def anthropic_models(request: Request) -> Response:
+        limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
+        after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
+        return JSONResponse(anthropic_list(await site.models(), limit=limit, after=after, before=before))
+
+    async def anthropic_one(request: Request) -> Response:
+        return JSONResponse(anthropic_model(await _one(request.path_params["id"], site)))
+
+    return [
+        starlette.routing.Route("/v1/models", openai_models),
+        starlette.routing.Route("/v1/models/{id:path}", openai_one),
+        starlette.routing.Route("/anthropic/v1/models", anthropic_models),
+        starlette.routing.Route("/anthropic/v1/models/{id:path}", anthropic_one),
+    ]
+
+
+async def _one(name: str, site: Site) -> Model:
+    return await site.model_named(name) or pick_model(name, await site.models())
+
+
+def forward_routes(site: Site) -> list[starlette.routing.Route]:
+    """Forward what `ROUTES` lists."""
+    return [
+        starlette.routing.Route(route.path, _Forwarder(route, site), methods=[route.method])
+        for route in ROUTES
+    ]
+
+
+class _Forwarder:
+    """One path's application: makes the call that a request stands for, and has it answered."""
+
+    def __init__(self, route: Route, site: Site) -> None:
+        self._route = route
+        self._site = site
+        self._settings = site.state.settings
+        self._most_bytes = self._settings.gateway.max_body_mb * 1024 * 1024
+        self._without_model = Defaults(self._settings.generation)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or raise a Refusal."""
+        request = Request(scope, receive)
+        with self._site.room.book() as booking:
+            call = await self._call(request, booking)
+            await Forward(call, self._site.lane)(receive, send)
+
+    async def _call(self, request: Request, booking: Booking) -> Call:
+        route = self._route
+        call = Call(route, route.method, _target(request), _headers(request), b"")
+        if route.takes is None:
+            return call
+        check_media_type(request.headers.get("content-type", ""), route)
+        body = await read_body(request, most_bytes=self._most_bytes, hold=booking.hold)
+        if route.takes != "application/json":
+            return replace(call, body=body)
+        filled = await self._filled(parse_object(body))
+        if filled.names:
+            call.headers["x-local-ai-filled"] = ",".join(filled.names)
+        written = json.dumps(filled.body).encode()
+        booking.hold(max(len(body), len(written)))  # JSON may have grown by escapes
+        model = filled.body.get("model")
+        return replace(
+            call,
+            body=written,
+            streams=filled.body.get("stream") is True,
+            model=model[:_MOST_NAME] if isinstance(model, str) else None,
+        )
+
+    async def _filled(self, body: dict[str, Any]) -> Filled:
+        adapter = self._settings.model.adapter_path
+        needs_model = needs_default_model(body, self._route, adapter=adapter)
+        defaults = await self._site.defaults.get() if needs_model else self._without_model
+        return fill(body, self._route, defaults)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    return {
+        name.decode(): value.decode("latin-1")
+        for name, value in reversed(request.scope["headers"])  # of a header given twice, the first
+        if name in _PASSED_ON
+    }
+
+
+def _target(request: Request) -> str:
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")

@@ -1,0 +1,88 @@
+"""The page's files, compressed once.
+
+Under an address with their digest they are asked for once and kept for good; any change of them is a new
+address. Under `/assets/NAME` browsers ask each time, and rarely load.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file, ready to be sent."""
+
+    content: bytes
+    compressed: bytes
+    media_type: str
+    etag: str
+
+
+@cache
+def load_assets() -> Mapping[str, Asset]:
+    """Read and compress the page's files; returns them by name."""
+    from local_ai.supervision.render import template_dir
+
+    folder = template_dir() / "web"
+    files = sorted((*folder.iterdir(), *(folder / "vendor").iterdir()))
+    return {file.name: _load(file) for file in files if file.suffix in _TYPES}
+
+
+@cache
+def assets_url() -> str:
+    """Return the address below which the files are, as they are now."""
+    etags = "".join(asset.etag for asset in load_assets().values())
+    return f"/assets/{hashlib.sha256(etags.encode()).hexdigest()[:12]}"
+
+
+def _load(file: Path) -> Asset:
+    content = file.read_bytes()
+    return Asset(
+        content=content,
+        compressed=gzip.compress(content, mtime=0),
+        media_type=_TYPES[file.suffix],
+        etag=f'"{hashlib.sha256(content).hexdigest()[:16]}"',
+    )
+
+
+def asset_routes() -> list[Route]:
+    """Answer `/assets/NAME` and `/assets/DIGEST/NAME`."""
+    return [Route(path, _send) for path in ("/assets/{name}", "/assets/{digest}/{name}")]
+
+
+async def _send(request: Request) -> Response:
+    asset = load_assets().get(request.path_params["name"])
+    if asset is None:
+        raise HTTPException(404)
+    # A page that was opened before the files changed gets what there is now, and does not keep it.
+    is_exact = request.url.path.startswith(f"{assets_url()}/")
+    kept = "max-age=31536000, immutable" if is_exact else "no-cache"
+    return answer_compressed(request, asset, cache_control=kept)
+
+
+def answer_compressed(request: Request, asset: Asset, *, cache_control: str) -> Response:
+    """Answer with the file, compressed where the client takes that, or not at all where it has it."""
+    headers = {"ETag": asset.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    if request.headers.get("if-none-match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(asset.compressed, headers=headers, media_type=asset.media_type)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)

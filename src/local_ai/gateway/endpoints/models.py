@@ -1,0 +1,81 @@
+"""The models of this machine in the two families' shapes. Pure.
+
+Source: https://platform.openai.com/docs/api-reference/models and
+https://docs.anthropic.com/en/api/models-list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from local_ai.models.catalog import Model, find_model, nearest_names
+from local_ai.serving.refusal import Refusal
+
+MOST_PER_PAGE = 1000
+
+
+def openai_model(model: Model) -> dict[str, Any]:
+    """Return one model as OpenAI describes it; the owner is the id's organisation."""
+    owner = model.id.partition("/")[0] if "/" in model.id else "local"
+    return {"id": model.id, "object": "model", "created": model.created, "owned_by": owner}
+
+
+def openai_list(models: Sequence[Model]) -> dict[str, Any]:
+    """Return all models as OpenAI lists them."""
+    return {"object": "list", "data": [openai_model(model) for model in models]}
+
+
+def anthropic_model(model: Model) -> dict[str, Any]:
+    """Return one model as Anthropic describes it."""
+    created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    name = model.id.rpartition("/")[2]
+    return {"type": "model", "id": model.id, "display_name": name, "created_at": created}
+
+
+def anthropic_list(
+    models: Sequence[Model],
+    *,
+    limit: int = MOST_PER_PAGE,
+    after: str | None = None,
+    before: str | None = None,
+) -> dict[str, Any]:
+    """Return one page of models as Anthropic lists them.
+
+    Args:
+        limit: Most models of the page, 1 to 1000.
+        after: The page begins behind this id.
+        before: The page ends ahead of this id.
+    """
+    ids = [model.id for model in models]
+    start = ids.index(after) + 1 if after in ids else 0
+    end = ids.index(before) if before in ids else len(ids)
+    if before in ids:
+        start = max(start, end - limit)
+    page = models[start : min(end, start + limit)]
+    return {
+        "data": [anthropic_model(model) for model in page],
+        "has_more": start > 0 if before in ids else start + len(page) < len(ids),
+        "first_id": page[0].id if page else None,
+        "last_id": page[-1].id if page else None,
+    }
+
+
+def pick_model(name: str, models: Sequence[Model]) -> Model:
+    """Return the model that goes by a name.
+
+    Raises:
+        Refusal: None does; the likeliest ids are suggested.
+    """
+    if model := find_model(name, models):
+        return model
+    near = nearest_names(name, models) or [model.id for model in models[:3]]
+    raise Refusal(
+        f'no model named "{name}"',
+        status=404,
+        why="no usable model folder on this machine has that name",
+        fix="use one of: " + ", ".join(near) if near else "put a model folder where config.check looks",
+        code="model_not_found",
+        param="model",
+    )

@@ -1,0 +1,75 @@
+"""The welcome page: complete HTML from the server, with the status of this moment."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from functools import cache
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.assets import assets_url
+from local_ai.gateway.endpoints.diagnostics import gather
+from local_ai.gateway.endpoints.view import View, failing_program, make_view
+from local_ai.supervision.log_files import tail
+
+if TYPE_CHECKING:
+    import jinja2
+
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+_TROUBLE_LINES = 12
+
+
+def page_routes(site: Site) -> list[Route]:
+    """Answer `/`: the page for browsers, one plain sentence for other clients."""
+
+    async def page(request: Request) -> Response:
+        report = await site.watch.report()
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
+        lines: list[str] = []
+        if failing := failing_program(report):
+            lines = await asyncio.to_thread(tail, site.state.paths.log(failing), lines=_TROUBLE_LINES)
+        view = make_view(report, site.state.settings, log_lines=lines)
+        return _html(request, render_page(view))
+
+    async def diagnostics(_request: Request) -> Response:
+        """Return what the page's "Copy diagnostics" copies."""
+        report = await site.watch.report()
+        return JSONResponse(await asyncio.to_thread(gather, site.state, report), headers=_FRESH)
+
+    return [Route("/", page), Route("/diagnostics.json", diagnostics)]
+
+
+def render_page(view: View) -> str:
+    """Render the page."""
+    return load_page().render(view=view, report=view.report, assets=assets_url())
+
+
+def _html(request: Request, text: str) -> Response:
+    headers, content = dict(_FRESH), text.encode()
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        content = gzip.compress(content, compresslevel=5, mtime=0)
+    return Response(content, headers=headers, media_type="text/html")
+
+
+@cache
+def load_page() -> jinja2.Template:
+    """Load the page's template; jinja2 takes 0.1 s to import."""
+    import jinja2
+
+    from local_ai.supervision.render import template_dir
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template_dir() / "web"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")

@@ -1,0 +1,94 @@
+"""How to use the server from elsewhere: texts to copy, with its real addresses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from local_ai.clients import Endpoint, anthropic_environment, claude_code_environment, openai_environment
+
+# Stands for the model's id, which the page's picker changes.
+MODEL = "\0model\0"
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One text to copy."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def parts(self) -> list[str]:
+        """The text, cut where the model's id belongs."""
+        return self.text.split(MODEL)
+
+
+def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) -> tuple[Snippet, ...]:
+    """Return the texts for these addresses.
+
+    Args:
+        needs_key: Whether the server asks for a key; clients want one in any case.
+    """
+    words = {
+        "openai": openai_url,
+        "anthropic": anthropic_url,
+        "model": MODEL,
+        "key": "YOUR_KEY" if needs_key else "local",
+        "key_header": "  -H 'Authorization: Bearer YOUR_KEY' \\\n" if needs_key else "",
+    }
+    endpoint = Endpoint(openai_url, anthropic_url, MODEL, words["key"])
+    claude = assignments(claude_code_environment(endpoint), before="export ")
+    dotenv = assignments(openai_environment(endpoint) | anthropic_environment(endpoint))
+    return (
+        Snippet("curl", "curl", _CURL.format(**words)),
+        Snippet("openai", "OpenAI SDK", _OPENAI.format(**words)),
+        Snippet("anthropic", "Anthropic SDK", _ANTHROPIC.format(**words)),
+        Snippet("claude", "Claude Code", f"{claude}\nclaude"),
+        Snippet("env", ".env", dotenv),
+    )
+
+
+def assignments(variables: Mapping[str, str], *, before: str = "") -> str:
+    """Write one assignment a line; addresses, ids and keys need no quotes."""
+    return "\n".join(f"{before}{name}={value}" for name, value in variables.items())
+
+
+_CURL = """\
+curl {openai}/chat/completions \\
+  -H 'Content-Type: application/json' \\
+{key_header}  -d '{{
+    "model": "{model}",
+    "messages": [{{
+      "role": "user",
+      "content": "What is the capital of France?"
+    }}]
+  }}'"""
+
+_OPENAI = """\
+from openai import OpenAI
+
+client = OpenAI(base_url="{openai}", api_key="{key}")
+answer = client.chat.completions.create(
+    model="{model}",
+    messages=[{{
+        "role": "user",
+        "content": "What is the capital of France?",
+    }}],
+)
+print(answer.choices[0].message.content)"""
+
+_ANTHROPIC = """\
+from anthropic import Anthropic
+
+client = Anthropic(base_url="{anthropic}", api_key="{key}")
+answer = client.messages.create(
+    model="{model}",
+    max_tokens=1024,
+    messages=[{{
+        "role": "user",
+        "content": "What is the capital of France?",
+    }}],
+)
+print(answer.content[0].text)"""

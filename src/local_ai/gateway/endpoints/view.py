@@ -1,0 +1,190 @@
+"""Report → what the page's template shows, in words. Pure. `page.js` writes later reports the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from local_ai.gateway.endpoints.snippets import Snippet, snippets
+from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
+from local_ai.status.report import Health, ProgramStatus, Report
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings, LocalAISettings
+
+# Shape as well as colour and word: a state must be told apart without seeing colours.
+MARKS = {
+    "healthy": "✓",
+    "ready": "✓",
+    "busy": "◐",
+    "starting": "…",
+    "unhealthy": "✕",
+    "unknown": "?",
+    "stopped": "■",
+    "running": "▸",
+    "waiting": "…",
+    "held": "■",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One program's line of the table."""
+
+    name: str
+    role: str
+    state: str
+    readiness: str
+    mark: str
+    detail: str
+    uptime: str
+    restarts: int
+    memory: str
+
+
+@dataclass(frozen=True)
+class RequestRow:
+    """One request's line of the table."""
+
+    id: str
+    state: str
+    mark: str
+    place: str  # in the line
+    model: str
+    path: str
+    seconds: str  # since it arrived
+
+
+@dataclass(frozen=True)
+class MarkedRow:
+    """A model that is marked, and why."""
+
+    model: str
+    reason: str
+    since: str  # time of day
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything the template shows."""
+
+    report: Report
+    mark: str
+    word: str  # the sentence up to its colon
+    rest: str
+    rows: tuple[Row, ...]
+    snippets: tuple[Snippet, ...]
+    model: str  # shown in the snippets
+    generation: GenerationSettings
+    needs_key: bool  # whether the server asks for an API key
+    fix_words: str
+    fix_command: str  # the end of the fix that can be run, "" if none can
+    trouble_lines: tuple[str, ...]
+    queue_words: str
+    requests: tuple[RequestRow, ...]
+    marked: tuple[MarkedRow, ...]
+    # The shapes of the rows that page.js fills.
+    no_program: Row = Row("", "", "", "", "", "", "", 0, "")
+    no_request: RequestRow = RequestRow("", "", "", "", "", "", "")
+
+
+def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[str] = ()) -> View:
+    """Put a report into the page's words.
+
+    Args:
+        log_lines: The last lines of the log that `failing_program` names.
+    """
+    needs_key = bool(settings.server.api_keys)
+    word, colon, rest = report.verdict.sentence.partition(": ")
+    queue = report.queue
+    fix_words, run, command = report.verdict.fix.partition("inv ")
+    return View(
+        report=report,
+        mark=MARKS[report.verdict.health.value],
+        word=word + colon.strip(),
+        rest=rest,
+        rows=tuple(_row(program) for program in report.programs),
+        snippets=snippets(
+            openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
+        ),
+        model=report.default_model or "MODEL",
+        generation=settings.generation,
+        needs_key=needs_key,
+        fix_words=fix_words,
+        fix_command=run + command,
+        trouble_lines=tuple(log_lines),
+        queue_words=_queue_words(queue) if queue else "",
+        requests=tuple(_request(request) for request in queue.requests) if queue else (),
+        marked=tuple(_marked(model) for model in queue.marked_models) if queue else (),
+    )
+
+
+def failing_program(report: Report) -> str:
+    """Name the program whose log explains the verdict: the one whose file it points to, else ""."""
+    if report.verdict.health not in {Health.UNHEALTHY, Health.UNKNOWN}:
+        return ""
+    return next((row.name for row in report.programs if str(row.log) == report.verdict.see), "")
+
+
+def words_for_seconds(seconds: float | None) -> str:
+    """Return a span in its two largest units, "–" for None: "4 s", "3 min", "2 h 5 min", "3 d 4 h"."""
+    if seconds is None:
+        return "–"
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def words_for_bytes(size: int | None) -> str:
+    """Return a size in MB or GB, "–" for None."""
+    if size is None:
+        return "–"
+    megabytes = size / 1e6
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def _row(program: ProgramStatus) -> Row:
+    return Row(
+        name=program.name,
+        role="engine" if program.name == "mlx-omni-server" else "gateway",
+        state=program.state.value.lower(),
+        readiness=program.readiness.value,
+        mark=MARKS[program.readiness.value],
+        detail=program.detail,
+        uptime=words_for_seconds(program.uptime_s),
+        restarts=program.restarts,
+        memory=words_for_bytes(program.memory_bytes),
+    )
+
+
+def _request(request: QueuedRequest) -> RequestRow:
+    return RequestRow(
+        id=request.id,
+        state=request.state.value,
+        mark=MARKS[request.state.value],
+        place=str(request.position or "–"),
+        model=request.model or "–",
+        path=request.path,
+        seconds=words_for_seconds(request.seconds),
+    )
+
+
+def _queue_words(queue: Queue) -> str:
+    running = f"{queue.running} of at most {queue.max_concurrency} running"
+    words = [f"{running}, {queue.waiting} of at most {queue.max_queue} waiting"]
+    if queue.waiting:
+        words.append(f"the longest for {words_for_seconds(queue.longest_wait_s)}")
+    listed = [request for request in queue.requests if request.state is not RequestState.HELD]
+    if (more := queue.running + queue.waiting - len(listed)) > 0:
+        words.append(f"{more} more not listed")
+    return "; ".join(words) + "."
+
+
+def _marked(marked: MarkedModel) -> MarkedRow:
+    since = datetime.fromtimestamp(marked.since).strftime("%H:%M")
+    return MarkedRow(model=marked.model, reason=marked.reason, since=since)

@@ -1,0 +1,275 @@
+"""Send one request to the engine and its answer to the client, as it comes.
+
+    in line ─▶ held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
+                 │        ▲          │          └ lost: an error event ends the stream
+                 │        └──────────┴ lost before anything was said: held and sent once more
+                 └ refused, or lost twice: an error answer, or an error event once a stream has begun
+
+A client that asked for a stream gets its head and then a comment every few seconds when the wait is long,
+so that neither it nor anything between gives up. A client that leaves is noticed at once, and closing the
+connection to the engine makes that stop too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from local_ai.gateway.admission.quarantine import Suspects, Turn
+from local_ai.gateway.admission.queue import Turnstile, Visit
+from local_ai.gateway.admission.readiness import Gate, stopping_refusal
+from local_ai.gateway.admission.shutdown import Ending
+from local_ai.gateway.forwarding.reply import Reply, Sent
+from local_ai.gateway.metrics import Metrics, Outcome
+from local_ai.gateway.upstream.client import Upstream
+from local_ai.gateway.upstream.exchange import EngineAbsent, EngineGone, Exchange
+from local_ai.gateway.upstream.monitor import Watch
+from local_ai.serving.refusal import Refusal
+from local_ai.serving.sse import WholeEvents
+from local_ai.status.health import RequestState
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Send
+from local_ai.gateway.forwarding.routes import Route
+
+_LOG = logging.getLogger("local_ai.gateway")
+# A process that is ending may still seem to listen for a moment.
+_AFTER_DEATH_S = 0.2
+# Until then it is not watched whether the client leaves: that costs more than a short answer takes.
+_SOON_S = 0.05
+# More would only end the engine more often.
+_MOST_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What every call needs on its way."""
+
+    upstream: Upstream
+    gate: Gate
+    watch: Watch
+    turnstile: Turnstile
+    ending: Ending
+    suspects: Suspects = field(default_factory=Suspects)
+    metrics: Metrics = field(default_factory=Metrics)
+    comment_s: float = 5.0  # a waiting stream says so this often
+    grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
+
+
+class Forward:
+    """The answer to a call: what the engine says, or why it says nothing."""
+
+    def __init__(self, call: Call, lane: Lane) -> None:
+        self._call = call
+        self._lane = lane
+        self._first_at: float | None = None
+        self._has_left = False  # the client
+        self._turn: Turn | None = None  # as a suspect
+
+    async def __call__(self, receive: Receive, send: Send) -> None:
+        """Answer, unless the client leaves first."""
+        call, lane = self._call, self._lane
+        reply = Reply(send, call.route.dialect)
+        with lane.turnstile.visit(call.route.path, call.model, streams=call.streams) as visit:
+            outcome = await self._answer_or_leave(reply, visit, receive)
+            took, first = visit.seconds, self._first_at and self._first_at - visit.arrived
+        lane.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
+        _LOG.info("%s %s: %s, %.2f s", call.method, call.route.path, outcome.text, took)
+
+    async def _answer_or_leave(self, reply: Reply, visit: Visit, receive: Receive) -> Outcome:
+        watching: list[asyncio.Task[None]] = []
+        answering = asyncio.timeout(None)
+
+        def watch() -> None:
+            watching.append(asyncio.create_task(self._keep_watch(answering, reply, visit, receive)))
+
+        soon = asyncio.get_running_loop().call_later(_SOON_S, watch)
+        try:
+            async with answering:
+                return await self._answer(reply, visit)
+        except TimeoutError:
+            if not answering.expired():
+                raise  # not ours: a lost network drive, for one
+            if self._has_left:
+                return Outcome("client_left", "client left")
+            return await self._refuse(stopping_refusal(), reply)
+        finally:
+            soon.cancel()
+            for task in watching:
+                task.cancel()
+
+    async def _keep_watch(
+        self, answering: asyncio.Timeout, reply: Reply, visit: Visit, receive: Receive
+    ) -> None:
+        """Tell a waiting client so; end the answer once its client leaves or the gateway stops."""
+        lane, streams = self._lane, self._call.streams
+        left = asyncio.create_task(_disconnected(receive))
+        stopping = asyncio.create_task(lane.ending.stopping.wait())
+        try:
+            while not await _first_of(left, stopping, timeout_s=lane.comment_s):
+                if streams and reply.quiet_s() >= lane.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
+                    await reply.comment(self._waiting_text(visit))
+            if not left.done():
+                await asyncio.wait([left], timeout=lane.grace_s)
+            self._has_left = left.done()
+            answering.reschedule(asyncio.get_running_loop().time())
+        finally:
+            left.cancel()
+            stopping.cancel()
+
+    def _waiting_text(self, visit: Visit) -> str:
+        place = self._lane.turnstile.position(visit)
+        return f"waiting, position {place} of {self._lane.turnstile.waiting}" if place else "waiting"
+
+    async def _answer(self, reply: Reply, visit: Visit) -> Outcome:
+        """Run the call to its end."""
+        call, lane = self._call, self._lane
+        try:
+            lane.suspects.check(call.target, call.body, call.model)
+            if not call.route.queues:
+                return await self._tries(reply, visit)
+            async with lane.turnstile.let_in(visit):
+                return await self._tries(reply, visit)
+        except Refusal as refusal:
+            return await self._refuse(refusal, reply)
+
+    async def _tries(self, reply: Reply, visit: Visit) -> Outcome:
+        """Send it, and again where the engine ends before the client has heard anything."""
+        try:
+            return await self._try(reply, visit)
+        except EngineGone as exc:
+            self._lost(reply, exc)
+        for _ in range(_MOST_TRIES - 1):
+            async with self._lane.suspects.alone() as self._turn:
+                await asyncio.sleep(_AFTER_DEATH_S)
+                try:
+                    return await self._try(reply, visit)
+                except EngineGone as exc:
+                    self._lost(reply, exc)
+                    if not self._turn.is_over:
+                        call = self._call
+                        raise self._lane.suspects.convict(call.target, call.body, call.model) from exc
+        raise engine_lost(f"{_MOST_TRIES} times before it answered")
+
+    def _lost(self, reply: Reply, exc: EngineGone) -> None:
+        """Go on only where nobody can tell that the request was sent twice."""
+        self._lane.watch.engine_is_gone()
+        if self._lane.ending.closed.is_set():
+            raise stopping_refusal() from exc
+        if not reply.is_silent:
+            raise engine_lost("before its answer was whole") from exc
+        _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
+
+    async def _try(self, reply: Reply, visit: Visit) -> Outcome:
+        exchange = await self._send(visit)
+        try:
+            return await self._relay(exchange, reply)
+        finally:
+            exchange.close()
+            visit.state = RequestState.HELD
+
+    async def _send(self, visit: Visit) -> Exchange:
+        call, lane = self._call, self._lane
+        while True:
+            visit.state = RequestState.HELD
+            await lane.gate.pass_through(visit.seconds)
+            visit.state = RequestState.RUNNING
+            if self._turn is not None:
+                self._turn.begin()
+            try:
+                return await lane.upstream.send(call.method, call.target, call.headers, call.body)
+            except EngineAbsent:
+                # Nothing was sent, so it waits at the gate like any other.
+                lane.watch.engine_is_gone()
+
+    async def _relay(self, exchange: Exchange, reply: Reply) -> Outcome:
+        status, headers = exchange.status, exchange.passed_back
+        if exchange.media_type == "application/json":
+            # Whole, so that none is ever given by half.
+            body = await exchange.read_all()
+            self._note_answer(status)
+            await reply.whole(status, headers, body)
+            return Outcome("answered" if status < 400 else "refused", str(status))
+        if exchange.media_type == "text/event-stream":
+            await self._relay_events(exchange, reply)
+        else:
+            await self._relay_bytes(exchange, reply)
+        await reply.end()
+        return Outcome("answered", f"{status}, streamed")
+
+    async def _relay_events(self, exchange: Exchange, reply: Reply) -> None:
+        whole = WholeEvents()
+        while chunk := await exchange.read():
+            events = whole.feed(chunk)
+            if not events:
+                continue
+            await reply.begin(exchange.status, exchange.passed_back, Sent.EVENTS)
+            await reply.pass_on_events(events)
+            if self._first_at is None and not reply.is_silent:
+                self._note_answer(exchange.status)
+        if rest := whole.rest():
+            await reply.write(rest)
+
+    async def _relay_bytes(self, exchange: Exchange, reply: Reply) -> None:
+        chunk = await exchange.read()
+        self._note_answer(exchange.status)
+        await reply.begin(exchange.status, exchange.passed_back, Sent.BYTES)
+        while chunk:
+            await reply.write(chunk)
+            chunk = await exchange.read()
+
+    def _note_answer(self, status: int) -> None:
+        """Note when the answer itself began, and that the model can answer."""
+        if self._turn is not None:
+            self._turn.end()
+        if status < 400:
+            self._first_at = time.monotonic()
+            self._lane.suspects.answered(self._call.model)
+
+    async def _refuse(self, refusal: Refusal, reply: Reply) -> Outcome:
+        begun = reply.sent is not Sent.NOTHING
+        await reply.refuse(refusal)
+        kind = "queue_full" if refusal.status == 429 else "cut" if begun else "failed"
+        return Outcome(kind, f"{'cut' if begun else refusal.status}, {refusal.what}")
+
+
+_CAN_BE_TOLD = {Sent.NOTHING, Sent.EVENTS}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:
+    """Wait for one of them to end; return whether one has, within the time."""
+    done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
+
+
+def engine_lost(when: str) -> Refusal:
+    """Return what a request hears whose answer the engine did not finish."""
+    return Refusal(
+        f"the engine ended {when}",
+        status=503,
+        why="its process stopped or crashed; supervisord starts it again",
+        fix="send the request again; why it ended is in: inv server.logs --program mlx-omni-server",
+        code="engine_lost",
+        retry_after_s=5,
+    )
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, ready to be sent."""
+
+    route: Route
+    method: str
+    target: str  # path and query, as the client sent them
+    headers: dict[str, str]
+    body: bytes
+    streams: bool = False  # the client asked for server-sent events
+    model: str | None = None  # as the engine will know it

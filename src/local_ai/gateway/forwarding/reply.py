@@ -1,0 +1,110 @@
+"""What a client has been told so far, and the ways to go on from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from local_ai.serving import sse
+from local_ai.serving.dialects import Dialect, error_body, error_event, stream_event
+from local_ai.serving.refusal import Refusal
+
+if TYPE_CHECKING:
+    from starlette.types import Send
+
+
+class Sent(Enum):
+    """What the client has got so far."""
+
+    NOTHING = 0
+    EVENTS = 1  # a stream that can still end with an error event
+    BYTES = 2
+    ALL = 3
+
+
+class Reply:
+    """The answer to one client."""
+
+    def __init__(self, send: Send, dialect: Dialect) -> None:
+        self.sent = Sent.NOTHING
+        self._send = send
+        self._dialect = dialect
+        self._last = time.monotonic()
+        self._writing = False
+        self._has_spoken = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the client has heard nothing of the answer itself yet; comments do not count."""
+        return not self._has_spoken
+
+    def quiet_s(self) -> float:
+        """Seconds since something was last sent."""
+        return time.monotonic() - self._last
+
+    async def begin(self, status: int, headers: Mapping[str, str], sent: Sent) -> None:
+        """Send status and headers, unless they have been sent."""
+        if self.sent is not Sent.NOTHING:
+            return
+        self.sent = sent
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._give({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def write(self, chunk: bytes) -> None:
+        """Send a part of the answer."""
+        self._has_spoken = True
+        await self._give({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def pass_on_events(self, chunk: bytes) -> None:
+        """Send whole events; what only says that it takes time leaves the client as good as untold."""
+        if not self._has_spoken:
+            self._has_spoken = sse.say_something(chunk)
+        await self._give({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def comment(self, text: str) -> None:
+        """Tell a stream's client that it is not forgotten; not while something else is on its way."""
+        if self._writing:
+            return
+        await self.begin(200, sse.HEADERS, Sent.EVENTS)
+        await self._give({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
+
+    async def end(self) -> None:
+        """Say that this was all."""
+        self.sent = Sent.ALL
+        await self._give({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Give a whole answer; within a stream that has begun, it can only be an error."""
+        if self.sent is Sent.NOTHING:
+            await self.begin(status, {**headers, "content-length": str(len(body))}, Sent.BYTES)
+            await self.write(body)
+        else:
+            await self.write(stream_event(self._dialect, body.decode("utf-8", "replace")))
+        await self.end()
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Say no: with a status where none has been sent, within the stream where one runs."""
+        match self.sent:
+            case Sent.NOTHING:
+                answer = JSONResponse(
+                    error_body(self._dialect, refusal), refusal.status, headers=refusal.headers
+                )
+                await self.whole(refusal.status, dict(answer.headers), bytes(answer.body))
+            case Sent.EVENTS:
+                await self.write(error_event(self._dialect, refusal))
+                await self.end()
+            case _:
+                # Nothing can be said within sound or an image: left unfinished, the server closes it.
+                pass
+
+    async def _give(self, message: dict[str, object]) -> None:
+        self._writing = True
+        try:
+            await self._send(message)
+        finally:
+            self._writing = False
+            self._last = time.monotonic()

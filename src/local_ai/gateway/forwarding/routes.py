@@ -1,0 +1,59 @@
+"""Which requests are forwarded to the engine: this list and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from local_ai.serving.dialects import Dialect
+
+
+@dataclass(frozen=True)
+class Route:
+    """One forwarded path."""
+
+    path: str  # as Starlette's routing writes it
+    dialect: Dialect
+    takes: str | None = "application/json"  # media type of the request's body; None where it has none
+    names_text_model: bool = False  # the default model is meant where the request names none
+    method: str = "POST"
+    queues: bool = True  # generates, so it takes a place in the line
+    fills: tuple[str, ...] = ()  # settings of [generation] used where the request is silent
+
+
+_OPENAI_FILLS = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
+_RESPONSES_FILLS = ("max_output_tokens", "temperature", "top_p", "top_k", "min_p")
+_ANTHROPIC_FILLS = ("max_tokens", "temperature", "top_p", "top_k")
+
+ROUTES = (
+    Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
+    Route("/v1/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
+    Route("/v1/responses", Dialect.OPENAI, names_text_model=True, fills=_RESPONSES_FILLS),
+    Route("/v1/responses/{id}", Dialect.OPENAI, method="GET", takes=None, queues=False),
+    Route("/v1/responses/{id}", Dialect.OPENAI, method="DELETE", takes=None, queues=False),
+    Route("/v1/responses/{id}/input_items", Dialect.OPENAI, method="GET", takes=None, queues=False),
+    Route("/v1/responses/{id}/cancel", Dialect.OPENAI, takes=None, queues=False),
+    Route("/v1/embeddings", Dialect.OPENAI),
+    Route("/v1/audio/speech", Dialect.OPENAI),
+    Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),
+    Route("/v1/images/generations", Dialect.OPENAI),
+    Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True, fills=_ANTHROPIC_FILLS),
+    Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
+)
+
+MODEL_LISTS = ("/v1/models", "/anthropic/v1/models")
+_PATHS = (*dict.fromkeys(route.path for route in ROUTES if "{" not in route.path), *MODEL_LISTS)
+
+
+def nearest_path(path: str) -> str | None:
+    """Find the path that was meant: a client's base address often has a part too few or too many.
+
+    "/chat/completions" means "/v1/chat/completions", "/v1/messages" "/anthropic/v1/messages".
+    """
+    asked = path.rstrip("/")
+    if not asked:
+        return None
+    for known in _PATHS:
+        if known.endswith(asked) or asked.endswith(known):
+            return known
+    return next(iter(difflib.get_close_matches(asked, _PATHS, n=1, cutoff=0.8)), None)

@@ -1,0 +1,112 @@
+"""Listen on the public address and serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from local_ai.errors import ServerError
+from local_ai.gateway.listener.file_limits import ACCEPTED_AT_ONCE, most_connections
+from local_ai.serving.imports import undisturbed_imports
+from local_ai.settings.state import State
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+    from local_ai.gateway.context import Site
+
+EXIT_CANNOT_LISTEN = 3
+# Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
+_GRACE_S = 4
+_REOPEN_S = 20.0
+_BACKLOG = 2048  # connections that wait to be accepted
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen: from now on clients wait for an answer instead of being refused.
+
+    Raises:
+        ServerError: The address cannot be used; exit code 3.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as exc:
+        raise ServerError(
+            "the gateway did not start",
+            why=f"{host}:{port} cannot be listened on: {exc.strerror or exc}",
+            fix="stop what uses that port, or set server.port in config.toml, then run: inv server.start",
+            exit_code=EXIT_CANNOT_LISTEN,
+        ) from exc
+    return listener
+
+
+def serve(state: State, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(_serve(state, listener))
+
+
+async def _serve(state: State, listener: socket.socket) -> None:
+    # These take a tenth of a second and more, in which the socket already listens.
+    with undisturbed_imports():
+        import uvicorn
+
+        from local_ai.gateway.app import make_app
+        from local_ai.gateway.context import make_site
+
+    class Server(uvicorn.Server):
+        """A uvicorn that tells the waiting requests and open log streams to end."""
+
+        def __init__(self, config: uvicorn.Config, site: Site) -> None:
+            super().__init__(config)
+            self._site = site
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # asyncio takes one number for both, what waits and what it accepts in one turn.
+            listener.listen(_BACKLOG)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self._site.lane.ending.stop()
+            super().handle_exit(sig, frame)
+
+    site = make_site(state)
+    config = uvicorn_config(make_app(site), most=most_connections(state.settings.gateway))
+    # Left closed by a stop that was itself ended: it opens again well after that stop would have been over.
+    close = partial(site.lane.ending.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, close)
+    await Server(config, site).serve([listener])
+
+
+def uvicorn_config(app: ASGIApp, *, most: int | None = None) -> uvicorn.Config:
+    """Return how the gateway is served, here and in tests.
+
+    Args:
+        most: How many connections there may be.
+    """
+    import uvicorn
+
+    from local_ai.gateway.listener.protocol import BoundedProtocol
+
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=BoundedProtocol,
+        limit_concurrency=most,
+        backlog=ACCEPTED_AT_ONCE,
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )

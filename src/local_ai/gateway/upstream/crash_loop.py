@@ -1,0 +1,51 @@
+"""Stop an engine that keeps ending, so that it is explained instead of looped.
+
+supervisord gives up on a program that ends while it starts; one that ends later it restarts for ever. The
+gateway is the one of ours that is always there to see it. What it does leaves its trace in supervisord's
+log, which is where `status` reads it from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from local_ai.settings.state import State
+from local_ai.supervision.crashes import read_exits
+from local_ai.supervision.program import ENGINE, SUPERVISORD, ProcessState
+from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+
+_LOG = logging.getLogger("local_ai.gateway")
+_POLL_S = 1.0
+
+
+async def stop_flapping(state: State) -> None:
+    """Look every second, until cancelled."""
+    seen = -1
+    log = state.paths.log(SUPERVISORD)
+    while True:
+        await asyncio.sleep(_POLL_S)
+        size = log.stat().st_size if log.exists() else 0
+        if size != seen:
+            await asyncio.to_thread(stop_if_flapping, state)
+            seen = size
+
+
+def stop_if_flapping(state: State) -> None:
+    """Stop the engine if it has ended too often in too short a time."""
+    max_crashes = state.settings.engine.max_crashes
+    exits = read_exits(state.paths.log(SUPERVISORD), max_crashes=max_crashes).get(ENGINE)
+    if exits is None or not exits.is_flapping:
+        return
+    client = SupervisorClient(state.supervisor_socket)
+    try:
+        # In any other state a stop leaves no trace in the log, or supervisord gives up by itself.
+        if any(_is_up(info.name, info.state) for info in client.processes()):
+            client.stop(ENGINE)
+            _LOG.error("stopped the engine: it ended %d times in a short while", max_crashes)
+    except (SupervisorFault, SupervisorHung, SupervisorUnreachable) as exc:
+        _LOG.warning("the engine keeps ending, but supervisord did not stop it: %s", exc)
+
+
+def _is_up(name: str, state: ProcessState) -> bool:
+    return name == ENGINE and state in {ProcessState.RUNNING, ProcessState.STARTING}

@@ -1,0 +1,45 @@
+"""Learn at once that the engine has ended, by a connection that carries nothing.
+
+supervisord notices the end of a program at once too, but starts it again only when its loop comes round, up
+to a second later; any question wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from local_ai.gateway.upstream.monitor import Watch
+from local_ai.settings.state import State
+from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+
+_RECONNECT_S = 0.25
+# The first may come before supervisord has seen the end; the last well after.
+_POKES_S = (0.05, 0.2, 0.5)
+
+
+async def hold_lifeline(state: State, watch: Watch) -> None:
+    """Hold a connection to the engine, whichever runs, until cancelled."""
+    while True:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(state.engine_socket))
+        except OSError:
+            await asyncio.sleep(_RECONNECT_S)
+            continue
+        watch.engine_is_held()
+        try:
+            await reader.read()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+        watch.engine_is_released()
+        for pause_s in _POKES_S:
+            await asyncio.sleep(pause_s)
+            await asyncio.to_thread(_poke, state)
+
+
+def _poke(state: State) -> None:
+    try:
+        SupervisorClient(state.supervisor_socket).pid()
+    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+        return  # whoever looks at it next says more

@@ -1,0 +1,1 @@
+"""Start, stop, restart and unload: the verbs, with their checks and their lock."""

@@ -1,0 +1,216 @@
+"""What must be right before anything is started: folders, packages, model. Changes nothing but folders."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import re
+import socket
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_ai.errors import ConfigError, LocalAIError, ServerError
+from local_ai.models.aliases import unknown_targets
+from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list_models, nearest_names
+from local_ai.models.memory import total_bytes
+from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
+from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
+from local_ai.there import exists, is_file, is_folder
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import LocalAISettings, ServerSettings
+
+# Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
+_ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
+
+# As models are named on the hub: ORG/NAME.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def prepare_folders(paths: Paths) -> None:
+    """Create the private state folders, and refuse what is not ours alone.
+
+    Raises:
+        ConfigError: A folder is a link, another user's, or cannot be written to.
+    """
+    _refuse_root_in_anothers_home(paths.state_dir)
+    _make_private(paths.state_dir, "the state directory", "set XDG_STATE_HOME to a folder you can write to")
+    _make_private(paths.logs_dir, "the log directory", f"mv {paths.logs_dir} {paths.logs_dir}.old")
+    for name in (*PROGRAM_NAMES, SUPERVISORD):
+        _refuse_link(paths.log(name))
+    if paths.socket_dir != paths.state_dir:
+        try:
+            _make_private(paths.socket_dir, "the socket directory", "")
+        except ConfigError as exc:
+            raise ConfigError(
+                "the sockets have no place",
+                why=f"the state directory's path is too long for a socket ({paths.state_dir}, at most "
+                f"{MAX_SOCKET_PATH_BYTES} bytes with the socket's name), and instead of it {exc.why}",
+                fix="set XDG_STATE_HOME to a folder with a shorter path",
+            ) from exc
+
+
+def check_packages() -> None:
+    """Make sure that what the engine imports is installed.
+
+    Raises:
+        ServerError: A package is missing from this Python environment.
+    """
+    missing = [name for module, name in _ENGINE_PACKAGES.items() if not _is_installed(module)]
+    if missing:
+        raise ServerError(
+            "the engine is not installed",
+            why=f"missing from {sys.prefix}: {', '.join(missing)}",
+            fix="uv sync (in the checkout), or reinstall local-ai",
+        )
+
+
+def check_exposure(server: ServerSettings) -> str:
+    """Make sure that a server others can reach asks for a key.
+
+    Returns:
+        A warning, where it was opened on purpose; else "".
+
+    Raises:
+        ConfigError: Other machines could use it without a key.
+    """
+    if server.api_keys or is_loopback(server.host):
+        return ""
+    reach = f"server.host = {server.host!r} is reachable from other machines"
+    if server.allow_unauthenticated:
+        return f"anybody who reaches this machine can use the server: {reach}, and no key is asked for"
+    raise ConfigError(
+        "the server would be open to the network",
+        why=f"{reach}, and server.api_keys is empty",
+        fix='set server.api_keys = ["a-long-secret"] in config.toml, or server.host = "127.0.0.1" '
+        "(server.allow_unauthenticated = true opens it on purpose)",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or name is reachable from this machine only."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    import ipaddress
+
+    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+
+
+def check_model(configured: str | None, paths: Paths) -> None:
+    """Make sure that `model.path` names a model this machine has.
+
+    Raises:
+        ConfigError: It names nothing that can be used; says what is there instead.
+    """
+    if configured is None or configured == STARTER_ID:
+        return
+    models = list_models(paths, configured)
+    if find_model(configured, models):
+        return
+    near = nearest_names(configured, models)
+    names = near or [model.id for model in models][:5] or [STARTER_ID]
+    fix = f"set model.path (or --model) to {' or '.join(names)}"
+    if _HUB_NAME.fullmatch(configured) and not near:
+        fix = f"inv models.pull {configured} downloads it; or {fix}"
+    raise ConfigError(
+        "the model was not found",
+        why=f"model.path is {configured!r}, " + _why_not_a_model(configured),
+        fix=fix,
+    )
+
+
+def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
+    """Return a warning for each model folder that is not there and each alias that leads nowhere.
+
+    Warnings, not errors: disks and models come and go.
+
+    Args:
+        paths: With the folders of `models.paths`.
+    """
+    from local_ai.settings.schema import ModelsSettings
+
+    given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
+    usual = set(ModelsSettings().paths)
+    gone = [folder for typed, folder in given.items() if typed not in usual and not is_folder(folder)]
+    models = list_models(paths, settings.model.path)
+    default = choose_default(models, configured=settings.model.path, memory_bytes=total_bytes())
+    return [
+        *(f"models.paths: {folder} is no folder; it is passed over until there is one" for folder in gone),
+        *(
+            f"aliases: {name!r} leads to {target!r}, which is no model found on this machine"
+            for name, target in unknown_targets(models, settings.aliases, default)
+        ),
+    ]
+
+
+def disk_error(exc: OSError, what: str) -> LocalAIError:
+    """Put a failed look-up or write into words; what was there before it is kept."""
+    where = exc.filename or "a file"
+    if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+        why, fix = f"{where} could not be written: {exc.strerror}", "make room there"
+    elif exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        why, fix = f"{where} cannot be read or written: {exc.strerror}", "correct the permissions there"
+    else:
+        why, fix = f"{where}: {exc.strerror or exc}", "mend that"
+    return ServerError(what, why=why, fix=f"{fix}, then run the command again")
+
+
+def _why_not_a_model(configured: str) -> str:
+    folder = Path(configured)
+    if not folder.is_absolute():
+        return "which is no model found on this machine"
+    if not is_folder(folder):
+        return "and there is no such folder"
+    if not is_file(folder / "config.json"):
+        return "but that folder holds no config.json"
+    return "but that folder holds no *.safetensors weights, or its config.json is broken"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:
+        return False
+
+
+def _refuse_root_in_anothers_home(folder: Path) -> None:
+    existing = next(parent for parent in (folder, *folder.parents) if exists(parent))
+    owner = existing.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        raise ConfigError(
+            "refused to run as root in another user's home",
+            why=f"{existing} belongs to user {owner}; files made there by root would lock that user out",
+            fix="run the same command without sudo",
+        )
+
+
+def _refuse_link(log: Path) -> None:
+    """Refuse a log that is a link: supervisord would add to the file it leads to."""
+    if log.is_symlink():
+        raise _unusable(log, "the log", "is a symbolic link, which could lead anywhere", f"rm {log}")
+
+
+def _make_private(folder: Path, what: str, fix: str) -> None:
+    import tempfile
+
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        info = folder.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            raise _unusable(folder, what, "is a symbolic link, which could lead anywhere", fix)
+        if info.st_uid != os.geteuid():
+            raise _unusable(folder, what, f"belongs to another user ({info.st_uid})", fix)
+        folder.chmod(0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise _unusable(folder, what, f"cannot be written to: {exc.strerror}", fix) from exc
+
+
+def _unusable(folder: Path, what: str, reason: str, fix: str) -> ConfigError:
+    return ConfigError(f"{what} cannot be used", why=f"{folder} {reason}", fix=fix)

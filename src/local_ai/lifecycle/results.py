@@ -1,0 +1,50 @@
+"""What the verbs come back with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local_ai.frozen import dataclass
+
+if TYPE_CHECKING:
+    from local_ai.errors import LocalAIError
+    from local_ai.status.report import Report
+
+
+@dataclass(frozen=True)
+class StartResult:
+    """How a start ended."""
+
+    success: bool
+    pid: int | None = None  # of the engine
+    error: LocalAIError | None = None
+    already_running: bool = False
+    note: str = ""  # what the user should know although it went well
+    report: Report | None = None
+    finished: int = 0  # by a restart: answers that were running and were waited for
+    cut: int = 0  # by a restart: answers that were running and were cut off
+
+
+@dataclass(frozen=True)
+class StopResult:
+    """How a stop ended."""
+
+    success: bool
+    error: LocalAIError | None = None
+    was_running: bool = True
+    forced: bool = False  # whether SIGKILL was used
+    finished: int = 0  # answers that were running and were waited for
+    cut: int = 0  # answers that were running and were cut off
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How the server is, in a few values."""
+
+    running: bool
+    pid: int | None  # of the engine
+    host: str
+    port: int
+    models: tuple[str, ...]  # ids, newest first
+    uptime_seconds: float | None
+    health: str  # healthy | busy | starting | unhealthy | unknown

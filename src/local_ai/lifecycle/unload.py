@@ -1,0 +1,58 @@
+"""Have the engine put its model away, on its private socket; a running answer is waited for."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_ai.errors import ServerError
+from local_ai.status.probe import probe_engine
+from local_ai.unix_http import UnixConnection
+
+# As long as the longest answer may take; Ctrl-C takes the wish back.
+_LONGEST_ANSWER_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """What was put away."""
+
+    model: str | None  # None: nothing was loaded
+    freed_bytes: int
+
+
+def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unloaded:
+    """Ask for it and wait.
+
+    Args:
+        on_wait: Told in a sentence what is waited for, if anything is.
+
+    Raises:
+        ServerError: The engine does not run (exit 3), or ended meanwhile.
+    """
+    health = probe_engine(engine_socket)
+    if health is not None and (health.running or health.waiting):
+        on_wait("Answers are being generated; they are waited for. Ctrl-C leaves the model loaded.")
+    connection = UnixConnection(engine_socket, _LONGEST_ANSWER_S)
+    try:
+        connection.request("POST", "/unload")
+        answer = json.loads(connection.getresponse().read())
+        return Unloaded(answer["model"], int(answer["freed_bytes"]))
+    except (FileNotFoundError, ConnectionRefusedError) as exc:
+        raise ServerError(
+            "no model was unloaded",
+            why="the engine is not running, so none is loaded",
+            fix="inv server.status says why; inv server.start starts it",
+            exit_code=3,
+        ) from exc
+    except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
+        raise ServerError(
+            "no model was unloaded",
+            why=f"the engine did not say that it did: {exc or type(exc).__name__}",
+            fix="inv server.status",
+        ) from exc
+    finally:
+        connection.close()

@@ -1,0 +1,1 @@
+"""Parts that both HTTP programs use: errors, dialects, events, and the guards of a supervised process."""

@@ -1,0 +1,121 @@
+"""Tell a wedged engine from a busy one: ask it for one token, and watch whether it takes any step.
+
+Health can look well for hours while nothing is ever answered. Opt-in: it costs the engine a little work.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from local_ai.status.health import EngineHealth
+from local_ai.status.probe import probe_engine
+from local_ai.status.report import Health, Report, Verdict
+from local_ai.unix_http import UnixConnection
+
+TIMEOUT_S = 30.0
+_MOST_BYTES = 65536
+
+
+class Finding(Enum):
+    """What became of the question."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"  # no answer in time, but it works on others
+    WEDGED = "wedged"  # no answer in time, and nothing moves
+    REFUSED = "refused"
+    NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True)
+class DeepProbe:
+    """The result."""
+
+    finding: Finding
+    seconds: float
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Say it in one line."""
+        match self.finding:
+            case Finding.ANSWERED:
+                return f"one token came in {self.seconds:.2f} s"
+            case Finding.BUSY:
+                return f"busy: no answer within {self.seconds:.0f} s, but it goes on with others"
+            case Finding.WEDGED:
+                return f"wedged: no answer within {self.seconds:.0f} s, and nothing moves"
+            case Finding.REFUSED:
+                return f"refused: {self.reason}"
+            case Finding.NOT_ASKED:
+                return f"not asked: {self.reason}"
+
+
+def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOUT_S) -> DeepProbe:
+    """Ask the engine itself, past the queue, for one token of the model it has loaded or would load."""
+    model = (report.engine.model if report.engine else None) or report.default_model
+    if not report.is_ready:
+        return DeepProbe(Finding.NOT_ASKED, 0.0, "the server is not ready")
+    if model is None:
+        return DeepProbe(Finding.NOT_ASKED, 0.0, "there is no model to ask")
+    before, began = probe_engine(engine_socket), time.monotonic()
+    try:
+        status, body = _ask(engine_socket, model, timeout_s)
+    except TimeoutError:
+        after = probe_engine(engine_socket)
+        finding = Finding.BUSY if _moved(before, after) else Finding.WEDGED
+        return DeepProbe(finding, time.monotonic() - began)
+    except (OSError, http.client.HTTPException) as exc:
+        reason = f"the engine closed the connection ({exc or type(exc).__name__})"
+        return DeepProbe(Finding.REFUSED, time.monotonic() - began, reason)
+    took = time.monotonic() - began
+    if status == http.HTTPStatus.OK:
+        return DeepProbe(Finding.ANSWERED, took)
+    return DeepProbe(Finding.REFUSED, took, _message(body) or f"status {status}")
+
+
+def with_finding(report: Report, probe: DeepProbe) -> Report:
+    """Return the report with a verdict that takes the finding into account."""
+    if probe.finding not in {Finding.WEDGED, Finding.REFUSED}:
+        return report
+    log = next((str(row.log) for row in report.programs), "")
+    words = {Finding.WEDGED: "is wedged", Finding.REFUSED: "does not answer"}[probe.finding]
+    return replace(
+        report,
+        verdict=Verdict(
+            Health.UNHEALTHY,
+            f"Failed: the engine {words}",
+            why=probe.sentence.partition(": ")[2],
+            fix="read the log, then run: inv server.restart",
+            see=log,
+        ),
+    )
+
+
+def _ask(engine_socket: Path, model: str, timeout_s: float) -> tuple[int, bytes]:
+    connection = UnixConnection(engine_socket, timeout_s)
+    body = {"model": model, "prompt": "1", "max_tokens": 1, "temperature": 0}
+    try:
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read(_MOST_BYTES)
+    finally:
+        connection.close()
+
+
+def _moved(before: EngineHealth | None, after: EngineHealth | None) -> bool:
+    """Whether it took a step of generating, or is at loading a model."""
+    if after is None:
+        return False
+    return after.state == "loading" or before is None or after.steps > before.steps
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""

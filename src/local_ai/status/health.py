@@ -1,0 +1,83 @@
+"""What engine and gateway say of themselves: health, and the queue."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from local_ai.frozen import dataclass, field
+
+TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
+
+
+@dataclass(frozen=True)
+class EngineHealth:
+    """What the engine says of itself on its socket's `/health`."""
+
+    state: str  # importing | loading | ready | busy | failed
+    since: float  # seconds since 1970, when it entered that state
+    model: str | None  # id of the model in memory
+    running: int  # answers being generated
+    waiting: int  # requests that wait for their turn
+    text: str  # what generates text: mlx-lm | mlx-omni-server
+    reason: str | None  # why it failed
+    # Both since the engine started, of text that mlx-lm generates.
+    steps: int = (
+        0  # pieces of prompts read and steps of generating: grows while the generating thread gets on
+    )
+    tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
+    loading: str | None = None  # id of the model that is being loaded
+
+    @classmethod
+    def from_json(cls, raw: Any) -> EngineHealth | None:
+        """Read what `/health` answered; None if it is no such answer. An older engine may tell less."""
+        if not isinstance(raw, dict):
+            return None
+        try:
+            return cls(**{name: raw[name] for name in cls.__annotations__ if name in raw})
+        except TypeError:
+            return None
+
+
+class RequestState(Enum):
+    """Where a request is on its way to the engine."""
+
+    WAITING = "waiting"  # in line
+    HELD = "held"  # first in line, and the engine cannot take it yet
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class QueuedRequest:
+    """One request that the gateway has not finished; never what it says."""
+
+    id: str
+    path: str
+    model: str | None
+    state: RequestState
+    position: int | None  # in the line, from 1
+    seconds: float  # since it arrived
+    streams: bool
+
+
+@dataclass(frozen=True)
+class MarkedModel:
+    """A model on which the engine ended, and that has not answered since."""
+
+    model: str
+    reason: str
+    since: float  # seconds since 1970
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What the gateway has to do."""
+
+    running: int
+    waiting: int
+    max_concurrency: int
+    max_queue: int
+    longest_wait_s: float
+    requests: tuple[QueuedRequest, ...] = ()  # the oldest first, at most fifty
+    marked_models: tuple[MarkedModel, ...] = ()
+    is_closed: bool = False  # the server stops: what runs finishes, and nothing new is taken

@@ -1,0 +1,194 @@
+"""Facts → verdict: one sentence on how the server is, the same for terminal, page and JSON. Pure.
+
+no supervisord ───────────────▶ stopped
+supervisord silent ───────────▶ unknown     (exit 4)
+gateway closed ───────────────▶ starting    "Stopping: …"
+a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
+a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
+a program not up yet, crashed ▶ starting
+engine says ready | busy ─────▶ healthy | busy
+a program up, but silent ─────▶ starting while young, then unhealthy
+"""
+
+from __future__ import annotations
+
+from local_ai.errors import split_sentence
+from local_ai.status.health import EngineHealth
+from local_ai.status.report import (
+    Facts,
+    Health,
+    ProgramStatus,
+    Readiness,
+    Report,
+    Supervisor,
+    Verdict,
+    base_url,
+)
+from local_ai.supervision.program import ENGINE, GATEWAY, PROGRAM_NAMES, ProcessState
+
+# A program that has just been spawned binds its socket within a second or two; on a loaded machine, ten.
+_YOUNG_S = 15.0
+
+
+def judge(facts: Facts) -> Report:
+    """Turn facts into the report that every surface shows."""
+    programs = tuple(_program(name, facts) for name in PROGRAM_NAMES)
+    engine_row = programs[0]
+    return Report(
+        verdict=_verdict(facts, programs),
+        programs=programs if facts.supervisor is Supervisor.ANSWERS else (),
+        engine=facts.engine,
+        host=facts.host,
+        port=facts.port,
+        pid=facts.supervisor_pid,
+        uptime_s=engine_row.uptime_s,
+        models=facts.models,
+        default_model=facts.default_model,
+        version=facts.version,
+        queue=facts.queue,
+    )
+
+
+def _program(name: str, facts: Facts) -> ProgramStatus:
+    info = next((info for info in facts.processes if info.name == name), None)
+    state = info.state if info else ProcessState.UNKNOWN
+    alive = info is not None and state in {ProcessState.RUNNING, ProcessState.STARTING}
+    uptime_s = max(0.0, facts.now - info.started) if info and info.started and alive else None
+    if info and info.is_coming_back:
+        reason = facts.exit_reasons.get(name)
+        readiness, detail = Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
+    else:
+        readiness, detail = _readiness(name, state, uptime_s, facts)
+    return ProgramStatus(
+        name=name,
+        state=state,
+        readiness=readiness,
+        detail=detail,
+        pid=info.pid if info and alive else None,
+        uptime_s=uptime_s,
+        restarts=facts.crashes.get(name, 0),
+        memory_bytes=facts.memory_bytes.get(name),
+        log=facts.logs_dir / f"{name}.log",
+    )
+
+
+def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
+    if state is ProcessState.STOPPED and name in facts.given_up:
+        return (
+            Readiness.UNHEALTHY,
+            f"it kept ending and is no longer restarted; {facts.exit_reasons.get(name)}",
+        )
+    if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
+        return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
+    if state in {ProcessState.FATAL, ProcessState.EXITED}:
+        return Readiness.UNHEALTHY, facts.exit_reasons.get(name, "")
+    if state is ProcessState.UNKNOWN:
+        return Readiness.UNKNOWN, ""
+    if name == GATEWAY and facts.gateway_answers:
+        return Readiness.READY, ""
+    if name == ENGINE and facts.engine is not None:
+        return _engine_readiness(facts.engine, facts.now, in_line=facts.queue.waiting if facts.queue else 0)
+    if name == ENGINE and uptime_s is not None and facts.engine_began is not None:
+        uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
+    young = uptime_s is None or uptime_s < _YOUNG_S
+    return (
+        (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s")
+        if young
+        else (
+            Readiness.UNHEALTHY,
+            "does not answer its probe",
+        )
+    )
+
+
+def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tuple[Readiness, str]:
+    seconds = f"{max(0.0, now - engine.since):.0f} s"
+    match engine.state:
+        case "ready":
+            return Readiness.READY, ""
+        case "busy":
+            return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
+        case "importing" | "loading":
+            what = f"loading {engine.loading}" if engine.loading else engine.state
+            return Readiness.STARTING, f"{what}, {seconds}"
+        case _:
+            return Readiness.UNHEALTHY, engine.reason or engine.state
+
+
+def busy_detail(running: int, waiting: int) -> str:
+    """Say how much there is to do: "1 answer running, 2 waiting"."""
+    answers = "1 answer" if running == 1 else f"{running} answers"
+    return f"{answers} running" + (f", {waiting} waiting" if waiting else "")
+
+
+def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
+    if facts.supervisor is Supervisor.ABSENT:
+        return Verdict(Health.STOPPED, "Stopped: the server is not running", fix="inv server.start")
+    if facts.supervisor is Supervisor.SILENT:
+        return Verdict(
+            Health.UNKNOWN,
+            f"Unknown: supervisord does not answer (pid {facts.supervisor_pid or 'unknown'})",
+            why="it holds its socket but gave no answer within 2 s",
+            fix="inv server.stop --force",
+            see=str(facts.logs_dir / "supervisord.log"),
+        )
+    if facts.queue and facts.queue.is_closed:
+        count = facts.queue.running
+        left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
+        return Verdict(
+            Health.STARTING, f"Stopping: {left if count else 'all is answered'}, nothing new is taken"
+        )
+    worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
+    return _program_verdict(worst, facts)
+
+
+_SEVERITY = [
+    Readiness.UNHEALTHY,
+    Readiness.STOPPED,
+    Readiness.UNKNOWN,
+    Readiness.STARTING,
+    Readiness.BUSY,
+    Readiness.READY,
+]
+
+
+def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
+    role = "engine" if row.name == ENGINE else "gateway"
+    address = base_url(facts.host, facts.port).removeprefix("http://")
+    match row.readiness:
+        case Readiness.READY if facts.default_model:
+            return Verdict(Health.HEALTHY, f"Ready: {facts.default_model} answers at {address}")
+        case Readiness.READY:
+            return Verdict(
+                Health.HEALTHY,
+                f"Ready: the server answers at {address}, but there is no model to answer with",
+                why="no model that fits this machine was found",
+                fix="set model.path in config.toml to a model folder, then run: inv server.restart",
+            )
+        case Readiness.BUSY:
+            return Verdict(Health.BUSY, f"Busy: {row.detail}")
+        case Readiness.STARTING:
+            return Verdict(Health.STARTING, f"Starting: the {role} is {row.detail}")
+        case Readiness.STOPPED if row.state is ProcessState.STOPPING:
+            return Verdict(Health.STARTING, f"Stopping: the {role} is ending")
+        case Readiness.STOPPED:
+            return Verdict(
+                Health.UNHEALTHY,
+                f"Stopped by hand: the {role}",
+                why=f"{row.name} was stopped with supervisorctl",
+                fix="inv server.start",
+            )
+        case _:
+            return _failed(row, role)
+
+
+def _failed(row: ProgramStatus, role: str) -> Verdict:
+    ended = row.state in {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
+    why, fix = split_sentence(row.detail or "it ended without saying why")
+    return Verdict(
+        Health.UNHEALTHY,
+        f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
+        why=why,
+        fix=fix or "read the log, then run: inv server.restart",
+        see=str(row.log),
+    )

@@ -1,0 +1,99 @@
+"""Look at everything once: supervisord, the programs, the models. Bounded time, changes nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from local_ai.frozen import dataclass
+from local_ai.models.catalog import choose_default, list_models
+from local_ai.models.memory import total_bytes
+from local_ai.settings.paths import Paths
+from local_ai.settings.target import Target
+from local_ai.status.health import Queue
+from local_ai.status.judge import judge
+from local_ai.status.probe import probe_engine, probe_gateway
+from local_ai.status.report import Facts, Report, Supervisor
+from local_ai.supervision.crashes import Exits, explain_exit, read_exits
+from local_ai.supervision.log_files import tail
+from local_ai.supervision.program import SUPERVISORD, ProcessInfo
+from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.vitals import memory_bytes
+
+# Of a program's log, searched for why it ended.
+_REASON_LINES = 30
+
+
+def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Report:
+    """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
+
+    Args:
+        queue: Given by the gateway itself, which need not ask itself.
+    """
+    answer = _ask_supervisor(paths)
+    up = answer.supervisor is Supervisor.ANSWERS
+    if queue is None and up:
+        queue = probe_gateway(target.host, target.port)
+    exits = read_exits(paths.log(SUPERVISORD), max_crashes=target.max_crashes) if up else {}
+    models = list_models(paths.with_model_folders(target.model_folders), target.model_path)
+    default = choose_default(
+        models, configured=target.model_path, memory_bytes=total_bytes(), settled=target.default_model
+    )
+    return judge(
+        Facts(
+            now=time.time(),
+            supervisor=answer.supervisor,
+            supervisor_pid=answer.pid,
+            processes=answer.processes,
+            gateway_answers=queue is not None,
+            engine=probe_engine(paths.engine_socket) if up else None,
+            crashes={name: ended.count for name, ended in exits.items()},
+            exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
+            given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
+            memory_bytes={info.name: memory_bytes(info.pid) for info in answer.processes if info.pid},
+            host=target.host,
+            port=target.port,
+            models=tuple(model.id for model in models),
+            default_model=default.id if default else None,
+            logs_dir=paths.logs_dir,
+            version=target.version,
+            queue=queue,
+            engine_began=_modified(paths.engine_pid),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _SupervisorAnswer:
+    supervisor: Supervisor
+    pid: int | None = None
+    processes: tuple[ProcessInfo, ...] = ()
+
+
+def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
+    client = SupervisorClient(paths.supervisor_socket)
+    try:
+        pid, processes = client.pid_and_processes()
+        return _SupervisorAnswer(Supervisor.ANSWERS, pid, tuple(processes))
+    except SupervisorUnreachable:
+        return _SupervisorAnswer(Supervisor.ABSENT)
+    except (SupervisorHung, SupervisorFault):
+        return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
+
+
+def _explain(name: str, ended: Exits, paths: Paths) -> str:
+    return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
+
+
+def _modified(file: Path) -> float | None:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _pid_in(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,83 @@
+"""Ask the programs themselves: liveness and readiness, each within a bounded time."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from local_ai.status.health import EngineHealth, MarkedModel, Queue, QueuedRequest, RequestState
+from local_ai.wire import Address, WireError, exchange
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+def reachable_host(host: str) -> str:
+    """Return an address a client on this machine can connect to, for one a server may bind."""
+    return _WILDCARDS.get(host, host)
+
+
+def address_for_others(host: str) -> str | None:
+    """Return an address by which other machines reach a server that binds all of this one's; else None."""
+    towards = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}.get(host)
+    if towards is None:
+        return None
+    family, example = towards
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as unsent:
+            unsent.connect((example, 9))  # chooses a route, and sends nothing
+            return str(unsent.getsockname()[0])
+    except OSError:
+        return None
+
+
+def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth | None:
+    """Ask the engine how it is; None if it does not say within `timeout_s` (which may just mean busy)."""
+    return EngineHealth.from_json(_get_json(socket_path, "/health", timeout_s))
+
+
+def await_engine(socket_path: Path, state: str, *, within_s: float) -> EngineHealth | None:
+    """Ask the engine how it is once its state is another one, or that much time is up; None as above."""
+    path = f"/health?unlike={state}&within_s={within_s:g}"
+    return EngineHealth.from_json(_get_json(socket_path, path, within_s + 1.0))
+
+
+def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | None:
+    """Ask our gateway what it has to do; None if it does not answer, or it is a stranger's server."""
+    raw = _identity(host, port, timeout_s, path="/queue.json")
+    if raw is None:
+        return None
+    try:
+        requests = [{**one, "state": RequestState(one["state"])} for one in raw["requests"]]
+        return Queue(
+            running=raw["running"],
+            waiting=raw["waiting"],
+            max_concurrency=raw["max_concurrency"],
+            max_queue=raw["max_queue"],
+            longest_wait_s=raw["longest_wait_s"],
+            requests=tuple(QueuedRequest(**one) for one in requests),
+            marked_models=tuple(MarkedModel(**one) for one in raw["marked_models"]),
+            is_closed=raw.get("is_closed", False),  # an older gateway does not say it
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None:
+    """Return the state directory of the local-ai that listens there, or None if none does."""
+    identity = _identity(host, port, timeout_s)
+    return str(identity["state_dir"]) if identity and "state_dir" in identity else None
+
+
+def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz") -> dict[str, Any] | None:
+    raw = _get_json((reachable_host(host), port), path, timeout_s)
+    return raw if isinstance(raw, dict) and raw.get("service") == "local-ai" else None
+
+
+def _get_json(address: Address, path: str, timeout_s: float) -> Any:
+    try:
+        answer = exchange(address, path, timeout_s=timeout_s, headers=("Accept: application/json",))
+        return json.loads(answer.body)
+    except (OSError, WireError, ValueError):
+        return None

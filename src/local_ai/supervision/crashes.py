@@ -1,0 +1,124 @@
+"""What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
+
+    engine.max_crashes × exited within five minutes ─▶ flapping: a restart mends nothing
+    stopped:, gave up: (FATAL) ──────────────────────▶ the count begins anew
+
+Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and
+counts nothing (supervisor 4.3).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local_ai.frozen import dataclass, replace
+
+FLAPPING_COUNT = 3
+FLAPPING_WITHIN_S = 300.0
+
+_LOG_TAIL_BYTES = 256 * 1024
+_LINE = re.compile(
+    r"^(?P<time>[\d-]{10} [\d:]{8}),(?P<ms>\d+) \w+ (?P<word>exited|spawnerr|stopped|gave up): "
+    r"(?P<name>[\w-]+)(?: \((?P<reason>.+)\))?"
+)
+
+
+@dataclass(frozen=True)
+class Exits:
+    """One program's unexpected ends since supervisord started."""
+
+    count: int = 0
+    reason: str = ""  # the last one, in supervisord's words: "exit status 1", "terminated by SIGKILL"
+    run: tuple[float, ...] = ()  # seconds since 1970, since it was last stopped on purpose
+    run_before_stop: tuple[float, ...] = ()  # the same for the run that the last stop ended
+    max_crashes: int = FLAPPING_COUNT
+
+    @property
+    def is_flapping(self) -> bool:
+        """Whether it has ended too often in too short a time."""
+        return _is_dense(self.run, self.max_crashes)
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether its last stop ended a flapping run: nobody's hand, but ours."""
+        return _is_dense(self.run_before_stop, self.max_crashes) and not self.run
+
+
+def read_exits(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Exits]:
+    """Read the end of supervisord's log; programs that never ended by themselves are not in it.
+
+    Args:
+        max_crashes: How many ends within five minutes are too many.
+    """
+    found: dict[str, Exits] = {}
+    for line in _tail(log).splitlines():
+        if " supervisord started with pid " in line:
+            found = {}
+        elif match := _LINE.match(line):
+            name = match["name"]
+            found[name] = _after(match, found.get(name, Exits(max_crashes=max_crashes)))
+    return {name: exits for name, exits in found.items() if exits.count}
+
+
+def _after(match: re.Match[str], before: Exits) -> Exits:
+    if match["word"] == "stopped":
+        return replace(before, run=(), run_before_stop=before.run or before.run_before_stop)
+    if match["word"] == "gave up":
+        return replace(before, run=(), run_before_stop=())
+    moment = time.mktime(time.strptime(match["time"], "%Y-%m-%d %H:%M:%S")) + int(match["ms"]) / 1000
+    reason = re.sub(r"; (not )?expected$", "", match["reason"] or "")
+    return replace(
+        before, count=before.count + 1, reason=reason, run=(*before.run, moment), run_before_stop=()
+    )
+
+
+def _is_dense(run: tuple[float, ...], most: int) -> bool:
+    return len(run) >= most and run[-1] - run[-most] <= FLAPPING_WITHIN_S
+
+
+def _tail(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - _LOG_TAIL_BYTES))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+# What the log says → what it means; the first that matches the latest line wins.
+# Source of Metal's words: MTLCommandBufferError as MLX prints it ("[METAL] Command buffer execution failed").
+_SIGNS = (
+    (r"Insufficient Memory|ErrorOutOfMemory", "the GPU ran out of memory: choose a smaller model"),
+    (r"MemoryError|[Uu]nable to allocate|\[malloc\]", "it ran out of memory: choose a smaller model"),
+    (r"ModuleNotFoundError: No module named '([^']+)'", "the package {0} is missing: uv sync brings it back"),
+    (r"ImportError: (.+)", "something could not be imported: {0}"),
+    (r"No such file or directory: '([^']+)'", "a file is missing: {0}"),
+    (r"No space left on device", "the disk is full"),
+)
+_EXITS = {
+    "terminated by SIGKILL": "the system killed it, most likely because memory ran out",
+    "terminated by SIGSEGV": "it crashed in native code",
+    "terminated by SIGBUS": "it crashed in native code, or a model file changed under it",
+    "terminated by SIGABRT": "it crashed in native code",
+    "terminated by SIGILL": "it uses instructions that this processor does not have",
+}
+
+
+def explain_exit(reason: str, log_lines: Sequence[str]) -> str:
+    """Translate an exit.
+
+    Args:
+        reason: supervisord's words: "exit status 1", "terminated by SIGKILL".
+        log_lines: The last lines of the program's log, oldest first.
+
+    Returns:
+        "the disk is full (exit status 1)"; just the reason where nothing more is known.
+    """
+    for line in reversed(log_lines):
+        for pattern, meaning in _SIGNS:
+            if match := re.search(pattern, line):
+                return f"{meaning.format(*match.groups())} ({reason})"
+    return f"{_EXITS[reason]} ({reason})" if reason in _EXITS else reason

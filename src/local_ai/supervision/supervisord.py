@@ -1,0 +1,241 @@
+"""Start, find and end supervisord itself, and what a dead one left behind.
+
+psutil and subprocess are imported by what needs them: `status` and an orderly `stop` do not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from local_ai.errors import ServerError
+from local_ai.settings.paths import Paths
+from local_ai.supervision.environment import for_programs
+from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.there import exists, is_folder
+from local_ai.vitals import has_ended
+
+if TYPE_CHECKING:
+    import subprocess
+
+    import psutil
+
+# Usually 0.2 s; a machine that swaps takes longer.
+_LAUNCH_TIMEOUT_S = 15.0
+_PID_FILE_S = 1.0
+
+
+class Launcher:
+    """A supervisord in the background that is told to begin once all is there for it.
+
+    Its imports take as long as the start needs to read and check the settings, so they go on meanwhile.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        """Start nothing yet; used as a context manager, it leaves nothing behind that was not launched."""
+        self._paths = paths
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._process and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has forked to go on without it
+            self._process.communicate()
+        self._process = None
+
+    def prepare(self, *, again: bool = False) -> None:
+        """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
+        if self._process is None and (again or not exists(self._paths.supervisor_socket)):
+            with suppress(OSError):  # what keeps it from being started is said when it has to be
+                self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        import subprocess
+
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
+            env=for_programs(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C ends a restart's wait for answers, not this
+            umask=0o077,
+        )
+
+    def launch(self) -> None:
+        """Have supervisord begin; it listens on its socket when this returns.
+
+        Raises:
+            ServerError: It ended with a complaint, or did not come up in time.
+        """
+        import subprocess
+
+        process = self._process = self._process or self._spawn()
+        try:
+            told, complained = process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
+        except BaseException as exc:
+            # Before anybody hears of it, and removes the socket by which a supervisord would be found.
+            self._end()
+            self._await_pid_file()
+            if isinstance(exc, subprocess.TimeoutExpired):
+                raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
+            raise
+        if process.returncode != 0:
+            reason = _complaint(complained) or _complaint(told)
+            raise _not_launched(self._paths, reason or f"it ended with code {process.returncode}")
+        poke(self._paths)
+
+    def _await_pid_file(self) -> None:
+        """One that listens already may be in the background by now; by this file it is found, and ended."""
+        deadline = time.monotonic() + _PID_FILE_S
+        while exists(self._paths.supervisor_socket) and time.monotonic() < deadline:
+            if exists(self._paths.supervisord_pid):
+                return
+            time.sleep(0.01)
+
+
+def _complaint(output: str) -> str:
+    """The first line, which says it; of a traceback the last one does."""
+    lines = output.strip().splitlines() or [""]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+
+
+def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
+    """Start supervisord as a child of this process, in a process group of its own.
+
+    Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
+    """
+    import subprocess
+
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
+    return subprocess.Popen(
+        [*command, "--nodaemon", "--silent"],
+        cwd=paths.state_dir,
+        env=for_programs(os.environ),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        umask=0o077,
+    )
+
+
+def poke(paths: Paths) -> None:
+    """Wake supervisord's loop, which else sleeps up to 1 s before it starts the first program."""
+    try:
+        SupervisorClient(paths.supervisor_socket).pid()
+    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+        return  # whoever waits for readiness sees it and says more
+
+
+def find_supervisord(paths: Paths) -> psutil.Process | None:
+    """Find a running supervisord of ours that the socket does not lead to, by pid file and argv."""
+    try:
+        pid = int(paths.supervisord_pid.read_text())
+    except (OSError, ValueError):
+        return None
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
+        return None
+    return process if _runs_with(process, str(paths.conf)) else None
+
+
+def find_orphans(paths: Paths) -> list[psutil.Process]:
+    """Find programs of ours, by their argv, whoever started them."""
+    return [process for process in _own_processes() if _runs_with(process, str(paths.state_file))]
+
+
+def end_processes(processes: Iterable[psutil.Process], *, grace_s: float) -> bool:
+    """End processes: SIGTERM, then SIGKILL for those that are left after `grace_s`.
+
+    Returns:
+        Whether SIGKILL was needed.
+    """
+    import psutil
+
+    alive = [process for process in processes if _signal(process, kill=False)]
+    _, alive = psutil.wait_procs(alive, timeout=grace_s)
+    killed = [process for process in alive if _signal(process, kill=True)]
+    psutil.wait_procs(killed, timeout=5)
+    return bool(killed)
+
+
+def wait_gone(pid: int, *, timeout_s: float) -> bool:
+    """Wait until a process has ended; True if it did in time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if has_ended(pid):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def has_leftovers(paths: Paths) -> bool:
+    """Tell whether a run left anything behind: an orderly stop removes all of it."""
+    return any(os.path.lexists(file) for file in _run_files(paths))
+
+
+def remove_leftovers(paths: Paths) -> None:
+    """Remove sockets and pid files of a run that is over."""
+    for file in _run_files(paths):
+        file.unlink(missing_ok=True)
+    if paths.socket_dir != paths.state_dir and is_folder(paths.socket_dir):
+        paths.socket_dir.rmdir()
+
+
+def _run_files(paths: Paths) -> tuple[Path, ...]:
+    return (paths.supervisor_socket, paths.engine_socket, paths.supervisord_pid, paths.engine_pid)
+
+
+def _not_launched(paths: Paths, reason: str) -> ServerError:
+    return ServerError(
+        "supervisord did not start",
+        why=reason.removeprefix("Error: "),
+        fix="mend that, then run: inv server.start",
+        see=str(paths.logs_dir / "supervisord.log"),
+    )
+
+
+def _own_processes() -> Iterator[psutil.Process]:
+    import psutil
+
+    uid = os.getuid()
+    for process in psutil.process_iter():
+        try:
+            if process.uids().real == uid:
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _runs_with(process: psutil.Process, argument: str) -> bool:
+    import psutil
+
+    try:
+        return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> bool:
+    import psutil
+
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.Error:
+        return False
+    return True

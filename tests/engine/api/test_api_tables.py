@@ -1,0 +1,159 @@
+"""The tables in docs/api.md are the code's own: every field is in both, and is what its row says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_ai.engine.api.anthropic.request import read_request
+from local_ai.engine.api.fields import Fields
+from local_ai.engine.api.openai.request import read_chat, read_completion
+from local_ai.engine.api.responses.request import read_response_request
+from local_ai.engine.embeddings import read_embedding_request
+from local_ai.engine.errors import EngineError
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
+README = Path(__file__).parents[3] / "README.md"
+MESSAGES = [{"role": "user", "content": "x"}]
+NOBODY: frozenset[str] = frozenset()
+
+Reader = Callable[[dict[str, Any]], object]
+
+READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
+    "POST /v1/chat/completions": (lambda body: read_chat(body, NOBODY), {"messages": MESSAGES}),
+    "POST /v1/completions": (lambda body: read_completion(body, NOBODY), {"prompt": "x"}),
+    "POST /v1/responses": (lambda body: read_response_request(body, NOBODY), {"input": "x"}),
+    "POST /v1/embeddings": (read_embedding_request, {"model": "m", "input": "x"}),
+    "POST /anthropic/v1/messages": (lambda body: read_request(body, NOBODY), {"messages": MESSAGES}),
+}
+
+
+def table(heading: str) -> dict[str, str]:
+    """One heading's table: field → honoured, no effect or refused."""
+    section = DOCUMENT.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (honoured|no effect|refused) \|", section, re.MULTILINE))
+
+
+def family_of(heading: str) -> str:
+    if heading == "POST /v1/responses":
+        return "Responses"
+    return "Anthropic" if "/anthropic/" in heading else "OpenAI"
+
+
+def readme_table() -> list[tuple[str, str]]:
+    """The README's fields: (family and fate, field), in order."""
+    rows = re.findall(
+        r"^\| (\w+) \| (honoured|no effect|refused) \| (.*) \|$", README.read_text(), re.MULTILINE
+    )
+    return [
+        (f"{family}: {fate}", field) for family, fate, text in rows for field in re.findall(r"`(\w+)`", text)
+    ]
+
+
+def known_to_code(
+    reader: Callable[[dict[str, Any]], object], body: dict[str, Any], monkeypatch: Any
+) -> set[str]:
+    """Every field of the body's top level that the code asks about."""
+    known: set[str] = set()
+    finish = Fields.finish
+
+    def note(fields: Fields) -> None:
+        if fields.name("x") == "x":
+            known.update(fields.known)
+        finish(fields)
+
+    monkeypatch.setattr(Fields, "finish", note)
+    reader(body)
+    return known
+
+
+@pytest.mark.parametrize("heading", READERS)
+def test_table_has_every_field_that_the_code_knows(heading: str, monkeypatch):
+    reader, body = READERS[heading]
+
+    assert known_to_code(reader, body, monkeypatch) == set(table(heading))
+
+
+def test_the_readme_has_every_field_once_and_says_the_same_of_it():
+    fates = {
+        (f"{family_of(heading)}: {fate}", field)
+        for heading in READERS
+        for field, fate in table(heading).items()
+    }
+
+    assert sorted(readme_table()) == sorted(fates)
+
+
+@pytest.mark.parametrize(
+    ("heading", "field"),
+    [(heading, field) for heading in READERS for field, fate in table(heading).items() if fate == "refused"],
+)
+def test_refused_fields_are_refused_by_name(heading: str, field: str):
+    reader, body = READERS[heading]
+
+    with pytest.raises(EngineError) as caught:
+        reader(body | {field: {"some": "value"}})
+
+    assert (caught.value.status, caught.value.param) == (400, field)
+
+
+@pytest.mark.parametrize(
+    ("heading", "field"),
+    [(heading, field) for heading in READERS for field, fate in table(heading).items() if fate == "honoured"],
+)
+def test_honoured_fields_are_checked_by_name(heading: str, field: str):
+    """A value no field could mean is refused: so nothing honoured is just swallowed."""
+    reader, body = READERS[heading]
+
+    with pytest.raises(EngineError) as caught:
+        reader(body | {field: [[["nonsense"]]]})
+
+    assert caught.value.status == 400
+    assert (caught.value.param or "").startswith(field)
+
+
+@pytest.mark.parametrize("heading", READERS)
+def test_an_unknown_field_is_refused_with_the_nearest_name(heading: str):
+    reader, body = READERS[heading]
+
+    with pytest.raises(EngineError) as caught:
+        reader(body | {"modle": "x"})
+
+    assert caught.value.sentence == (
+        "modle cannot be used: there is no such field here. To fix it: did you mean model?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("temperature", 3, "temperature cannot be used: it must be from 0 to 2, got 3."),
+        ("temperature", True, "temperature cannot be used: it must be a number from 0 to 2, got True."),
+        ("max_tokens", 0, "max_tokens cannot be used: it must be from 1 to 1000000000000, got 0."),
+        ("stop", [""], "stop cannot be used: each must have 1 to 1000 characters."),
+        ("n", 17, "n cannot be used: it must be from 1 to 16, got 17."),
+        ("top_logprobs", 2, "top_logprobs cannot be used: it needs logprobs."),
+        ("stream_options", {"include_usage": True}, "stream_options cannot be used: it needs stream."),
+        (
+            "tool_choice",
+            "required",
+            "tool_choice cannot be used: it asks for a call, and there",
+        ),
+        (
+            "logit_bias",
+            {"a": 1},
+            "logit_bias cannot be used: it must be an object whose keys are token ids",
+        ),
+        ("response_format", {"type": "xml"}, "response_format.type cannot be used: it must be one of text,"),
+        ("store", True, "store cannot be used: nothing is stored here."),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_allowed(field: str, value: object, sentence: str):
+    with pytest.raises(EngineError) as caught:
+        read_chat({"messages": MESSAGES, field: value}, NOBODY)
+
+    assert caught.value.sentence.startswith(sentence)

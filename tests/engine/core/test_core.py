@@ -1,0 +1,263 @@
+"""The core's parts in process: remembered prompts, and the path for models that cannot be batched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tiny_model import make_tiny_model
+
+from local_ai.engine.core.terms import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
+
+pytestmark = pytest.mark.integration  # importing mlx-lm takes seconds
+
+PROMPT = tuple(range(70, 90))
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from local_ai.engine.core.loading import load_model
+
+    folder = make_tiny_model(tmp_path_factory.mktemp("model"))
+    yield load_model(ModelKey("tiny", folder), trust_remote_code=False)
+
+
+def answer(runner: Any, loaded: Any, **options: Any) -> str:
+    """Run one job to its end; return its text."""
+    from local_ai.engine.core.request import Request
+
+    events: list[Event] = []
+    runner.add(Request(Job(loaded.words.key, PROMPT, 12, **options), events.append))
+    while len(runner):
+        runner.step()
+    assert isinstance(events[-1], Finished), events
+    return "".join(event.text for event in events if isinstance(event, Token | Finished))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sampling": Sampling(temperature=1.2, seed=4, top_p=0.9)},
+        {"sampling": Sampling(frequency_penalty=1.5, repetition_penalty=1.2)},
+        {"sampling": Sampling(logit_bias=((70, 12.0),))},
+        {"grammar": Grammar('{"grammars": [{"json_schema": {"type": "integer", "maximum": 99}}]}')},
+    ],
+    ids=["plain", "seeded", "penalties", "bias", "grammar"],
+)
+def test_a_model_answers_the_same_batched_and_one_at_a_time(loaded: Any, options: dict[str, Any]):
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.sequential import Sequence
+
+    batched = answer(Batch(loaded, PrefixMemory(0)), loaded, **options)
+
+    assert answer(Sequence(loaded), loaded, **options) == batched
+
+
+def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any):
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.request import Request
+    from local_ai.engine.errors import unexpected
+
+    batch = Batch(loaded, PrefixMemory(10**9))
+    good = answer(batch, loaded)
+    events: list[Event] = []
+    batch.add(Request(Job(loaded.words.key, PROMPT, 12), events.append))
+    batch.step()
+
+    batch.fail_all(unexpected("the answer was cut off", MemoryError()))
+
+    assert isinstance(events[-1], Failed)
+    assert len(batch) == 0
+    assert answer(batch, loaded) == good
+
+
+def test_a_short_question_overtakes_long_prompts(loaded: Any):
+    """It waits for the piece being read, its own, and a small one; never for a prompt's end."""
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.request import Request
+
+    batch = Batch(loaded, PrefixMemory(0))
+    heard: dict[str, list[Event]] = {"short": []}
+    for number in range(6):
+        heard[f"long {number}"] = []
+        prompt = tuple(70 + (place * number) % 20 for place in range(3900))
+        batch.add(Request(Job(loaded.words.key, prompt, 2), heard[f"long {number}"].append))
+    batch.step()
+    batch.add(Request(Job(loaded.words.key, PROMPT, 2), heard["short"].append))
+
+    steps = 0
+    while not any(isinstance(event, Token) for event in heard["short"]):
+        batch.step()
+        steps += 1
+
+    assert steps <= 3
+    answered = [name for name, events in heard.items() if any(isinstance(event, Token) for event in events)]
+    assert answered == ["short"]
+    while len(batch):
+        batch.step()
+    assert all(isinstance(events[-1], Finished) for events in heard.values())
+
+
+def test_a_thought_limit_ends_a_thought_that_has_begun_and_no_other():
+    import mlx.core as mx
+
+    from local_ai.engine.core.constraint import ThoughtLimit
+
+    def likeliest(limit: ThoughtLimit, generated: list[int]) -> int:
+        return int(mx.argmax(limit(mx.array([1, *generated]), mx.zeros((1, 9))), axis=-1).item())
+
+    begun = ThoughtLimit(2, None, [7, 8], 1)
+    assert [likeliest(begun, [3] * count) for count in (1, 2, 3, 4)] == [0, 7, 8, 0]
+    assert likeliest(ThoughtLimit(2, [6], [7], 1), [6, 3]) == 7
+    assert likeliest(ThoughtLimit(2, [6], [7], 1), [3, 3]) == 0
+    assert likeliest(ThoughtLimit(2, None, [7], 1), [7, 3]) == 0
+
+
+def layers(tokens: int) -> list[Any]:
+    """Attention state of so many tokens, 2 kB each."""
+    import mlx.core as mx
+    from mlx_lm.models.cache import KVCache
+
+    layer = KVCache()
+    layer.update_and_fetch(mx.zeros((1, 1, tokens, 256)), mx.zeros((1, 1, tokens, 256)))
+    return [layer]
+
+
+def test_memory_recalls_the_longest_beginning_and_leaves_one_token_to_read():
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+
+    memory = PrefixMemory(10**9)
+    memory.remember([1, 2, 3, 4], layers(4))
+    memory.remember([1, 2, 9], layers(3))
+
+    for prompt, tokens in (([1, 2, 3, 4, 5], 4), ([1, 2, 3, 4], 3), ([1, 2, 9, 9], 3), ([7], 0), ([1], 0)):
+        found = memory.recall(prompt)
+        assert found.tokens == tokens, prompt
+        assert (found.layers[0].offset if found.layers else 0) == tokens
+
+
+def test_memory_gives_out_copies():
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+
+    memory = PrefixMemory(10**9)
+    memory.remember([1, 2, 3], layers(3))
+
+    memory.recall([1, 9]).layers[0].trim(1)  # type: ignore[index]
+
+    assert memory.recall([1, 2, 3, 4]).tokens == 3
+
+
+def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+
+    one = sum(layer.nbytes for layer in layers(4))
+    memory = PrefixMemory(2 * one)
+    for first in (1, 2, 3):
+        memory.remember([first, 0, 0, 0], layers(4))
+
+    assert memory.n_bytes <= 2 * one
+    assert [memory.recall([first, 0, 0, 0, 0]).tokens for first in (1, 2, 3)] == [0, 4, 4]
+
+
+def test_memory_keeps_only_the_longer_of_two_with_one_beginning():
+    from local_ai.engine.core.prompt_cache import PrefixMemory
+
+    memory = PrefixMemory(10**9)
+    memory.remember([1, 2], layers(2))
+    memory.remember([1, 2, 3], layers(3))
+
+    assert len(memory) == 1
+
+
+def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
+    from local_ai.engine.core.detokenize import Detokenizer
+
+    words = loaded.words
+    for text in (" Paris is nice", "caf\u00e9 \U0001f600 ok", "a  b\n\n c"):
+        detokenizer = Detokenizer(words, words.encode("one"))
+        pieces = [detokenizer.add(token) for token in words.encode(text)] + [detokenizer.finish()]
+        assert "".join(pieces) == text
+        assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "x"}'),
+            "mlx-lm does not know its model_type 'x'",
+        ),
+        (
+            lambda f: (f / "config.json").write_text('{"model_type": "llama", "model_file": "m.py"}'),
+            "it brings Python",
+        ),
+        (lambda f: (f / "tokenizer.json").unlink(), "it has no tokenizer"),
+        (lambda f: (f / "model.safetensors").rename(f / "x.safetensors"), "it has no weights named"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "model.safetensors is damaged"),
+        (
+            lambda f: (f / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"a": "model-2.safetensors"}}'
+            ),
+            "model-2.safetensors is missing",
+        ),
+    ],
+)
+def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why: str):
+    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.errors import EngineError
+
+    folder = make_tiny_model(tmp_path)
+    check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
+    spoil(folder)
+
+    with pytest.raises(EngineError) as caught:
+        check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
+
+    assert caught.value.why.startswith(why)
+    assert caught.value.status == 422
+
+
+def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Path):
+    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.errors import EngineError
+
+    folder = make_tiny_model(tmp_path / "m")
+    size = (folder / "model.safetensors").stat().st_size
+
+    check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size)
+    with pytest.raises(EngineError) as caught:
+        check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size - 1)
+
+    assert (caught.value.status, caught.value.code) == (422, "model_not_loadable")
+
+
+def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatch: pytest.MonkeyPatch):
+    """It is given back before the next one is loaded."""
+    from mlx.utils import tree_flatten
+
+    from local_ai.engine.core import loading
+
+    monkeypatch.setattr(loading, "available_bytes", lambda: 0)
+
+    weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
+
+    assert loading.free_bytes() >= weights
+
+
+def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):
+    import mlx.core as mx
+
+    from local_ai.engine.core.loading import load_model
+
+    load_model(loaded.words.key, trust_remote_code=False)
+
+    graph = tmp_path / "graph.dot"
+    mx.export_to_dot(str(graph), mx.random.state[0])
+    assert "Random" not in graph.read_text()

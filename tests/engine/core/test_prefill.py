@@ -1,0 +1,81 @@
+"""How large the pieces are in which prompts are read, and whose prompt comes next."""
+
+import pytest
+
+from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
+
+
+def pace_of(tokens_per_s: float) -> Pace:
+    """A pace that has learned what this machine does."""
+    pace = Pace(64)
+    for _ in range(20):
+        pace.learn(int(tokens_per_s / 2), 0.5)
+    return pace
+
+
+def test_a_prompt_alone_is_read_in_pieces_of_less_than_half_a_second():
+    assert pace_of(1000).piece([5000], company=False) == pytest.approx(400, rel=0.01)
+
+
+def test_pieces_are_smaller_while_answers_grow_beside():
+    assert pace_of(1000).piece([5000], company=True) == pytest.approx(200, rel=0.01)
+
+
+def test_prompts_share_the_time_of_a_step():
+    assert pace_of(1000).piece([5000] * 4, company=False) == pytest.approx(100, rel=0.01)
+
+
+def test_a_short_prompt_is_not_filled_up_to_a_long_piece():
+    assert pace_of(10_000).piece([5000, 101], company=False) == 100
+
+
+def test_prompts_of_nearly_one_length_are_read_together():
+    assert pace_of(900).piece([300, 120], company=False) == 180
+
+
+def test_an_answer_about_to_begin_waits_for_a_small_piece_only():
+    assert pace_of(10_000).piece([5000, 1], company=False) == 32
+
+
+@pytest.mark.parametrize(("tokens_per_s", "piece"), [(1, 32), (1e9, 2048)], ids=["slow", "fast"])
+def test_pieces_have_bounds(tokens_per_s: float, piece: int):
+    pace = Pace(64)
+    for _ in range(40):
+        pace.learn(2048 if tokens_per_s > 1 else 32, 2048 / tokens_per_s)
+
+    assert pace.piece([10**6], company=False) == piece
+
+
+def test_one_odd_measurement_changes_the_piece_twofold_at_most():
+    pace = pace_of(1000)
+    before = pace.piece([5000], company=False)
+
+    pace.learn(500, 60)
+
+    assert pace.piece([5000], company=False) >= before // 2 - 1
+
+
+def test_a_small_piece_does_not_make_the_next_ones_smaller():
+    pace = pace_of(1000)
+    before = pace.piece([5000], company=False)
+
+    pace.learn(32, 0.2)
+
+    assert pace.piece([5000], company=False) == before
+
+
+def test_a_pace_that_fell_recovers():
+    pace = pace_of(1)
+    for _ in range(10):
+        pace.learn(32, 0.03)
+
+    assert pace.piece([5000], company=False) == pytest.approx(426, rel=0.01)
+
+
+def test_short_prompts_find_room_beside_long_ones():
+    long = [4000] * 4
+
+    assert has_room(long[:3], 4000)
+    assert not has_room(long, 4000)
+    assert has_room(long, 100)
+    assert not has_room([*long, *[100] * (MOST_PROMPTS - 4)], 100)

@@ -1,0 +1,75 @@
+"""How a conversation is written for templates that take less than clients send."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.errors import EngineError
+from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.prompts import FieldNames, prepare
+
+SYSTEM, ASKED, ANSWERED = Message("system", "s"), Message("user", "a"), Message("assistant", "b")
+REMINDED, ASKED_AGAIN = Message("system", "r"), Message("user", "c")
+
+
+class Tokenizer:
+    """One token a character; its template refuses a system message that is not the first."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+
+    def apply_chat_template(self, messages: list[dict[str, Any]], **_options: Any) -> str:
+        """Write each role's letter and text."""
+        roles = [message["role"] for message in messages]
+        if self.strict and ("system" in roles[1:] or ("user", "user") in pairwise(roles)):
+            raise ValueError("system message must be at the beginning")
+        return " ".join(f"{message['role'][0]}:{message['content']!r}" for message in messages)
+
+    def encode(self, text: str, **_options: Any) -> list[int]:
+        """Write a token a character."""
+        return [ord(letter) for letter in text]
+
+
+def prompt(*messages: Message, strict: bool = True) -> str:
+    words = ModelWords(
+        key=ModelKey("m", Path("m")),
+        tokenizer=Tokenizer(strict=strict),
+        context_tokens=None,
+        vocabulary_size=1000,
+        eos=frozenset(),
+        thought=None,
+        calls=None,
+        has_template=True,
+    )
+    prepared = prepare(Ask(messages=messages), words, names=FieldNames())
+    return "".join(chr(token) for token in prepared.job.prompt)
+
+
+def test_a_later_system_message_stays_one_where_the_template_knows_it():
+    assert prompt(SYSTEM, ASKED, ANSWERED, REMINDED, strict=False) == "s:'s' u:'a' a:'b' s:'r'"
+
+
+@pytest.mark.parametrize(
+    ("messages", "written"),
+    [
+        ((SYSTEM, ASKED, REMINDED), "s:'s' u:'a\\n\\nr'"),
+        ((SYSTEM, ASKED, ANSWERED, REMINDED, ASKED_AGAIN), "s:'s' u:'a' a:'b' u:'r\\n\\nc'"),
+        ((ASKED, ANSWERED, REMINDED), "u:'a' a:'b' u:'r'"),
+    ],
+    ids=["after the user", "before the user", "alone"],
+)
+def test_a_later_system_message_is_the_users_where_the_template_refuses_it(
+    messages: tuple[Message, ...], written: str
+):
+    assert prompt(*messages) == written
+
+
+def test_what_the_template_refuses_all_the_same_is_told():
+    with pytest.raises(EngineError, match="refuses them: system message must be at the beginning"):
+        prompt(ASKED, ASKED_AGAIN)

@@ -1,0 +1,81 @@
+"""The shapes of the two model lists."""
+
+from pathlib import Path
+
+import pytest
+
+from local_ai.gateway.endpoints.models import anthropic_list, openai_list, pick_model
+from local_ai.models.catalog import Model
+from local_ai.serving.refusal import Refusal
+
+
+def model(name: str, created: int = 1_700_000_000) -> Model:
+    return Model(
+        id=name,
+        path=Path("/models") / name,
+        created=created,
+        size_bytes=1,
+        family="llama",
+        quantisation="",
+        context_tokens=None,
+        generates_text=True,
+    )
+
+
+FOUR = [model(name) for name in ("a", "b", "c", "d")]
+
+
+def test_openai_list_has_its_shape() -> None:
+    assert openai_list([model("org/name"), model("own")]) == {
+        "object": "list",
+        "data": [
+            {"id": "org/name", "object": "model", "created": 1_700_000_000, "owned_by": "org"},
+            {"id": "own", "object": "model", "created": 1_700_000_000, "owned_by": "local"},
+        ],
+    }
+
+
+def test_anthropic_list_has_its_shape() -> None:
+    assert anthropic_list([model("org/name")]) == {
+        "data": [
+            {
+                "type": "model",
+                "id": "org/name",
+                "display_name": "name",
+                "created_at": "2023-11-14T22:13:20Z",
+            }
+        ],
+        "has_more": False,
+        "first_id": "org/name",
+        "last_id": "org/name",
+    }
+
+
+def test_anthropic_list_of_nothing_has_no_ids() -> None:
+    assert anthropic_list([]) == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids", "has_more"),
+    [
+        ({"limit": 2}, "ab", True),
+        ({"limit": 2, "after": "b"}, "cd", False),
+        ({"limit": 2, "before": "d"}, "bc", True),
+        ({"before": "c"}, "ab", False),
+        ({"after": "nonsense"}, "abcd", False),
+    ],
+)
+def test_anthropic_list_is_paged(asked: dict[str, object], ids: str, has_more: bool) -> None:
+    page = anthropic_list(FOUR, **asked)  # type: ignore[arg-type]
+
+    assert ("".join(item["id"] for item in page["data"]), page["has_more"]) == (ids, has_more)
+
+
+def test_unknown_model_is_refused_with_suggestions() -> None:
+    with pytest.raises(Refusal) as refused:
+        pick_model("org/nmae", [model("org/name")])
+
+    assert refused.value.sentence == (
+        'no model named "org/nmae": no usable model folder on this machine has that name. '
+        "To fix it: use one of: org/name"
+    )

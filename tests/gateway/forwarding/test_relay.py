@@ -1,0 +1,356 @@
+"""Requests through a real gateway to a fake engine on a unix socket."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.gateway.fakes import (
+    FakeEngine,
+    FakeSupervisord,
+    make_patient_state,
+    make_test_state,
+    run_dying_engine,
+    run_engine,
+    run_gateway,
+)
+
+from local_ai.gateway.context import Site, make_site
+from local_ai.settings.state import State
+
+CHAT = "/v1/chat/completions"
+MESSAGES = "/anthropic/v1/messages"
+
+
+def test_chat_is_forwarded_with_the_settings_filled_in(client: httpx.Client, engine: FakeEngine) -> None:
+    answer = client.post(CHAT, json={"messages": [], "temperature": 0.7})
+
+    assert answer.status_code == 200
+    assert engine.requests == [
+        {
+            "path": CHAT,
+            "messages": [],
+            "temperature": 0.7,
+            "model": "tiny",
+            "max_tokens": 4096,
+            "top_p": 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+        }
+    ]
+    assert engine.headers[0]["x-local-ai-filled"] == "model,max_tokens,top_p,top_k,min_p"
+
+
+def test_keys_and_cookies_do_not_reach_the_engine(client: httpx.Client, engine: FakeEngine) -> None:
+    secrets = {"Authorization": "Bearer secret", "x-api-key": "secret", "Cookie": "a=secret"}
+
+    client.post(CHAT, json={"messages": []}, headers={**secrets, "x-local-ai-filled": "temperature"})
+
+    assert "secret" not in str(engine.headers)
+    assert "temperature" in engine.headers[0]["x-local-ai-filled"].split(",")
+
+
+def test_stream_is_passed_on_event_by_event(client: httpx.Client, engine: FakeEngine) -> None:
+    with client.stream("POST", CHAT, json={"model": "slow-stream", "stream": True}) as answer:
+        lines = answer.iter_lines()
+
+        first = next(lines)
+
+        assert first == "data: one"
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        engine.release.set()
+        assert [line for line in lines if line] == ["data: two"]
+
+
+@pytest.mark.parametrize("model", ["slow", "slow-stream"])
+def test_client_that_leaves_cancels_the_engine(gateway_url: str, engine: FakeEngine, model: str) -> None:
+    with (
+        pytest.raises(httpx.ReadTimeout),
+        httpx.Client(base_url=gateway_url, timeout=0.5) as impatient,
+        impatient.stream("POST", CHAT, json={"model": model, "stream": model != "slow"}) as answer,
+    ):
+        answer.read()
+
+    assert engine.cancelled.wait(5)
+
+
+def test_errors_of_the_engine_are_passed_on_as_they_are(client: httpx.Client, engine: FakeEngine) -> None:
+    answer = client.post(CHAT, json={"model": "refuse"})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": {"message": "no"}})
+
+
+def test_sound_is_passed_on_as_bytes(client: httpx.Client, engine: FakeEngine) -> None:
+    answer = client.post("/v1/audio/speech", json={"model": "sound"})
+
+    assert (answer.headers["content-type"], answer.content) == ("audio/wav", b"\x00RIFF")
+
+
+def test_recordings_are_forwarded_as_multipart(client: httpx.Client, engine: FakeEngine) -> None:
+    answer = client.post("/v1/audio/transcriptions", files={"file": b"sound"}, data={"model": "whisper"})
+
+    assert answer.status_code == 200
+    assert b"whisper" in engine.requests[0]["raw"]
+
+
+def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client, engine: FakeEngine) -> None:
+    openai = client.post(CHAT, json={"model": "broken-stream", "stream": True}).text
+    anthropic = client.post(MESSAGES, json={"model": "broken-stream", "stream": True}).text
+
+    message = (
+        "the engine ended before its answer was whole: its process stopped or crashed; supervisord starts "
+        "it again. To fix it: send the request again; why it ended is in: "
+        "inv server.logs --program mlx-omni-server"
+    )
+    first, last = openai.strip().split("\n\n")
+    assert first == "data: one"
+    assert json.loads(last.removeprefix("data: ")) == {
+        "error": {"message": message, "type": "api_error", "param": None, "code": "engine_lost"},
+        "source": "gateway",
+    }
+    assert anthropic.split("\n\n")[1].splitlines()[0] == "event: error"
+    assert json.loads(anthropic.strip().splitlines()[-1].removeprefix("data: ")) == {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": message},
+        "source": "gateway",
+    }
+
+
+def test_answer_cut_in_the_middle_is_asked_for_again_and_never_given_by_half(
+    client: httpx.Client, engine: FakeEngine
+) -> None:
+    answer = client.post(CHAT, json={"model": "broken"})
+
+    assert len(engine.requests) == 2
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "request_ends_engine"
+
+
+def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=5)
+
+    with run_dying_engine(state.engine_socket, deaths=1), run_gateway(state) as gateway:
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+
+    assert answer.json() == {"answered": True}
+
+
+def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=5)
+
+    with run_dying_engine(state.engine_socket, deaths=2), run_gateway(state) as gateway:
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+
+    assert answer.status_code == 422
+    assert answer.json()["error"] == {
+        "message": "the request is not sent to the engine again: the engine ended on it twice before it "
+        "answered. To fix it: send less, or name another model; why it ended is in: "
+        "inv server.logs --program mlx-omni-server",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "request_ends_engine",
+    }
+
+
+def test_request_waits_for_an_engine_that_is_not_there_yet(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=20)
+    answers: list[int] = []
+
+    with run_gateway(state) as gateway:
+        waiting = threading.Thread(
+            target=lambda: answers.append(httpx.post(gateway.url + CHAT, json={}, timeout=30).status_code)
+        )
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        with run_engine(FakeEngine(), state.engine_socket):
+            waiting.join(10)
+
+    assert answers == [200]
+
+
+def test_waiting_stream_says_so_and_then_streams(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=20)
+    site = quick_site(state)
+
+    with (
+        run_gateway(state, site=site) as gateway,
+        httpx.stream("POST", gateway.url + CHAT, json={"model": "stream", "stream": True}) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == ": waiting"
+        with run_engine(FakeEngine(), state.engine_socket):
+            said = [line for line in lines if line.startswith("data")]
+
+    assert said == ["data: one", "data: two", "data: [DONE]"]
+
+
+def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=0.3)
+
+    with (
+        FakeSupervisord(state.supervisor_socket).run(),
+        run_engine(FakeEngine(state="importing"), state.engine_socket) as engine,
+        run_gateway(state) as gateway,
+    ):
+        answer = httpx.post(gateway.url + CHAT, json={})
+
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert answer.json()["error"] == {
+        "message": "the engine was not ready within 0.3 s: starting: the engine is importing, 0 s. "
+        "To fix it: try again in a moment; inv server.status tells how far it is",
+        "type": "api_error",
+        "param": None,
+        "code": "engine_not_ready",
+    }
+    assert engine.requests == []
+
+
+def test_waiting_stream_that_was_begun_ends_with_an_error_event(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=0.3)
+
+    with run_gateway(state, site=quick_site(state)) as gateway:
+        text = httpx.post(gateway.url + MESSAGES, json={"model": "x", "stream": True}).text
+
+    assert text.startswith(": waiting\n\n")
+    assert "event: error\n" in text
+
+
+def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=60)
+    (state.paths.logs_dir / "supervisord.log").write_text(
+        "2026-01-01 10:00:00,000 INFO supervisord started with pid 1\n"
+        "2026-01-01 10:00:01,000 WARN exited: mlx-omni-server (exit status 7; not expected)\n"
+    )
+
+    with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state) as gateway:
+        supervisord.states["mlx-omni-server"] = "FATAL"
+        answer = httpx.post(gateway.url + MESSAGES, json={"model": "x"}, timeout=5)
+
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "type": "error",
+        "error": {
+            "type": "overloaded_error",
+            "message": "the engine cannot answer: exit status 7, and nothing starts it by itself. "
+            "To fix it: read the log, then run: inv server.restart",
+        },
+        "source": "gateway",
+    }
+
+
+def test_stopping_gateway_refuses_what_waits(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=60)
+    answers: list[httpx.Response] = []
+
+    with run_gateway(state) as gateway:
+        waiting = threading.Thread(
+            target=lambda: answers.append(httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=30))
+        )
+        waiting.start()
+        waiting.join(0.3)
+        gateway.site.lane.ending.stop()
+        waiting.join(10)
+
+    assert answers[0].status_code == 503
+    assert answers[0].json()["error"]["code"] == "stopping"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nonsense", 404),
+        ("GET", CHAT, 405),
+        ("DELETE", "/v1/models/tiny", 405),
+        ("POST", "/v1/internal", 404),
+        ("GET", "/health", 404),
+    ],
+)
+def test_only_listed_routes_are_forwarded(
+    client: httpx.Client, engine: FakeEngine, method: str, path: str, status: int
+) -> None:
+    answer = client.request(method, path)
+
+    assert answer.status_code == status
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code"),
+    [
+        (b"{", "application/json", 400, "invalid_json"),
+        (b"[1]", "application/json", 400, "invalid_json"),
+        (b'{"temperature": NaN}', "application/json", 400, "invalid_json"),
+        (b'{"a": "\xff"}', "application/json", 400, "invalid_json"),
+        (b"[" * 200_000, "application/json", 400, "invalid_json"),
+        (b"{}", "text/plain", 415, "unsupported_media_type"),
+        (b"{}", "", 415, "unsupported_media_type"),
+        (b"a=b", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+    ],
+    ids=["cut", "array", "nan", "latin-1", "deep", "text", "untyped", "form"],
+)
+def test_bodies_that_are_not_json_objects_are_refused(
+    client: httpx.Client, engine: FakeEngine, body: bytes, content_type: str, status: int, code: str
+) -> None:
+    answer = client.post(CHAT, content=body, headers={"Content-Type": content_type} if content_type else {})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.json()["source"] == "gateway"
+    assert engine.requests == []
+
+
+def test_body_beyond_the_bound_is_refused(tmp_path: Path) -> None:
+    state = make_test_state(tmp_path, gateway={"max_body_mb": 1})
+
+    with run_gateway(state) as gateway:
+        known = httpx.post(gateway.url + CHAT, json={"model": "x" * 1_100_000})
+        chunked = httpx.post(
+            gateway.url + CHAT,
+            content=iter([b"x" * 600_000] * 2),
+            headers={"Content-Type": "application/json"},
+        )
+
+    assert (known.status_code, chunked.status_code) == (413, 413)
+    assert known.json()["error"]["message"] == (
+        "the request is too large: its body has more than 1 MB (gateway.max_body_mb). "
+        "To fix it: send less, or raise gateway.max_body_mb in config.toml"
+    )
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "192.168.1.9", ""])
+def test_foreign_hosts_are_refused(client: httpx.Client, engine: FakeEngine, host: str) -> None:
+    answer = client.post(CHAT, json={}, headers={"Host": host})
+
+    assert answer.status_code == 403
+    assert answer.json()["error"]["message"] == (
+        f'the request was refused: its Host header is "{host}", which is not a name of this server. '
+        "To fix it: use the address that inv server.status prints, or add the name to server.allowed_hosts"
+    )
+    assert engine.requests == []
+
+
+def test_pages_of_other_sites_are_refused(client: httpx.Client, engine: FakeEngine) -> None:
+    form = client.post(
+        "/v1/audio/transcriptions", files={"file": b"x"}, headers={"Origin": "https://evil.example"}
+    )
+    own = client.post(CHAT, json={}, headers={"Origin": str(client.base_url).rstrip("/")})
+
+    assert form.status_code == 403
+    assert "access-control-allow-origin" not in form.headers
+    assert own.status_code == 200
+
+
+def quick_site(state: State) -> Site:
+    """A site whose waiting streams speak up ten times a second."""
+    site = make_site(state)
+    return replace(site, lane=replace(site.lane, comment_s=0.1))
+
+
+@pytest.fixture
+def gateway_url(client: httpx.Client) -> str:
+    return str(client.base_url)

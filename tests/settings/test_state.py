@@ -1,0 +1,71 @@
+"""state.json: private, atomic, and the one place that holds secrets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local_ai.errors import ServerError
+from local_ai.settings.paths import Paths
+from local_ai.settings.schema import LocalAISettings
+from local_ai.settings.state import make_state, read_state, write_private, write_state
+from local_ai.settings.target import Target, read_target, target_of
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub")
+
+
+def test_state_is_read_back_as_it_was_with_its_secrets(paths: Paths):
+    settings = LocalAISettings.model_validate(
+        {"server": {"api_keys": ["sesame-open"]}, "model": {"adapter_path": "/a"}}
+    )
+    state = make_state(settings, paths)
+
+    write_state(state, paths.state_file)
+
+    assert read_state(paths.state_file) == state
+    assert read_state(paths.state_file).paths == paths.with_model_folders(state.settings.models.paths)
+
+
+def test_files_are_private_whatever_the_umask(tmp_path: Path):
+    old = os.umask(0)
+    try:
+        write_private(tmp_path / "file", "text")
+    finally:
+        os.umask(old)
+
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_text("old")
+
+    with pytest.raises(UnicodeEncodeError):
+        write_private(file, "\ud800")
+
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}"], ids=["missing", "broken", "foreign"])
+def test_unreadable_state_is_told(tmp_path: Path, content: str | None):
+    file = tmp_path / "state.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(ServerError, match="what the last start left cannot be read"):
+        read_state(file)
+    assert read_target(file) is None
+
+
+def test_target_is_what_was_started(paths: Paths):
+    settings = LocalAISettings.model_validate({"server": {"port": 9}, "model": {"path": "m"}})
+    write_state(make_state(settings, paths), paths.state_file)
+
+    target = read_target(paths.state_file)
+
+    assert target == target_of(settings)
+    assert target == Target("127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10)

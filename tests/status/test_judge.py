@@ -1,0 +1,254 @@
+"""Facts → verdict: the sentence that every surface shows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from local_ai.status.health import EngineHealth, Queue
+from local_ai.status.judge import judge
+from local_ai.status.report import Facts, Health, Readiness, Report, Supervisor, base_url
+from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, ProcessInfo, ProcessState
+
+NOW = 1000.0
+READY = EngineHealth("ready", 990.0, "m", 0, 0, "mlx-lm", None)
+
+
+def process(
+    name: str, state: ProcessState = ProcessState.RUNNING, started: float = 900.0, exit_status: int = 0
+) -> ProcessInfo:
+    return ProcessInfo(name, state, 11 if name == ENGINE else 12, started, exit_status, "")
+
+
+FACTS = Facts(
+    now=NOW,
+    supervisor=Supervisor.ANSWERS,
+    supervisor_pid=10,
+    processes=(process(ENGINE), process(GATEWAY)),
+    gateway_answers=True,
+    engine=READY,
+    crashes={},
+    exit_reasons={},
+    given_up=frozenset(),
+    memory_bytes={ENGINE: 5, GATEWAY: None},
+    host="127.0.0.1",
+    port=8080,
+    models=("m", "n"),
+    default_model="m",
+    logs_dir=Path("/logs"),
+    version="1",
+)
+
+
+def with_engine(
+    state: ProcessState, *, started: float = 900.0, exit_status: int = 0, **changes: object
+) -> Report:
+    processes = (process(ENGINE, state, started, exit_status), process(GATEWAY))
+    return judge(replace(FACTS, processes=processes, **changes))  # type: ignore[arg-type]
+
+
+def test_verdict_is_ready_when_both_programs_answer():
+    report = judge(FACTS)
+
+    assert report.verdict.sentence == "Ready: m answers at 127.0.0.1:8080"
+    assert (report.exit_code, report.is_ready, report.engine_pid, report.uptime_s) == (0, True, 11, 100.0)
+
+
+def test_verdict_names_the_fix_when_there_is_no_model():
+    verdict = judge(replace(FACTS, default_model=None)).verdict
+
+    assert (
+        verdict.sentence
+        == "Ready: the server answers at 127.0.0.1:8080, but there is no model to answer with"
+    )
+    assert verdict.fix == "set model.path in config.toml to a model folder, then run: inv server.restart"
+
+
+@pytest.mark.parametrize(
+    ("running", "waiting", "sentence"),
+    [
+        (1, 2, "Busy: 1 answer running, 2 waiting"),
+        (3, 0, "Busy: 3 answers running"),
+    ],
+)
+def test_busy_is_not_dead(running: int, waiting: int, sentence: str):
+    report = judge(replace(FACTS, engine=replace(READY, state="busy", running=running, waiting=waiting)))
+
+    assert (report.verdict.sentence, report.exit_code) == (sentence, 0)
+
+
+@pytest.mark.parametrize(
+    ("health", "sentence"),
+    [
+        (replace(READY, state="importing", since=996.0), "Starting: the engine is importing, 4 s"),
+        (
+            replace(READY, state="loading", since=970.0, loading="m"),
+            "Starting: the engine is loading m, 30 s",
+        ),
+    ],
+    ids=["importing", "loading"],
+)
+def test_verdict_is_starting_with_the_step_and_its_seconds(health: EngineHealth, sentence: str):
+    report = judge(replace(FACTS, engine=health))
+
+    assert (report.verdict.health, report.verdict.sentence) == (Health.STARTING, sentence)
+    assert report.exit_code == 3
+
+
+def test_silent_engine_is_starting_while_young_and_unhealthy_later():
+    young = with_engine(ProcessState.STARTING, started=999.0, engine=None)
+    old = with_engine(ProcessState.RUNNING, started=900.0, engine=None)
+
+    assert young.verdict.sentence == "Starting: the engine is not listening yet, 1 s"
+    assert old.verdict.sentence == "Failed: the engine cannot serve"
+    assert old.verdict.why == "does not answer its probe"
+
+
+@pytest.mark.parametrize(
+    ("running", "sentence"),
+    [
+        (1, "Stopping: 1 running answer finishes first, nothing new is taken"),
+        (2, "Stopping: 2 running answers finish first, nothing new is taken"),
+        (0, "Stopping: all is answered, nothing new is taken"),
+    ],
+)
+def test_server_that_lets_answers_finish_is_stopping(running: int, sentence: str):
+    queue = Queue(running, 0, max_concurrency=16, max_queue=512, longest_wait_s=0, is_closed=True)
+
+    report = judge(replace(FACTS, queue=queue))
+
+    assert (report.verdict.sentence, report.exit_code) == (sentence, 3)
+
+
+def test_silent_engine_that_has_begun_anew_is_starting():
+    report = with_engine(ProcessState.RUNNING, started=900.0, engine=None, engine_began=NOW - 1)
+
+    assert report.verdict.sentence == "Starting: the engine is not listening yet, 1 s"
+
+
+def test_engine_that_cannot_load_its_model_says_why():
+    report = judge(replace(FACTS, engine=replace(READY, state="failed", reason="no such weights")))
+
+    assert (report.verdict.sentence, report.verdict.why) == (
+        "Failed: the engine cannot serve",
+        "no such weights",
+    )
+    assert report.verdict.see == "/logs/mlx-omni-server.log"
+
+
+def test_what_the_engine_knows_against_its_failure_is_the_fix():
+    reason = "the model 'm' cannot be loaded: it is damaged. To fix it: download it again into /m"
+
+    verdict = judge(replace(FACTS, engine=replace(READY, state="failed", reason=reason))).verdict
+
+    assert (verdict.why, verdict.fix) == (
+        "the model 'm' cannot be loaded: it is damaged",
+        "download it again into /m",
+    )
+
+
+def test_fatal_program_is_told_with_its_exit():
+    report = with_engine(ProcessState.FATAL, engine=None, exit_reasons={ENGINE: "exit status 1"})
+
+    assert (report.verdict.sentence, report.verdict.why) == ("Failed: the engine stopped", "exit status 1")
+    assert report.exit_code == 3
+
+
+def test_program_in_backoff_is_being_restarted():
+    report = with_engine(ProcessState.BACKOFF, engine=None, exit_reasons={ENGINE: "exit status 1"})
+
+    assert report.verdict.sentence == "Starting: the engine is waiting to be restarted (exit status 1)"
+
+
+@pytest.mark.parametrize("exit_status", [-1, 1], ids=["killed", "exit status 1"])
+def test_program_that_crashed_is_being_restarted(exit_status: int):
+    report = with_engine(
+        ProcessState.EXITED, exit_status=exit_status, engine=None, exit_reasons={ENGINE: "killed"}
+    )
+
+    assert report.verdict.sentence == "Starting: the engine is waiting to be restarted (killed)"
+
+
+@pytest.mark.parametrize("exit_status", FINAL_EXITS)
+def test_program_that_no_restart_would_mend_has_failed(exit_status: int):
+    report = with_engine(
+        ProcessState.EXITED, exit_status=exit_status, engine=None, exit_reasons={ENGINE: "exit status 3"}
+    )
+
+    assert (report.verdict.sentence, report.verdict.why) == ("Failed: the engine stopped", "exit status 3")
+
+
+def test_program_stopped_with_supervisorctl_was_stopped_by_hand_not_crashed():
+    verdict = with_engine(ProcessState.STOPPED, engine=None).verdict
+
+    assert verdict.sentence == "Stopped by hand: the engine"
+    assert verdict.fix == "inv server.start"
+
+
+def test_program_that_kept_ending_is_explained_and_not_called_stopped_by_hand():
+    verdict = with_engine(
+        ProcessState.STOPPED,
+        engine=None,
+        given_up=frozenset({ENGINE}),
+        exit_reasons={ENGINE: "the disk is full (exit status 1)"},
+    ).verdict
+
+    assert verdict.sentence == "Failed: the engine stopped"
+    assert verdict.why == "it kept ending and is no longer restarted; the disk is full (exit status 1)"
+
+
+def test_worst_program_decides():
+    gateway_down = (process(ENGINE), process(GATEWAY, ProcessState.FATAL))
+
+    verdict = judge(replace(FACTS, processes=gateway_down, gateway_answers=False)).verdict
+
+    assert verdict.sentence == "Failed: the gateway stopped"
+
+
+def test_absent_supervisor_is_stopped():
+    report = judge(replace(FACTS, supervisor=Supervisor.ABSENT, supervisor_pid=None, processes=()))
+
+    assert report.verdict.sentence == "Stopped: the server is not running"
+    assert (report.exit_code, report.is_running, report.programs) == (3, False, ())
+
+
+def test_silent_supervisor_is_unknown_and_has_an_exit_code_of_its_own():
+    report = judge(replace(FACTS, supervisor=Supervisor.SILENT, processes=()))
+
+    assert report.verdict.sentence == "Unknown: supervisord does not answer (pid 10)"
+    assert (report.exit_code, report.verdict.fix) == (4, "inv server.stop --force")
+
+
+def test_state_and_readiness_are_two_facts():
+    row = judge(FACTS).programs[1]
+
+    assert (row.state, row.readiness, row.log) == (
+        ProcessState.RUNNING,
+        Readiness.READY,
+        Path("/logs/welcome-page.log"),
+    )
+
+
+def test_report_as_json_holds_plain_values_only():
+    data = judge(FACTS).to_json()
+
+    assert data["verdict"]["health"] == "healthy"
+    assert data["programs"][0]["state"] == "RUNNING"
+    assert data["urls"] == {
+        "page": "http://127.0.0.1:8080",
+        "openai": "http://127.0.0.1:8080/v1",
+        "anthropic": "http://127.0.0.1:8080/anthropic",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:1"),
+        ("::", "http://[::1]:1"),
+        ("::1", "http://[::1]:1"),
+        ("h", "http://h:1"),
+    ],
+)
+def test_base_url_can_be_opened_from_this_machine(host: str, url: str):
+    assert base_url(host, 1) == url
