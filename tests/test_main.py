@@ -59,7 +59,6 @@ def test_quick_commands_import_nothing_heavy():
         "rich",
         "jinja2",
         "psutil",
-        "ctypes",
         "dataclasses",
         "http.client",
     }

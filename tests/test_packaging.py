@@ -18,8 +18,8 @@ USE = """
 from pathlib import Path
 import local_ai
 from local_ai.settings.paths import find_paths
-from local_ai.plan import plan
-from local_ai.render import render, template_dir
+from local_ai.supervision.plan import plan
+from local_ai.supervision.render import render, template_dir
 from local_ai.settings.example import example_text
 from local_ai.settings.state import make_state
 

@@ -35,7 +35,10 @@ def test_folder_that_is_gone_is_no_current_folder(tmp_path: Path, monkeypatch: p
     assert there.current_folder() is None
 
 
-@pytest.mark.parametrize("module", ["daemon", "manager", "models/places", "preflight", "settings/load"])
+@pytest.mark.parametrize(
+    "module",
+    ["supervision/supervisord", "lifecycle/manager", "models/places", "lifecycle/preflight", "settings/load"],
+)
 def test_what_every_command_passes_through_never_raises_for_a_closed_folder(module: str) -> None:
     source = (Path(local_ai.__file__).parent / f"{module}.py").read_text()
 
