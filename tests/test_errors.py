@@ -4,9 +4,9 @@ from local_ai.errors import ConfigError, HealthCheckError, LocalAIError, ServerE
 
 
 def test_error_text_has_one_labelled_line_a_field():
-    error = LocalAIError("it stopped", why="a reason", fix="inv server.start", see="/tmp/a.log")
+    error = LocalAIError("it stopped", why="a reason", fix="local-ai server start", see="/tmp/a.log")
 
-    assert str(error) == "error: it stopped\n  why: a reason\n  fix: inv server.start\n  see: /tmp/a.log"
+    assert str(error) == "error: it stopped\n  why: a reason\n  fix: local-ai server start\n  see: /tmp/a.log"
 
 
 def test_error_text_indents_further_lines_and_leaves_out_what_is_not_there():

@@ -154,7 +154,7 @@ function fail(message, error) {
   // fetch() throws a TypeError where there was no answer at all.
   message.error =
     error instanceof TypeError
-      ? "the gateway does not answer: the connection was refused or lost. To fix it: inv server.status"
+      ? "the gateway does not answer: the connection was refused or lost. To fix it: local-ai server status"
       : error.message;
   announce(message.error);
 }

@@ -28,7 +28,7 @@ function showVerdict({ health, sentence, why, fix, see }) {
   setText($("rest"), colon ? sentence.slice(colon + 1) : "");
   setText($("why"), why);
   setText($("see"), see);
-  const command = fix.includes("inv ") ? fix.indexOf("inv ") : fix.length;
+  const command = fix.includes("local-ai ") ? fix.indexOf("local-ai ") : fix.length;
   setText($("fix-words"), fix.slice(0, command));
   setText($("fix-command"), fix.slice(command));
   $("fix-copy").hidden = command === fix.length;
@@ -104,7 +104,7 @@ function showGone() {
     health: "unknown",
     sentence: `Unknown: the gateway has not answered since ${since}`,
     why: `this page asks ${location.origin}/status.json every second and gets no answer`,
-    fix: "inv server.status",
+    fix: "local-ai server status",
     see: "",
   });
   $("trouble-log").hidden = $("requests").hidden = true;

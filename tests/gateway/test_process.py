@@ -61,7 +61,8 @@ def test_taken_port_is_told_plainly(state: State) -> None:
     assert output == (
         "error: the gateway did not start\n"
         f"  why: 127.0.0.1:{state.settings.server.port} cannot be listened on: Address already in use\n"
-        "  fix: stop what uses that port, or set server.port in config.toml, then run: inv server.start\n"
+        "  fix: stop what uses that port, or set server.port in config.toml, then run: "
+        "local-ai server start\n"
     )
 
 

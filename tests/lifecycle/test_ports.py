@@ -47,7 +47,7 @@ def test_taken_port_names_the_program_and_its_pid():
     assert str(error) == (
         "error: the server did not start\n"
         f"  why: port {port} on 127.0.0.1 is already in use ({name}, pid {os.getpid()})\n"
-        f"  fix: stop that program, or choose another port: inv server.start --port {port + 1}"
+        f"  fix: stop that program, or choose another port: local-ai server start --port {port + 1}"
     )
 
 
@@ -60,7 +60,7 @@ def test_port_of_another_local_ai_names_its_state_directory():
         "error: the server did not start\n"
         f"  why: port {port} on 127.0.0.1 is used by another local-ai, whose state is in "
         "/home/bob/state/local-ai\n"
-        f"  fix: XDG_STATE_HOME=/home/bob/state inv server.stop, or give this one --port {port + 1}"
+        f"  fix: XDG_STATE_HOME=/home/bob/state local-ai server stop, or give this one --port {port + 1}"
     )
 
 

@@ -141,7 +141,7 @@ def test_name_on_the_hub_is_told_how_to_get_it(paths: Paths):
         preflight.check_model("mlx-community/Nothing-4bit", paths)
 
     assert caught.value.fix == (
-        "inv models.pull mlx-community/Nothing-4bit downloads it; "
+        "local-ai models pull mlx-community/Nothing-4bit downloads it; "
         "or set model.path (or --model) to SmolLM2-135M-Instruct"
     )
 

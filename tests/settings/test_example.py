@@ -60,5 +60,5 @@ def test_write_example_keeps_an_existing_file(tmp_path: Path):
     assert str(caught.value) == (
         "error: the settings file was not written\n"
         f"  why: {file} exists already, and nothing is written over it\n"
-        f"  fix: edit that file, or write another with: inv config.init --config {file}.new"
+        f"  fix: edit that file, or write another with: local-ai config init --config {file}.new"
     )

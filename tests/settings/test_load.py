@@ -122,7 +122,7 @@ def test_all_problems_are_told_at_once_with_key_value_and_origin(tmp_path: Path)
         f"       modle: unknown key; did you mean model? ({file})\n"
         "       generation.top_k: must be a whole number, got 'abc' (LOCAL_AI_GENERATION__TOP_K)\n"
         "       server.port: must be a whole number, got 'x' (command line)\n"
-        "  fix: correct what is named above, then run: inv config.check\n"
+        "  fix: correct what is named above, then run: local-ai config check\n"
         f"  see: {file}"
     )
 
@@ -133,7 +133,7 @@ def test_typo_in_a_key_gets_the_nearest_name(tmp_path: Path):
     assert failure(config_path=file) == (
         "error: a setting is not valid\n"
         f"  why: server.prot: unknown key; did you mean server.port? ({file})\n"
-        "  fix: correct what is named above, then run: inv config.check\n"
+        "  fix: correct what is named above, then run: local-ai config check\n"
         f"  see: {file}"
     )
 
@@ -144,7 +144,7 @@ def test_wrong_type_is_named_with_its_value(tmp_path: Path):
     assert failure(config_path=file) == (
         "error: a setting is not valid\n"
         f"  why: server.port: must be a whole number, got '8081' ({file})\n"
-        "  fix: correct what is named above, then run: inv config.check\n"
+        "  fix: correct what is named above, then run: local-ai config check\n"
         f"  see: {file}"
     )
 
@@ -163,7 +163,7 @@ def test_broken_toml_is_told_with_the_place(tmp_path: Path):
     assert failure(config_path=file) == (
         "error: the settings file is not valid TOML\n"
         f"  why: {file}: expected ']' at the end of a table declaration (at line 1, column 8)\n"
-        "  fix: correct that place, then run: inv config.check\n"
+        "  fix: correct that place, then run: local-ai config check\n"
         "  see: https://toml.io/en/v1.0.0"
     )
 
@@ -181,7 +181,7 @@ def test_file_named_by_config_must_be_there(tmp_path: Path):
     assert failure(config_path=file) == (
         "error: the settings file cannot be read\n"
         f"  why: --config names {file}, which is not there\n"
-        f"  fix: correct the path, or create the file with: inv config.init --config {file}"
+        f"  fix: correct the path, or create the file with: local-ai config init --config {file}"
     )
 
 

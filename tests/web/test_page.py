@@ -174,7 +174,7 @@ def test_command_that_mends_it_can_be_copied(page: Page, server: Server) -> None
     page.get_by_role("button", name="Copy the command").click()
 
     expect(page.locator("#announce")).to_have_text("Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == "inv server.start"
+    assert page.evaluate("navigator.clipboard.readText()") == "local-ai server start"
 
 
 def test_models_that_are_gone_are_gone_from_the_picker(page: Page, server: Server) -> None:
@@ -346,7 +346,9 @@ def test_failed_engine_is_explained_and_recovers_without_a_reload(page: Page, se
     server.supervisord.states["mlx-omni-server"] = "FATAL"
 
     expect(page.locator("#sentence")).to_contain_text("Failed: the engine stopped")
-    expect(page.locator("#fix")).to_have_text("read the log, then run: inv server.restart in a terminal Copy")
+    expect(page.locator("#fix")).to_have_text(
+        "read the log, then run: local-ai server restart in a terminal Copy"
+    )
     expect(page.locator("#trouble-lines")).to_have_text(
         "first line of mlx-omni-server\nsecond line of mlx-omni-server"
     )

@@ -22,7 +22,7 @@ def show_environment(*, client: str, shell: str) -> None:
         raise ConfigError(
             "there is nothing to export",
             why=f"{client} takes its server from its command line, not from its environment",
-            fix=f"inv client.launch {client}",
+            fix=f"local-ai client launch {client}",
         )
     _one_of("--for", client, tuple(CLIENTS))
     _one_of("--shell", shell, SHELLS)
@@ -44,14 +44,14 @@ def launch(client: str, *, arguments: str) -> NoReturn:
         raise LocalAIError(
             f"{client} was not started",
             why="the server it would ask is not running",
-            fix="inv server.start",
+            fix="local-ai server start",
             exit_code=3,
         )
     if shutil.which(program.name) is None:
         raise LocalAIError(
             f"{client} was not started",
             why=f"there is no program {program.name} on the PATH",
-            fix=f"install {client}, then run: inv client.launch {client}",
+            fix=f"install {client}, then run: local-ai client launch {client}",
         )
     endpoint = _endpoint(report)
     environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
@@ -70,7 +70,7 @@ def _endpoint(report: Report) -> Endpoint:
         raise LocalAIError(
             "there is no model to name to a client",
             why="no model was found on this machine",
-            fix="inv server.start prepares the starter model",
+            fix="local-ai server start prepares the starter model",
         )
     settings = load_settings(None, {}).settings
     keys = settings.server.api_keys

@@ -300,8 +300,9 @@ def _as_typed(text: str) -> str:
     # uv tells what it runs where uv itself is.
     # Source: https://docs.astral.sh/uv/reference/environment/#uv
     runner = "uv run " if "UV" in os.environ else ""
-    called = r"local-ai \1 \2" if Path(sys.argv[0]).name == "local-ai" else r"inv \1.\2"
-    return re.sub(r"\binv (server|models|client|config)\.(\w+)", runner + called, text)
+    is_inv = Path(sys.argv[0]).name in {"inv", "invoke"}
+    called = r"inv \1.\2" if is_inv else r"local-ai \1 \2"
+    return re.sub(r"\blocal-ai (server|models|client|config) (\w+)", runner + called, text)
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

@@ -72,7 +72,7 @@ def not_found(name: str, models: Sequence[Model]) -> ConfigError:
     return ConfigError(
         "the model was not found",
         why=f"{name!r} is no model found on this machine",
-        fix=f"inv models.info {near[0]}" if near else "inv models.list shows what there is",
+        fix=f"local-ai models info {near[0]}" if near else "local-ai models list shows what there is",
     )
 
 
@@ -87,7 +87,7 @@ def show_list(*, as_json: bool) -> None:
     if rows:
         console.print_table(_HEADER, [_cells(row) for row in rows])
     else:
-        console.print_line("No models yet. The first inv server.start prepares the starter model.")
+        console.print_line("No models yet. The first local-ai server start prepares the starter model.")
     for one in incomplete:
         console.print_warning(f"{one.id} is incomplete: {one.reason} ({one.path}){_cure(one, shelf.paths)}")
 
@@ -125,8 +125,8 @@ def use(name: str, *, config: str | None) -> None:
     set_value(file, "model.path", value)
     console.print_line(f"{model.id} is the default model now ({file}).")
     if load_settings(config, {}).settings.model.path != value:
-        console.print_warning("something else sets model.path and wins: see inv config.show")
-    console.print_line("A running server takes it with: inv server.restart")
+        console.print_warning("something else sets model.path and wins: see local-ai config show")
+    console.print_line("A running server takes it with: local-ai server restart")
 
 
 def unload() -> None:
@@ -182,4 +182,6 @@ def _state(row: dict[str, Any]) -> str:
 def _cure(one: Incomplete, paths: Paths) -> str:
     name, _, revision = one.id.partition("@")
     option = f" --revision {revision}" if revision else ""
-    return f"; get the rest with: inv models.pull {name}{option}" if repository_of(one.path, paths) else ""
+    if not repository_of(one.path, paths):
+        return ""
+    return f"; get the rest with: local-ai models pull {name}{option}"

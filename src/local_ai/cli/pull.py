@@ -126,8 +126,8 @@ def _check_disk(missing: int, paths: Paths, command: str) -> None:
         why=f"{console.format_bytes(missing)} are still to come (and "
         f"{console.format_bytes(_SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
         f"{console.format_bytes(free)} free",
-        fix="make room (inv models.list, inv models.remove NAME), or set HF_HUB_CACHE to a folder on a "
-        f"larger disk, then run: {command}",
+        fix="make room (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a folder "
+        f"on a larger disk, then run: {command}",
     )
 
 
@@ -158,9 +158,9 @@ def _tell_result(
         return
     console.print_line(f"{known or remote.name} is here: {console.format_bytes(remote.size_bytes)}, {folder}")
     console.print_line(f"Clients name it {known}." if known else "Clients name it by that folder.")
-    console.print_line(f"To make it the default: inv models.use {known or folder}")
+    console.print_line(f"To make it the default: local-ai models use {known or folder}")
 
 
 def _command(name: str, revision: str | None) -> str:
     option = f" --revision {revision}" if revision and revision != DEFAULT_REVISION else ""
-    return f"inv models.pull {name}{option}"
+    return f"local-ai models pull {name}{option}"

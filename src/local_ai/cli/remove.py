@@ -52,7 +52,7 @@ def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
         raise LocalAIError(
             _NOT_DONE,
             why=f"the running server has {name} in memory",
-            fix="inv models.unload (or inv server.stop), then run the same command again",
+            fix="local-ai models unload (or local-ai server stop), then run the same command again",
         )
     target = read_target(shelf.paths.state_file) if health is not None else None
     for value, whose in ((configured, "the settings"), (target and target.model_path, "the running server")):
@@ -60,8 +60,8 @@ def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
             raise LocalAIError(
                 _NOT_DONE,
                 why=f"it is the default model of {whose} (model.path)",
-                fix="make another one the default first: inv models.use NAME"
-                + ("" if whose == "the settings" else ", then: inv server.restart"),
+                fix="make another one the default first: local-ai models use NAME"
+                + ("" if whose == "the settings" else ", then: local-ai server restart"),
             )
 
 
@@ -75,6 +75,6 @@ def _confirm(name: str, removal: Removal) -> bool:
         raise ConfigError(
             _NOT_DONE,
             why=f"nobody can be asked here, and it would be gone: {removal.folder}",
-            fix=f"if you mean it: inv models.remove {name} --yes",
+            fix=f"if you mean it: local-ai models remove {name} --yes",
         )
     return answer

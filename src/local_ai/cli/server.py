@@ -149,13 +149,13 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
         raise ConfigError(
             "there is no such log",
             why=f"--program is {program!r}, must be one of {', '.join(LOG_NAMES)}",
-            fix=f"inv server.logs --program {ENGINE}",
+            fix=f"local-ai server logs --program {ENGINE}",
         )
     count = parse_count("--lines", lines)
     file = find_paths().log(program)
     if not exists(file) and not follow:
         raise LocalAIError(
-            "there is no log yet", why=f"{file} does not exist", fix="inv server.start", exit_code=3
+            "there is no log yet", why=f"{file} does not exist", fix="local-ai server start", exit_code=3
         )
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
     try:
@@ -216,9 +216,9 @@ def _interrupted(foreground: bool) -> LocalAIError:
     return LocalAIError(
         "interrupted",
         why="Ctrl-C while the server was starting" + (", so it was stopped" if foreground else ""),
-        fix="inv server.start"
+        fix="local-ai server start"
         if foreground
-        else "it goes on starting; look with inv server.status, or end it with inv server.stop",
+        else "it goes on starting; look with local-ai server status, or end it with local-ai server stop",
         exit_code=EXIT_INTERRUPTED,
     )
 

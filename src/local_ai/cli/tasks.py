@@ -1,4 +1,4 @@
-"""The commands as invoke's tasks: `inv server.start` in a checkout, `local-ai server start` anywhere."""
+"""The commands as invoke's tasks: `local-ai server start` in a checkout, `local-ai server start` anywhere."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Embedder:
             raise unavailable(
                 "texts cannot be embedded here",
                 f"mlx-embeddings cannot be imported: {type(exc).__name__}: {exc}",
-                "uv sync, then run: inv server.restart",
+                "uv sync, then run: local-ai server restart",
             ) from exc
         self._loaded = None
         try:

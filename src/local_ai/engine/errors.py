@@ -106,7 +106,7 @@ def unexpected(what: str, exc: BaseException) -> EngineError:
     return EngineError(
         what,
         why=f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,
-        fix="see the engine's log (inv server.logs) and please report it",
+        fix="see the engine's log (local-ai server logs) and please report it",
         status=500,
         code="internal_error",
     )

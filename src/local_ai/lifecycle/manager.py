@@ -236,7 +236,7 @@ class ServerManager:
             state.version,
             state.python,
         ):
-            return "settings have changed since it was started; to use them: inv server.restart"
+            return "settings have changed since it was started; to use them: local-ai server restart"
         return ""
 
     def _launch(self, state: State, conf: str, launcher: supervisord.Launcher | None) -> None:
@@ -344,7 +344,7 @@ class ServerManager:
 
 def _interrupted(why: str) -> LocalAIError:
     """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
-    return LocalAIError("interrupted", why=why, fix="inv server.start", exit_code=EXIT_INTERRUPTED)
+    return LocalAIError("interrupted", why=why, fix="local-ai server start", exit_code=EXIT_INTERRUPTED)
 
 
 def silent_supervisord(report: Report) -> ServerError:

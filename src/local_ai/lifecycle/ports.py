@@ -75,13 +75,14 @@ def _taken(host: str, port: int, state_dir: Path) -> ServerError:
         return ServerError(
             "the server did not start",
             why=f"port {port} on {host} is used by another local-ai, whose state is in {other}",
-            fix=f"XDG_STATE_HOME={Path(other).parent} inv server.stop, or give this one --port {port + 1}",
+            fix=f"XDG_STATE_HOME={Path(other).parent} local-ai server stop, or give this one "
+            f"--port {port + 1}",
             exit_code=EXIT_PORT_TAKEN,
         )
     who = owner(port)
     return ServerError(
         "the server did not start",
         why=f"port {port} on {host} is already in use ({who or 'by a program of another user'})",
-        fix=f"stop that program, or choose another port: inv server.start --port {port + 1}",
+        fix=f"stop that program, or choose another port: local-ai server start --port {port + 1}",
         exit_code=EXIT_PORT_TAKEN,
     )

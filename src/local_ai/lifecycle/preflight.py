@@ -116,7 +116,7 @@ def check_model(configured: str | None, paths: Paths) -> None:
     names = near or [model.id for model in models][:5] or [STARTER_ID]
     fix = f"set model.path (or --model) to {' or '.join(names)}"
     if _HUB_NAME.fullmatch(configured) and not near:
-        fix = f"inv models.pull {configured} downloads it; or {fix}"
+        fix = f"local-ai models pull {configured} downloads it; or {fix}"
     raise ConfigError(
         "the model was not found",
         why=f"model.path is {configured!r}, " + _why_not_a_model(configured),

@@ -114,7 +114,7 @@ def _raise_if_over(
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
             why=why,
-            fix=fix or "choose another one with: inv models.use NAME, then run: inv server.restart",
+            fix=fix or "choose another one with: local-ai models use NAME, then run: local-ai server restart",
             see=str(paths.log(ENGINE)),
         )
 
@@ -123,7 +123,7 @@ def _stopped_meanwhile(paths: Paths) -> ServerError:
     return ServerError(
         "the server did not start",
         why="it was stopped while it was starting",
-        fix="inv server.start",
+        fix="local-ai server start",
         see=str(paths.log(SUPERVISORD)),
     )
 
@@ -138,7 +138,7 @@ def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:
     return ServerError(
         f"the {role} did not start",
         why=_with_log(row.detail or "it ended without saying why", row, paths),
-        fix="mend what the log names, then run: inv server.start",
+        fix="mend what the log names, then run: local-ai server start",
         see=str(row.log),
     )
 
@@ -149,7 +149,7 @@ def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> Health
     return HealthCheckError(
         f"the server was not ready after {timeout_s:g} s; it goes on starting in the background",
         why=_with_log(why, engine, paths) if engine else why,
-        fix="watch it with: inv server.status, or give it longer: inv server.start --timeout 300",
+        fix="watch it with: local-ai server status, or give it longer: local-ai server start --timeout 300",
         see=str(paths.log(ENGINE)),
         exit_code=1,
     )

@@ -45,14 +45,14 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
         raise ServerError(
             "no model was unloaded",
             why="the engine is not running, so none is loaded",
-            fix="inv server.status says why; inv server.start starts it",
+            fix="local-ai server status says why; local-ai server start starts it",
             exit_code=3,
         ) from exc
     except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
         raise ServerError(
             "no model was unloaded",
             why=f"the engine did not say that it did: {exc or type(exc).__name__}",
-            fix="inv server.status",
+            fix="local-ai server status",
         ) from exc
     finally:
         connection.close()

@@ -117,7 +117,7 @@ def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
     except BlockingIOError as exc:
         raise LocalAIError(
             _NOT_DONE,
-            why=f"another inv models.pull downloads {model} already",
+            why=f"another local-ai models pull downloads {model} already",
             fix="wait for it, or end it first",
         ) from exc
     yield

@@ -32,7 +32,7 @@ def set_value(file: Path, key: str, value: str) -> None:
         _replace(file, tomlkit.dumps(document))
     except (TOMLKitError, UnicodeDecodeError, TypeError) as exc:
         raise _not_changed(
-            file, f"it is not valid TOML: {exc}", "correct it, then run: inv config.check"
+            file, f"it is not valid TOML: {exc}", "correct it, then run: local-ai config check"
         ) from exc
     except OSError as exc:
         raise _not_changed(file, str(exc.strerror), f"chmod u+rw {file}") from exc

@@ -30,11 +30,11 @@ def write_example(file: Path) -> None:
         raise ConfigError(
             "the settings file was not written",
             why=f"{file} exists already, and nothing is written over it",
-            fix=f"edit that file, or write another with: inv config.init --config {file}.new",
+            fix=f"edit that file, or write another with: local-ai config init --config {file}.new",
         ) from exc
     except OSError as exc:
         raise ConfigError(
             "the settings file was not written",
             why=f"{file}: {exc.strerror}",
-            fix="choose another place with: inv config.init --config FILE",
+            fix="choose another place with: local-ai config init --config FILE",
         ) from exc

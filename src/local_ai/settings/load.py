@@ -133,7 +133,7 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
                 why=f"--config names {named}, which is {'a folder' if is_folder(named) else 'not there'}",
                 fix=f"name the file in it: --config {named / 'config.toml'}"
                 if is_folder(named)
-                else f"correct the path, or create the file with: inv config.init --config {named}",
+                else f"correct the path, or create the file with: local-ai config init --config {named}",
             )
         return named
     here, own = current_folder(), paths.config_file
@@ -248,7 +248,7 @@ def _broken_file(file: Path, reason: str) -> ConfigError:
     return ConfigError(
         "the settings file is not valid TOML",
         why=f"{file}: {reason[:1].lower()}{reason[1:]}",
-        fix="correct that place, then run: inv config.check",
+        fix="correct that place, then run: local-ai config check",
         see="https://toml.io/en/v1.0.0",
     )
 
@@ -260,7 +260,7 @@ def _check(layers: Iterable[_Layer], config_file: Path | None) -> None:
     raise ConfigError(
         "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
         why="\n".join(str(problem) for problem in problems),
-        fix="correct what is named above, then run: inv config.check",
+        fix="correct what is named above, then run: local-ai config check",
         see=str(config_file) if config_file else None,
     )
 

@@ -105,7 +105,7 @@ def read_state(file: Path) -> State:
         raise ServerError(
             "what the last start left cannot be read",
             why=f"{file}: {reason}",
-            fix="inv server.start",
+            fix="local-ai server start",
         ) from exc
 
 

@@ -90,7 +90,7 @@ def with_finding(report: Report, probe: DeepProbe) -> Report:
             Health.UNHEALTHY,
             f"Failed: the engine {words}",
             why=probe.sentence.partition(": ")[2],
-            fix="read the log, then run: inv server.restart",
+            fix="read the log, then run: local-ai server restart",
             see=log,
         ),
     )

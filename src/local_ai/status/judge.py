@@ -123,13 +123,13 @@ def busy_detail(running: int, waiting: int) -> str:
 
 def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
     if facts.supervisor is Supervisor.ABSENT:
-        return Verdict(Health.STOPPED, "Stopped: the server is not running", fix="inv server.start")
+        return Verdict(Health.STOPPED, "Stopped: the server is not running", fix="local-ai server start")
     if facts.supervisor is Supervisor.SILENT:
         return Verdict(
             Health.UNKNOWN,
             f"Unknown: supervisord does not answer (pid {facts.supervisor_pid or 'unknown'})",
             why="it holds its socket but gave no answer within 2 s",
-            fix="inv server.stop --force",
+            fix="local-ai server stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
         )
     if facts.queue and facts.queue.is_closed:
@@ -163,7 +163,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
                 Health.HEALTHY,
                 f"Ready: the server answers at {address}, but there is no model to answer with",
                 why="no model that fits this machine was found",
-                fix="set model.path in config.toml to a model folder, then run: inv server.restart",
+                fix="set model.path in config.toml to a model folder, then run: local-ai server restart",
             )
         case Readiness.BUSY:
             return Verdict(Health.BUSY, f"Busy: {row.detail}")
@@ -176,7 +176,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
                 Health.UNHEALTHY,
                 f"Stopped by hand: the {role}",
                 why=f"{row.name} was stopped with supervisorctl",
-                fix="inv server.start",
+                fix="local-ai server start",
             )
         case _:
             return _failed(row, role)
@@ -189,6 +189,6 @@ def _failed(row: ProgramStatus, role: str) -> Verdict:
         Health.UNHEALTHY,
         f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
         why=why,
-        fix=fix or "read the log, then run: inv server.restart",
+        fix=fix or "read the log, then run: local-ai server restart",
         see=str(row.log),
     )

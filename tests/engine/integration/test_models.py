@@ -157,7 +157,7 @@ def test_unload_of_an_engine_that_does_not_run_says_so(tmp_path: Path):
     assert str(refused.value) == (
         "error: no model was unloaded\n"
         "  why: the engine is not running, so none is loaded\n"
-        "  fix: inv server.status says why; inv server.start starts it"
+        "  fix: local-ai server status says why; local-ai server start starts it"
     )
 
 

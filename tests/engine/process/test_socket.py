@@ -41,7 +41,7 @@ def test_listen_leaves_a_living_engine_alone(short_path: Path):
     assert str(caught.value) == (
         "error: the engine did not start\n"
         f"  why: another engine answers on {short_path}\n"
-        "  fix: inv server.stop, then: inv server.start"
+        "  fix: local-ai server stop, then: local-ai server start"
     )
 
 

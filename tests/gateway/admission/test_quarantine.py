@@ -86,8 +86,8 @@ def test_model_that_never_answered_is_not_tried_on_every_request(
     assert answer.json()["error"]["code"] == "model_ends_engine"
     assert answer.json()["error"]["message"] == (
         "the model is not asked again for now: tiny has answered nothing yet, and the engine ended twice on "
-        "one of its requests. To fix it: name another model, or run inv server.restart to try it again; why "
-        "the engine ended is in: inv server.logs --program mlx-omni-server"
+        "one of its requests. To fix it: name another model, or run local-ai server restart to try it again; "
+        "why the engine ended is in: local-ai server logs --program mlx-omni-server"
     )
     assert engine.deaths == 2
 

@@ -33,7 +33,7 @@ def report(
         log=Path("/log"),
     )
     return Report(
-        verdict=Verdict(Health.UNHEALTHY, "Failed: x", fix="inv server.start"),
+        verdict=Verdict(Health.UNHEALTHY, "Failed: x", fix="local-ai server start"),
         programs=(row,),
         engine=engine,
         host="127.0.0.1",
@@ -80,7 +80,7 @@ def test_stopped_engine_gets_a_moment_to_be_restarted_by_hand() -> None:
     assert refusal is not None
     assert refusal.sentence == (
         "the engine cannot answer: it is STOPPED, and nothing starts it by itself. "
-        "To fix it: inv server.start"
+        "To fix it: local-ai server start"
     )
     assert refusal.headers == {"Retry-After": "30"}
 

@@ -81,7 +81,7 @@ def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
             "health": "stopped",
             "sentence": "Stopped: the server is not running",
             "why": "",
-            "fix": "inv server.start",
+            "fix": "local-ai server start",
             "see": "",
         },
     }

@@ -103,7 +103,7 @@ def test_fill_refuses_where_there_is_no_model() -> None:
     assert refused.value.status == 404
     assert refused.value.sentence == (
         "no model can answer: the request names none and this machine has no default model. To fix it: "
-        "set model.path in config.toml to a model folder, then run: inv server.restart"
+        "set model.path in config.toml to a model folder, then run: local-ai server restart"
     )
 
 

@@ -104,7 +104,7 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
     message = (
         "the engine ended before its answer was whole: its process stopped or crashed; supervisord starts "
         "it again. To fix it: send the request again; why it ended is in: "
-        "inv server.logs --program mlx-omni-server"
+        "local-ai server logs --program mlx-omni-server"
     )
     first, last = openai.strip().split("\n\n")
     assert first == "data: one"
@@ -149,7 +149,7 @@ def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
     assert answer.json()["error"] == {
         "message": "the request is not sent to the engine again: the engine ended on it twice before it "
         "answered. To fix it: send less, or name another model; why it ended is in: "
-        "inv server.logs --program mlx-omni-server",
+        "local-ai server logs --program mlx-omni-server",
         "type": "invalid_request_error",
         "param": None,
         "code": "request_ends_engine",
@@ -203,7 +203,7 @@ def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["error"] == {
         "message": "the engine was not ready within 0.3 s: starting: the engine is importing, 0 s. "
-        "To fix it: try again in a moment; inv server.status tells how far it is",
+        "To fix it: try again in a moment; local-ai server status tells how far it is",
         "type": "api_error",
         "param": None,
         "code": "engine_not_ready",
@@ -238,7 +238,7 @@ def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None
         "error": {
             "type": "overloaded_error",
             "message": "the engine cannot answer: exit status 7, and nothing starts it by itself. "
-            "To fix it: read the log, then run: inv server.restart",
+            "To fix it: read the log, then run: local-ai server restart",
         },
         "source": "gateway",
     }
@@ -329,7 +329,8 @@ def test_foreign_hosts_are_refused(client: httpx.Client, engine: FakeEngine, hos
     assert answer.status_code == 403
     assert answer.json()["error"]["message"] == (
         f'the request was refused: its Host header is "{host}", which is not a name of this server. '
-        "To fix it: use the address that inv server.status prints, or add the name to server.allowed_hosts"
+        "To fix it: use the address that local-ai server status prints, or add the name to "
+        "server.allowed_hosts"
     )
     assert engine.requests == []
 

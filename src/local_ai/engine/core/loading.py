@@ -123,7 +123,7 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             raise model_not_loadable(
                 key.id,
                 "it brings Python code of its own, which is not run unless you trust it",
-                "set model.trust_remote_code = true if you do, then run: inv server.restart",
+                "set model.trust_remote_code = true if you do, then run: local-ai server restart",
             )
         return
     family = config.get("model_type")

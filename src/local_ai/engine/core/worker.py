@@ -169,7 +169,7 @@ class Worker:
             return unavailable(
                 "text cannot be generated",
                 f"mlx-lm cannot be imported: {type(exc).__name__}: {exc}",
-                "uv sync, then run: inv server.restart",
+                "uv sync, then run: local-ai server restart",
             )
 
         model_slot.spare_compiler()

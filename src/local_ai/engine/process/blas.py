@@ -49,7 +49,7 @@ def preload_blas(choice: str) -> str | None:
         raise ConfigError(
             "the BLAS library cannot be loaded",
             why=f"engine.blas is {choice!r}: {exc}",
-            fix='set engine.blas to "auto", "none" or a shared library, then run: inv server.restart',
+            fix='set engine.blas to "auto", "none" or a shared library, then run: local-ai server restart',
         ) from exc
     return choice
 

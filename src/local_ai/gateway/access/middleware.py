@@ -52,7 +52,7 @@ def check_host(host: str, *, bound: str, allowed: Sequence[str]) -> None:
         "the request was refused",
         status=403,
         why=f'its Host header is "{host}", which is not a name of this server',
-        fix="use the address that inv server.status prints, or add the name to server.allowed_hosts",
+        fix="use the address that local-ai server status prints, or add the name to server.allowed_hosts",
         code="host_not_allowed",
     )
 

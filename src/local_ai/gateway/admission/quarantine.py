@@ -71,8 +71,8 @@ class Suspects:
                 "the model is not asked again for now",
                 status=422,
                 why=f"{model} has answered nothing yet, and {self._marked[model].reason}",
-                fix="name another model, or run inv server.restart to try it again; why the engine ended "
-                "is in: inv server.logs --program mlx-omni-server",
+                fix="name another model, or run local-ai server restart to try it again; why the engine "
+                "ended is in: local-ai server logs --program mlx-omni-server",
                 code="model_ends_engine",
                 param="model",
             )
@@ -114,7 +114,7 @@ class Suspects:
             status=422,
             why="the engine ended on it twice before it answered",
             fix="send less, or name another model; why it ended is in: "
-            "inv server.logs --program mlx-omni-server",
+            "local-ai server logs --program mlx-omni-server",
             code="request_ends_engine",
         )
 

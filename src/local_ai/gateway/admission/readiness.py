@@ -91,7 +91,7 @@ class Gate:
             f"the engine was not ready within {self._wait_s:g} s",
             status=503,
             why=why[:1].lower() + why[1:],
-            fix="try again in a moment; inv server.status tells how far it is",
+            fix="try again in a moment; local-ai server status tells how far it is",
             code="engine_not_ready",
             retry_after_s=_STARTING_RETRY_S,
         )
@@ -112,7 +112,7 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
             "the engine cannot answer",
             status=503,
             why=f"{row.detail or 'it is ' + row.state.value}, and nothing starts it by itself",
-            fix=report.verdict.fix or "inv server.restart",
+            fix=report.verdict.fix or "local-ai server restart",
             code="engine_down",
             retry_after_s=_FAILED_RETRY_S,
         )
@@ -125,7 +125,7 @@ def stopping_refusal() -> Refusal:
         "the server is stopping",
         status=503,
         why="it was told to stop or restart",
-        fix="send the request again once inv server.status says ready",
+        fix="send the request again once local-ai server status says ready",
         code="stopping",
         retry_after_s=_STARTING_RETRY_S,
     )

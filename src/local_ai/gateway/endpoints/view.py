@@ -99,7 +99,7 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
     needs_key = bool(settings.server.api_keys)
     word, colon, rest = report.verdict.sentence.partition(": ")
     queue = report.queue
-    fix_words, run, command = report.verdict.fix.partition("inv ")
+    fix_words, run, command = report.verdict.fix.partition("local-ai ")
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],

@@ -80,7 +80,7 @@ def _model(body: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
                 "no model can answer",
                 status=404,
                 why="the request names none and this machine has no default model",
-                fix="set model.path in config.toml to a model folder, then run: inv server.restart",
+                fix="set model.path in config.toml to a model folder, then run: local-ai server restart",
                 code="model_not_found",
                 param="model",
             )

@@ -256,7 +256,7 @@ def engine_lost(when: str) -> Refusal:
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",
-        fix="send the request again; why it ended is in: inv server.logs --program mlx-omni-server",
+        fix="send the request again; why it ended is in: local-ai server logs --program mlx-omni-server",
         code="engine_lost",
         retry_after_s=5,
     )
