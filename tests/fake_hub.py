@@ -32,6 +32,8 @@ class FakeHub:
     sizes: dict[str, int] = field(default_factory=dict)  # file → what is said of it, true or not
     cut_after: list[int] = field(default_factory=list)  # bytes after which each next transfer breaks off
     ignores_ranges: bool = False
+    says: Any = None  # instead of what it has of a model: any JSON
+    adds_bytes: int = 0  # sent after each file's end
     spoils: bool = False
     stall: threading.Event | None = None  # a transfer that is to break off waits for this instead
     stalled: threading.Event = field(default_factory=threading.Event)
@@ -99,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif revision not in self.hub.revisions:
             self._refuse(404, "RevisionNotFound")
         else:
-            self._json(self.hub.describe(name, revision))
+            self._json(self.hub.says or self.hub.describe(name, revision))
 
     def _resolve(self, name: str, file: str) -> None:
         if name in self.hub.gated:
@@ -116,6 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = (folder / file).read_bytes()
         if self.hub.spoils:
             content = bytes(len(content))
+        content += bytes(self.hub.adds_bytes)
         asked = self.headers.get("Range")
         self.hub.transfers.append((file, asked))
         match = re.fullmatch(r"bytes=(\d+)-", asked or "")

@@ -12,14 +12,12 @@ from local_ai.cli import console
 from local_ai.cli.models import look
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.models.catalog import list_models
-from local_ai.models.download import download, free_disk_bytes, missing_bytes
+from local_ai.models.download import SPARE_DISK_BYTES, download, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import total_bytes, working_set_bytes
 from local_ai.settings.paths import Paths
 
 _NOT_DONE = "the model was not downloaded"
-# Files beside the weights, and room for others to go on writing.
-_SPARE_DISK_BYTES = 500_000_000
 # Of its memory, what a machine can give to weights: the conversation and everything else need the rest.
 _MOST_OF_MEMORY = 0.9
 _SPEED_OVER_S = 5.0
@@ -119,12 +117,12 @@ def _check_memory(remote: Remote, command: str, *, even_if_too_large: bool) -> N
 
 def _check_disk(missing: int, paths: Paths, command: str) -> None:
     free = free_disk_bytes(paths.hub_cache)
-    if not missing or missing + _SPARE_DISK_BYTES <= free:
+    if not missing or missing + SPARE_DISK_BYTES <= free:
         return
     raise LocalAIError(
         _NOT_DONE,
         why=f"{console.format_bytes(missing)} are still to come (and "
-        f"{console.format_bytes(_SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
+        f"{console.format_bytes(SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
         f"{console.format_bytes(free)} free",
         fix="make room (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a folder "
         f"on a larger disk, then run: {command}",

@@ -32,6 +32,8 @@ _SILENCE_S = 30.0
 _MOST_FRUITLESS = 5  # attempts in a row that bring nothing
 _PAUSE_S = 1.0
 _NOT_DONE = "the model was not downloaded"
+# Left free by every download, for others to go on writing.
+SPARE_DISK_BYTES = 500_000_000
 
 
 def missing_bytes(remote: Remote, hub_cache: Path) -> int:
@@ -96,6 +98,7 @@ def _partial(blob: Path) -> Path:
 def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
     partial = _partial(blob)
     with partial.open("ab") as out, _only_here(out, model):
+        _check_room(file, partial)
         with hub_errors(model):
             _transfer(file, out, on_bytes)
         out.flush()
@@ -108,6 +111,14 @@ def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
                 fix="run the same command again: only that file comes anew",
             )
         partial.rename(blob)
+
+
+def _check_room(file: RemoteFile, partial: Path) -> None:
+    """Refuse a file for which there is no room; other programs may have written since the pull began."""
+    missing = file.size_bytes - partial.stat().st_size
+    free = free_disk_bytes(partial.parent)
+    if missing > 0 and missing + SPARE_DISK_BYTES > free:
+        raise OSError(errno.ENOSPC, f"{file.name} needs {missing:,} bytes, {free:,} are free", str(partial))
 
 
 @contextmanager
@@ -155,12 +166,19 @@ def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
             on_bytes(-start)
             out.truncate(0)
             out.seek(0)
-        _append(response, out, on_bytes)
+        _append(response, out, file, on_bytes)
 
 
-def _append(response: httpx.Response, out: IO[bytes], on_bytes: OnBytes) -> None:
+def _append(response: httpx.Response, out: IO[bytes], file: RemoteFile, on_bytes: OnBytes) -> None:
     # As it comes: of a larger chunk, a transfer that breaks off would lose the part that is here.
     for chunk in response.iter_raw():
+        if out.tell() + len(chunk) > file.size_bytes:
+            out.truncate(0)  # what is here is not the file that was described
+            raise LocalAIError(
+                _NOT_DONE,
+                why=f"the hub sends more of {file.name} than the {file.size_bytes:,} bytes it named",
+                fix="run the same command again; if it stays so, take another model",
+            )
         out.write(chunk)
         on_bytes(len(chunk))
 

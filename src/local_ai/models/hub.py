@@ -28,6 +28,11 @@ _OTHER_WEIGHTS = (".gguf", ".bin", ".pth", ".pt", ".onnx")
 _NOT_DONE = "the model was not downloaded"
 _ANSWER_S = 20.0
 _CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_COMMIT = re.compile("[0-9a-f]{40}")
+# Far above any model there is; what the hub says beyond them is a mistake or an attack.
+_MOST_FILES = 10_000
+_MOST_FILE_BYTES = 2**60
+_MOST_NAME_BYTES = 255  # of one part of a path, on the file systems of macOS and Linux
 DEFAULT_REVISION = "main"
 
 
@@ -77,11 +82,17 @@ def ask_hub(name: str, revision: str | None) -> Remote:
     from huggingface_hub import HfApi, hf_hub_url
 
     asked = revision or DEFAULT_REVISION
-    with hub_errors(name, revision):
-        info = HfApi().model_info(name, revision=asked, files_metadata=True, timeout=_ANSWER_S)
-    siblings = info.siblings or []
+    try:
+        with hub_errors(name, revision):
+            info = HfApi().model_info(name, revision=asked, files_metadata=True, timeout=_ANSWER_S)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as exc:
+        # huggingface_hub takes the answer's JSON apart without a look at its types.
+        raise _not_understood(f"{type(exc).__name__}: {exc}") from exc
+    siblings = _checked_siblings(info.siblings)
     names = _needed([sibling.rfilename for sibling in siblings])
-    commit = info.sha or asked
+    commit = info.sha
+    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
+        raise _not_understood(f"the commit of {name} is {commit!r}")
     files = [
         _remote_file(sibling, hf_hub_url(name, sibling.rfilename, revision=commit))
         for sibling in siblings
@@ -133,12 +144,13 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         ) from exc
     except errors.HfHubHTTPError as exc:
         status = exc.response.status_code
+        said = _shortened(str(exc.server_message or exc.response.reason_phrase))
         raise LocalAIError(
             _NOT_DONE,
-            why=f"{constants.ENDPOINT} answered {status}: {exc.server_message or exc.response.reason_phrase}",
+            why=f"{constants.ENDPOINT} answered {status}: {said}",
             fix="sign in anew with: hf auth login" if status in (401, 403) else f"try later; {again}",
         ) from exc
-    except httpx.TransportError as exc:
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise LocalAIError(
             _NOT_DONE,
             why=f"{constants.ENDPOINT} cannot be reached: {exc or type(exc).__name__}",
@@ -146,18 +158,48 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         ) from exc
 
 
+def _checked_siblings(siblings: object) -> list[RepoSibling]:
+    """Return the repository's files, whose names can be paths below a folder of this disk.
+
+    huggingface_hub checks neither the types nor the values that a hub sends.
+    """
+    if not isinstance(siblings, list) or len(siblings) > _MOST_FILES:
+        raise _not_understood("its list of files is missing, or too long")
+    for sibling in siblings:
+        if not _is_safe_path(sibling.rfilename):
+            raise _not_understood(f"one of its files is named {sibling.rfilename!r}")
+    if len({sibling.rfilename for sibling in siblings}) < len(siblings):
+        raise _not_understood("it names a file twice")
+    return siblings
+
+
+def _is_safe_path(name: object) -> bool:
+    if not isinstance(name, str) or not name.isprintable() or "\\" in name:
+        return False
+    parts = name.split("/")
+    return not {"", ".", ".."} & set(parts) and all(len(part.encode()) <= _MOST_NAME_BYTES for part in parts)
+
+
 def _remote_file(sibling: RepoSibling, url: str) -> RemoteFile:
     name, size = sibling.rfilename, sibling.size
-    checksum = (sibling.lfs.sha256 if sibling.lfs else sibling.blob_id) or ""
-    # Both become names on this disk.
-    is_safe = not name.startswith("/") and ".." not in name.split("/") and _CHECKSUM.fullmatch(checksum)
-    if size is None or not is_safe:
-        raise LocalAIError(
-            _NOT_DONE,
-            why=f"the hub describes its file {name!r} in a way that is not understood",
-            fix="take another model, and please report this one",
-        )
+    checksum = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+    if type(size) is not int or not 0 <= size <= _MOST_FILE_BYTES:
+        raise _not_understood(f"the size of {name} is {size!r}")
+    if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
+        raise _not_understood(f"the checksum of {name} is {checksum!r}")
     return RemoteFile(name, size, checksum, sibling.lfs is not None, url)
+
+
+def _not_understood(what: str) -> LocalAIError:
+    return LocalAIError(
+        _NOT_DONE,
+        why=f"the hub's answer is not one that can be used: {_shortened(what)}",
+        fix="take another model, and please report this one",
+    )
+
+
+def _shortened(text: str, most: int = 200) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _needed(names: list[str]) -> set[str]:
