@@ -101,7 +101,7 @@ def measure(subject: Subject) -> None:
     rows["start → first HTTP answer"] = _seconds(time.time() - began)
     subject.ask("hello", 1)
     rows["start → first token"] = _seconds(time.time() - began)
-    rows["/v1/models while a stream runs, median"] = _models_during_stream(subject)
+    rows["/health while a stream runs, median"] = _health_during_stream(subject)
     rows["same question twice, equal"] = _repeatable(subject)
     rows["max_tokens 1 / 2 / 5"] = _exact(subject)
     rows["60 tokens for 1 / 4 / 8 clients"] = _clients(subject)
@@ -112,18 +112,18 @@ def measure(subject: Subject) -> None:
 def _wait_until_answered(subject: Subject) -> None:
     while True:
         with contextlib.suppress(httpx.TransportError), subject.connect() as client:
-            client.get("/v1/models")
+            client.get("/health")
             return
         time.sleep(0.02)
 
 
-def _models_during_stream(subject: Subject) -> str:
+def _health_during_stream(subject: Subject) -> str:
     took = []
     with subject.streaming(800) as lines, subject.connect() as client:
         next(lines)
         for _ in range(40):
             before = time.perf_counter()
-            client.get("/v1/models").raise_for_status()
+            client.get("/health").raise_for_status()
             took.append(time.perf_counter() - before)
     return f"{1000 * statistics.median(took):.1f} ms"
 

@@ -123,6 +123,10 @@ class FakeEngine:
                 return StreamingResponse(_break_after([b"data: one\n\n", b'data: {"ha']), 200, _SSE)
             case "broken-json-stream":
                 return StreamingResponse(_break_after([b'data: {"id": "1", "choices": []}\n\n']), 200, _SSE)
+            case "broken-responses-stream":
+                begun = b'event: response.created\ndata: {"type":"response.created","sequence_number":0}\n\n'
+                said = b'data: {"type":"response.output_text.delta","sequence_number":1,"delta":"x"}\n\n'
+                return StreamingResponse(_break_after([begun + said, b'data: {"ty']), 200, _SSE)
             case "broken":
                 return StreamingResponse(_break_after([b'{"ha']), 200, {"content-type": "application/json"})
             case "refuse":

@@ -81,4 +81,11 @@ def _unknown_model(is_anthropic: bool) -> dict[str, Any]:
     message = 'no model named "nope". To fix it: use one of: tiny'
     if is_anthropic:
         return {"type": "error", "error": {"type": "not_found_error", "message": message}}
-    return {"error": {"message": message, "type": "not_found_error", "param": "model", "code": None}}
+    return {
+        "error": {
+            "message": message,
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    }

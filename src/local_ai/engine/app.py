@@ -12,10 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local_ai.engine.api.anthropic.response import error_body as anthropic_error
 from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
 from local_ai.engine.api.endpoints import Endpoint
-from local_ai.engine.api.openai.response import error_body as openai_error
 from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
@@ -39,6 +37,7 @@ from local_ai.engine.process.self_restart import Renewal
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import nearest_names
+from local_ai.serving.dialects import refused_response
 from local_ai.settings.state import State
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
@@ -125,7 +124,7 @@ def _omni_route(
 
 
 async def _no_such_route(request: Request, _exc: Exception) -> Response:
-    return _in_dialect(
+    return _refused(
         request,
         EngineError(
             f"{request.url.path[:200]} is not answered here",
@@ -138,7 +137,7 @@ async def _no_such_route(request: Request, _exc: Exception) -> Response:
 
 
 async def _wrong_method(request: Request, _exc: Exception) -> Response:
-    return _in_dialect(
+    return _refused(
         request,
         EngineError(
             f"{request.method} is not answered here",
@@ -150,9 +149,8 @@ async def _wrong_method(request: Request, _exc: Exception) -> Response:
     )
 
 
-def _in_dialect(request: Request, error: EngineError) -> Response:
-    write = anthropic_error if request.url.path.startswith("/anthropic") else openai_error
-    return json_response(write(error), error.status)
+def _refused(request: Request, error: EngineError) -> Response:
+    return refused_response(request.url.path, error, source="engine")
 
 
 log = logging.getLogger(__name__)

@@ -1,54 +1,17 @@
-"""Failures of a request, with the HTTP status each is answered with."""
+"""The failures of a request that the engine knows, with the HTTP status each is answered with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from local_ai.errors import LocalAIError
+from local_ai.serving.errors import ApiError
 
-
-class EngineError(LocalAIError):
-    """A request that cannot be answered, in words for the person who sent it."""
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        why: str,
-        fix: str,
-        status: int = 400,
-        code: str | None = None,
-        param: str | None = None,
-    ) -> None:
-        super().__init__(what, why=why, fix=fix)
-        self.status = status
-        self.code = code
-        self.param = param
+EngineError = ApiError
 
 
 def bad_field(param: str, why: str, fix: str, *, code: str | None = None) -> EngineError:
     """Refuse one field of the body, by name (400)."""
     return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
-
-
-class ContextLengthError(EngineError):
-    """A prompt, or a prompt and the answer asked for, that the model's context cannot hold (400)."""
-
-    def __init__(
-        self, param: str, why: str, fix: str, *, prompt: int, wanted: int | None, context: int
-    ) -> None:
-        """Describe it.
-
-        Args:
-            prompt: Tokens of the prompt.
-            wanted: Tokens asked for; None where the prompt alone is too long.
-            context: Tokens the model can hold.
-        """
-        code = "context_length_exceeded"
-        super().__init__(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
-        self.prompt = prompt
-        self.wanted = wanted
-        self.context = context
 
 
 def model_not_found(

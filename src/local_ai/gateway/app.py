@@ -112,7 +112,8 @@ def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> Refu
         allowed = (exc.headers or {}).get("Allow", "POST")
         why, fix = f"{path} does not take {request.method}", f"use {allowed}"
         return Refusal("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
-    served = dict.fromkeys(route.path for route in ROUTES if route.dialect is dialect_of(path))
+    asked = dialect_of(path)
+    served = dict.fromkeys(route.path for route in ROUTES if asked and route.dialect.family == asked.family)
     fix = "use one of: " + ", ".join(served) if served else "open the page at /"
     return Refusal(
         "nothing is served at this address",

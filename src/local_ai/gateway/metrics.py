@@ -52,7 +52,7 @@ class Metrics:
         """
         if outcome.kind == "answered" and model:
             self._answered.add(model)
-        family, name = dialect.name.lower(), model if model in self._answered else _UNNAMED
+        family, name = dialect.family, model if model in self._answered else _UNNAMED
         counters = self._counters
         counters.requests.labels(family, name, outcome.kind).inc()
         counters.seconds.labels(family, name).observe(seconds)

@@ -1,7 +1,7 @@
-"""The two API families, and how each writes an error: as an answer, and inside a stream. Pure.
+"""The API dialects, and how each writes an error: as an answer, and inside a stream. Pure.
 
-Source: https://platform.openai.com/docs/guides/error-codes (types by status) and
-https://docs.anthropic.com/en/api/errors (HTTP errors, error shapes, error event types).
+Both programs write their errors here, so that a client sees the same one whichever speaks; `source` says
+which it was.
 """
 
 from __future__ import annotations
@@ -9,90 +9,135 @@ from __future__ import annotations
 import json
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError, ContextLengthError
+from local_ai.serving.sse import event, to_json
 
-_OPENAI_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
+Json = dict[str, Any]
+Source = Literal["gateway", "engine"]
+
+# By status; other client errors are "invalid_request_error". OpenAI's own 404s are such: a model that does
+# not exist has code "model_not_found". Its SDKs tell errors apart by the status.
+# Source: https://platform.openai.com/docs/guides/error-codes and openai-python's _exceptions.py.
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+# Source: https://docs.anthropic.com/en/api/errors and anthropic-python's types/shared/error_type.py. The
+# latter does not have "request_too_large", which the page names for 413.
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+    504: "timeout_error",
 }
 
 
 class Dialect(Enum):
-    """An API family, by the start of its paths."""
+    """How a part of an API is spoken, by the start of its paths; the longer start comes first."""
 
+    RESPONSES = "/v1/responses"
     OPENAI = "/v1"
     ANTHROPIC = "/anthropic"
 
+    @property
+    def family(self) -> str:
+        """Return whose API it belongs to: openai or anthropic."""
+        return "anthropic" if self is Dialect.ANTHROPIC else "openai"
+
 
 def dialect_of(path: str) -> Dialect | None:
-    """Return the family a path belongs to, or None for the page and its data."""
+    """Return the dialect a path is answered in, or None for the page and its data."""
     return next((d for d in Dialect if path == d.value or path.startswith(f"{d.value}/")), None)
 
 
-def error_body(dialect: Dialect, refusal: Refusal) -> dict[str, Any]:
-    """Return the error as the family's SDKs expect it, marked as ours."""
+def error_body(dialect: Dialect, error: ApiError, *, source: Source = "gateway") -> Json:
+    """Return the error as the dialect's SDKs expect it."""
     if dialect is Dialect.ANTHROPIC:
-        error = {"type": _error_type(_ANTHROPIC_TYPES, refusal.status), "message": refusal.sentence}
-        return {"type": "error", "error": error, "source": "gateway"}
-    return {
-        "error": {
-            "message": refusal.sentence,
-            "type": _error_type(_OPENAI_TYPES, refusal.status),
-            "param": refusal.param,
-            "code": refusal.code,
-        },
-        "source": "gateway",
-    }
+        kind = _type_of(error, _ANTHROPIC_TYPES, "api_error")
+        body: Json = {"type": kind, "message": f"{_known_words(error)}{error.sentence}"}
+        if error.details is not None:
+            body["details"] = dict(error.details)
+        return {"type": "error", "error": body, "source": source}
+    kind = _type_of(error, _OPENAI_TYPES, "server_error")
+    body = {"message": error.sentence, "type": kind, "param": error.param, "code": error.code}
+    return {"error": body, "source": source}
 
 
-def error_event(dialect: Dialect, refusal: Refusal) -> bytes:
-    """Return the error as the last event of a stream that has begun."""
-    return stream_event(dialect, json.dumps(error_body(dialect, refusal)))
+def error_event(
+    dialect: Dialect, error: ApiError, *, source: Source = "gateway", sequence_number: int = 0
+) -> bytes:
+    """Return the error as the last event of a stream that has begun.
+
+    Args:
+        sequence_number: Of the event, which the Responses API counts from 0.
+    """
+    return _event(dialect, error_body(dialect, error, source=source), sequence_number)
 
 
-def stream_event(dialect: Dialect, error_json: str) -> bytes:
-    """Return an error body, ours or the engine's, as an event of the family's streams."""
-    name = "event: error\n" if dialect is Dialect.ANTHROPIC else ""
-    data = "".join(f"data: {line}\n" for line in error_json.splitlines())
-    return f"{name}{data}\n".encode()
+def stream_event(dialect: Dialect, error_json: str, *, sequence_number: int = 0) -> bytes:
+    """Return an error body that the engine wrote as an event of the dialect's streams."""
+    return _event(dialect, json.loads(error_json), sequence_number)
 
 
-def _error_type(types: dict[int, str], status: int) -> str:
-    return types.get(status, "invalid_request_error" if status < 500 else "api_error")
+def error_response(dialect: Dialect | None, error: ApiError, *, source: Source = "gateway") -> Response:
+    """Return the error as an answer; as plain text where there is no dialect."""
+    if dialect is None:
+        return PlainTextResponse(f"{error}\n", error.status, error.headers)
+    body = to_json(error_body(dialect, error, source=source))
+    return Response(body, error.status, error.headers, media_type="application/json")
 
 
 # What these refuse was not read to its end, so the connection cannot carry another request.
 _ENDS_CONNECTION = {408, 414, 431}
 
 
-def refused_response(path: str, refusal: Refusal) -> Response:
-    """Return the answer, which is also an application that gives it."""
-    headers = dict(refusal.headers)
-    if refusal.status in _ENDS_CONNECTION:
-        headers["Connection"] = "close"
-    if dialect := dialect_of(path):
-        return JSONResponse(error_body(dialect, refusal), refusal.status, headers)
-    return PlainTextResponse(f"{refusal}\n", refusal.status, headers)
+def refused_response(path: str, error: ApiError, *, source: Source = "gateway") -> Response:
+    """Return the answer at a path, which is also an application that gives it."""
+    response = error_response(dialect_of(path), error, source=source)
+    if error.status in _ENDS_CONNECTION:
+        response.headers["Connection"] = "close"
+    return response
 
 
-def refused_bytes(path: str, refusal: Refusal) -> bytes:
+def refused_bytes(path: str, error: ApiError) -> bytes:
     """Return the answer as it goes over the wire where there is no request to answer; the last on its way."""
-    response = refused_response(path, refusal)
+    response = refused_response(path, error)
     response.headers["Connection"] = "close"
-    lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
+    lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()]
     lines += [name + b": " + value for name, value in response.raw_headers]
     return b"\r\n".join([*lines, b"", bytes(response.body)])
+
+
+def _event(dialect: Dialect, body: Json, sequence_number: int) -> bytes:
+    match dialect:
+        case Dialect.OPENAI:
+            return event(body)
+        case Dialect.ANTHROPIC:
+            return event(body, name="error")
+        case Dialect.RESPONSES:
+            # Source: https://platform.openai.com/docs/api-reference/responses-streaming/error
+            error = {key: body["error"].get(key) for key in ("code", "message", "param")}
+            numbered = {"type": "error", "sequence_number": sequence_number}
+            return event(numbered | error | {"source": body.get("source")}, name="error")
+
+
+def _type_of(error: ApiError, types: dict[int, str], otherwise: str) -> str:
+    return types.get(error.status, "invalid_request_error" if error.status < 500 else otherwise)
+
+
+def _known_words(error: ApiError) -> str:
+    """Begin with Anthropic's own words where clients look for them.
+
+    Claude Code shortens its conversation, or asks for a shorter answer, when it finds these numbers so.
+    """
+    if not isinstance(error, ContextLengthError):
+        return ""
+    if error.wanted is None:
+        return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "
+    needed = f"{error.prompt} + {error.wanted} > {error.context}"
+    return f"input length and `max_tokens` exceed context limit: {needed}. "

@@ -1,4 +1,4 @@
-"""Server-sent events on their way through: whole ones only.
+"""Server-sent events: written, on their way through, and with a sign of life while there are none.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (events end with an empty line; a
 line that begins with a colon is a comment, which every client skips).
@@ -7,7 +7,14 @@ line that begins with a colon is a comment, which every client skips).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.responses import StreamingResponse
+
+if TYPE_CHECKING:
+    from starlette.types import Receive
 
 COMMENT = b": waiting\n\n"
 HEADERS = {
@@ -17,6 +24,8 @@ HEADERS = {
 }
 # Both say only that the answer takes time.
 _SAYS_NOTHING = (b":", b"event: ping\n")
+
+T = TypeVar("T")
 
 
 class WholeEvents:
@@ -42,22 +51,59 @@ def say_something(events: bytes) -> bool:
     return any(event and not event.startswith(_SAYS_NOTHING) for event in events.split(b"\n\n"))
 
 
-async def with_comments(events: AsyncIterator[bytes], *, every_s: float) -> AsyncIterator[bytes]:
-    """Yield the events, and a comment each time the next one has not come for `every_s` seconds."""
-    following = asyncio.create_task(_next(events))
+def to_json(content: Any) -> bytes:
+    """Write JSON; half a character, which JSON could carry but UTF-8 cannot, becomes a question mark."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def event(data: Any, name: str | None = None) -> bytes:
+    """Write one event: a text as it is, anything else as JSON."""
+    text = data.encode("utf-8", "replace") if isinstance(data, str) else to_json(data)
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + text + b"\n\n"
+
+
+def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:
+    """Answer events, as they come."""
+    return StreamingResponse(events, headers=HEADERS)
+
+
+async def with_ticks(items: AsyncIterator[T], *, every_s: float) -> AsyncIterator[T | None]:
+    """Give out items as they come, and None each time the next one has not come for `every_s` seconds.
+
+    Closing the iterator closes the items.
+    """
+    following = asyncio.ensure_future(_next(items))
     try:
         while True:
             done, _ = await asyncio.wait({following}, timeout=every_s)
             if not done:
-                yield COMMENT
-            elif (event := following.result()) is not None:
-                yield event
-                following = asyncio.create_task(_next(events))
-            else:
+                yield None
+                continue
+            try:
+                item = following.result()
+            except StopAsyncIteration:
                 return
+            yield item
+            following = asyncio.ensure_future(_next(items))
     finally:
         following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await close(items)
 
 
-async def _next(events: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(events, None)
+async def close(items: AsyncIterator[Any]) -> None:
+    """Close an async generator now, not when it is collected: that ends what it does."""
+    aclose: Callable[[], Awaitable[None]] | None = getattr(items, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+async def until_gone(receive: Receive) -> None:
+    """Return once the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)

@@ -106,7 +106,7 @@ def test_plain_and_sampled_requests_do_not_disturb_each_other(engine: RunningEng
     assert set(answers[1::4]) == {seeded}
 
 
-def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
+def test_health_does_not_wait_for_a_generation(starter: RunningEngine):
     with starter.client as client:
         body = {
             "messages": [{"role": "user", "content": "Write a long story."}],
@@ -117,7 +117,7 @@ def test_health_and_models_do_not_wait_for_a_generation(starter: RunningEngine):
             lines = stream.iter_lines()  # kept: a collected iterator closes the stream
             next(lines)
             times = []
-            for path in ("/health", "/v1/models", "/anthropic/v1/models") * 5:
+            for path in ("/health",) * 15:
                 before = time.perf_counter()
                 with starter.client as other:
                     assert other.get(path).status_code == 200

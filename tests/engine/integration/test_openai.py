@@ -330,15 +330,6 @@ def test_what_this_machine_cannot_do_says_why(engine: RunningEngine):
         assert answer.headers["retry-after"] == "5"
 
 
-def test_models_are_listed_and_found(engine: RunningEngine):
-    names = {model.id for model in engine.openai.models.list()}
-
-    assert {"plain", "tools", "embedder"} <= names
-    assert engine.openai.models.retrieve("plain").id == "plain"
-    with pytest.raises(openai.NotFoundError):
-        engine.openai.models.retrieve("nobody/nothing")
-
-
 def test_the_answer_names_the_model_as_it_was_asked_for(engine: RunningEngine):
     assert engine.chat()["model"] == "plain"
     assert engine.chat(model="other")["model"] == "other"

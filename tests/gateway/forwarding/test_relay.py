@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from openai.types.responses import ResponseErrorEvent
 from tests.gateway.fakes import (
     FakeEngine,
     FakeSupervisord,
@@ -24,6 +25,7 @@ from local_ai.settings.state import State
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/anthropic/v1/messages"
+RESPONSES = "/v1/responses"
 
 
 def test_chat_is_forwarded_with_the_settings_filled_in(client: httpx.Client, engine: FakeEngine) -> None:
@@ -109,7 +111,7 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
     first, last = openai.strip().split("\n\n")
     assert first == "data: one"
     assert json.loads(last.removeprefix("data: ")) == {
-        "error": {"message": message, "type": "api_error", "param": None, "code": "engine_lost"},
+        "error": {"message": message, "type": "server_error", "param": None, "code": "engine_lost"},
         "source": "gateway",
     }
     assert anthropic.split("\n\n")[1].splitlines()[0] == "event: error"
@@ -118,6 +120,18 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
         "error": {"type": "overloaded_error", "message": message},
         "source": "gateway",
     }
+
+
+def test_cut_stream_of_the_responses_api_ends_with_its_own_error_event_which_is_counted(
+    client: httpx.Client, engine: FakeEngine
+) -> None:
+    text = client.post(RESPONSES, json={"model": "broken-responses-stream", "stream": True}).text
+
+    name, data = text.strip().split("\n\n")[-1].splitlines()
+    assert name == "event: error"
+    error = ResponseErrorEvent.model_validate_json(data.removeprefix("data: "), strict=True)
+    assert (error.sequence_number, error.code, error.param) == (2, "engine_lost", None)
+    assert error.message.startswith("the engine ended before its answer was whole")
 
 
 def test_answer_cut_in_the_middle_is_asked_for_again_and_never_given_by_half(
@@ -204,7 +218,7 @@ def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
     assert answer.json()["error"] == {
         "message": "the engine was not ready within 0.3 s: starting: the engine is importing, 0 s. "
         "To fix it: try again in a moment; local-ai server status tells how far it is",
-        "type": "api_error",
+        "type": "server_error",
         "param": None,
         "code": "engine_not_ready",
     }

@@ -12,23 +12,23 @@ from starlette.responses import Response
 
 from local_ai.engine.api.requests import (
     ClientGoneError,
-    event_stream,
     json_response,
     note_refusal,
     unless_gone,
 )
 from local_ai.engine.errors import EngineError, unexpected
+from local_ai.serving.dialects import Dialect, error_response
+from local_ai.serving.sse import event_stream
 
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-ErrorBody = Callable[[EngineError], Any]
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's number for it; nobody reads the answer
-_RETRY_AFTER_S = 5
+QUIET_S = 3.0  # a stream that has nothing to say says so this often
 
 
-def in_dialect(error_body: ErrorBody) -> Callable[[Endpoint], Endpoint]:
+def in_dialect(dialect: Dialect) -> Callable[[Endpoint], Endpoint]:
     """Make a guard that answers every failure of an endpoint in a dialect's shape."""
 
     def guard(endpoint: Endpoint) -> Endpoint:
@@ -37,12 +37,12 @@ def in_dialect(error_body: ErrorBody) -> Callable[[Endpoint], Endpoint]:
                 return await endpoint(request)
             except EngineError as exc:
                 note_refusal(request, exc)
-                return _error_response(exc, error_body)
+                return error_response(dialect, exc, source="engine")
             except ClientGoneError:
                 return Response(status_code=_CLIENT_CLOSED_REQUEST)
             except Exception as exc:
                 log.exception("a request failed")
-                return _error_response(unexpected("the request failed", exc), error_body)
+                return error_response(dialect, unexpected("the request failed", exc), source="engine")
 
         return guarded
 
@@ -74,8 +74,3 @@ async def answer(
     if opening.done():
         opening.result()
     return event_stream(events())
-
-
-def _error_response(error: EngineError, error_body: ErrorBody) -> Response:
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status in (429, 503) else None
-    return json_response(error_body(error), error.status, headers)

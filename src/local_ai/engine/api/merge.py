@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-from local_ai.engine.api.requests import close
+from local_ai.serving.sse import close
 
 T = TypeVar("T")
 

@@ -1,22 +1,22 @@
-"""Bodies in, answers and event streams out; what every endpoint needs of HTTP."""
+"""Bodies in, answers out; what every endpoint needs of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from local_ai.engine.errors import EngineError
+from local_ai.serving.sse import to_json, until_gone
 
 FILLED_HEADER = "x-local-ai-filled"  # body fields that the gateway filled in from the settings
 _MOST_PATH = 200  # characters of a refused request's path in the log
-QUIET_S = 3.0  # a stream that has nothing to say says so this often
 
 T = TypeVar("T")
 
@@ -65,33 +65,9 @@ def note_refusal(request: Request, error: EngineError) -> None:
     )
 
 
-def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer JSON; half a character, which JSON could carry but UTF-8 cannot, becomes a question mark."""
-    return Response(
-        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
-        status_code=status,
-        headers=headers,
-        media_type="application/json",
-    )
-
-
-def event(data: Any, name: str | None = None) -> bytes:
-    """Write one server-sent event.
-
-    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
-    """
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    head = f"event: {name}\n" if name else ""
-    return f"{head}data: {text}\n\n".encode("utf-8", "replace")
-
-
-def event_stream(chunks: AsyncIterator[bytes]) -> StreamingResponse:
-    """Answer server-sent events, as they come."""
-    return StreamingResponse(
-        chunks,
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
+def json_response(content: Any, status: int = 200) -> Response:
+    """Answer JSON."""
+    return Response(to_json(content), status_code=status, media_type="application/json")
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -101,7 +77,7 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         ClientGoneError: It left.
     """
     task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(_until_gone(request))
+    watch = asyncio.ensure_future(until_gone(request.receive))
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -111,46 +87,6 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         for each in (task, watch):
             each.cancel()
         await asyncio.gather(task, watch, return_exceptions=True)
-
-
-async def with_ticks(items: AsyncIterator[T], every_s: float = QUIET_S) -> AsyncIterator[T | None]:
-    """Give out items as they come, and None whenever none came for a while."""
-    iterator = aiter(items)
-    upcoming: asyncio.Future[T] | None = None
-    try:
-        while True:
-            upcoming = upcoming or asyncio.ensure_future(_next(iterator))
-            done, _ = await asyncio.wait({upcoming}, timeout=every_s)
-            if not done:
-                yield None
-                continue
-            finished, upcoming = upcoming, None
-            try:
-                item = finished.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        if upcoming is not None:
-            upcoming.cancel()
-            await asyncio.gather(upcoming, return_exceptions=True)
-        await close(items)
-
-
-async def close(items: AsyncIterator[Any]) -> None:
-    """Close an async generator now, not when it is collected: that ends its generation."""
-    aclose: Callable[[], Awaitable[None]] | None = getattr(items, "aclose", None)
-    if aclose is not None:
-        await aclose()
-
-
-async def _next(iterator: AsyncIterator[T]) -> T:
-    return await anext(iterator)
-
-
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _refuse_constant(name: str) -> float:

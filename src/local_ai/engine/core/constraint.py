@@ -27,11 +27,6 @@ def _tokenizer_of(words: ModelWords) -> llguidance.LLTokenizer:
     return llguidance.LLTokenizer(json.dumps(stated), eos_token=sorted(words.eos))
 
 
-def can_constrain(words: ModelWords) -> bool:
-    """Whether a model's tokenizer is one that grammars can be applied to."""
-    return hasattr(words.tokenizer, "backend_tokenizer")
-
-
 class Constraint:
     """Masks one answer's logits, step by step."""
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.core.terms import Grammar, Job
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import ContextLengthError, EngineError, bad_field
+from local_ai.engine.errors import EngineError, bad_field
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.tools import as_function, call_marks, describe_plainly, forced_schema
+from local_ai.serving.errors import ContextLengthError
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions

@@ -7,13 +7,12 @@ that name as Host; a form it posts across arrives with its Origin. Both are turn
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from local_ai.gateway.access.api_keys import check_key
-from local_ai.serving.dialects import dialect_of, error_body
+from local_ai.serving.dialects import refused_response
 from local_ai.serving.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -130,18 +129,12 @@ class Doors:
 
 
 async def _send_refusal(refusal: Refusal, path: str, send: Send) -> None:
-    dialect = dialect_of(path)
-    text = json.dumps(error_body(dialect, refusal)) if dialect else f"{refusal}\n"
-    kind = b"application/json" if dialect else b"text/plain; charset=utf-8"
-    await send(
-        {
-            "type": "http.response.start",
-            "status": refusal.status,
-            # The body was not read, so the connection cannot carry another request.
-            "headers": [(b"content-type", kind), (b"connection", b"close")],
-        }
-    )
-    await send({"type": "http.response.body", "body": text.encode()})
+    response = refused_response(path, refusal)
+    # The body was not read, so the connection cannot carry another request.
+    response.headers["Connection"] = "close"
+    headers = response.raw_headers
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(response.body)})
 
 
 def _host_name(host: str) -> str:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from local_ai.gateway.context import Site
 from local_ai.gateway.endpoints.query import whole_number
 from local_ai.serving.refusal import Refusal
-from local_ai.serving.sse import HEADERS, with_comments
+from local_ai.serving.sse import COMMENT, HEADERS, with_ticks
 from local_ai.supervision.log_files import follow, tail
 from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
 
@@ -73,7 +73,7 @@ class _LogStream(StreamingResponse):
 
     def __init__(self, file: Path, lines: int, stopping: asyncio.Event) -> None:
         self._stopping = stopping
-        super().__init__(with_comments(_log_events(file, lines), every_s=_COMMENT_S), headers=HEADERS)
+        super().__init__(_with_comments(_log_events(file, lines)), headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_or_stop() -> Message:
@@ -87,6 +87,11 @@ class _LogStream(StreamingResponse):
             return message
 
         await super().__call__(scope, receive_or_stop, send)
+
+
+async def _with_comments(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for each in with_ticks(events, every_s=_COMMENT_S):
+        yield COMMENT if each is None else each
 
 
 async def _log_events(file: Path, lines: int) -> AsyncIterator[bytes]:

@@ -28,7 +28,7 @@ from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.exchange import EngineAbsent, EngineGone, Exchange
 from local_ai.gateway.upstream.monitor import Watch
 from local_ai.serving.refusal import Refusal
-from local_ai.serving.sse import WholeEvents
+from local_ai.serving.sse import WholeEvents, until_gone
 from local_ai.status.health import RequestState
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Forward:
     ) -> None:
         """Tell a waiting client so; end the answer once its client leaves or the gateway stops."""
         lane, streams = self._lane, self._call.streams
-        left = asyncio.create_task(_disconnected(receive))
+        left = asyncio.create_task(until_gone(receive))
         stopping = asyncio.create_task(lane.ending.stopping.wait())
         try:
             while not await _first_of(left, stopping, timeout_s=lane.comment_s):
@@ -237,11 +237,6 @@ class Forward:
 
 
 _CAN_BE_TOLD = {Sent.NOTHING, Sent.EVENTS}
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:

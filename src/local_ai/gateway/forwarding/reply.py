@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse
-
 from local_ai.serving import sse
-from local_ai.serving.dialects import Dialect, error_body, error_event, stream_event
+from local_ai.serving.dialects import Dialect, error_event, error_response, stream_event
 from local_ai.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.types import Send
+
+
+# An event's own fields come first; within a text the quotes would be escaped.
+_SEQUENCE_NUMBER = re.compile(rb'^data: \{"type":"[\w.]+","sequence_number":(\d+)', re.MULTILINE)
 
 
 class Sent(Enum):
@@ -36,6 +39,7 @@ class Reply:
         self._last = time.monotonic()
         self._writing = False
         self._has_spoken = False
+        self._sequence_number = 0  # of the next event, where the dialect counts them
 
     @property
     def is_silent(self) -> bool:
@@ -63,6 +67,8 @@ class Reply:
         """Send whole events; what only says that it takes time leaves the client as good as untold."""
         if not self._has_spoken:
             self._has_spoken = sse.say_something(chunk)
+        if self._dialect is Dialect.RESPONSES and (numbers := _SEQUENCE_NUMBER.findall(chunk)):
+            self._sequence_number = int(numbers[-1]) + 1
         await self._give({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def comment(self, text: str) -> None:
@@ -83,19 +89,18 @@ class Reply:
             await self.begin(status, {**headers, "content-length": str(len(body))}, Sent.BYTES)
             await self.write(body)
         else:
-            await self.write(stream_event(self._dialect, body.decode("utf-8", "replace")))
+            error = body.decode("utf-8", "replace")
+            await self.write(stream_event(self._dialect, error, sequence_number=self._sequence_number))
         await self.end()
 
     async def refuse(self, refusal: Refusal) -> None:
         """Say no: with a status where none has been sent, within the stream where one runs."""
         match self.sent:
             case Sent.NOTHING:
-                answer = JSONResponse(
-                    error_body(self._dialect, refusal), refusal.status, headers=refusal.headers
-                )
+                answer = error_response(self._dialect, refusal)
                 await self.whole(refusal.status, dict(answer.headers), bytes(answer.body))
             case Sent.EVENTS:
-                await self.write(error_event(self._dialect, refusal))
+                await self.write(error_event(self._dialect, refusal, sequence_number=self._sequence_number))
                 await self.end()
             case _:
                 # Nothing can be said within sound or an image: left unfinished, the server closes it.

@@ -11,7 +11,6 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_ai.engine.errors import ContextLengthError, EngineError
 from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
 
 Json = dict[str, Any]
@@ -22,35 +21,7 @@ _REASONS = {
     "stop_string": "stop_sequence",
     "tool_calls": "tool_use",
 }
-_TYPES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-}
 _SIGNATURE = "local"  # thoughts are not signed here, and the SDK's type wants a text
-
-
-def error_body(error: EngineError) -> Json:
-    """Write an error as Anthropic's SDKs read it."""
-    kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    message = f"{_known_words(error)}{error.sentence}"
-    return {"type": "error", "error": {"type": kind, "message": message}, "source": "engine"}
-
-
-def _known_words(error: EngineError) -> str:
-    """Begin with Anthropic's own words where clients look for them.
-
-    Claude Code shortens its conversation, or asks for a shorter answer, when it finds these numbers so.
-    """
-    if not isinstance(error, ContextLengthError):
-        return ""
-    if error.wanted is None:
-        return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "
-    needed = f"{error.prompt} + {error.wanted} > {error.context}"
-    return f"input length and `max_tokens` exceed context limit: {needed}. "
 
 
 @dataclass

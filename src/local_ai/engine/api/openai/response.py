@@ -10,27 +10,11 @@ from typing import Any
 from local_ai.engine.api.openai.token_bytes import token_bytes
 from local_ai.engine.core.terms import Chance
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError
 from local_ai.engine.text.conversation import CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
 
 Json = dict[str, Any]
 
 _REASONS = {"stop": "stop", "stop_string": "stop", "length": "length", "tool_calls": "tool_calls"}
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-
-
-def error_body(error: EngineError) -> Json:
-    """Write an error as OpenAI's SDKs read it."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    return {
-        "error": {
-            "message": error.sentence,
-            "type": _TYPES.get(error.status, kind),
-            "param": error.param,
-            "code": error.code,
-        },
-        "source": "engine",
-    }
 
 
 def usage_body(usages: list[Usage], prompts: int = 1) -> Json:

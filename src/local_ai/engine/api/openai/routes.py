@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.merge import merge
 from local_ai.engine.api.openai.request import OpenAIRequest, read_chat, read_completion
 from local_ai.engine.api.openai.response import (
@@ -20,22 +20,22 @@ from local_ai.engine.api.openai.response import (
     Heading,
     Json,
     TextChoice,
-    error_body,
     make_heading,
     usage_body,
 )
-from local_ai.engine.api.requests import close, event, filled_fields, json_response, read_body, with_ticks
-from local_ai.engine.errors import EngineError, model_not_found, unexpected
+from local_ai.engine.api.requests import filled_fields, read_body
+from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.text.conversation import Ask, Piece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
-from local_ai.models.catalog import find_model, nearest_names
+from local_ai.serving.dialects import Dialect, error_event
+from local_ai.serving.sse import close, event, with_ticks
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 Choice = ChatChoice | TextChoice
-in_openai_errors = in_dialect(error_body)
+in_openai_errors = in_dialect(Dialect.OPENAI)
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -51,22 +51,9 @@ def openai_routes(service: Service) -> list[Route]:
             service, request, wanted.shared, wanted.asks, "text_completion", echo=wanted.echo
         )
 
-    async def models(_request: Request) -> Response:
-        entries = [_model_body(model.id, model.created) for model in service.models()]
-        return json_response({"object": "list", "data": entries})
-
-    async def model(request: Request) -> Response:
-        name, known = request.path_params["name"], service.models()
-        found = find_model(name, known)
-        if found is None:
-            raise model_not_found(name, nearest_names(name, known), any_models=bool(known))
-        return json_response(_model_body(found.id, found.created))
-
     return [
         Route("/v1/chat/completions", in_openai_errors(chat), methods=["POST"]),
         Route("/v1/completions", in_openai_errors(completion), methods=["POST"]),
-        Route("/v1/models", in_openai_errors(models)),
-        Route("/v1/models/{name:path}", in_openai_errors(model)),
     ]
 
 
@@ -130,15 +117,16 @@ class _Answer:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events; comments while there is nothing to say, an error event if it fails."""
-        chunks = with_ticks(self._chunks())
+        chunks = with_ticks(self._chunks(), every_s=QUIET_S)
         try:
             async for chunk in chunks:
                 yield b": still working\n\n" if chunk is None else event(chunk)
         except EngineError as exc:
-            yield event(error_body(exc))
+            yield error_event(Dialect.OPENAI, exc, source="engine")
         except Exception as exc:
             log.exception("a stream failed")
-            yield event(error_body(unexpected("the answer was cut off", exc)))
+            failure = unexpected("the answer was cut off", exc)
+            yield error_event(Dialect.OPENAI, failure, source="engine")
         finally:
             self._opening.cancel()
             await close(chunks)
@@ -179,7 +167,3 @@ class _Answer:
     def _usage(self) -> Json:
         usages = [choice.ended.usage for choice in self._choices if choice.ended]
         return usage_body(usages, len(self._choices) // self._wanted.choices)
-
-
-def _model_body(name: str, created: int) -> Json:
-    return {"id": name, "object": "model", "created": created, "owned_by": "local"}

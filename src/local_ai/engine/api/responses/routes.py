@@ -13,10 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.openai.response import error_body
-from local_ai.engine.api.requests import close, event, filled_fields, json_response, read_body, with_ticks
+from local_ai.engine.api.requests import filled_fields, json_response, read_body
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
 from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
@@ -26,12 +25,14 @@ from local_ai.engine.errors import EngineError, bad_field, unexpected
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
+from local_ai.serving.dialects import Dialect
+from local_ai.serving.sse import close, event, with_ticks
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 NAMES = FieldNames(messages="input", max_tokens="max_output_tokens", schema="text.format")
-_guard = in_dialect(error_body)
+_guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
 
 
@@ -117,7 +118,7 @@ class _Answer:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events; comments while there is nothing to say, response.failed if it fails."""
-        events = with_ticks(self._response_events())
+        events = with_ticks(self._response_events(), every_s=QUIET_S)
         try:
             async for each in events:
                 yield b": still working\n\n" if each is None else event(each, name=each["type"])

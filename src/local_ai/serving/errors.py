@@ -1,0 +1,68 @@
+"""The error that an API request is answered with, by either program: status, code, field and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from local_ai.errors import LocalAIError
+
+_RETRY_AFTER_S = 5  # where the same request may succeed later, and nothing better is known
+_LATER = (429, 503)
+
+
+class ApiError(LocalAIError):
+    """A request that is answered with an error, in words for the person who sent it."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        why: str,
+        fix: str,
+        status: int = 400,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Describe an error.
+
+        Args:
+            status: HTTP status, 400 to 599.
+            code: Short machine-readable reason, as in OpenAI's errors.
+            param: The request's field that is at fault.
+            retry_after_s: When the same request may succeed, in seconds from now.
+            details: What Anthropic's clients act on: `{"error_code": str, …}`.
+        """
+        super().__init__(what, why=why, fix=fix)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.details = details
+        self.retry_after_s = _RETRY_AFTER_S if retry_after_s is None and status in _LATER else retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to the status."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+
+class ContextLengthError(ApiError):
+    """A prompt, or a prompt and the answer asked for, that the model's context cannot hold (400)."""
+
+    def __init__(
+        self, param: str, why: str, fix: str, *, prompt: int, wanted: int | None, context: int
+    ) -> None:
+        """Describe it.
+
+        Args:
+            prompt: Tokens of the prompt.
+            wanted: Tokens asked for; None where the prompt alone is too long.
+            context: Tokens the model can hold.
+        """
+        code = "context_length_exceeded"
+        super().__init__(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
+        self.prompt = prompt
+        self.wanted = wanted
+        self.context = context

@@ -1,0 +1,90 @@
+"""Server-sent events: written, cut and kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests import coroutines
+
+from local_ai.serving.sse import WholeEvents, event, say_something, with_ticks
+
+
+def test_an_event_is_written_with_its_name_and_json():
+    assert event({"a": "é\ud800"}, name="x") == 'event: x\ndata: {"a":"é?"}\n\n'.encode()
+    assert event("[DONE]") == b"data: [DONE]\n\n"
+
+
+def test_an_event_is_held_back_until_its_end_has_come():
+    whole = WholeEvents()
+
+    assert [whole.feed(b"data: a\n\nda"), whole.feed(b"ta: b\n"), whole.feed(b"\n")] == [
+        b"data: a\n\n",
+        b"",
+        b"data: b\n\n",
+    ]
+    assert whole.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [(b": x\n\n", False), (b"event: ping\ndata: {}\n\n: x\n\n", False), (b": x\n\ndata: 1\n\n", True)],
+)
+def test_comments_and_pings_say_nothing(events: bytes, says: bool):
+    assert say_something(events) is says
+
+
+def test_ticks_come_while_there_is_nothing_and_items_in_their_order():
+    go_on = asyncio.Event()
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await go_on.wait()
+        yield 2
+
+    async def collect() -> list[int | None]:
+        found: list[int | None] = []
+        async for item in with_ticks(items(), every_s=0.001):
+            found.append(item)
+            if item is None:
+                go_on.set()
+        return found
+
+    found = coroutines.run(collect())
+
+    assert [item for item in found if item is not None] == [1, 2]
+    assert found[1] is None
+
+
+def test_a_failure_of_the_items_comes_through():
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    async def collect() -> list[int | None]:
+        return [item async for item in with_ticks(items(), every_s=1)]
+
+    with pytest.raises(ValueError, match="broken"):
+        coroutines.run(collect())
+
+
+def test_closing_ends_the_items_at_once():
+    ended = []
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    async def begin_and_leave() -> None:
+        ticks = with_ticks(items(), every_s=0.001)
+        await anext(ticks)
+        await anext(ticks)
+        await ticks.aclose()  # type: ignore[attr-defined]
+
+    coroutines.run(begin_and_leave())
+
+    assert ended == [True]
