@@ -40,6 +40,7 @@ def make_app(site: Site) -> Starlette:
         yield
         for task in tasks:
             task.cancel()
+        await site.lane.upstream.close()
 
     server = site.state.settings.server
     keys = [key.get_secret_value() for key in server.api_keys]
@@ -87,7 +88,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
 async def _warm_up(site: Site) -> None:
     """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
     await site.watch.report()
-    for prepare in (load_page, load_assets, site.lane.metrics.load):
+    for prepare in (load_page, load_assets, site.lane.upstream.load, site.lane.metrics.load):
         await asyncio.to_thread(prepare)
 
 

@@ -1,7 +1,6 @@
 """Hold requests while the engine cannot take them, and say why where waiting is no use.
 
-engine ready, busy, without its model ──────▶ pass
-was so, and has not ended since ────────────▶ pass, and a look meanwhile for those that come next
+engine ready, busy, without its model ──────▶ pass (a probe that went well counts for a second)
 importing, loading, restarting, not up yet ─▶ wait, at most gateway.wait_for_engine_s, then 503
 failed for good ───────────────────────────▶ 503 at once
 stopped by hand ───────────────────────────▶ 503 after a moment: a restart passes through it too

@@ -24,8 +24,7 @@ from local_ai.gateway.admission.readiness import Gate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Ending
 from local_ai.gateway.forwarding.reply import Reply, Sent
 from local_ai.gateway.metrics import Metrics, Outcome
-from local_ai.gateway.upstream.client import Upstream
-from local_ai.gateway.upstream.exchange import EngineAbsent, EngineGone, Exchange
+from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, Upstream
 from local_ai.gateway.upstream.monitor import Watch
 from local_ai.serving.refusal import Refusal
 from local_ai.serving.sse import WholeEvents, until_gone
@@ -164,14 +163,14 @@ class Forward:
         _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
 
     async def _try(self, reply: Reply, visit: Visit) -> Outcome:
-        exchange = await self._send(visit)
+        answer = await self._send(visit)
         try:
-            return await self._relay(exchange, reply)
+            return await self._relay(answer, reply)
         finally:
-            exchange.close()
             visit.state = RequestState.HELD
+            await answer.close()
 
-    async def _send(self, visit: Visit) -> Exchange:
+    async def _send(self, visit: Visit) -> EngineAnswer:
         call, lane = self._call, self._lane
         while True:
             visit.state = RequestState.HELD
@@ -185,41 +184,40 @@ class Forward:
                 # Nothing was sent, so it waits at the gate like any other.
                 lane.watch.engine_is_gone()
 
-    async def _relay(self, exchange: Exchange, reply: Reply) -> Outcome:
-        status, headers = exchange.status, exchange.passed_back
-        if exchange.media_type == "application/json":
+    async def _relay(self, answer: EngineAnswer, reply: Reply) -> Outcome:
+        if answer.media_type == "application/json":
             # Whole, so that none is ever given by half.
-            body = await exchange.read_all()
-            self._note_answer(status)
-            await reply.whole(status, headers, body)
-            return Outcome("answered" if status < 400 else "refused", str(status))
-        if exchange.media_type == "text/event-stream":
-            await self._relay_events(exchange, reply)
+            body = await answer.read()
+            self._note_answer(answer.status)
+            await reply.whole(answer.status, answer.headers, body)
+            return Outcome("answered" if answer.status < 400 else "refused", str(answer.status))
+        if answer.media_type == "text/event-stream":
+            await self._relay_events(answer, reply)
         else:
-            await self._relay_bytes(exchange, reply)
+            await self._relay_bytes(answer, reply)
         await reply.end()
-        return Outcome("answered", f"{status}, streamed")
+        return Outcome("answered", f"{answer.status}, streamed")
 
-    async def _relay_events(self, exchange: Exchange, reply: Reply) -> None:
+    async def _relay_events(self, answer: EngineAnswer, reply: Reply) -> None:
         whole = WholeEvents()
-        while chunk := await exchange.read():
+        async for chunk in answer.chunks():
             events = whole.feed(chunk)
             if not events:
                 continue
-            await reply.begin(exchange.status, exchange.passed_back, Sent.EVENTS)
+            await reply.begin(answer.status, answer.headers, Sent.EVENTS)
             await reply.pass_on_events(events)
             if self._first_at is None and not reply.is_silent:
-                self._note_answer(exchange.status)
+                self._note_answer(answer.status)
         if rest := whole.rest():
             await reply.write(rest)
 
-    async def _relay_bytes(self, exchange: Exchange, reply: Reply) -> None:
-        chunk = await exchange.read()
-        self._note_answer(exchange.status)
-        await reply.begin(exchange.status, exchange.passed_back, Sent.BYTES)
-        while chunk:
+    async def _relay_bytes(self, answer: EngineAnswer, reply: Reply) -> None:
+        async for chunk in answer.chunks():
+            if reply.is_silent:
+                self._note_answer(answer.status)
+                await reply.begin(answer.status, answer.headers, Sent.BYTES)
             await reply.write(chunk)
-            chunk = await exchange.read()
+        await reply.begin(answer.status, answer.headers, Sent.BYTES)  # where the body is empty
 
     def _note_answer(self, status: int) -> None:
         """Note when the answer itself began, and that the model can answer."""

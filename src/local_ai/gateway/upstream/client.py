@@ -1,65 +1,160 @@
-"""The engine as the gateway sees it: HTTP over its private unix socket."""
+"""The engine as the gateway sees it: HTTP over its private unix socket, by httpx.
+
+httpx keeps a connection for the next request once an answer is whole, and uses none that the engine closed.
+It sends a request once. Closing an answer that is not whole closes its connection, which cancels the request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from local_ai.gateway.upstream.connections import Connections
-from local_ai.gateway.upstream.exchange import EngineAbsent, EngineGone, Exchange
 from local_ai.status.health import EngineHealth
 
+if TYPE_CHECKING:
+    import httpx
+
 _PROBE_S = 1.0
+_IDLE_S = 60.0  # the engine keeps an idle connection for longer
+_MAX_IDLE = 16
+# Lengths and hop-by-hop headers are written by each server itself; the engine's others are passed on.
+_NOT_PASSED_BACK = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+
+class EngineGone(Exception):
+    """The engine closed the connection before its answer was whole."""
+
+
+class EngineAbsent(Exception):
+    """Nothing listens on the engine's socket; nothing was sent."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at the engine: whether somebody listens, and what it says of itself if it says so."""
+    """One probe of the engine: whether it listens, and its health if it gave one."""
 
     listens: bool
     health: EngineHealth | None = None
 
     @property
     def can_answer(self) -> bool:
-        """Whether it can take a request; one that listens but is silent is busy, not dead.
+        """True if the engine can take a request; one that listens but is silent is busy, not dead.
 
-        One whose default model failed says so itself, best, and may well answer with another model.
+        An engine whose default model failed explains that itself, and may answer with another model.
         """
         return self.listens and (self.health is None or self.health.state in {"ready", "busy", "failed"})
 
 
+class EngineAnswer:
+    """An answer that has begun: status and headers are here, the body is still to be read."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.media_type = response.headers.get("content-type", "").partition(";")[0]
+        self.headers = {
+            name: value for name, value in response.headers.items() if name not in _NOT_PASSED_BACK
+        }
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes.
+
+        Raises:
+            EngineGone: The connection ended before the answer did.
+        """
+        import httpx
+
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        try:
+            async for chunk in self._response.stream:
+                yield chunk
+        except httpx.TransportError as exc:
+            raise EngineGone from exc
+
+    async def read(self) -> bytes:
+        """Return the whole body; raises like `chunks`."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def close(self) -> None:
+        """Give the connection back; close it, and so cancel the request, where the answer is not whole."""
+        await self._response.aclose()
+
+
 class Upstream:
-    """The way to the engine's socket."""
+    """HTTP client of one engine."""
 
     def __init__(self, socket_path: Path) -> None:
-        self._connections = Connections(socket_path)
+        self._socket_path = socket_path
+
+    def load(self) -> None:
+        """Import httpx (0.1 s), before the first request needs it."""
+        _ = self._transport
 
     async def look(self) -> Look:
-        """Ask the engine how it is, within a second."""
+        """Ask the engine for its health; takes at most a second."""
         try:
-            body = await asyncio.wait_for(self._health(), _PROBE_S)
-        except EngineAbsent:
-            return Look(listens=False)
-        except EngineGone:
-            # Closed without a word: it is ending.
+            async with asyncio.timeout(_PROBE_S):
+                body = await self._health()
+        except (EngineAbsent, EngineGone):  # one that closes without an answer is ending
             return Look(listens=False)
         except TimeoutError:
             return Look(listens=True)
         return Look(listens=True, health=_health_in(body))
 
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Send a request and return once its answer has begun; raises as `Connections.send` does."""
-        return await self._connections.send(method, target, headers, body)
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
+        """Send a request; returns once its answer has begun.
+
+        Args:
+            target: The path, with its query; Latin-1.
+            headers: Those of the client's that the engine may see; printable Latin-1.
+
+        Raises:
+            EngineAbsent: Nothing listens.
+            EngineGone: The connection ended before the answer began.
+        """
+        import httpx
+
+        request = httpx.Request(
+            method,
+            "http://engine",
+            headers=[(name.encode(), value.strip().encode("latin-1")) for name, value in headers.items()],
+            content=body,
+            extensions={"target": quote(target.encode("latin-1"), safe=_PRINTABLE).encode()},
+        )
+        try:
+            return EngineAnswer(await self._transport.handle_async_request(request))
+        except httpx.ConnectError as exc:
+            raise EngineAbsent from exc
+        except httpx.TransportError as exc:
+            raise EngineGone from exc
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if "_transport" in vars(self):
+            await self._transport.aclose()
+
+    @cached_property
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        import httpx
+
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_S
+        )
+        return httpx.AsyncHTTPTransport(uds=str(self._socket_path), limits=limits)
 
     async def _health(self) -> bytes:
-        exchange = await self.send("GET", "/health", {}, b"")
+        answer = await self.send("GET", "/health", {}, b"")
         try:
-            return await exchange.read_all()
+            return await answer.read()
         finally:
-            exchange.close()
+            await answer.close()
 
 
 def _health_in(body: bytes) -> EngineHealth | None:

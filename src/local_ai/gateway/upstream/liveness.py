@@ -25,14 +25,13 @@ async def hold_lifeline(state: State, watch: Watch) -> None:
         except OSError:
             await asyncio.sleep(_RECONNECT_S)
             continue
-        watch.engine_is_held()
         try:
             await reader.read()
         except OSError:
             pass
         finally:
             writer.close()
-        watch.engine_is_released()
+        watch.engine_is_gone()
         for pause_s in _POKES_S:
             await asyncio.sleep(pause_s)
             await asyncio.to_thread(_poke, state)

@@ -1,4 +1,4 @@
-"""What the gateway knows of the server right now: the report everybody shows, and a look at the engine."""
+"""What the gateway knows of the server right now: the report that all show, and a probe of the engine."""
 
 from __future__ import annotations
 
@@ -17,72 +17,43 @@ from local_ai.status.report import Report
 # Half the page's poll: many open pages cost as much as one, and none sees much of the past.
 _REPORT_AGE_S = 0.5
 _LOOK_AGE_S = 0.05
-# So long after a good look requests are sent at once, even where the engine's end would not be noticed.
+# For this long after a probe that went well, requests are sent without another.
 _TRUST_S = 1.0
-# A look beside a request that was sent lets it go first.
-_MEANWHILE_S = 0.1
 
 
 class Watch:
-    """The latest report and look, each gathered once for all who ask."""
+    """The latest report and probe, each gathered once for all who ask."""
 
     def __init__(self, state: State, upstream: Upstream, queue: Callable[[], Queue]) -> None:
         self._state = state
         self.queue = queue
         self._report = Fresh(self._observe, max_age_s=_REPORT_AGE_S)
         self._look = Fresh(upstream.look, max_age_s=_LOOK_AGE_S)
-        self._was_fine = False  # at the last look
-        self._trusted_until = 0.0  # whatever happens; time.monotonic()
-        self._is_held = False
-        self._is_sure = False  # it was asked, and answered, while it was held
-        self._ends = 0  # how often one has ended
-        self._looking: asyncio.Task[Look] | None = None
+        self._trusted_until = 0.0  # time.monotonic()
+        self._ends = 0  # how often the engine has ended
 
     async def report(self) -> Report:
         """Return the report; up to some seconds late where supervisord hangs."""
         return await self._report.get()
 
     async def look(self) -> Look:
-        """Return a look at the engine, within about a second."""
-        ends, held = self._ends, self._is_held
+        """Return a probe of the engine; takes at most a second."""
+        ends = self._ends
         look = await self._look.get()
-        self._was_fine = look.can_answer and ends == self._ends
-        self._is_sure = held and look.health is not None
-        self._trusted_until = time.monotonic() + _TRUST_S
+        is_fine = look.can_answer and ends == self._ends
+        self._trusted_until = time.monotonic() + _TRUST_S if is_fine else 0.0
         return look
 
     def trusts_engine(self) -> bool:
-        """Whether a request can be sent without a look.
-
-        It can where the engine was fine a moment ago; and where it was fine once and has not ended since,
-        though it is looked at again meanwhile, for the requests that come next.
-        """
-        if not self._was_fine or time.monotonic() < self._trusted_until:
-            return self._was_fine
-        if not (self._is_held and self._is_sure):
-            return False
-        self._trusted_until = time.monotonic() + _TRUST_S
-        asyncio.get_running_loop().call_later(_MEANWHILE_S, self._look_again)
-        return True
-
-    def engine_is_held(self) -> None:
-        """Learn that its end will be noticed at once, by a connection that is held for it."""
-        self._is_held, self._is_sure = True, False
-
-    def engine_is_released(self) -> None:
-        """Learn that the connection that was held for it has ended, and the engine with it."""
-        self._is_held = False
-        self.engine_is_gone()
+        """True if a probe went well in the last second and the engine has not ended since."""
+        return time.monotonic() < self._trusted_until
 
     def engine_is_gone(self) -> None:
         """Forget what was seen: a connection to the engine was refused or lost."""
-        self._was_fine = self._is_sure = False
+        self._trusted_until = 0.0
         self._ends += 1
         self._look.forget()
         self._report.forget()
-
-    def _look_again(self) -> None:
-        self._looking = asyncio.create_task(self.look())
 
     async def _observe(self) -> Report:
         state = self._state
