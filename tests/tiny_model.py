@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # type: ignore[import-untyped]
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 Weights = NDArray[np.float32]
 
@@ -106,7 +106,8 @@ def add_token(folder: Path, text: str) -> int:
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.add_special_tokens([text])
     tokenizer.save(str(file))
-    token: int = tokenizer.token_to_id(text)
+    token = tokenizer.token_to_id(text)
+    assert token is not None
     return token
 
 

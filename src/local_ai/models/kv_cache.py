@@ -4,7 +4,7 @@ Per token and layer, mlx-lm keeps a key and a value for each kv head; room is ma
 Layers that look at a window keep no more than that, linear and convolution layers nothing that grows, and
 latent attention (DeepSeek's) keeps one compressed vector.
 
-Source: mlx_lm.models.cache (KVCache.step, RotatingKVCache) and the models' own make_cache, 0.31.3.
+Source: mlx_lm.models.cache (KVCache.step, RotatingKVCache) and the models' own make_cache, 0.32.2.
 """
 
 from __future__ import annotations

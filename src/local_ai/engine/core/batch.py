@@ -11,31 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator, SequenceStateMachine
+from mlx_lm.generate import BatchGenerator, StopSequences
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
 from local_ai.engine.core.loading import LoadedModel
 from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
 from local_ai.engine.core.prompt_cache import Layers, PrefixMemory
 from local_ai.engine.core.request import Request, Writer, request_processors
-from local_ai.engine.core.sampling import Processor, make_sampler
+from local_ai.engine.core.sampling import make_sampler
 from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError, unexpected
 
 log = logging.getLogger(__name__)
 
 _MOST_TOKENS = 2048  # of each prompt, read in one step
-
-
-class _Processors(list[Processor]):
-    """Counts as true even when empty.
-
-    mlx-lm 0.31.3 replaces the empty lists of a whole batch by None, and then fails on None as soon as a
-    request with processors joins it (PromptProcessingBatch.extend); see tests/engine/test_core_contract.py.
-    """
-
-    def __bool__(self) -> bool:
-        return True
 
 
 @dataclass
@@ -56,8 +45,7 @@ class Batch:
         self._running: dict[int, _Running] = {}
         self._held: list[Request] = []  # their prompts wait until others are read
         self._pace = Pace(512 if mx.metal.is_available() else 64)
-        stops = [((token,), None) for token in sorted(loaded.words.eos)]
-        self._machine = SequenceStateMachine({"normal": stops} if stops else {})
+        self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
         # Plain attention can be cut back to any shorter prompt; of others the prompt's end is kept too.
         layers = make_prompt_cache(loaded.model)
         self._keep_prompts = not all(type(layer) is KVCache for layer in layers)
@@ -113,8 +101,8 @@ class Batch:
             caches=[remembered.layers],
             all_tokens=[list(job.prompt[: remembered.tokens])],
             samplers=[make_sampler(job.sampling, words.vocabulary_size)],
-            logits_processors=[_Processors(processors)],
-            state_machines=[self._machine],
+            logits_processors=[processors],
+            stop_sequences=[self._stops],
         )
         left = len(job.prompt) - remembered.tokens
         self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)

@@ -89,6 +89,7 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
             tokenizer_config={"trust_remote_code": trust_remote_code},
             adapter_path=str(key.adapter) if key.adapter else None,
             return_config=True,
+            trust_remote_code=trust_remote_code,
         )
         words = make_words(key, tokenizer, _context_tokens(config), _embedding_rows(model))
         # Building the layers draws random weights, which are then replaced. The draws are never evaluated,

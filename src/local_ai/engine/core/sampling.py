@@ -20,11 +20,7 @@ _REPETITION_TOKENS = 64
 
 
 def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
-    """Make what draws a token.
-
-    Never None, which mlx-lm takes for "the likeliest": its batch 0.31.3 does not shorten a list of
-    samplers that are all None, and the next request would get one of an answer long finished.
-    """
+    """Make what draws a token."""
     if sampling.temperature == 0 or sampling.top_p == 0 or sampling.top_k == 1:
         return _take_likeliest
     filters: list[Callable[[Array], Array]] = []

@@ -10,7 +10,7 @@ from mlx_lm.generate import generate_step
 
 from local_ai.engine.core.loading import LoadedModel
 from local_ai.engine.core.request import Request, Writer, request_processors
-from local_ai.engine.core.sampling import Processor, make_sampler
+from local_ai.engine.core.sampling import make_sampler
 from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError
 
@@ -69,12 +69,11 @@ class Sequence:
         drawn: Any = generate_step(
             mx.array(job.prompt),
             self._loaded.model,
+            # This thread's own: mlx-lm's module-wide one belongs to the thread that imported it first.
+            mx.default_stream(mx.default_device()),
             max_tokens=job.max_tokens,
             sampler=make_sampler(job.sampling, words.vocabulary_size),
-            logits_processors=[
-                _after_prompt(processor, job.prompt)
-                for processor in request_processors(job, words, words.vocabulary_size)
-            ],
+            logits_processors=request_processors(job, words, words.vocabulary_size),
             prefill_step_size=_PROMPT_STEP,
             prompt_progress_callback=progress,
         )
@@ -85,9 +84,3 @@ class Sequence:
             writer.token(token, logprobs)
             yield True
         writer.finish("length")
-
-
-def _after_prompt(processor: Processor, prompt: tuple[int, ...]) -> Processor:
-    """Show a processor the whole prompt; generate_step shows its last token and what follows."""
-    head = mx.array(prompt[:-1], dtype=mx.int32)
-    return lambda seen, logits: processor(mx.concatenate([head, seen.astype(mx.int32)]), logits)
