@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.engine.running import running_engine
 
-from local_ai.engine.process.blas import preload_blas
+from benchmarks.blas import preloadable_blas
 from local_ai.models.starter import prepare_starter
 
 _QUESTIONS = (
@@ -189,10 +189,9 @@ def _serve_mlx_lm(model: Path) -> Iterator[Subject]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    library = preload_blas("auto")
     process = subprocess.Popen(
         [sys.executable, "-m", "mlx_lm.server", "--model", str(model), "--port", str(port)],
-        env=dict(os.environ) | ({"LD_PRELOAD": library} if library else {}),
+        env=dict(os.environ) | preloadable_blas(model.parent),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 
+from benchmarks.blas import preloadable_blas
 from benchmarks.clock import answers, clean_environment, free_port, say, script, wait
 from benchmarks.options import Options
 from benchmarks.ours import Ours, make_ours, running, starter_model
-from local_ai.engine.process.blas import preload_blas
 
 MLX_LM = "mlx_lm.server"
 ENGINE_ALONE = "engine alone"
@@ -111,8 +111,7 @@ def servers(options: Options) -> Iterator[tuple[list[Server], Ours]]:
 def _mlx_lm(model: Path) -> Iterator[httpx.Client]:
     """Run mlx_lm.server with the BLAS that ours would load."""
     port = free_port()
-    library = preload_blas("auto")
-    environ = clean_environment(model.parent) | ({"LD_PRELOAD": library} if library else {})
+    environ = clean_environment(model.parent) | preloadable_blas(model.parent)
     words = [script("python"), "-m", "mlx_lm", "server", "--model", str(model), "--port", str(port)]
     process = subprocess.Popen(
         [*words, "--log-level", "ERROR"],

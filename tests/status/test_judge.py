@@ -54,6 +54,17 @@ def test_verdict_is_ready_when_both_programs_answer():
     assert (report.exit_code, report.is_ready, report.engine_pid, report.uptime_s) == (0, True, 11, 100.0)
 
 
+def test_a_ready_engine_with_a_slow_blas_says_so_and_how_to_fix_it():
+    slow = replace(READY, blas="MLX's reference BLAS", blas_fix="install another")
+
+    report = judge(replace(FACTS, engine=slow))
+
+    assert report.verdict.sentence == "Ready: m answers at 127.0.0.1:8080"
+    assert report.programs[0].detail == (
+        "prompts are read slowly: MLX's reference BLAS multiplies; to fix it: install another"
+    )
+
+
 def test_verdict_names_the_fix_when_there_is_no_model():
     verdict = judge(replace(FACTS, default_model=None)).verdict
 

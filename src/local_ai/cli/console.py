@@ -155,6 +155,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
         ("Anthropic API", report.anthropic_url),
         ("default model", report.default_model or "none"),
         ("other models", _shortened(others)),
+        ("BLAS", (report.engine and report.engine.blas) or ""),
         ("logs", str(logs_dir)),
     )
     for label, text in rows:

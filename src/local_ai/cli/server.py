@@ -205,6 +205,8 @@ def _print_started(result: StartResult, *, options: Mapping[str, str | None] | N
     console.print_line()
     console.print_addresses(result.report, logs_dir=find_paths().logs_dir)
     sys.stdout.flush()
+    if result.report.engine and result.report.engine.warning:
+        console.print_warning(result.report.engine.warning)
     if result.note and result.already_running:
         given = [word for name, value in (options or {}).items() if value for word in (f"--{name}", value)]
         console.print_warning(f"{result.note} {shlex.join(given)}".rstrip())

@@ -32,7 +32,7 @@ from local_ai.engine.omni import (
     OmniRouters,
     Resolve,
 )
-from local_ai.engine.process.blas import preload_blas
+from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import Renewal
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
@@ -174,13 +174,8 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
             loaded anyway, and the imports are a small part of that.
     """
     settings = state.settings
-    board = HealthBoard(settings.engine.text, imported=anew)
-    problem: LocalAIError | None = None
-    try:
-        if library := preload_blas(settings.engine.blas):
-            log.info("matrices are multiplied by %s", library)
-    except LocalAIError as exc:
-        problem = exc
+    blas, problem = _preload_blas(settings.engine.blas)
+    board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
     worker = Worker(
         WorkerSettings(
             trust_remote_code=settings.model.trust_remote_code,
@@ -200,6 +195,18 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
     keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
     return Engine(app, worker, first, Renewal(board, keeps, state.paths.state_file))
+
+
+def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
+    try:
+        blas = preload_blas(choice)
+    except LocalAIError as exc:
+        return None, exc
+    if blas.fix:
+        log.warning("prompts are read slowly: %s multiplies; to fix it: %s", blas.name, blas.fix)
+    elif blas.name:
+        log.info("matrices are multiplied by %s", blas.name)
+    return blas, None
 
 
 def _missing(name: str, service: Service) -> EngineError:

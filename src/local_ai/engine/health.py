@@ -12,6 +12,7 @@ import asyncio
 import threading
 import time
 
+from local_ai.engine.process.blas import Blas
 from local_ai.status.health import TOKEN_COUNTS, EngineHealth
 
 _CHANGE_POLL_S = 0.01
@@ -20,8 +21,9 @@ _CHANGE_POLL_S = 0.01
 class HealthBoard:
     """Thread-safe facts about the engine; states are derived, never set."""
 
-    def __init__(self, text: str, *, imported: bool = False) -> None:
+    def __init__(self, text: str, *, imported: bool = False, blas: Blas | None = None) -> None:
         self._lock = threading.Lock()
+        self._blas = blas or Blas(None)
         self._text = text
         self._imported = imported
         self._loading = False
@@ -51,6 +53,8 @@ class HealthBoard:
                 steps=self._steps,
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
                 loading=self._next if self._state == "loading" else None,
+                blas=self._blas.name,
+                blas_fix=self._blas.fix,
             )
 
     async def leaves(self, state: str, *, within_s: float) -> None:

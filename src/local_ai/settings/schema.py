@@ -167,7 +167,7 @@ class EngineSettings(_Section):
     blas: str = Field(
         "auto",
         min_length=1,
-        description='Linux: BLAS library to preload: "auto" finds OpenBLAS, "none", or a path.',
+        description='Linux: BLAS library to preload: "auto", "packaged", "none", or a path.',
     )
     prompt_cache_mb: int = Field(
         2048, ge=0, description="Most memory for remembered prompts, in megabytes; 0 remembers none."

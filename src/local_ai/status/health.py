@@ -27,6 +27,15 @@ class EngineHealth:
     )
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
     loading: str | None = None  # id of the model that is being loaded
+    blas: str | None = None  # what multiplies matrices on the CPU: name, version and where it is from
+    blas_fix: str | None = None  # how to get a fast one, where it is a slow one
+
+    @property
+    def warning(self) -> str:
+        """A sentence on why answers come slower than they could; "" where there is no reason."""
+        if self.blas_fix is None:
+            return ""
+        return f"prompts are read slowly: {self.blas} multiplies; to fix it: {self.blas_fix}"
 
     @classmethod
     def from_json(cls, raw: Any) -> EngineHealth | None:

@@ -105,7 +105,7 @@ def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tupl
     seconds = f"{max(0.0, now - engine.since):.0f} s"
     match engine.state:
         case "ready":
-            return Readiness.READY, ""
+            return Readiness.READY, engine.warning
         case "busy":
             return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
         case "importing" | "loading":
