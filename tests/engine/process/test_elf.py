@@ -23,7 +23,7 @@ def original() -> bytes:
 
 @pytest.fixture(scope="module")
 def renamed(original: bytes) -> bytes:
-    return bytes(without_prefix(original, b"scipy_"))
+    return without_prefix(original, b"scipy_")
 
 
 class Loader:

@@ -33,7 +33,7 @@ class _Section:
     link: int
 
 
-def without_prefix(library: bytes, prefix: bytes) -> bytearray:
+def without_prefix(library: bytes, prefix: bytes) -> bytes:
     """Return a 64-bit library whose exported names have lost their prefix; other names stay.
 
     Raises:
@@ -45,7 +45,7 @@ def without_prefix(library: bytes, prefix: bytes) -> bytearray:
         raise ValueError(f"it is not whole: {exc}") from exc
 
 
-def _renamed(library: bytes, prefix: bytes) -> bytearray:
+def _renamed(library: bytes, prefix: bytes) -> bytes:
     sections = _sections(library)
     symbols, table, dynamic = (
         _only(sections, wanted) for wanted in (_SHT_DYNSYM, _SHT_GNU_HASH, _SHT_DYNAMIC)
@@ -62,7 +62,7 @@ def _renamed(library: bytes, prefix: bytes) -> bytearray:
     hashes = _hash_table(names, room=table.size)
     renamed[table.offset : table.offset + len(hashes)] = hashes
     _announce(renamed, dynamic, table)
-    return renamed
+    return bytes(renamed)
 
 
 def _sections(library: bytes) -> list[_Section]:
