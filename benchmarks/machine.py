@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from local_ai.vitals import machine_memory_bytes
+import psutil
 
 _PACKAGES = ("local-ai", "mlx-lm", "mlx", "mlx-omni-server", "supervisor", "uvicorn", "starlette", "pydantic")
 
@@ -20,7 +20,7 @@ def describe_machine() -> dict[str, str]:
     facts = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "memory": f"{machine_memory_bytes() / 1e9:.0f} GB",
+        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "system": _system(),
         "Python": platform.python_version(),
         "versions": ", ".join(f"{name} {found}" for name in _PACKAGES if (found := _version(name))),

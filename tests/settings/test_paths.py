@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths, find_paths
+import pytest
+
+from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths, current_folder, find_paths
 
 
 def test_paths_follow_the_xdg_variables():
@@ -38,3 +40,14 @@ def test_sockets_move_to_a_short_folder_of_their_own_when_the_path_is_too_long()
     assert len(bytes(long.supervisor_socket)) <= MAX_SOCKET_PATH_BYTES
     assert long.socket_dir != other.socket_dir
     assert long.engine_socket.parent == long.socket_dir
+
+
+def test_a_folder_that_is_gone_is_no_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert current_folder() == folder
+
+    folder.rmdir()
+
+    assert current_folder() is None

@@ -3,6 +3,7 @@
 import os
 import shlex
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from supervisor.options import ServerOptions
 
 from local_ai.errors import ConfigError
-from local_ai.frozen import replace
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import State

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,6 @@ from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.target import read_target
 from local_ai.status.probe import probe_engine
-from local_ai.there import exists
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
@@ -53,7 +53,7 @@ def look(name: str | None = None) -> Shelf:
     folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
     configured = settings.model.path
     models = list_models(paths, configured)
-    running = read_target(paths.state_file) if exists(paths.supervisor_socket) else None
+    running = read_target(paths.state_file) if os.path.exists(paths.supervisor_socket) else None
     settled = running.default_model if running else None
     default = choose_default(models, configured=configured, memory_bytes=total_bytes(), settled=settled)
     if folder and find_model(folder, models) is None:

@@ -5,6 +5,7 @@ Modules that cost time to import are imported by the command that needs them.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -14,7 +15,6 @@ from local_ai.cli.run import load_settings, parse_count, parse_seconds
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 from local_ai.settings.paths import find_paths
 from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
-from local_ai.there import exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,7 +153,7 @@ def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> N
         )
     count = parse_count("--lines", lines)
     file = find_paths().log(program)
-    if not exists(file) and not follow:
+    if not os.path.exists(file) and not follow:
         raise LocalAIError(
             "there is no log yet", why=f"{file} does not exist", fix="local-ai server start", exit_code=3
         )

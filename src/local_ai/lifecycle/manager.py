@@ -13,14 +13,15 @@ The settings' schema is imported by the verbs that need it: `status` and `stop` 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
-from local_ai.frozen import replace
 from local_ai.lifecycle import preflight, start
 from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
@@ -34,7 +35,6 @@ from local_ai.supervision.plan import plan
 from local_ai.supervision.program import ProcessState
 from local_ai.supervision.render import render
 from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
-from local_ai.there import exists, is_folder
 
 if TYPE_CHECKING:
     import subprocess
@@ -274,7 +274,7 @@ class ServerManager:
 
     def _clean_up(self) -> None:
         """End what runs without a supervisord that answers, and remove what it left."""
-        if exists(self.paths.state_file) and not supervisord.has_leftovers(self.paths):
+        if os.path.exists(self.paths.state_file) and not supervisord.has_leftovers(self.paths):
             return  # the last stop was an orderly one: no need to look at every process
         end_leftovers(self.paths, grace_s=5)
         supervisord.remove_leftovers(self.paths)
@@ -307,7 +307,7 @@ class ServerManager:
         child.wait()
 
     def _stop(self, force: bool, timeout_s: float) -> StopResult:
-        if not is_folder(self.paths.state_dir):
+        if not os.path.isdir(self.paths.state_dir):
             return StopResult(success=True, was_running=False)
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self.report() if force else self._settled_report()

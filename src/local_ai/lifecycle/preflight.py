@@ -18,7 +18,6 @@ from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
-from local_ai.there import exists, is_file, is_folder
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, ServerSettings
@@ -136,7 +135,7 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
 
     given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
     usual = set(ModelsSettings().paths)
-    gone = [folder for typed, folder in given.items() if typed not in usual and not is_folder(folder)]
+    gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
     models = list_models(paths, settings.model.path)
     default = choose_default(models, configured=settings.model.path, memory_bytes=total_bytes())
     return [
@@ -164,9 +163,9 @@ def _why_not_a_model(configured: str) -> str:
     folder = Path(configured)
     if not folder.is_absolute():
         return "which is no model found on this machine"
-    if not is_folder(folder):
+    if not os.path.isdir(folder):
         return "and there is no such folder"
-    if not is_file(folder / "config.json"):
+    if not os.path.isfile(folder / "config.json"):
         return "but that folder holds no config.json"
     return "but that folder holds no *.safetensors weights, or its config.json is broken"
 
@@ -179,7 +178,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _refuse_root_in_anothers_home(folder: Path) -> None:
-    existing = next(parent for parent in (folder, *folder.parents) if exists(parent))
+    existing = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     owner = existing.stat().st_uid
     if os.geteuid() == 0 and owner != 0:
         raise ConfigError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from local_ai.frozen import dataclass
 from local_ai.settings.paths import Paths
 from local_ai.settings.target import Target
 from local_ai.status.health import Queue

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from local_ai.errors import ServerError
 from local_ai.status.probe import probe_engine
-from local_ai.unix_http import UnixConnection
+from local_ai.unix_http import exchange
 
 # As long as the longest answer may take; Ctrl-C takes the wish back.
 _LONGEST_ANSWER_S = 3600.0
@@ -36,10 +36,8 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
     health = probe_engine(engine_socket)
     if health is not None and (health.running or health.waiting):
         on_wait("Answers are being generated; they are waited for. Ctrl-C leaves the model loaded.")
-    connection = UnixConnection(engine_socket, _LONGEST_ANSWER_S)
     try:
-        connection.request("POST", "/unload")
-        answer = json.loads(connection.getresponse().read())
+        answer = json.loads(exchange(engine_socket, "/unload", timeout_s=_LONGEST_ANSWER_S, body=b"").body)
         return Unloaded(answer["model"], int(answer["freed_bytes"]))
     except (FileNotFoundError, ConnectionRefusedError) as exc:
         raise ServerError(
@@ -54,5 +52,3 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
             why=f"the engine did not say that it did: {exc or type(exc).__name__}",
             fix="local-ai server status",
         ) from exc
-    finally:
-        connection.close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from local_ai.frozen import replace
 from local_ai.models.catalog import Model, find_model
 
 DEFAULT_TARGET = "default"

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from local_ai.frozen import dataclass
 from local_ai.models.places import candidates, is_weights, missing_weights, why_incomplete
 from local_ai.settings.paths import Paths
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_ai.vitals import machine_memory_bytes, memory_bytes
+import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
@@ -20,22 +20,18 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
-    return min([machine_memory_bytes(), *cgroup_limits()])
+    return min([psutil.virtual_memory().total, *cgroup_limits()])
 
 
 def available_bytes() -> int:
     """Bytes that can be had now, without pushing anything else out."""
-    import psutil  # not above: every command passes through this module
-
     return min([psutil.virtual_memory().available, *cgroup_rooms()])
 
 
 def own_bytes() -> int:
     """Bytes that this process takes: its physical footprint on macOS, its resident set elsewhere."""
-    from local_ai.models.memory import physical_footprint
-
     footprint = physical_footprint() if sys.platform == "darwin" else None
-    return footprint if footprint is not None else memory_bytes(os.getpid()) or 0
+    return footprint if footprint is not None else int(psutil.Process().memory_info().rss)
 
 
 def working_set_bytes() -> int | None:

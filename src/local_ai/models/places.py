@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from local_ai.settings.paths import Paths
-from local_ai.there import entries, exists, is_file
 
 _WEIGHTS = ".safetensors"
 _SHARD = re.compile(r"-of-(\d+)\.")
@@ -47,7 +46,7 @@ def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path
 
 def why_incomplete(folder: Path) -> str:
     """Say what is missing from a model folder; "" for a folder that is no model at all."""
-    names = set(entries(folder))
+    names = set(_entries(folder))
     if _has_partial_files(folder, names):
         return "its download is not finished"
     missing = missing_weights(name for name in names if is_weights(name))
@@ -55,7 +54,7 @@ def why_incomplete(folder: Path) -> str:
         return "config.json is missing" if missing != "no weights" else ""
     if missing == "no weights" and any(name.lower().endswith(".gguf") for name in names):
         return "its weights are GGUF, which MLX does not read"
-    gone = sorted(name for name in names if not exists(folder / name))
+    gone = sorted(name for name in names if not os.path.exists(folder / name))
     if gone:
         return f"{gone[0]} leads to a file that is gone"
     return missing or "config.json cannot be read"
@@ -109,11 +108,11 @@ def _refs(repository: Path) -> dict[str, str]:
 
 
 def _in_place(place: Path) -> Iterator[tuple[str, Path]]:
-    if is_file(place / "config.json"):
+    if os.path.isfile(place / "config.json"):
         yield place.name, place
         return
     for child in _folders(place):
-        inner = [] if is_file(child / "config.json") else list(_folders(child))
+        inner = [] if os.path.isfile(child / "config.json") else list(_folders(child))
         if not inner:
             yield child.name, child
         for folder in inner:
@@ -127,8 +126,16 @@ def _has_partial_files(folder: Path, names: set[str]) -> bool:
     snapshots = folder if folder.name == "snapshots" else folder.parent
     blobs = snapshots.parent / "blobs" if snapshots.name == "snapshots" else None
     places = (blobs, folder / ".cache/huggingface/download")
-    names = {name for place in places if place is not None for name in entries(place)}
+    names = {name for place in places if place is not None for name in _entries(place)}
     return any(name.endswith(".incomplete") for name in names)
+
+
+def _entries(folder: Path) -> list[str]:
+    """List the names in a folder; none where it cannot be read."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def _folders(parent: Path) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from tomlkit.exceptions import TOMLKitError
 
 from local_ai.errors import ConfigError
 from local_ai.settings.example import write_example
-from local_ai.there import exists
 
 
 def set_value(file: Path, key: str, value: str) -> None:
@@ -22,7 +22,7 @@ def set_value(file: Path, key: str, value: str) -> None:
     Raises:
         ConfigError: The file is broken or cannot be written; it is left as it was.
     """
-    if not exists(file):
+    if not os.path.exists(file):
         write_example(file)
     section, _, name = key.partition(".")
     try:

@@ -19,10 +19,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from local_ai.errors import ConfigError
-from local_ai.settings.paths import Paths, find_paths
+from local_ai.settings.paths import Paths, current_folder, find_paths
 from local_ai.settings.problems import Problem, describe, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
-from local_ai.there import current_folder, is_file, is_folder
 
 ENV_PREFIX = "LOCAL_AI_"
 DEFAULT = "default"
@@ -127,25 +126,25 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
     """
     if config_path is not None:
         named = _base() / Path(config_path).expanduser()
-        if not is_file(named):
+        if not os.path.isfile(named):
             raise ConfigError(
                 "the settings file cannot be read",
-                why=f"--config names {named}, which is {'a folder' if is_folder(named) else 'not there'}",
+                why=f"--config names {named}, which is {'a folder' if os.path.isdir(named) else 'not there'}",
                 fix=f"name the file in it: --config {named / 'config.toml'}"
-                if is_folder(named)
+                if os.path.isdir(named)
                 else f"correct the path, or create the file with: local-ai config init --config {named}",
             )
         return named
     here, own = current_folder(), paths.config_file
-    if here and is_file(here / "config.toml"):
+    if here and os.path.isfile(here / "config.toml"):
         return here / "config.toml"
-    if os.path.lexists(own) and not is_file(own):
+    if os.path.lexists(own) and not os.path.isfile(own):
         raise ConfigError(
             "the settings file cannot be read",
-            why=f"{own} is {'a folder' if is_folder(own) else 'a link that leads nowhere'}",
+            why=f"{own} is {'a folder' if os.path.isdir(own) else 'a link that leads nowhere'}",
             fix=f"mend or remove it: ls -l {own}",
         )
-    return own if is_file(own) else None
+    return own if os.path.isfile(own) else None
 
 
 def known_keys() -> list[str]:

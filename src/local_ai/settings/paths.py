@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from local_ai.frozen import dataclass, replace
 
 # supervisord first binds "<socket>.<pid>", and a socket's path may have 104 bytes on macOS, 108 on Linux.
 MAX_SOCKET_PATH_BYTES = 90
@@ -93,6 +92,15 @@ class Paths:
     @property
     def engine_socket(self) -> Path:
         return self.socket_dir / "engine.sock"
+
+
+def current_folder() -> Path | None:
+    """Return the folder that the command runs in; None where it is gone, or may not be entered."""
+    try:
+        here = Path.cwd()
+    except OSError:
+        return None
+    return here if os.access(here, os.X_OK) else None
 
 
 def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:

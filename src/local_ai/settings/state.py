@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ServerError
-from local_ai.frozen import dataclass
 from local_ai.settings.paths import Paths
 from local_ai.settings.record import read_record, to_plain
 

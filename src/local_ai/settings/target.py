@@ -6,10 +6,9 @@ Read without the settings' schema, whose import alone would double what `status`
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from local_ai.frozen import dataclass
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings

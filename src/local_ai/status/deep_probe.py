@@ -15,10 +15,9 @@ from pathlib import Path
 from local_ai.status.health import EngineHealth
 from local_ai.status.probe import probe_engine
 from local_ai.status.report import Health, Report, Verdict
-from local_ai.unix_http import UnixConnection
+from local_ai.unix_http import Answer, exchange
 
 TIMEOUT_S = 30.0
-_MOST_BYTES = 65536
 
 
 class Finding(Enum):
@@ -64,7 +63,7 @@ def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOU
         return DeepProbe(Finding.NOT_ASKED, 0.0, "there is no model to ask")
     before, began = probe_engine(engine_socket), time.monotonic()
     try:
-        status, body = _ask(engine_socket, model, timeout_s)
+        answer = _ask(engine_socket, model, timeout_s)
     except TimeoutError:
         after = probe_engine(engine_socket)
         finding = Finding.BUSY if _moved(before, after) else Finding.WEDGED
@@ -73,9 +72,9 @@ def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOU
         reason = f"the engine closed the connection ({exc or type(exc).__name__})"
         return DeepProbe(Finding.REFUSED, time.monotonic() - began, reason)
     took = time.monotonic() - began
-    if status == http.HTTPStatus.OK:
+    if answer.status == http.HTTPStatus.OK:
         return DeepProbe(Finding.ANSWERED, took)
-    return DeepProbe(Finding.REFUSED, took, _message(body) or f"status {status}")
+    return DeepProbe(Finding.REFUSED, took, _message(answer.body) or f"status {answer.status}")
 
 
 def with_finding(report: Report, probe: DeepProbe) -> Report:
@@ -96,15 +95,15 @@ def with_finding(report: Report, probe: DeepProbe) -> Report:
     )
 
 
-def _ask(engine_socket: Path, model: str, timeout_s: float) -> tuple[int, bytes]:
-    connection = UnixConnection(engine_socket, timeout_s)
+def _ask(engine_socket: Path, model: str, timeout_s: float) -> Answer:
     body = {"model": model, "prompt": "1", "max_tokens": 1, "temperature": 0}
-    try:
-        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read(_MOST_BYTES)
-    finally:
-        connection.close()
+    return exchange(
+        engine_socket,
+        "/v1/completions",
+        timeout_s=timeout_s,
+        body=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
 
 
 def _moved(before: EngineHealth | None, after: EngineHealth | None) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-
-from local_ai.frozen import dataclass, field
 
 TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from local_ai.frozen import dataclass
+import psutil
+
 from local_ai.models.catalog import choose_default, list_models
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
@@ -18,7 +20,6 @@ from local_ai.supervision.crashes import Exits, explain_exit, read_exits
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
-from local_ai.vitals import memory_bytes
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
@@ -50,7 +51,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
-            memory_bytes={info.name: memory_bytes(info.pid) for info in answer.processes if info.pid},
+            memory_bytes={info.name: _memory_of(info.pid) for info in answer.processes if info.pid},
             host=target.host,
             port=target.port,
             models=tuple(model.id for model in models),
@@ -83,6 +84,14 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
 
 def _explain(name: str, ended: Exits, paths: Paths) -> str:
     return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
+
+
+def _memory_of(pid: int) -> int | None:
+    """Return a process's resident memory in bytes; None for one that has ended, or is another user's."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return None
 
 
 def _modified(file: Path) -> float | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 from pathlib import Path
 from typing import Any
 
 from local_ai.status.health import EngineHealth, MarkedModel, Queue, QueuedRequest, RequestState
-from local_ai.wire import Address, WireError, exchange
+from local_ai.unix_http import Address, exchange
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -77,7 +78,7 @@ def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz")
 
 def _get_json(address: Address, path: str, timeout_s: float) -> Any:
     try:
-        answer = exchange(address, path, timeout_s=timeout_s, headers=("Accept: application/json",))
+        answer = exchange(address, path, timeout_s=timeout_s, headers={"Accept": "application/json"})
         return json.loads(answer.body)
-    except (OSError, WireError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from local_ai.frozen import dataclass
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.supervision.program import ENGINE, ProcessInfo, ProcessState
 

@@ -12,9 +12,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from local_ai.frozen import dataclass, replace
 
 FLAPPING_COUNT = 3
 FLAPPING_WITHIN_S = 300.0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-
-from local_ai.frozen import dataclass
 
 ENGINE = "mlx-omni-server"
 GATEWAY = "welcome-page"

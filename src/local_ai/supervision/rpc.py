@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
-from local_ai import xmlrpc
 from local_ai.supervision.program import ProcessInfo, ProcessState
-from local_ai.wire import WireError, exchange
+from local_ai.unix_http import exchange
 
 
 class SupervisorUnreachable(Exception):
@@ -77,24 +79,25 @@ class SupervisorClient:
             fault = next((answer for answer in answers if isinstance(answer, dict)), {})
             raise SupervisorFault(int(fault.get("faultCode", 0)), str(fault.get("faultString"))) from exc
 
-    def _call(self, method: str, *arguments: object) -> Any:
+    def _call(self, method: str, *arguments: Any) -> Any:
         try:
             answer = exchange(
                 self._socket_path,
                 "/RPC2",
                 timeout_s=self._timeout_s,
-                body=xmlrpc.write_call(method, arguments),
-                headers=("Content-Type: text/xml",),
+                body=xmlrpc.client.dumps(arguments, method).encode(),
+                headers={"Content-Type": "text/xml"},
             )
-            if answer.status != 200:
-                raise WireError(f"HTTP {answer.status}")
-            return xmlrpc.read_answer(answer.body)
-        except xmlrpc.Fault as exc:
-            raise SupervisorFault(exc.code, str(exc)) from exc
+            if answer.status != http.HTTPStatus.OK:
+                raise SupervisorHung(f"HTTP {answer.status}")
+            (value,), _ = xmlrpc.client.loads(answer.body)
+            return value
+        except xmlrpc.client.Fault as exc:
+            raise SupervisorFault(exc.faultCode, exc.faultString) from exc
         except (FileNotFoundError, ConnectionRefusedError, PermissionError) as exc:
             # The last: another user's, or in a folder of another's.
             raise SupervisorUnreachable(str(exc)) from exc
-        except (OSError, WireError, xmlrpc.NotXmlRpc) as exc:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError, ValueError) as exc:
             raise SupervisorHung(str(exc) or type(exc).__name__) from exc
 
 

@@ -1,30 +1,23 @@
-"""Start, find and end supervisord itself, and what a dead one left behind.
-
-psutil and subprocess are imported by what needs them: `status` and an orderly `stop` do not.
-"""
+"""Start, find and end supervisord itself, and what a dead one left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
+
+import psutil
 
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.supervision.environment import for_programs
 from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
-from local_ai.there import exists, is_folder
-from local_ai.vitals import has_ended
-
-if TYPE_CHECKING:
-    import subprocess
-
-    import psutil
 
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
@@ -57,13 +50,11 @@ class Launcher:
 
     def prepare(self, *, again: bool = False) -> None:
         """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
-        if self._process is None and (again or not exists(self._paths.supervisor_socket)):
+        if self._process is None and (again or not os.path.exists(self._paths.supervisor_socket)):
             with suppress(OSError):  # what keeps it from being started is said when it has to be
                 self._process = self._spawn()
 
     def _spawn(self) -> subprocess.Popen[str]:
-        import subprocess
-
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
             env=for_programs(os.environ),
@@ -81,8 +72,6 @@ class Launcher:
         Raises:
             ServerError: It ended with a complaint, or did not come up in time.
         """
-        import subprocess
-
         process = self._process = self._process or self._spawn()
         try:
             told, complained = process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
@@ -101,8 +90,8 @@ class Launcher:
     def _await_pid_file(self) -> None:
         """One that listens already may be in the background by now; by this file it is found, and ended."""
         deadline = time.monotonic() + _PID_FILE_S
-        while exists(self._paths.supervisor_socket) and time.monotonic() < deadline:
-            if exists(self._paths.supervisord_pid):
+        while os.path.exists(self._paths.supervisor_socket) and time.monotonic() < deadline:
+            if os.path.exists(self._paths.supervisord_pid):
                 return
             time.sleep(0.01)
 
@@ -118,8 +107,6 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
 
     Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
     """
-    import subprocess
-
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
     return subprocess.Popen(
         [*command, "--nodaemon", "--silent"],
@@ -145,8 +132,6 @@ def find_supervisord(paths: Paths) -> psutil.Process | None:
         pid = int(paths.supervisord_pid.read_text())
     except (OSError, ValueError):
         return None
-    import psutil
-
     try:
         process = psutil.Process(pid)
     except psutil.Error:
@@ -165,8 +150,6 @@ def end_processes(processes: Iterable[psutil.Process], *, grace_s: float) -> boo
     Returns:
         Whether SIGKILL was needed.
     """
-    import psutil
-
     alive = [process for process in processes if _signal(process, kill=False)]
     _, alive = psutil.wait_procs(alive, timeout=grace_s)
     killed = [process for process in alive if _signal(process, kill=True)]
@@ -178,7 +161,7 @@ def wait_gone(pid: int, *, timeout_s: float) -> bool:
     """Wait until a process has ended; True if it did in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if has_ended(pid):
+        if _has_ended(pid):
             return True
         time.sleep(0.01)
     return False
@@ -193,7 +176,7 @@ def remove_leftovers(paths: Paths) -> None:
     """Remove sockets and pid files of a run that is over."""
     for file in _run_files(paths):
         file.unlink(missing_ok=True)
-    if paths.socket_dir != paths.state_dir and is_folder(paths.socket_dir):
+    if paths.socket_dir != paths.state_dir and os.path.isdir(paths.socket_dir):
         paths.socket_dir.rmdir()
 
 
@@ -211,8 +194,6 @@ def _not_launched(paths: Paths, reason: str) -> ServerError:
 
 
 def _own_processes() -> Iterator[psutil.Process]:
-    import psutil
-
     uid = os.getuid()
     for process in psutil.process_iter():
         try:
@@ -223,17 +204,23 @@ def _own_processes() -> Iterator[psutil.Process]:
 
 
 def _runs_with(process: psutil.Process, argument: str) -> bool:
-    import psutil
-
     try:
         return argument in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def _signal(process: psutil.Process, *, kill: bool) -> bool:
-    import psutil
+def _has_ended(pid: int) -> bool:
+    """Tell whether a process is over: gone, or a zombie that its parent has not asked for yet."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
 
+
+def _signal(process: psutil.Process, *, kill: bool) -> bool:
     try:
         process.kill() if kill else process.terminate()
     except psutil.Error:

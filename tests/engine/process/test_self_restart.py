@@ -1,6 +1,7 @@
 """When the engine begins anew, and when it must not."""
 
 import signal
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import pytest
 from local_ai.engine.__main__ import _Stopping
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.self_restart import Renewal
-from local_ai.frozen import replace
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import make_state, write_state

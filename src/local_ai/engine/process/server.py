@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
-
-from local_ai.whole_heads import WholeHeadsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _GRACE_S = 2.0  # from SIGTERM until running answers are cut off
 _TIDY_S = 1.0  # more, for what was cut off to end by itself
@@ -33,7 +32,7 @@ class EngineServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=WholeHeadsProtocol,
+                http=HttpToolsProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,

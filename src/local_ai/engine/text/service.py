@@ -166,7 +166,7 @@ def _asked_tokens(ask: Ask) -> int:
 def _adapter_folder(name: str) -> Path:
     # os.path's functions answer whatever the text; Path's raise for some.
     folder = os.path.expanduser(name)  # noqa: PTH111
-    if not os.path.isdir(folder):  # noqa: PTH112
+    if not os.path.isdir(folder):
         raise bad_field("adapters", f"there is no folder {name[:200]!r}", "name an adapter's folder")
     return Path(folder)
 

@@ -14,11 +14,11 @@ import asyncio
 from typing import Any
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.refusal import Refusal
-from local_ai.whole_heads import WholeHeadsProtocol
 
 # Sizes as nginx and Node have them; browsers and SDKs stay far below.
 MOST_URL_BYTES = 8 * 1024
@@ -32,7 +32,7 @@ _LOOKS_PER_STUCK = 4
 _BUSY_RETRY_S = 2
 
 
-class BoundedProtocol(WholeHeadsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection; `Config.limit_concurrency` is how many there may be."""
 
     head_s = HEAD_S
