@@ -23,6 +23,7 @@ from local_ai.models.catalog import Model
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
+_PART_CHARACTERS = 16  # for each token of the context: of a very long text, as much is tokenised first
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,10 @@ class Embedder:
 
     def _embed(self, found: Model, request: EmbeddingRequest) -> Embedded:
         model, processor = self._load(found)
-        counts = [len(processor.encode(text)) for text in request.texts]
         limit = found.context_tokens
-        for index, count in enumerate(counts):
+        counts: list[int] = []
+        for index, text in enumerate(request.texts):
+            counts.append(count := _count_tokens(processor, text, limit))
             if limit is not None and count > limit:
                 raise bad_field(
                     f"input[{index}]",
@@ -144,6 +146,15 @@ class Embedder:
                 param="model",
             )
         return [tuple(vector) for vector in embedded.tolist()]
+
+
+def _count_tokens(processor: Any, text: str, limit: int | None) -> int:
+    """Count a text's tokens; of one far above the limit, only those of a part (which may end in a word)."""
+    if limit is not None and len(text) > 2 * (part := limit * _PART_CHARACTERS):
+        count = len(processor.encode(text[:part]))
+        if count > limit * 1.25:
+            return count
+    return len(processor.encode(text))
 
 
 def embedding_body(embedded: Embedded, request: EmbeddingRequest) -> dict[str, Any]:

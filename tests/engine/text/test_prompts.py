@@ -73,3 +73,55 @@ def test_a_later_system_message_is_the_users_where_the_template_refuses_it(
 def test_what_the_template_refuses_all_the_same_is_told():
     with pytest.raises(EngineError, match="refuses them: system message must be at the beginning"):
         prompt(ASKED, ASKED_AGAIN)
+
+
+class CountingTokenizer(Tokenizer):
+    """Remembers how much text it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(strict=False)
+        self.encoded = 0
+
+    def encode(self, text: str, **_options: Any) -> list[int]:
+        self.encoded += len(text)
+        return super().encode(text)
+
+
+def refused(text: str, *, longest_token: int | None, context: int = 1000) -> tuple[str, int]:
+    """Return why a text is refused, and how many characters were tokenised before."""
+    tokenizer = CountingTokenizer()
+    words = ModelWords(
+        key=ModelKey("m", Path("m")),
+        tokenizer=tokenizer,
+        context_tokens=context,
+        vocabulary_size=1_000_000,
+        eos=frozenset(),
+        thought=None,
+        calls=None,
+        has_template=True,
+        longest_token=longest_token,
+    )
+    with pytest.raises(EngineError) as caught:
+        prepare(Ask(prompt=text), words, names=FieldNames())
+    assert caught.value.code == "context_length_exceeded"
+    return caught.value.why, tokenizer.encoded
+
+
+def test_a_text_that_cannot_fit_the_context_is_refused_before_it_is_tokenised():
+    why, encoded = refused("x" * 64_001, longest_token=64, context=999)
+
+    assert why == "the prompt has at least 1000 tokens and the context of 'm' holds 999"
+    assert encoded == 0
+
+
+def test_a_long_text_is_refused_by_its_first_part():
+    why, encoded = refused("x" * 20_000_000, longest_token=None)
+
+    assert why == "the prompt has at least 100000 tokens and the context of 'm' holds 1000"
+    assert encoded == 100_000
+
+
+def test_a_text_a_little_above_the_context_is_refused_with_its_whole_length():
+    why, _ = refused("x" * 1001, longest_token=64)
+
+    assert why == "the prompt has 1001 tokens and the context of 'm' holds 1000"

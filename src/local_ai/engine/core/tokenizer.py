@@ -33,11 +33,16 @@ class ModelWords:
     calls: Marks | None  # None: the template knows no tools
     has_template: bool
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
-    # A tokenizer's padding and truncation state is shared: one caller at a time.
+    longest_token: int | None = None  # a token stands for at most so many characters; None: not known
+    # A tokenizer in Python may keep state: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """Turn text into tokens; `special` adds what the tokenizer puts before a fresh text."""
+        # Several threads may encode at once here: nothing of a native tokenizer changes, once truncation and
+        # padding are off (make_words), and it runs without the interpreter's lock.
+        if backend := native_tokenizer(self.tokenizer):
+            return list(backend.encode(text, add_special_tokens=special).ids)
         with self.lock:
             return [int(token) for token in self.tokenizer.encode(text, add_special_tokens=special)]
 
@@ -56,6 +61,12 @@ def make_words(
         if tokenizer.has_tool_calling
         else None
     )
+    longest_token = None
+    if backend := native_tokenizer(tokenizer):
+        backend.no_truncation()
+        backend.no_padding()
+        # Composing characters (NFC) makes one of up to three.
+        longest_token = max(map(len, tokenizer.get_vocab())) * (3 if backend.normalizer else 1)
     return ModelWords(
         key=key,
         tokenizer=tokenizer,
@@ -66,4 +77,10 @@ def make_words(
         calls=calls,
         has_template=bool(tokenizer.has_chat_template),
         embedding_rows=embedding_rows,
+        longest_token=longest_token,
     )
+
+
+def native_tokenizer(tokenizer: Any) -> Any | None:
+    """Return the `tokenizers.Tokenizer` inside; None where a model brings a tokenizer in Python."""
+    return getattr(tokenizer, "backend_tokenizer", None)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 # Free whitespace would let a model fill its whole answer with it.
 _SPACING: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
+# Of a text that may be too long, the first part that is tokenised: this many characters for each token of the
+# context, at least so many characters; it is too long where that has so much more tokens than the context.
+_PART_CHARACTERS = 6
+_LEAST_PART = 100_000
+_PART_MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
         if isinstance(ask.prompt, tuple):
             _check_tokens(ask.prompt, words, names)
             return "", list(ask.prompt)
-        tokens = words.encode(ask.prompt, special=True)
+        tokens = _encode(ask.prompt, words, names, special=True)
         return ask.prompt, _readable(tokens or words.encode(" "), words, names)
     if not words.has_template:
         raise EngineError(
@@ -81,7 +86,25 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
             param="model",
         )
     text = _apply_template(ask, words, names)
-    return text, _readable(words.encode(text), words, names)
+    return text, _readable(_encode(text, words, names), words, names)
+
+
+def _encode(text: str, words: ModelWords, names: FieldNames, *, special: bool = False) -> list[int]:
+    """Tokenise a prompt; a text far above the context is refused by its length, or by a part of it.
+
+    Tokenising takes about a second a megabyte. A part may end within a word, so it counts with a margin.
+    """
+    context = words.context_tokens
+    if context is not None:
+        if words.longest_token and (least := len(text) // words.longest_token) > context:
+            raise _too_long(least, words, names, context, or_more=True)
+        part = max(context * _PART_CHARACTERS, _LEAST_PART)
+        while part * 2 < len(text):
+            tokens = len(words.encode(text[:part]))
+            if tokens > context * _PART_MARGIN:
+                raise _too_long(tokens, words, names, context, or_more=True)
+            part *= 4
+    return words.encode(text, special=special)
 
 
 def _readable(tokens: list[int], words: ModelWords, names: FieldNames) -> list[int]:
@@ -217,14 +240,7 @@ def _bound(ask: Ask, prompt_tokens: int, words: ModelWords, names: FieldNames) -
         return min(wanted or MOST_TOKENS, MOST_TOKENS)
     left = context - prompt_tokens
     if left < 1:
-        raise ContextLengthError(
-            names.messages,
-            f"the prompt has {prompt_tokens} tokens and the context of {words.key.id!r} holds {context}",
-            "shorten it, or take a model with a larger context",
-            prompt=prompt_tokens,
-            wanted=None,
-            context=context,
-        )
+        raise _too_long(prompt_tokens, words, names, context)
     if wanted is None or (ask.limits.is_default and wanted > left):
         return left
     if wanted > left:
@@ -238,6 +254,20 @@ def _bound(ask: Ask, prompt_tokens: int, words: ModelWords, names: FieldNames) -
             context=context,
         )
     return wanted
+
+
+def _too_long(
+    tokens: int, words: ModelWords, names: FieldNames, context: int, *, or_more: bool = False
+) -> ContextLengthError:
+    count = f"at least {tokens}" if or_more else f"{tokens}"
+    return ContextLengthError(
+        names.messages,
+        f"the prompt has {count} tokens and the context of {words.key.id!r} holds {context}",
+        "shorten it, or take a model with a larger context",
+        prompt=tokens,
+        wanted=None,
+        context=context,
+    )
 
 
 def _grammar(ask: Ask, words: ModelWords, names: FieldNames, *, in_thought: bool) -> Grammar | None:

@@ -17,6 +17,7 @@ from local_ai.engine.core.worker import Worker
 from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable
 from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
+from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.prompts import FieldNames, Prepared, prepare
 from local_ai.models.aliases import DEFAULT_TARGET, find_named, find_target
 from local_ai.models.catalog import Model, choose_default, list_models, nearest_names
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("local_ai.engine.requests")
 
+LONGEST_PREPARATION_S = 60.0  # of a prompt: a million tokens take about ten seconds
 _CHARACTERS_PER_TOKEN = 4  # of English, roughly; https://help.openai.com/en/articles/4936856
 
 
@@ -63,6 +65,7 @@ class Service:
         self._settings = settings
         self._aliases = aliases or {}
         self._settled = settled
+        self._threads = InterruptibleThreads()
 
     def models(self) -> list[Model]:
         """Read which models the machine has, now."""
@@ -134,8 +137,21 @@ class Service:
                 code="queue_full",
             )
         words = await asyncio.wrap_future(self._worker.load(key, _asked_tokens(ask)))
-        prepared = await asyncio.to_thread(prepare, ask, words, names=names)
+        prepared = await self._prepare(ask, words, names)
         return Opened(ask, words, prepared, name or key.id)
+
+    async def _prepare(self, ask: Ask, words: ModelWords, names: FieldNames) -> Prepared:
+        try:
+            return await self._threads.run(
+                lambda: prepare(ask, words, names=names), within_s=LONGEST_PREPARATION_S
+            )
+        except TimeoutError as exc:
+            raise bad_field(
+                names.messages,
+                f"the prompt was not written within {LONGEST_PREPARATION_S:g} s: it is very long, "
+                f"or the chat template of {words.key.id!r} does not end",
+                "shorten it, or take another model",
+            ) from exc
 
     async def run(self, opened: Opened) -> AsyncIterator[Piece]:
         """Generate one answer and log how it went; closing the iterator ends the generation."""
