@@ -8,6 +8,7 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
+    {"entry"},
     {
         "errors",
         "clients",

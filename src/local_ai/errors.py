@@ -5,10 +5,13 @@
     └── ServerError       exit 1   a program did not do what was asked (3, 4 and 5 where a script must tell)
         └── HealthCheckError       it runs, but it does not answer as it should
 
-Each carries four fields: what stopped, why, one step that fixes it, and where to look.
+Each carries four fields: what stopped, why, one step that fixes it, and where to look. Commands in them are
+written `local-ai server start`, and shown as people call local-ai (see entry.py).
 """
 
 from __future__ import annotations
+
+from local_ai.entry import as_called
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -38,7 +41,7 @@ class LocalAIError(Exception):
 
     def __str__(self) -> str:
         """Render the four fields, one labelled line each; further lines of a field are indented."""
-        return "\n".join(
+        text = "\n".join(
             (
                 f"error: {self.what}",
                 *(
@@ -48,12 +51,13 @@ class LocalAIError(Exception):
                 ),
             )
         )
+        return as_called(text)
 
     @property
     def sentence(self) -> str:
         """The same in one line, for API errors: "what: why. fix"."""
         why = " ".join(self.why.split()).rstrip(".")
-        return f"{self.what}: {why}{_FIX_FOLLOWS}{' '.join(self.fix.split())}"
+        return as_called(f"{self.what}: {why}{_FIX_FOLLOWS}{' '.join(self.fix.split())}")
 
 
 class ConfigError(LocalAIError):

@@ -4,7 +4,7 @@ import { $, announce, copy, setText } from "./dom.js";
 import { FAMILIES, NAMES, ask } from "./families.js";
 import { showMarkdown } from "./markdown.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
-import { hurry, poll } from "./status.js";
+import { STATUS_COMMAND, hurry, poll } from "./status.js";
 import { forgetChat, keepChat, keepKey, keptChat, keptKey } from "./storage.js";
 import { wordsForPlace } from "./words.js";
 
@@ -154,7 +154,7 @@ function fail(message, error) {
   // fetch() throws a TypeError where there was no answer at all.
   message.error =
     error instanceof TypeError
-      ? "the gateway does not answer: the connection was refused or lost. To fix it: local-ai server status"
+      ? `the gateway does not answer: the connection was refused or lost. To fix it: ${STATUS_COMMAND}`
       : error.message;
   announce(message.error);
 }

@@ -3,6 +3,8 @@
 import { $, request, setText } from "./dom.js";
 import { MARKS, wordsForBytes, wordsForSeconds } from "./words.js";
 
+// As people call local-ai here, which the page's HTML tells.
+export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;
 export let report = null; // the latest /status.json, null until the first
 const listeners = [];
 let lastSeen = Date.now(); // when the gateway last answered
@@ -19,7 +21,7 @@ export function hurry(isHurried) {
   hurried = isHurried;
 }
 
-function showVerdict({ health, sentence, why, fix, see }) {
+function showVerdict({ health, sentence, why, fix, see, command = "" }) {
   const colon = sentence.indexOf(": ") + 1;
   const word = colon ? sentence.slice(0, colon) : sentence;
   $("verdict").dataset.health = health;
@@ -28,10 +30,9 @@ function showVerdict({ health, sentence, why, fix, see }) {
   setText($("rest"), colon ? sentence.slice(colon + 1) : "");
   setText($("why"), why);
   setText($("see"), see);
-  const command = fix.includes("local-ai ") ? fix.indexOf("local-ai ") : fix.length;
-  setText($("fix-words"), fix.slice(0, command));
-  setText($("fix-command"), fix.slice(command));
-  $("fix-copy").hidden = command === fix.length;
+  setText($("fix-words"), fix.slice(0, fix.length - command.length));
+  setText($("fix-command"), command);
+  $("fix-copy").hidden = !command;
   for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
   $("trouble").hidden = !why && !fix;
   $("calm-diagnostics").hidden = !$("trouble").hidden;
@@ -104,7 +105,8 @@ function showGone() {
     health: "unknown",
     sentence: `Unknown: the gateway has not answered since ${since}`,
     why: `this page asks ${location.origin}/status.json every second and gets no answer`,
-    fix: "local-ai server status",
+    fix: STATUS_COMMAND,
+    command: STATUS_COMMAND,
     see: "",
   });
   $("trouble-log").hidden = $("requests").hidden = true;

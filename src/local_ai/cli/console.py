@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Health, Readiness, Report, base_url
@@ -48,9 +49,17 @@ _LINE_EVERY_S = 0.1
 _HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
 
 
+def called_as() -> str:
+    """Name the entry that this command line came by."""
+    # uv tells what it runs where uv itself is, also of programs that have nothing to do with this project.
+    # Source: https://docs.astral.sh/uv/reference/environment/#uv
+    is_project = (Path(sys.prefix).parent / "uv.lock").exists()
+    return entry_of(sys.argv[0], by_uv="UV" in os.environ and is_project)
+
+
 def print_line(text: str = "", *, style: str = "") -> None:
     """Print one line of a result."""
-    _write(sys.stdout, _styled(sys.stdout, _as_typed(text), style))
+    _write(sys.stdout, _styled(sys.stdout, as_called(text), style))
 
 
 def print_raw(line: str) -> None:
@@ -66,7 +75,7 @@ def print_json(value: object) -> None:
 
 def print_error(error: LocalAIError) -> None:
     """Print what, why, fix and see."""
-    for line in _as_typed(str(error)).splitlines():
+    for line in str(error).splitlines():
         label, mark, text = line.partition(": ")
         if label in {"error", "  why", "  fix", "  see"}:
             style = "bold red" if label == "error" else "bold"
@@ -76,13 +85,13 @@ def print_error(error: LocalAIError) -> None:
 
 def print_note(text: str) -> None:
     """Print what somebody who waits should know; results are on stdout alone."""
-    _write(sys.stderr, _as_typed(text))
+    _write(sys.stderr, as_called(text))
     sys.stderr.flush()
 
 
 def print_warning(text: str) -> None:
     """Print what should be known although nothing stopped."""
-    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + _as_typed(text))
+    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + as_called(text))
 
 
 @contextmanager
@@ -106,7 +115,7 @@ def ask(question: str) -> bool | None:
     """Ask a person yes or no, no being the default; None where nobody can answer."""
     if not sys.stdin.isatty():
         return None
-    sys.stderr.write(f"{_as_typed(question)} [y/N] ")
+    sys.stderr.write(f"{as_called(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -294,16 +303,6 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _shortened(names: Sequence[str], *, most: int = 5) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _as_typed(text: str) -> str:
-    """Write the commands in a text as this user called us: as `local-ai`, as `inv`, or as `uv run inv`."""
-    # uv tells what it runs where uv itself is.
-    # Source: https://docs.astral.sh/uv/reference/environment/#uv
-    runner = "uv run " if "UV" in os.environ else ""
-    is_inv = Path(sys.argv[0]).name in {"inv", "invoke"}
-    called = r"inv \1.\2" if is_inv else r"local-ai \1 \2"
-    return re.sub(r"\blocal-ai (server|models|client|config) (\w+)", runner + called, text)
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from local_ai.cli import console
+from local_ai.entry import set_entry
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ EXIT_USAGE = 2
 
 def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:
     """Run a command; its expected failures end in words on stderr. Returns the exit code."""
+    set_entry(console.called_as())
     try:
         code = function(*args, **kwargs) or 0
         sys.stdout.flush()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from local_ai.engine.process.environment import tell_libraries
 from local_ai.engine.process.self_restart import LISTENER, begin_anew
 from local_ai.engine.process.socket import listen, pid_file
+from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_patiently
 from local_ai.serving.orphan_guard import start_orphan_guard
@@ -44,6 +45,7 @@ def main() -> int:
     goes_on = arguments.listener is not None
     try:
         state = read_state(arguments.state)
+        set_entry(state.entry)
         listener = socket.socket(fileno=arguments.listener) if goes_on else listen(state.engine_socket)
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")

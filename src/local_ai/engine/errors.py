@@ -28,9 +28,8 @@ def model_not_found(
     elif any_models:
         fix = "take a name that /v1/models lists"
     else:
-        fix = (
-            "put a model folder where local-ai looks for them (see config.show), or prepare the starter model"
-        )
+        fix = "put a model folder where local-ai looks for them (local-ai config show), or download one with "
+        fix += "local-ai models pull"
     return EngineError(
         f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
         why=_why_not_found(name, target),

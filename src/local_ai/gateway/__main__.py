@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.gateway.listener.server import listen, serve
 from local_ai.serving.nonblocking_log import log_patiently
@@ -27,6 +28,7 @@ def main() -> int:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         state = read_state(arguments.state)
+        set_entry(state.entry)
         server = state.settings.server
         log_patiently(server.log_level)
         listener = listen(server.host, server.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from local_ai.entry import as_called
 from local_ai.errors import ConfigError
 
 _NAME = "config.example.toml"
@@ -25,7 +26,7 @@ def write_example(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(example_text())
+            stream.write(as_called(example_text()))
     except FileExistsError as exc:
         raise ConfigError(
             "the settings file was not written",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_ai.entry import DEFAULT, current_entry
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.settings.record import read_record, to_plain
@@ -44,6 +45,7 @@ class State:
     hub_cache: Path
     supervisor_socket: Path
     engine_socket: Path
+    entry: str = DEFAULT  # how it was started, as people type it (see entry.py)
     default_model: str | None = None  # id of what a start chose where `model.path` is not set
 
     @property
@@ -72,6 +74,7 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
         hub_cache=paths.hub_cache,
         supervisor_socket=paths.supervisor_socket,
         engine_socket=paths.engine_socket,
+        entry=current_entry(),
     )
 
 
@@ -80,6 +83,7 @@ def write_state(state: State, file: Path) -> None:
     plain = {
         "version": state.version,
         "settings": to_plain(state.settings, reveal_secrets=True),
+        "entry": state.entry,
         "default_model": state.default_model,
         **{name: str(getattr(state, name)) for name in _PATHS},
     }
@@ -97,6 +101,7 @@ def read_state(file: Path) -> State:
         return State(
             version=raw["version"],
             settings=read_record(raw["settings"]),
+            entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
             default_model=raw.get("default_model"),
             **{name: Path(raw[name]) for name in _PATHS},
         )

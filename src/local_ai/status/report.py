@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from local_ai.entry import as_called, command_of
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.supervision.program import ENGINE, ProcessInfo, ProcessState
 
@@ -90,6 +91,16 @@ class Verdict:
     fix: str = ""
     see: str = ""
 
+    @property
+    def command(self) -> str:
+        """The end of the fix that can be run as it is, "" if none can."""
+        return command_of(self.fix)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as JSON-ready values; commands are written as people here call local-ai."""
+        texts = {name: as_called(getattr(self, name)) for name in ("sentence", "why", "fix", "see")}
+        return {"health": self.health.value, **texts, "command": self.command}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -142,6 +153,7 @@ class Report:
         """Return the report as JSON-ready values; sizes in bytes, times in seconds."""
         return {
             **to_plain(self),
+            "verdict": self.verdict.to_json(),
             "running": self.is_running,
             "ready": self.is_ready,
             "urls": {"page": self.url, "openai": self.openai_url, "anthropic": self.anthropic_url},

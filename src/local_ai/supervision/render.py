@@ -10,6 +10,7 @@ Source: supervisor 4.3, `options.py` (`UnhosedConfigParser`, `expand`), measured
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from local_ai.errors import ConfigError
@@ -45,9 +46,16 @@ def render(programs: tuple[Program, ...], paths: Paths) -> str:
     return environment.get_template(CONF_TEMPLATE).render(
         programs=programs,
         paths=paths,
+        supervisorctl=_supervisorctl(programs, paths),
         supervisord_log=paths.log(SUPERVISORD),
         final_exits=FINAL_EXITS,
     )
+
+
+def _supervisorctl(programs: tuple[Program, ...], paths: Paths) -> str:
+    """Return the call of supervisor's own client: installed tools put local-ai alone on the PATH."""
+    python = programs[0].command[0]
+    return shlex.join([python, "-m", "supervisor.supervisorctl", "-c", str(paths.conf)])
 
 
 def escape_value(value: object) -> str:

@@ -347,7 +347,7 @@ def test_no_model_at_all_is_ready_and_says_so():
     assert answer.status_code == 404
     assert answer.json()["error"]["message"] == (
         "no model can answer: this machine has no model. To fix it: put a model folder where local-ai "
-        "looks for them (see config.show), or prepare the starter model"
+        "looks for them (local-ai config show), or download one with local-ai models pull"
     )
 
 

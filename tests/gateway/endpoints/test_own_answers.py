@@ -82,6 +82,7 @@ def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
             "sentence": "Stopped: the server is not running",
             "why": "",
             "fix": "local-ai server start",
+            "command": "local-ai server start",
             "see": "",
         },
     }

@@ -75,7 +75,9 @@ def pick_model(name: str, models: Sequence[Model]) -> Model:
         f'no model named "{name}"',
         status=404,
         why="no usable model folder on this machine has that name",
-        fix="use one of: " + ", ".join(near) if near else "put a model folder where config.check looks",
+        fix="use one of: " + ", ".join(near)
+        if near
+        else "put a model folder where local-ai looks for them (local-ai config show)",
         code="model_not_found",
         param="model",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from local_ai.entry import as_called
 from local_ai.gateway.endpoints.snippets import Snippet, snippets
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import Health, ProgramStatus, Report
@@ -81,6 +82,7 @@ class View:
     needs_key: bool  # whether the server asks for an API key
     fix_words: str
     fix_command: str  # the end of the fix that can be run, "" if none can
+    status_command: str  # what page.js names once the gateway answers no more
     trouble_lines: tuple[str, ...]
     queue_words: str
     requests: tuple[RequestRow, ...]
@@ -99,7 +101,7 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
     needs_key = bool(settings.server.api_keys)
     word, colon, rest = report.verdict.sentence.partition(": ")
     queue = report.queue
-    fix_words, run, command = report.verdict.fix.partition("local-ai ")
+    fix, command = as_called(report.verdict.fix), report.verdict.command
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
@@ -112,8 +114,9 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
         model=report.default_model or "MODEL",
         generation=settings.generation,
         needs_key=needs_key,
-        fix_words=fix_words,
-        fix_command=run + command,
+        fix_words=fix.removesuffix(command),
+        fix_command=command,
+        status_command=as_called("local-ai server status"),
         trouble_lines=tuple(log_lines),
         queue_words=_queue_words(queue) if queue else "",
         requests=tuple(_request(request) for request in queue.requests) if queue else (),

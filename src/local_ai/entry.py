@@ -1,0 +1,58 @@
+"""How people here call local-ai: as the installed script, as a module, or as `inv` in a checkout.
+
+Every text names a command in one form, `local-ai server start`. `as_called` writes it as this process's
+people type it, which the command line or state.json tells once, when the process begins.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+DEFAULT = "local-ai"
+_MODULE = "python -m local_ai"
+_UV = "uv run "
+_GROUPS = "server|models|client|config"
+_ANY_ENTRY = rf"\b(?:{_UV})?(?:local-ai|{_MODULE}|inv)"
+_COMMAND = re.compile(rf"{_ANY_ENTRY} ({_GROUPS})[ .](\w+)")
+# A whole command at the end of a text: its name, at most one argument, and options.
+_LAST_COMMAND = re.compile(
+    rf"(?:^|(?<=: )){_ANY_ENTRY} (?:{_GROUPS})[ .]\w+(?: [^-\s]\S*)?(?: --[\w-]+(?: [^-\s]\S*)?)*$"
+)
+
+_entry = DEFAULT
+
+
+def set_entry(entry: str) -> None:
+    """Tell how this process's people call local-ai: a value of `entry_of`."""
+    # Like the locale: a fact of the process, not of any one call.
+    global _entry
+    _entry = entry
+
+
+def current_entry() -> str:
+    """Return what was told, `local-ai` by default."""
+    return _entry
+
+
+def entry_of(program: str, *, by_uv: bool) -> str:
+    """Name the entry by which a program was called.
+
+    Args:
+        program: Its path, `sys.argv[0]`.
+        by_uv: Whether `uv run` of a checkout called it.
+    """
+    name = {"inv": "inv", "invoke": "inv", "__main__.py": _MODULE}.get(PurePath(program).name, DEFAULT)
+    return f"{_UV}{name}" if by_uv else name
+
+
+def as_called(text: str) -> str:
+    """Write each command that a text names as people here type it."""
+    separator = "." if _entry.endswith("inv") else " "
+    return _COMMAND.sub(lambda found: f"{_entry} {found[1]}{separator}{found[2]}", text)
+
+
+def command_of(fix: str) -> str:
+    """Return the command that ends a fix and can be run as it is, "" if none does."""
+    found = _LAST_COMMAND.search(fix)
+    return as_called(found[0]) if found else ""

@@ -1,0 +1,72 @@
+"""Commands in texts are written as people here call local-ai."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local_ai.entry import DEFAULT, as_called, command_of, entry_of, set_entry
+from local_ai.errors import LocalAIError
+
+ENTRIES = ["local-ai", "uv run local-ai", "inv", "uv run inv", "python -m local_ai"]
+
+
+@pytest.fixture(autouse=True)
+def default_entry() -> Iterator[None]:
+    yield
+    set_entry(DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("program", "by_uv", "entry"),
+    [
+        ("/home/ada/.local/bin/local-ai", False, "local-ai"),
+        ("/x/.venv/bin/local-ai", True, "uv run local-ai"),
+        ("/x/.venv/bin/inv", False, "inv"),
+        ("/x/.venv/bin/invoke", True, "uv run inv"),
+        ("/x/local_ai/__main__.py", False, "python -m local_ai"),
+        ("/x/my_own_script.py", False, "local-ai"),
+    ],
+)
+def test_entry_is_told_by_the_program(program: str, by_uv: bool, entry: str):
+    assert entry_of(program, by_uv=by_uv) == entry
+
+
+@pytest.mark.parametrize("written", ENTRIES)
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_commands_of_any_form_are_written_as_they_are_called(entry: str, written: str):
+    set_entry(written)
+    text = as_called("mend that, then run: local-ai server start --port 1 (or local-ai models list)")
+    set_entry(entry)
+
+    mark = "." if entry.endswith("inv") else " "
+    assert as_called(text) == (
+        f"mend that, then run: {entry} server{mark}start --port 1 (or {entry} models{mark}list)"
+    )
+
+
+def test_errors_name_commands_as_they_are_called():
+    error = LocalAIError("it stopped", why="a reason", fix="local-ai server start")
+    set_entry("uv run inv")
+
+    assert str(error) == "error: it stopped\n  why: a reason\n  fix: uv run inv server.start"
+    assert error.sentence == "it stopped: a reason. To fix it: uv run inv server.start"
+
+
+@pytest.mark.parametrize(
+    ("fix", "command"),
+    [
+        ("local-ai server start", "local-ai server start"),
+        ("read the log, then run: local-ai server restart", "local-ai server restart"),
+        (
+            "it is in: local-ai server logs --program welcome-page",
+            "local-ai server logs --program welcome-page",
+        ),
+        ("try: local-ai models use org/name", "local-ai models use org/name"),
+        ("local-ai server status says why; local-ai server start starts it", ""),
+        ("local-ai server start prepares the starter model", ""),
+        ("send less", ""),
+        ("", ""),
+    ],
+)
+def test_command_that_ends_a_fix_can_be_run(fix: str, command: str):
+    assert command_of(fix) == command
