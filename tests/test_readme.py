@@ -56,3 +56,12 @@ def test_links_lead_to_headings(name: str):
 @pytest.mark.parametrize("name", re.findall(r"\]\((?!http|#)([^)]+)\)", README))
 def test_links_lead_to_files(name: str):
     assert (CHECKOUT / name).is_file()
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{file.name}" for file in (CHECKOUT / "docs").glob("*.md"))]
+)
+def test_tests_that_a_page_names_exist(page: str):
+    named = re.findall(r"`(tests/[\w/.]+)`", (CHECKOUT / page).read_text())
+
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []

@@ -117,7 +117,7 @@ function showGone() {
 function showLocked() {
   showVerdict({
     health: "unknown",
-    sentence: "Unknown: the server tells its state to nobody without a key",
+    sentence: "Unknown: the server tells its state only to those with a key",
     why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
     fix: "enter a key above the chat",
     see: "",
