@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -375,3 +376,144 @@ def test_connection_is_kept_from_request_to_request(gateway: Gateway) -> None:
         for _ in range(3):
             connection.sendall(head("/healthz"))
             assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_trailers_are_dropped(gateway: Gateway, engine: FakeEngine) -> None:
+    """They come after the checks of the head: none may pass for a header (RFC 9110, section 6.5.1)."""
+    sent = head(CHAT, "content-type: application/json", "transfer-encoding: chunked", method="POST")
+    trailers = b"host: evil.example\r\ncontent-type: text/plain\r\nuser-agent: trailer\r\nx-request-id: t\r\n"
+    with connected(gateway) as connection:
+        connection.sendall(sent + b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n" + head("/healthz"))
+        answers = answer_on(connection)
+
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert "trailer" not in engine.headers[0].get("user-agent", "")
+    assert engine.headers[0]["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/healthz", CHAT])
+@pytest.mark.parametrize(
+    "endless",
+    [b"x: " + b"y" * 1000 + b"\r\n", b"y" * 1000, b"1;" + b"y" * 1000],
+    ids=["many trailers", "one long trailer", "one long line"],
+)
+def test_what_follows_a_body_without_end_is_not_kept(gateway: Gateway, path: str, endless: bytes) -> None:
+    """The last chunk never ends, whether its request has been answered or not."""
+    sent = head(path, "content-type: application/json", "transfer-encoding: chunked", method="POST")
+    begin = {b"1": b"", b"y": b"0\r\nx: ", b"x": b"0\r\n"}[endless[:1]]
+    sent_bytes = 0
+    with connected(gateway) as connection:
+        connection.sendall(sent + b"2\r\n{}\r\n" + begin)
+        with contextlib.suppress(ConnectionError):
+            while sent_bytes < 20_000_000:
+                connection.sendall(endless * 50)
+                sent_bytes += len(endless) * 50
+
+    assert sent_bytes < 8_000_000  # mostly what the sockets hold
+
+
+def test_body_of_many_small_chunks_is_taken(gateway: Gateway, engine: FakeEngine) -> None:
+    sent = head(CHAT, "content-type: application/json", "transfer-encoding: chunked", method="POST")
+    body = json.dumps({"text": "x" * 20_000}).encode()
+    with connected(gateway) as connection:
+        for byte in (sent, *(b"1;a=b\r\n%c\r\n" % byte for byte in body), b"0\r\n\r\n"):
+            connection.sendall(byte)
+
+        assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_sent_ahead_without_end_are_not_kept(gateway: Gateway, engine: FakeEngine) -> None:
+    with connected(gateway) as connection:
+        connection.sendall(ask("slow"))
+        wait_until(lambda: engine.requests)
+        connection.sendall(head("/healthz") * 1000)
+        engine.release.set()
+        answers = everything(connection)
+
+    assert answers.count(b"HTTP/1.1 200 ") == 101
+    assert b"100 requests wait on this connection already" in answers
+
+
+def test_kept_connection_takes_any_number_of_requests(gateway: Gateway) -> None:
+    with connected(gateway) as connection:
+        for _ in range(100):
+            connection.sendall(head("/healthz", f"x-padding: {'x' * 1000}"))
+            assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("name", ["Host", "Origin", "Authorization", "x-api-key", "Content-Type"])
+def test_header_that_two_readers_could_read_differently_is_refused(gateway: Gateway, name: str) -> None:
+    answer = exchange(
+        gateway, head("/v1/models", f"{name}: localhost", f"{name}: localhost", "connection: close")
+    )
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert f"it has more than one {name.lower()} header".encode() in answer
+
+
+@pytest.mark.parametrize("encoding", ["Content-Encoding: gzip", "Transfer-Encoding: gzip, chunked"])
+def test_encoded_body_is_refused(gateway: Gateway, engine: FakeEngine, encoding: str) -> None:
+    sent = head(CHAT, "content-type: application/json", encoding, "connection: close", method="POST")
+
+    answer = exchange(gateway, sent, b"0\r\n\r\n" if "chunked" in encoding else b"")
+
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert b"unsupported_encoding" in answer
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("model", ["stream", "sound", "tiny"])
+def test_client_of_http_1_0_gets_its_answer_without_chunks(
+    gateway: Gateway, engine: FakeEngine, model: str
+) -> None:
+    body = json.dumps({"model": model, "stream": model == "stream"})
+    lines = f"POST {CHAT} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+
+    answer = exchange(gateway, f"{lines}content-length: {len(body)}\r\n\r\n{body}".encode())
+
+    top, _, rest = answer.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in top.lower()
+    assert rest.endswith({"stream": b"data: [DONE]\n\n", "sound": b"\x00RIFF", "tiny": b"}"}[model])
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/", "/logs/supervisord", "/nothing"])
+def test_client_of_http_1_0_gets_any_of_our_own_answers(gateway: Gateway, path: str) -> None:
+    answer = exchange(gateway, f"GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n".encode())
+
+    assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 404 "))
+    assert b"transfer-encoding" not in answer.lower()
+
+
+@pytest.mark.parametrize("model", ["slow", "slow-stream"])
+def test_client_that_sends_no_more_gets_its_answer(gateway: Gateway, engine: FakeEngine, model: str) -> None:
+    with connected(gateway) as connection:
+        connection.sendall(ask(model))
+        connection.shutdown(socket.SHUT_WR)
+        wait_until(lambda: engine.requests)
+        threading.Timer(0.5, engine.release.set).start()  # after the gateway has looked whether it is there
+        answer = everything(connection)
+
+    assert b"HTTP/1.1 200 OK" in answer
+    assert (b"data: two" if model == "slow-stream" else b'"echo"') in answer
+
+
+def test_request_of_a_client_that_left_at_once_is_cancelled(gateway: Gateway, engine: FakeEngine) -> None:
+    with connected(gateway) as connection:
+        connection.sendall(ask("slow"))
+        wait_until(lambda: engine.requests)
+
+    assert engine.cancelled.wait(10)
+
+
+def test_request_that_asks_for_another_protocol_is_answered_in_this_one(
+    gateway: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Java's client asks for HTTP/2 so."""
+    upgrade = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABk")
+    size = ("content-type: application/json", "content-length: 2")
+    with connected(gateway) as connection:
+        for _ in range(2):
+            connection.sendall(head(CHAT, *upgrade, *size, method="POST") + b"{}")
+            assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+
+    assert caplog.records == []

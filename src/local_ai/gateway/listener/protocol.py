@@ -6,6 +6,10 @@
         └ too many connections: the one that has idled longest makes way; 503 where all are at work
 
 Whatever uvicorn or its parser would hold without end is refused in words, and the connection closed.
+Trailers, which may follow a chunked body, are dropped: they are no headers (RFC 9110, section 6.5.1).
+
+A client that closes its side of the connection while it waits has left, or only sends no more (a half-closed
+connection). A write tells: the kernel of a client that has left answers with a reset.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -24,12 +29,37 @@ from local_ai.serving.refusal import Refusal
 MOST_URL_BYTES = 8 * 1024
 MOST_HEAD_BYTES = 32 * 1024
 MOST_HEADERS = 100
+# Requests that wait on one connection for the answer to the one before; clients rarely send one ahead.
+MOST_PIPELINED = 100
 # From the first moment a head is waited for until it is whole.
 HEAD_S = 10.0
 # A client that takes nothing of what was written for so long is cut off, however it came to that.
 STUCK_S = 60.0
 _LOOKS_PER_STUCK = 4
 _BUSY_RETRY_S = 2
+# Given twice, one place could read the first and another the second.
+_SINGLE_HEADERS = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding")
+# The body as it is; by header.
+_PLAIN = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
+# After a client's end of the connection, until its answer begins; the first leaves time for a quick answer.
+_PROBES_S = (0.05, 0.1, 0.5, 2.0)
+# Any number of these may come before an answer. Source: RFC 9110, section 15.2.
+_INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _UntilClosed(int):
+    """The length of an answer to HTTP/1.0, which ends with the connection: uvicorn compares and subtracts."""
+
+    def __lt__(self, _other: int) -> bool:
+        return False
+
+    def __ne__(self, _other: object) -> bool:
+        return False
+
+    def __sub__(self, _other: int) -> _UntilClosed:
+        return self
+
+    __hash__ = int.__hash__
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -54,6 +84,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_made_way = False
         self._head_bytes = 0
         self._is_in_head = False
+        self._unused_bytes = 0  # that came since the last part of a body: chunk lines and trailers
+        self._has_progressed = False
+        self._is_resuming = False  # a new parser is given the head of the request that is under way
+        self._probe_timer: asyncio.TimerHandle | None = None
         self._refusal: Refusal | None = None
         self.idle_since = self.loop.time()
 
@@ -79,6 +113,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
         self._stop_timer()
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
         self._stop_stuck_timer()
         super().connection_lost(exc)
 
@@ -96,37 +132,85 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse what has come, as long as it stays within bounds."""
         if self._refusal is not None or self.transport.is_closing():
             return
-        super().data_received(data)
+        self._has_progressed = False
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            self._go_on_after_upgrade(data[exc.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
         if self.transport.is_closing():
             return
+        self._unused_bytes = 0 if self._has_progressed or self._is_in_head else self._unused_bytes + len(data)
         # The parser keeps the half of a line to itself, so what it was fed is what counts.
         self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
         if self._head_bytes > MOST_HEAD_BYTES:
             self._refuse(_url_too_long() if len(self.url) > MOST_URL_BYTES else _head_too_long())
+        elif self._unused_bytes > MOST_HEAD_BYTES:
+            self._refuse_body()
         elif self.is_idle:
             self._await_head()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection of a client that sends no more, where its answer has not begun."""
+        if self.is_idle or self.cycle.more_body or self.cycle.response_started:
+            return False
+        self.cycle.keep_alive = False
+        if self.scope["http_version"] != "1.0":  # which knows no interim answers
+            self._probe_later(list(_PROBES_S))
+        return True
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
-        super().on_message_begin()
-        self._is_in_head = True
+        if not self._is_resuming:
+            super().on_message_begin()
+            self._is_in_head = self._has_progressed = True
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the address, or a part of it."""
+        if not self._is_resuming:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; drop a trailer."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        """Note that a request is whole; one that asks for another protocol may still have a body."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body."""
+        self._has_progressed = True
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or to one that refuses it."""
+        if self._is_resuming:
+            self._is_resuming = False
+            return
         self._is_in_head = False
         self._stop_timer()
-        refusal = self._refusal_of_head()
-        if refusal is None:
-            super().on_headers_complete()
+        if self._refusal is not None:
             return
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._refuse(_too_many_pipelined())
+            return
+        refusal = self._refusal_of_head()
         application = self.app
-        self.app = refused_response(_path(self.url), refusal)
+        if refusal is not None:
+            self.app = refused_response(_path(self.url), refusal)
         try:
             super().on_headers_complete()
         finally:
             self.app = application
+        if self.scope.get("http_version") == "1.0":
+            self.cycle.chunked_encoding, self.cycle.expected_content_length = False, _UntilClosed()
 
     # What uvicorn calls.
 
@@ -151,13 +235,51 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._write_refusal(_not_http())
 
+    def _go_on_after_upgrade(self, rest: bytes) -> None:
+        """Take the body of a request that asked for another protocol, which it does not get.
+
+        httptools stops there and leaves the body out. Java's client asks for HTTP/2 so, in any request.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        self._is_resuming = True
+        lengths = [pair for pair in self.headers if pair[0] in {b"content-length", b"transfer-encoding"}]
+        lines = [b"POST / HTTP/1.1", *(b"%b: %b" % pair for pair in lengths), b"", b""]
+        self.data_received(b"\r\n".join(lines) + rest)
+
     def _refusal_of_head(self) -> Refusal | None:
         if len(self.url) > MOST_URL_BYTES:
             return _url_too_long()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.headers) > MOST_HEADERS:
             return _too_many_headers(len(self.headers))
-        return _head_too_long() if size > MOST_HEAD_BYTES else None
+        if size > MOST_HEAD_BYTES:
+            return _head_too_long()
+        names = [name for name, _ in self.headers]
+        if twice := next((name for name in _SINGLE_HEADERS if names.count(name) > 1), None):
+            return _header_twice(twice.decode())
+        encodings = (
+            value for name, value in self.headers if value.lower() != _PLAIN.get(name, value.lower())
+        )
+        encoding = next(encodings, None)
+        return None if encoding is None else _encoded(encoding.decode("latin-1"))
+
+    def _refuse_body(self) -> None:
+        """Refuse what comes between the parts of a body, or after it, without end."""
+        self._refusal = _trailers_too_long()
+        if self.is_idle or self.cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            self._write_refusal(self._refusal)
+
+    def _probe_later(self, pauses_s: list[float]) -> None:
+        if pauses_s:
+            self._probe_timer = self.loop.call_later(pauses_s[0], self._probe, pauses_s[1:])
+
+    def _probe(self, pauses_s: list[float]) -> None:
+        """Write something that is no answer yet, so that a client that has left is noticed."""
+        if not (self.transport.is_closing() or self.is_idle or self.cycle.response_started):
+            self.transport.write(_INTERIM)
+            self._probe_later(pauses_s)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse what is no request yet; a request before it gets its answer first."""
@@ -267,6 +389,47 @@ def _too_many_headers(count: int) -> Refusal:
         why=f"it has {count}, and at most {MOST_HEADERS} are taken",
         fix="send fewer headers",
         code="headers_too_large",
+    )
+
+
+def _header_twice(name: str) -> Refusal:
+    return Refusal(
+        "the request was not understood",
+        status=400,
+        why=f"it has more than one {name} header",
+        fix="send that header once",
+        code="duplicate_header",
+    )
+
+
+def _encoded(encoding: str) -> Refusal:
+    return Refusal(
+        "the request's body was not read",
+        status=415,
+        why=f'it is encoded ("{encoding}"), and bodies are only taken as they are',
+        fix="send the body without compression, and without the header Content-Encoding",
+        code="unsupported_encoding",
+    )
+
+
+def _trailers_too_long() -> Refusal:
+    return Refusal(
+        "the request's trailers are too large",
+        status=431,
+        why=f"what follows its body has more than {MOST_HEAD_BYTES // 1024} KB",
+        fix="send no trailers: they are not used",
+        code="headers_too_large",
+    )
+
+
+def _too_many_pipelined() -> Refusal:
+    return Refusal(
+        "the request was not taken",
+        status=503,
+        why=f"{MOST_PIPELINED} requests wait on this connection already",
+        fix="wait for answers, or use more connections",
+        code="too_many_requests",
+        retry_after_s=_BUSY_RETRY_S,
     )
 
 
