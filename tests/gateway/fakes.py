@@ -72,6 +72,7 @@ class FakeEngine:
     reason: str | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class FakeEngine:
         """Forget what was asked."""
         self.requests.clear()
         self.headers.clear()
+        self.bodies.clear()
         self.cancelled.clear()
         self.release.clear()
 
@@ -112,6 +114,7 @@ class FakeEngine:
 
     async def _answer(self, request: Request) -> Response:
         raw = await request.body()
+        self.bodies.append(raw)
         is_json = request.headers.get("content-type") == "application/json"
         body = json.loads(raw) if is_json else {"raw": raw}
         self.requests.append({"path": request.url.path, **body})
@@ -139,7 +142,7 @@ class FakeEngine:
                 await self._held(request)
             case "sound":
                 return Response(b"\x00RIFF", media_type="audio/wav")
-        return JSONResponse({"echo": {**body, "raw": None}})
+        return Response(json.dumps({"echo": {**body, "raw": None}}), media_type="application/json")
 
     async def _slow(self) -> AsyncIterator[bytes]:
         yield b"data: one\n\n"

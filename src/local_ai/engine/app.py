@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import logging
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,15 +32,18 @@ from local_ai.engine.omni import (
     SPEECH,
     TRANSCRIPTION,
     OmniRouters,
-    Resolve,
 )
+from local_ai.engine.omni_fields import Place, place_model, place_text
 from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import Renewal
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
-from local_ai.models.catalog import nearest_names
+from local_ai.models.library import ModelLibrary, read_library
 from local_ai.serving.dialects import refused_response
 from local_ai.settings.state import State
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
 
@@ -50,12 +55,14 @@ def make_app(
     embedder: Embedder,
     responses: ResponseStore,
     omni: OmniRouters,
+    generation: GenerationSettings,
     *,
     omni_text: bool = False,
 ) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
+        generation: Used where a request is silent.
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
     """
 
@@ -69,18 +76,19 @@ def make_app(
         done = asyncio.wrap_future(worker.unload())
         return json_response(dataclasses.asdict(await unless_gone(request, done)))
 
+    place = place_model(service)
     return Starlette(
         routes=[
             Route("/health", health),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
-            *(_omni_text_routes(omni, service) if omni_text else ()),
+            *(_omni_text_routes(omni, service, generation) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
-            _omni_route(omni, service.folder_of, SPEECH, "/v1/audio/speech"),
-            _omni_route(omni, service.folder_of, TRANSCRIPTION, "/v1/audio/transcriptions"),
-            _omni_route(omni, service.folder_of, IMAGES, "/v1/images/generations"),
-            *responses_routes(service, responses),
-            *openai_routes(service),
-            *anthropic_routes(service),
+            _omni_route(omni, place, SPEECH, "/v1/audio/speech"),
+            _omni_route(omni, place, TRANSCRIPTION, "/v1/audio/transcriptions"),
+            _omni_route(omni, place, IMAGES, "/v1/images/generations"),
+            *responses_routes(service, responses, generation),
+            *openai_routes(service, generation),
+            *anthropic_routes(service, generation),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
     )
@@ -101,23 +109,18 @@ def _embeddings(embedder: Embedder) -> Endpoint:
     return embeddings
 
 
-def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
+def _omni_text_routes(omni: OmniRouters, service: Service, generation: GenerationSettings) -> list[Route]:
     """Omni's text path, ahead of ours."""
-
-    def folder(name: str) -> str:
-        return str(service.resolve(name or None).path)
-
+    place = place_text(service, generation)
     return [
-        _omni_route(omni, folder, OPENAI_TEXT, "/v1/chat/completions"),
-        _omni_route(omni, folder, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
+        _omni_route(omni, place, OPENAI_TEXT, "/v1/chat/completions"),
+        _omni_route(omni, place, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
     ]
 
 
-def _omni_route(
-    omni: OmniRouters, resolve: Resolve, module: str, at: str, *, path: str | None = None
-) -> Route:
+def _omni_route(omni: OmniRouters, place: Place, module: str, at: str, *, path: str | None = None) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await omni.call(module, request, path=path or at, resolve=resolve)
+        return await omni.call(module, request, path=path or at, place=place)
 
     guard = in_anthropic_errors if at.startswith("/anthropic") else in_openai_errors
     return Route(at, guard(endpoint), methods=["POST"])
@@ -185,14 +188,23 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         board,
         problem=problem,
     )
-    service = Service(worker, state.paths, settings.model, settings.aliases, settled=state.default_model)
+    read = partial(
+        read_library,
+        state.paths,
+        configured=settings.model.path,
+        aliases=settings.aliases,
+        settled=state.default_model,
+    )
+    service = Service(worker, read, adapter=settings.model.adapter_path)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
-        worker.report(_missing(settings.model.path, service))
+        worker.report(_missing(settings.model.path, read()))
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
-    app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
+    app = make_app(
+        service, worker, board, embedder, responses, omni, settings.generation, omni_text=omni_text
+    )
     keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
     return Engine(app, worker, first, Renewal(board, keeps, state.paths.state_file))
 
@@ -209,6 +221,5 @@ def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
     return blas, None
 
 
-def _missing(name: str, service: Service) -> EngineError:
-    models = service.models()
-    return model_not_found(name, nearest_names(name, models), any_models=bool(models))
+def _missing(name: str, library: ModelLibrary) -> EngineError:
+    return model_not_found(name, library.nearest(name), any_models=bool(library.models))

@@ -26,13 +26,13 @@ def model_not_found(
     if near:
         fix = f"did you mean {' or '.join(near)}?"
     elif any_models:
-        fix = "take a name that /v1/models lists"
+        fix = "take a name that /v1/models lists" + ("" if name else ", or set model.path in config.toml")
     else:
         fix = "put a model folder where local-ai looks for them (local-ai config show), or download one with "
         fix += "local-ai models pull"
     return EngineError(
         f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
-        why=_why_not_found(name, target),
+        why=_why_not_found(name, target, any_models=any_models),
         fix=fix,
         status=404,
         code="model_not_found",
@@ -40,10 +40,14 @@ def model_not_found(
     )
 
 
-def _why_not_found(name: str, target: str | None) -> str:
+def _why_not_found(name: str, target: str | None, *, any_models: bool) -> str:
     if target is not None:
         return f"the settings make it an alias of {_shorten(target)!r}, which is no model on this machine"
-    return "no model on this machine goes by that name" if name else "this machine has no model"
+    if name:
+        return "no model on this machine goes by that name"
+    if any_models:
+        return "the request names none, and none of this machine's is fit to be the default one"
+    return "this machine has no model"
 
 
 def model_not_loadable(model: str, why: str, fix: str) -> EngineError:

@@ -23,6 +23,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message
 
 from local_ai.engine.errors import EngineError, unavailable
+from local_ai.engine.omni_fields import Place
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ IMAGES = "mlx_omni_server.images.images"
 OPENAI_TEXT = "mlx_omni_server.chat.openai.router"
 ANTHROPIC_TEXT = "mlx_omni_server.chat.anthropic.router"
 
-Resolve = Callable[[str], str]  # a model's name → its folder
 Count = Callable[[int], None]  # so many more requests run now
 Rename = tuple[bytes, bytes]  # what an answer has, what it is to have
 
@@ -51,13 +51,13 @@ class OmniRouters:
         """Whether a router is in memory, and what it may have loaded."""
         return bool(self._apps)
 
-    async def call(self, module: str, request: Request, *, path: str, resolve: Resolve) -> Response:
+    async def call(self, module: str, request: Request, *, path: str, place: Place) -> Response:
         """Pass a request on and its answer back, as a stream.
 
         Args:
             module: Which router.
             path: The path it knows the endpoint by.
-            resolve: Turns the model's name in a JSON body into its folder; raises where there is none.
+            place: Makes the fields that a JSON body gets; raises where there is no such model.
 
         Raises:
             EngineError: 503 if the router cannot be imported here; else what it answered, in our words.
@@ -65,7 +65,7 @@ class OmniRouters:
         body = await request.body()
         renames: list[Rename] = []
         if request.headers.get("content-type", "").startswith("application/json"):
-            body, renames = _with_folder(body, resolve)
+            body, renames = _with_fields(body, place)
         exchange = _Exchange(asyncio.get_running_loop(), body)
         scope = _plain_scope(request, path, len(body))
         running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())
@@ -190,7 +190,7 @@ async def _complain(_request: Request, exc: Exception) -> Response:
     return Response(str(exc), status_code=400)
 
 
-def _with_folder(body: bytes, resolve: Resolve) -> tuple[bytes, list[Rename]]:
+def _with_fields(body: bytes, place: Place) -> tuple[bytes, list[Rename]]:
     """Name the model by its folder; returns what to put right in the answer, too."""
     try:
         content = json.loads(body)
@@ -198,10 +198,9 @@ def _with_folder(body: bytes, resolve: Resolve) -> tuple[bytes, list[Rename]]:
         return body, []  # the router words its own complaint
     if not isinstance(content, dict):
         return body, []
-    name = content.get("model")
-    name = name if isinstance(name, str) else ""
-    folder = resolve(name)
-    return json.dumps(content | {"model": folder}).encode(), _renames(folder, name) if name else []
+    placed = place(content)
+    renames = _renames(placed.fields["model"], placed.name) if placed.name else []
+    return json.dumps(content | placed.fields).encode(), renames
 
 
 def _renames(folder: str, name: str) -> list[Rename]:

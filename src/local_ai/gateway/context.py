@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from local_ai.gateway.admission.body_memory import Room
@@ -11,19 +10,14 @@ from local_ai.gateway.admission.quarantine import Suspects
 from local_ai.gateway.admission.queue import Turnstile
 from local_ai.gateway.admission.readiness import Gate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Ending
-from local_ai.gateway.forwarding.fill import Defaults
 from local_ai.gateway.forwarding.relay import Lane
-from local_ai.gateway.upstream.cached import Fresh
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Watch
-from local_ai.models.aliases import find_named, with_aliases
-from local_ai.models.catalog import Model, choose_default, find_model, list_models
-from local_ai.models.memory import total_bytes
+from local_ai.models.catalog import Model, find_model
+from local_ai.models.library import ModelLibrary, read_library
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
 
-# The default model is looked up once for requests that come in a burst.
-_DEFAULTS_AGE_S = 1.0
 # Of the largest size, how many fit in memory at once.
 _BODIES_HELD = 4
 
@@ -35,7 +29,6 @@ class Site:
     state: State
     watch: Watch
     lane: Lane
-    defaults: Fresh[Defaults]
     room: Room
 
     async def models(self) -> list[Model]:
@@ -64,7 +57,6 @@ def make_site(state: State) -> Site:
         state=state,
         watch=watch,
         lane=lane,
-        defaults=Fresh(lambda: asyncio.to_thread(_defaults, state), max_age_s=_DEFAULTS_AGE_S),
         room=Room(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
     )
 
@@ -82,39 +74,21 @@ def _queue(turnstile: Turnstile, suspects: Suspects, ending: Ending) -> Queue:
     )
 
 
-def _models(state: State) -> list[Model]:
-    return list_models(state.paths, state.settings.model.path)
-
-
-def _default(models: Sequence[Model], state: State) -> Model | None:
-    return choose_default(
-        models,
-        configured=state.settings.model.path,
-        memory_bytes=total_bytes(),
+def _library(state: State) -> ModelLibrary:
+    settings = state.settings
+    return read_library(
+        state.paths,
+        configured=settings.model.path,
+        aliases=settings.aliases,
         settled=state.default_model,
     )
 
 
 def _listed(state: State) -> list[Model]:
-    models = _models(state)
-    aliases = state.settings.aliases
-    return with_aliases(models, aliases, _default(models, state)) if aliases else models
+    return _library(state).listed()
 
 
 def _named(name: str, state: State) -> Model | None:
-    models = _models(state)
-    found = find_named(name, models, state.settings.aliases, _default(models, state))
-    return replace(found, id=name) if found and find_model(name, models) is None else found
-
-
-def _defaults(state: State) -> Defaults:
-    settings = state.settings
-    models = _models(state)
-    default = _default(models, state)
-    return Defaults(
-        generation=settings.generation,
-        model=default.id if default else None,
-        adapter=settings.model.adapter_path,
-        models=tuple(models),
-        aliases=settings.aliases,
-    )
+    found = _library(state).find(name)
+    # An alias is answered under its own name; a folder's path is not one.
+    return replace(found, id=name) if found and find_model(name, [found]) is None else found

@@ -15,20 +15,21 @@ from local_ai.engine.api.openai.request import read_chat, read_completion
 from local_ai.engine.api.responses.request import read_response_request
 from local_ai.engine.embeddings import read_embedding_request
 from local_ai.engine.errors import EngineError
+from local_ai.settings.schema import GenerationSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
 README = Path(__file__).parents[3] / "README.md"
 MESSAGES = [{"role": "user", "content": "x"}]
-NOBODY: frozenset[str] = frozenset()
+DEFAULTS = GenerationSettings()
 
 Reader = Callable[[dict[str, Any]], object]
 
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
-    "POST /v1/chat/completions": (lambda body: read_chat(body, NOBODY), {"messages": MESSAGES}),
-    "POST /v1/completions": (lambda body: read_completion(body, NOBODY), {"prompt": "x"}),
-    "POST /v1/responses": (lambda body: read_response_request(body, NOBODY), {"input": "x"}),
+    "POST /v1/chat/completions": (lambda body: read_chat(body, DEFAULTS), {"messages": MESSAGES}),
+    "POST /v1/completions": (lambda body: read_completion(body, DEFAULTS), {"prompt": "x"}),
+    "POST /v1/responses": (lambda body: read_response_request(body, DEFAULTS), {"input": "x"}),
     "POST /v1/embeddings": (read_embedding_request, {"model": "m", "input": "x"}),
-    "POST /anthropic/v1/messages": (lambda body: read_request(body, NOBODY), {"messages": MESSAGES}),
+    "POST /anthropic/v1/messages": (lambda body: read_request(body, DEFAULTS), {"messages": MESSAGES}),
 }
 
 
@@ -154,6 +155,6 @@ def test_an_unknown_field_is_refused_with_the_nearest_name(heading: str):
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(field: str, value: object, sentence: str):
     with pytest.raises(EngineError) as caught:
-        read_chat({"messages": MESSAGES, field: value}, NOBODY)
+        read_chat({"messages": MESSAGES, field: value}, DEFAULTS)
 
     assert caught.value.sentence.startswith(sentence)

@@ -27,8 +27,9 @@ from local_ai.engine.text.conversation import (
     ToolChoice,
     Usage,
 )
+from local_ai.settings.schema import GenerationSettings
 
-NOBODY: frozenset[str] = frozenset()
+DEFAULTS = GenerationSettings()
 FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "blue"}
@@ -37,7 +38,7 @@ USAGE = Usage(prompt=9, cached=4, answer=3)
 
 
 def read(**fields: Any) -> Any:
-    return read_response_request({"input": "x"} | fields, NOBODY)
+    return read_response_request({"input": "x"} | fields, DEFAULTS)
 
 
 def said(text: str) -> dict[str, Any]:

@@ -232,13 +232,13 @@ def test_a_schema_is_kept_to(engine: RunningEngine):
     assert answer["content"][0]["text"] in ('{"ok": true}', '{"ok": false}')
 
 
-def test_a_filled_max_tokens_is_cut_to_the_context_and_an_asked_one_refused(engine: RunningEngine):
-    body = {"model": "short", "messages": ASK, "max_tokens": 4096}
+def test_a_default_max_tokens_is_cut_to_the_context_and_an_asked_one_refused(engine: RunningEngine):
+    body = {"model": "short", "messages": ASK}
 
-    filled = engine.post("/anthropic/v1/messages", body, **{"X-Local-AI-Filled": "max_tokens"})
-    asked = engine.post("/anthropic/v1/messages", body)
+    default = engine.post("/anthropic/v1/messages", body)
+    asked = engine.post("/anthropic/v1/messages", body | {"max_tokens": 4096})
 
-    assert filled.status_code == 200
+    assert default.status_code == 200
     assert asked.status_code == 400
     assert asked.json()["error"]["message"].startswith(
         "input length and `max_tokens` exceed context limit: 18 + 4096 > 64. "

@@ -285,19 +285,49 @@ def test_a_models_own_code_runs_only_when_it_is_trusted(trusted: bool, tmp_path:
         )
 
 
-def test_the_adapter_of_the_settings_changes_the_default_models_answers(tmp_path: Path):
-    adapter = make_tiny_adapter(tmp_path / "adapter")
-    settings = {"model": {"path": "plain", "adapter_path": str(adapter)}}
+def test_the_adapter_of_the_settings_goes_with_the_default_model_however_it_is_named(tmp_path: Path):
+    adapter, other = make_tiny_adapter(tmp_path / "adapter"), make_tiny_adapter(tmp_path / "other", seed=2)
+    settings = {
+        "model": {"path": "plain", "adapter_path": str(adapter)},
+        "aliases": {"gpt-*": "default", "mine": "plain", "twin": "copy"},
+    }
 
     def fill(folder: Path) -> None:
         make_tiny_model(folder / "plain")
+        make_tiny_model(folder / "copy")  # the same weights
 
     with running_engine(fill, settings) as engine:
-        by_default = content(engine.chat())
-        by_wish = content(engine.chat(model="plain", adapters=str(adapter)))
-        without = content(engine.chat(model="plain"))
+        adapted = [content(engine.chat(**named)) for named in ({}, {"model": "plain"}, {"model": "mine"})]
+        adapted += [content(engine.chat(model=name)) for name in ("", "gpt-4o")]
+        bare = [content(engine.chat(model=name)) for name in ("copy", "twin")]
+        by_wish = content(engine.chat(model="copy", adapters=str(adapter)))
+        theirs = content(engine.chat(adapters=str(other)))
 
-    assert by_default == by_wish != without
+    assert set(adapted) == {by_wish}
+    assert len({by_wish, *bare, theirs}) == 3
+
+
+def test_the_settings_speak_where_a_request_is_silent(tmp_path: Path):
+    settings = {
+        "model": {"path": "plain"},
+        "generation": {"max_tokens": 12, "temperature": 1.5, "top_p": 0.9, "top_k": 40, "min_p": 0.01},
+    }
+    said = settings["generation"] | {"seed": 1}
+    endless = {"2": -100, "0": -100}  # the tiny model's ends of a text
+    ask = {"messages": [{"role": "user", "content": "hello"}], "seed": 1, "logit_bias": endless}
+    response_ask = {"input": "hello", "temperature": None, "logit_bias": endless}
+
+    with running_engine(lambda folder: make_tiny_model(folder / "plain"), settings) as engine:
+        chats = [engine.post("/v1/chat/completions", ask | fields).json() for fields in ({}, said)]
+        greedy = engine.post("/v1/chat/completions", ask | {"temperature": 0}).json()
+        response = engine.post("/v1/responses", response_ask).json()
+        message = engine.post("/anthropic/v1/messages", ask).json()
+
+    assert [chat["usage"]["completion_tokens"] for chat in chats] == [12, 12]
+    assert content(chats[0]) == content(chats[1]) != content(greedy)
+    assert (response["temperature"], response["top_p"], response["max_output_tokens"]) == (1.5, 0.9, None)
+    assert response["usage"]["output_tokens"] == message["usage"]["output_tokens"] == 12
+    assert chats[0]["model"] == response["model"] == message["model"] == "plain"
 
 
 def test_further_folders_are_looked_in(tmp_path: Path):

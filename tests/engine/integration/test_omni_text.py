@@ -22,7 +22,8 @@ def fill(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def omni() -> Iterator[RunningEngine]:
-    with running_engine(fill, {"engine": {"text": "mlx-omni-server"}}) as engine:
+    settings = {"engine": {"text": "mlx-omni-server"}, "generation": {"max_tokens": 3}}
+    with running_engine(fill, settings | {"aliases": {"gpt-4o": "default"}}) as engine:
         yield engine
 
 
@@ -33,6 +34,20 @@ def test_an_answer_names_the_model_as_the_client_did(omni: RunningEngine, path: 
     assert answer.status_code == 200, answer.text
     assert answer.json()["model"] == "plain"
     assert str(omni.paths.models_dir) not in answer.text
+
+
+@pytest.mark.parametrize(("named", "shown"), [({}, "plain"), ({"model": "gpt-4o"}, "gpt-4o")])
+def test_the_settings_speak_where_a_request_is_silent(omni: RunningEngine, named: dict[str, str], shown: str):
+    messages = named | {"messages": ASK["messages"]}
+
+    chat = omni.post("/v1/chat/completions", messages).json()
+    newer = omni.post("/v1/chat/completions", messages | {"max_completion_tokens": 9, "seed": 1}).json()
+    message = omni.post("/anthropic/v1/messages", messages).json()
+
+    assert chat["model"] == message["model"] == shown
+    assert chat["usage"]["completion_tokens"] <= 3
+    assert message["usage"]["output_tokens"] <= 3
+    assert newer["choices"]
 
 
 def test_every_event_names_the_model_as_the_client_did(omni: RunningEngine):

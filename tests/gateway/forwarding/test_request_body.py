@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
 from tests import coroutines
 
-from local_ai.gateway.forwarding.request_body import read_body
+from local_ai.gateway.forwarding.request_body import Peek, peek, read_body
 from local_ai.serving.refusal import Refusal
 
 
@@ -26,3 +29,32 @@ def test_refused_body_that_has_come_whole_is_not_waited_for() -> None:
 
     assert refused.value.status == 413
     assert parts == []
+
+
+@pytest.mark.parametrize(
+    ("body", "seen"),
+    [
+        (b'{"messages": [], "model": "m", "stream": true}', Peek("m", True)),
+        (b"{}", Peek(None, False)),
+        (b'{"model": "", "stream": 1}', Peek(None, False)),
+        (b'{"model": ["m"], "stream": "true"}', Peek(None, False)),
+        (b'{"model": null, "stream": null}', Peek(None, False)),
+        (b'{"x": {"model": "inner", "stream": true}}', Peek(None, False)),
+        (b'{"model": "half \\ud83d"}', Peek("half \ufffd", False)),
+    ],
+)
+def test_only_the_model_and_whether_it_streams_are_looked_at(body: bytes, seen: Peek) -> None:
+    assert peek(body) == seen
+
+
+def test_a_look_at_a_large_body_takes_no_longer_than_its_bytes_need() -> None:
+    """A million keys made the loop stand still for seconds when each became an object."""
+    many = json.dumps({f"k{number}": number for number in range(200_000)}).encode()
+
+    began = time.thread_time()
+    peek(many)
+    peeked_s = time.thread_time() - began
+    began = time.thread_time()
+    json.loads(many)
+
+    assert peeked_s < (time.thread_time() - began) / 2

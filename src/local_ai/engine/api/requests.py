@@ -15,7 +15,6 @@ from starlette.responses import Response
 from local_ai.engine.errors import EngineError
 from local_ai.serving.sse import to_json, until_gone
 
-FILLED_HEADER = "x-local-ai-filled"  # body fields that the gateway filled in from the settings
 _MOST_PATH = 200  # characters of a refused request's path in the log
 
 T = TypeVar("T")
@@ -45,11 +44,6 @@ async def read_body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise EngineError("the body cannot be read", why="it is not a JSON object", fix="send a JSON object")
     return _mend(body) if b"\\u" in raw else body
-
-
-def filled_fields(request: Request) -> frozenset[str]:
-    """Names of the body's fields that came from the settings, not from the client."""
-    return frozenset(name.strip() for name in request.headers.get(FILLED_HEADER, "").split(",")) - {""}
 
 
 def note_refusal(request: Request, error: EngineError) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 from local_ai.engine.api.fields import Fields
 from local_ai.engine.core.terms import Sampling
 from local_ai.engine.errors import bad_field
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
+
+N = TypeVar("N", int, float)
 
 MOST_SEED = 2**63 - 1
 _MOST_STOPS = 16
@@ -12,17 +19,17 @@ _MOST_STOP_LENGTH = 1000
 _MOST_TOKENS_WORTH_SAYING = 10**12
 
 
-def read_sampling(fields: Fields) -> Sampling:
-    """Take every sampling field of a body, with the API's bounds.
+def read_sampling(fields: Fields, generation: GenerationSettings) -> Sampling:
+    """Take every sampling field of a body, with the API's bounds; where it is silent, the settings speak.
 
     Raises:
         EngineError: 400, naming the field.
     """
     return Sampling(
-        temperature=fields.number("temperature", least=0, most=2) or 0.0,
-        top_p=_or(fields.number("top_p", least=0, most=1), 1.0),
-        top_k=fields.integer("top_k", least=0, most=10**9) or 0,
-        min_p=fields.number("min_p", least=0, most=1) or 0.0,
+        temperature=_or(fields.number("temperature", least=0, most=2), generation.temperature),
+        top_p=_or(fields.number("top_p", least=0, most=1), generation.top_p),
+        top_k=_or(fields.integer("top_k", least=0, most=10**9), generation.top_k),
+        min_p=_or(fields.number("min_p", least=0, most=1), generation.min_p),
         seed=fields.integer("seed", least=-(2**63), most=MOST_SEED),
         logit_bias=_read_bias(fields),
         presence_penalty=fields.number("presence_penalty", least=-2, most=2) or 0.0,
@@ -49,7 +56,7 @@ def read_max_tokens(fields: Fields, name: str) -> int | None:
     return fields.integer(name, least=1, most=_MOST_TOKENS_WORTH_SAYING)
 
 
-def _or(value: float | None, default: float) -> float:
+def _or(value: N | None, default: N) -> N:
     return default if value is None else value
 
 

@@ -6,10 +6,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
@@ -19,13 +18,8 @@ from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
 from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.prompts import FieldNames, Prepared, prepare
-from local_ai.models.aliases import DEFAULT_TARGET, find_named, find_target
-from local_ai.models.catalog import Model, choose_default, list_models, nearest_names
-from local_ai.models.memory import total_bytes
-from local_ai.settings.paths import Paths
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import ModelSettings
+from local_ai.models.catalog import Model
+from local_ai.models.library import ModelLibrary
 
 log = logging.getLogger("local_ai.engine.requests")
 
@@ -49,52 +43,41 @@ class Service:
     def __init__(
         self,
         worker: Worker,
-        paths: Paths,
-        settings: ModelSettings,
-        aliases: Mapping[str, str] | None = None,
+        library: Callable[[], ModelLibrary],
         *,
-        settled: str | None = None,
+        adapter: Path | None = None,
     ) -> None:
         """Serve what a worker loads and generates.
 
         Args:
-            settled: Id of the default model that the start chose, where the settings name none.
+            library: Reads which models the machine has, now.
+            adapter: `model.adapter_path`: goes with the default model, however a request names it.
         """
         self._worker = worker
-        self._paths = paths
-        self._settings = settings
-        self._aliases = aliases or {}
-        self._settled = settled
+        self._library = library
+        self._adapter = adapter
         self._threads = InterruptibleThreads()
-
-    def models(self) -> list[Model]:
-        """Read which models the machine has, now."""
-        return list_models(self._paths, self._settings.path)
-
-    def default_model(self) -> Model | None:
-        return self._default_of(self.models())
-
-    def _default_of(self, models: list[Model]) -> Model | None:
-        return choose_default(
-            models, configured=self._settings.path, memory_bytes=total_bytes(), settled=self._settled
-        )
 
     def default_key(self) -> ModelKey | None:
         """The model to load at start, with its adapter."""
-        model = self.default_model()
-        return ModelKey(model.id, model.path, self._settings.adapter_path) if model else None
+        model = self._library().default
+        return ModelKey(model.id, model.path, self._adapter) if model else None
 
     def resolve(self, name: str | None, adapter: str | None = None) -> ModelKey:
         """Find the model folder a request means; only what is on this machine.
 
+        Args:
+            adapter: Folder of the adapter that the request asks for.
+
         Raises:
             EngineError: 404 `model_not_found`, with the nearest names.
         """
-        found = self.find(name)
+        library = self._library()
+        found = _find(name, library)
         if not found.generates_text:
             raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
-        folder = _adapter_folder(adapter) if adapter else None if name else self._settings.adapter_path
-        return ModelKey(found.id, found.path, folder)
+        own = self._adapter if found == library.default else None
+        return ModelKey(found.id, found.path, _adapter_folder(adapter) if adapter else own)
 
     def find(self, name: str | None) -> Model:
         """Find a model of any kind by name or alias; no name means the default.
@@ -102,23 +85,11 @@ class Service:
         Raises:
             EngineError: 404 `model_not_found`, with the nearest names.
         """
-        models = self.models()
-        default = self._default_of(models)
-        found = find_named(name, models, self._aliases, default) if name else default
-        if found is not None:
-            return found
-        wanted = name or self._settings.path or ""
-        target = find_target(wanted, self._aliases)
-        if target == DEFAULT_TARGET:
-            target = self._settings.path or DEFAULT_TARGET
-        near = nearest_names(target or wanted, models)
-        raise model_not_found(wanted, near, any_models=bool(models), target=target)
+        return _find(name, self._library())
 
     def folder_of(self, name: str) -> str:
         """Find the folder of a model of any kind, as text; "" is the default, an unknown name stays."""
-        models = self.models()
-        default = self._default_of(models)
-        found = find_named(name, models, self._aliases, default) if name else default
+        found = self._library().find(name)
         return str(found.path) if found else name
 
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
@@ -167,6 +138,15 @@ class Service:
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
             record.write()
+
+
+def _find(name: str | None, library: ModelLibrary) -> Model:
+    found = library.find(name)
+    if found is not None:
+        return found
+    wanted = name or library.configured or ""
+    any_models, target = bool(library.models), library.target_of(wanted)
+    raise model_not_found(wanted, library.nearest(wanted), any_models=any_models, target=target)
 
 
 def _asked_tokens(ask: Ask) -> int:

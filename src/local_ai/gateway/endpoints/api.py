@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import starlette.routing
 from starlette.requests import Request
@@ -20,11 +20,11 @@ from local_ai.gateway.endpoints.models import (
     pick_model,
 )
 from local_ai.gateway.endpoints.query import whole_number
-from local_ai.gateway.forwarding.fill import Defaults, Filled, fill, needs_default_model
 from local_ai.gateway.forwarding.relay import Call, Forward
-from local_ai.gateway.forwarding.request_body import check_media_type, parse_object, read_body
+from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
 from local_ai.models.catalog import Model
+from local_ai.settings.state import State
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -86,9 +86,8 @@ class _Forwarder:
     def __init__(self, route: Route, site: Site) -> None:
         self._route = route
         self._site = site
-        self._settings = site.state.settings
-        self._most_bytes = self._settings.gateway.max_body_mb * 1024 * 1024
-        self._without_model = Defaults(self._settings.generation)
+        self._most_bytes = site.state.settings.gateway.max_body_mb * 1024 * 1024
+        self._default_name = _default_name(site.state) if route.names_text_model else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or raise a Refusal."""
@@ -106,24 +105,17 @@ class _Forwarder:
         body = await read_body(request, most_bytes=self._most_bytes, hold=booking.hold)
         if route.takes != "application/json":
             return replace(call, body=body)
-        filled = await self._filled(parse_object(body))
-        if filled.names:
-            call.headers["x-local-ai-filled"] = ",".join(filled.names)
-        written = json.dumps(filled.body).encode()
-        booking.hold(max(len(body), len(written)))  # JSON may have grown by escapes
-        model = filled.body.get("model")
-        return replace(
-            call,
-            body=written,
-            streams=filled.body.get("stream") is True,
-            model=model[:_MOST_NAME] if isinstance(model, str) else None,
-        )
+        wanted = peek(body)
+        model = wanted.model or self._default_name
+        return replace(call, body=body, streams=wanted.streams, model=model[:_MOST_NAME] if model else None)
 
-    async def _filled(self, body: dict[str, Any]) -> Filled:
-        adapter = self._settings.model.adapter_path
-        needs_model = needs_default_model(body, self._route, adapter=adapter)
-        defaults = await self._site.defaults.get() if needs_model else self._without_model
-        return fill(body, self._route, defaults)
+
+def _default_name(state: State) -> str | None:
+    """Name the default model as a start chose it: what is shown of requests that name none."""
+    configured = state.settings.model.path
+    if configured is None:
+        return state.default_model
+    return PurePath(configured).name if configured.startswith(("/", "~")) else configured
 
 
 def _headers(request: Request) -> dict[str, str]:

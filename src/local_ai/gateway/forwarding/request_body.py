@@ -1,17 +1,19 @@
-"""Take in a request's body: its media type, its size, its JSON."""
+"""Take in a request's body: its media type, its size, and what of its JSON the gateway must know."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pydantic_core import SchemaValidator, core_schema
 from starlette.requests import ClientDisconnect
 
 from local_ai.gateway.forwarding.routes import Route
+from local_ai.serving.json_body import parse_json
 from local_ai.serving.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ STALL_S = 30.0
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
 _TOO_SLOW = 408
-# Deeper than any schema of a tool; Python's own limit is near a thousand.
-MOST_DEPTH = 100
 
 
 def check_media_type(content_type: str, route: Route) -> None:
@@ -118,71 +118,39 @@ class _Parts:
         return bytes(message.get("body", b""))
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object.
+@dataclass(frozen=True)
+class Peek:
+    """What the gateway has to know of a JSON body; the rest is the engine's to judge."""
+
+    model: str | None  # None where it names none
+    streams: bool  # the client asked for server-sent events
+
+
+def peek(body: bytes) -> Peek:
+    """Look at a JSON object's `model` and `stream`; its other fields are parsed, and not kept.
 
     Raises:
-        Refusal: 400, with the place where it stops being one.
+        Refusal: 400, it is no JSON object.
     """
-    try:
-        # As json.loads does, which would make a decoder each time.
-        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
-    except json.JSONDecodeError as exc:
-        raise _not_json(f"{exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
-    except UnicodeDecodeError as exc:
-        raise _not_json(f"it is not UTF-8 (byte {exc.start})") from exc
-    except RecursionError as exc:
-        raise _not_json(_TOO_DEEP) from exc
-    except ValueError as exc:
-        raise _not_json(str(exc)) from exc
-    if not isinstance(value, dict):
-        raise _not_json(f"it is {_KINDS[type(value)]}, not an object")
-    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and _is_deeper(value, MOST_DEPTH):
-        raise _not_json(_TOO_DEEP)
-    return value
+    found = parse_json(body, _PEEK.validate_json)
+    return Peek(found.get("model") or None, found.get("stream") is True)
 
 
-_TOO_DEEP = f"it is nested too deeply (more than {MOST_DEPTH} levels)"
-_KINDS = {
-    list: "an array",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
+def _field(kind: core_schema.CoreSchema) -> core_schema.TypedDictField:
+    """Describe a field whose value counts as absent where it is of another type."""
+    lenient = core_schema.with_default_schema(kind, default=None, on_error="default")
+    return core_schema.typed_dict_field(lenient, required=False)
 
 
-def _is_deeper(value: object, most: int) -> bool:
-    level: list[object] = [value]
-    for _ in range(most):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return any(isinstance(outer, dict | list) for outer in level)
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _not_json(why: str) -> Refusal:
-    return Refusal(
-        "the request's body is not a JSON object",
-        status=400,
-        why=why,
-        fix='send an object, such as {"messages": [{"role": "user", "content": "Hello"}]}',
-        code="invalid_json",
+_PEEK = SchemaValidator(
+    core_schema.typed_dict_schema(
+        {
+            "model": _field(core_schema.str_schema(strict=True)),
+            "stream": _field(core_schema.bool_schema(strict=True)),
+        },
+        extra_behavior="ignore",
     )
+)
 
 
 def _too_large(most_bytes: int) -> Refusal:

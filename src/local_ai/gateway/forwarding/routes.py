@@ -18,17 +18,12 @@ class Route:
     names_text_model: bool = False  # the default model is meant where the request names none
     method: str = "POST"
     queues: bool = True  # generates, so it takes a place in the line
-    fills: tuple[str, ...] = ()  # settings of [generation] used where the request is silent
 
-
-_OPENAI_FILLS = ("max_tokens", "temperature", "top_p", "top_k", "min_p")
-_RESPONSES_FILLS = ("max_output_tokens", "temperature", "top_p", "top_k", "min_p")
-_ANTHROPIC_FILLS = ("max_tokens", "temperature", "top_p", "top_k")
 
 ROUTES = (
-    Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
-    Route("/v1/completions", Dialect.OPENAI, names_text_model=True, fills=_OPENAI_FILLS),
-    Route("/v1/responses", Dialect.RESPONSES, names_text_model=True, fills=_RESPONSES_FILLS),
+    Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True),
+    Route("/v1/completions", Dialect.OPENAI, names_text_model=True),
+    Route("/v1/responses", Dialect.RESPONSES, names_text_model=True),
     Route("/v1/responses/{id}", Dialect.RESPONSES, method="GET", takes=None, queues=False),
     Route("/v1/responses/{id}", Dialect.RESPONSES, method="DELETE", takes=None, queues=False),
     Route("/v1/responses/{id}/input_items", Dialect.RESPONSES, method="GET", takes=None, queues=False),
@@ -37,7 +32,7 @@ ROUTES = (
     Route("/v1/audio/speech", Dialect.OPENAI),
     Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),
     Route("/v1/images/generations", Dialect.OPENAI),
-    Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True, fills=_ANTHROPIC_FILLS),
+    Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True),
     Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
 )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.api.anthropic.blocks import read_messages, read_system
 from local_ai.engine.api.fields import Fields
 from local_ai.engine.api.sampling import read_max_tokens, read_sampling, read_stops
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Message, Thinking, Tool, ToolChoice
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 _MOST_TOOLS = 512
 
@@ -35,13 +38,15 @@ class AnthropicRequest:
     shows_thoughts: bool
 
 
-def read_request(body: dict[str, Any], filled: frozenset[str], *, counting: bool = False) -> AnthropicRequest:
+def read_request(
+    body: dict[str, Any], generation: GenerationSettings, *, counting: bool = False
+) -> AnthropicRequest:
     """Read a /v1/messages body, or a count_tokens one, which has fewer fields.
 
     Raises:
         EngineError: 400, naming the field.
     """
-    fields = Fields(body, filled=filled)
+    fields = Fields(body)
     fields.refuse(REFUSED)
     _read_context_management(fields)
     fields.choice("service_tier", ("auto", "standard_only"))
@@ -57,8 +62,8 @@ def read_request(body: dict[str, Any], filled: frozenset[str], *, counting: bool
         tools=tools,
         tool_choice=choice,
         schema=schema,
-        sampling=read_sampling(fields),
-        limits=_read_limits(fields, counting=counting),
+        sampling=read_sampling(fields, generation),
+        limits=_read_limits(fields, generation, counting=counting),
         thinking=Thinking(thinking.wanted, thinking.max_tokens, effort),
         continues_last=messages[-1].role == "assistant" and not messages[-1].calls,
     )
@@ -78,10 +83,11 @@ def _with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, .
     return (Message("system", system), *messages) if system else messages
 
 
-def _read_limits(fields: Fields, *, counting: bool) -> Limits:
-    is_default = fields.is_filled("max_tokens") or counting
-    wanted = read_max_tokens(fields, "max_tokens")
-    return Limits(wanted, is_default=is_default or wanted is None, stops=read_stops(fields, "stop_sequences"))
+def _read_limits(fields: Fields, generation: GenerationSettings, *, counting: bool) -> Limits:
+    asked = read_max_tokens(fields, "max_tokens")
+    wanted = generation.max_tokens if asked is None else asked
+    is_default = asked is None or counting  # what is only counted has no answer to bound
+    return Limits(wanted, is_default=is_default, stops=read_stops(fields, "stop_sequences"))
 
 
 def _read_tools(fields: Fields) -> tuple[Tool, ...]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,13 +16,16 @@ from local_ai.engine.api import endpoints
 from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
-from local_ai.engine.api.requests import filled_fields, json_response, read_body, unless_gone
+from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.sse import close, event, with_ticks
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +34,15 @@ in_anthropic_errors = in_dialect(Dialect.ANTHROPIC)
 _NAMES = FieldNames(schema="output_config.format")
 
 
-def anthropic_routes(service: Service) -> list[Route]:
+def anthropic_routes(service: Service, generation: GenerationSettings) -> list[Route]:
     """Make the routes of this dialect."""
 
     async def messages(request: Request) -> Response:
-        wanted = read_request(await read_body(request), filled_fields(request))
+        wanted = read_request(await read_body(request), generation)
         return await _answer(service, request, wanted)
 
     async def count_tokens(request: Request) -> Response:
-        wanted = read_request(await read_body(request), filled_fields(request), counting=True)
+        wanted = read_request(await read_body(request), generation, counting=True)
         opened = await unless_gone(request, _open(service, wanted))
         return json_response({"input_tokens": len(opened.prepared.job.prompt)})
 

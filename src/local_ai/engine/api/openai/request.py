@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.api.fields import Fields
 from local_ai.engine.api.openai.messages import read_messages
 from local_ai.engine.api.sampling import read_max_tokens, read_sampling, read_stops
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Thinking, Tool, ToolChoice
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 MOST_CHOICES = 16
 _MOST_TOOLS = 512
@@ -41,13 +44,13 @@ class OpenAIRequest:
     choices: int
 
 
-def read_chat(body: dict[str, Any], filled: frozenset[str]) -> OpenAIRequest:
+def read_chat(body: dict[str, Any], generation: GenerationSettings) -> OpenAIRequest:
     """Read a /v1/chat/completions body.
 
     Raises:
         EngineError: 400, naming the field.
     """
-    fields = Fields(body, filled=filled)
+    fields = Fields(body)
     _refuse_chat(fields)
     messages = read_messages(fields)
     tools = _read_tools(fields)
@@ -60,8 +63,8 @@ def read_chat(body: dict[str, Any], filled: frozenset[str]) -> OpenAIRequest:
         tools=tools,
         tool_choice=choice,
         schema=schema,
-        sampling=read_sampling(fields),
-        limits=_read_limits(fields),
+        sampling=read_sampling(fields, generation),
+        limits=_read_limits(fields, generation),
         thinking=_read_thinking(fields),
         logprobs=_read_logprobs(fields),
         template_options=_read_template_options(fields),
@@ -78,13 +81,13 @@ class CompletionRequest:
     echo: bool  # the answer begins with the prompt
 
 
-def read_completion(body: dict[str, Any], filled: frozenset[str]) -> CompletionRequest:
+def read_completion(body: dict[str, Any], generation: GenerationSettings) -> CompletionRequest:
     """Read a /v1/completions body.
 
     Raises:
         EngineError: 400, naming the field.
     """
-    fields = Fields(body, filled=filled)
+    fields = Fields(body)
     fields.refuse(
         {
             "suffix": "no model here fills in the middle",
@@ -100,7 +103,7 @@ def read_completion(body: dict[str, Any], filled: frozenset[str]) -> CompletionR
     if echo and logprobs is not None:
         raise bad_field("echo", "a prompt's own logprobs are not computed", "leave echo or logprobs out")
     prompts = _read_prompts(fields)
-    sampling, limits = read_sampling(fields), _read_limits(fields)
+    sampling, limits = read_sampling(fields, generation), _read_limits(fields, generation)
     asks = tuple(
         Ask(prompt=prompt, sampling=sampling, limits=limits, logprobs=logprobs) for prompt in prompts
     )
@@ -137,14 +140,11 @@ def _refuse_chat(fields: Fields) -> None:
         raise fields.wrong("modalities", modalities, '["text"]')
 
 
-def _read_limits(fields: Fields) -> Limits:
+def _read_limits(fields: Fields, generation: GenerationSettings) -> Limits:
     names = ("max_completion_tokens", "max_tokens")
-    values = {name: value for name in names if (value := read_max_tokens(fields, name)) is not None}
-    asked = [value for name, value in values.items() if not fields.is_filled(name)]
-    stops = read_stops(fields, "stop")
-    if asked:
-        return Limits(asked[0], stops=stops)
-    return Limits(next(iter(values.values()), None), is_default=True, stops=stops)
+    asked = [value for name in names if (value := read_max_tokens(fields, name)) is not None]
+    wanted = asked[0] if asked else generation.max_tokens
+    return Limits(wanted, is_default=not asked, stops=read_stops(fields, "stop"))
 
 
 def _read_thinking(fields: Fields) -> Thinking:

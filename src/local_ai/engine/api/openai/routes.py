@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,13 +24,16 @@ from local_ai.engine.api.openai.response import (
     make_heading,
     usage_body,
 )
-from local_ai.engine.api.requests import filled_fields, read_body
+from local_ai.engine.api.requests import read_body
 from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.text.conversation import Ask, Piece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.sse import close, event, with_ticks
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 log = logging.getLogger(__name__)
 
@@ -38,15 +42,15 @@ Choice = ChatChoice | TextChoice
 in_openai_errors = in_dialect(Dialect.OPENAI)
 
 
-def openai_routes(service: Service) -> list[Route]:
+def openai_routes(service: Service, generation: GenerationSettings) -> list[Route]:
     """Make the routes of this dialect."""
 
     async def chat(request: Request) -> Response:
-        wanted = read_chat(await read_body(request), filled_fields(request))
+        wanted = read_chat(await read_body(request), generation)
         return await _answer(service, request, wanted, [wanted.ask], "chat.completion", echo=False)
 
     async def completion(request: Request) -> Response:
-        wanted = read_completion(await read_body(request), filled_fields(request))
+        wanted = read_completion(await read_body(request), generation)
         return await _answer(
             service, request, wanted.shared, wanted.asks, "text_completion", echo=wanted.echo
         )

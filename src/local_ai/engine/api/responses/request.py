@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.api.fields import Fields
 from local_ai.engine.api.responses.items import Json, complete_item, list_items, read_item
@@ -13,6 +13,9 @@ from local_ai.engine.api.responses.tools import Toolbox, read_tool_choice, read_
 from local_ai.engine.api.sampling import read_max_tokens, read_sampling
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Message, Thinking
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
 
 # Fields that identify or file a request; no answer depends on them.
 NO_EFFECT = ("user", "safety_identifier", "prompt_cache_key", "client_metadata")
@@ -51,7 +54,7 @@ class ResponsesRequest:
 
 
 def read_response_request(
-    body: dict[str, Any], filled: frozenset[str], find_item: FindItem = lambda _id: None
+    body: dict[str, Any], generation: GenerationSettings, find_item: FindItem = lambda _id: None
 ) -> ResponsesRequest:
     """Read a body.
 
@@ -61,14 +64,14 @@ def read_response_request(
     Raises:
         EngineError: 400, naming the field; 404 where it names an item that is not kept.
     """
-    fields = Fields(body, filled=filled)
+    fields = Fields(body)
     _refuse(fields)
     items, messages = _read_input(fields, find_item)
     choice, toolbox = read_tool_choice(fields, read_tools(fields))
     schema = _read_format(fields)
     if schema and choice.kind in ("required", "named"):
         raise bad_field("text.format", "tool_choice says what the answer is", "leave one of them out")
-    sampling, limits = read_sampling(fields), _read_limits(fields)
+    sampling, limits = read_sampling(fields, generation), _read_limits(fields, generation)
     ask = Ask(
         messages=messages,
         tools=toolbox.tools,
@@ -132,9 +135,9 @@ def _resolve(entry: Any, at: str, find_item: FindItem) -> Any:
     return found
 
 
-def _read_limits(fields: Fields) -> Limits:
-    wanted = read_max_tokens(fields, "max_output_tokens")
-    return Limits(wanted, is_default=wanted is None or fields.is_filled("max_output_tokens"))
+def _read_limits(fields: Fields, generation: GenerationSettings) -> Limits:
+    asked = read_max_tokens(fields, "max_output_tokens")
+    return Limits(generation.max_tokens if asked is None else asked, is_default=asked is None)
 
 
 def _read_thinking(fields: Fields) -> Thinking:

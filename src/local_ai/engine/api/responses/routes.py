@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.requests import filled_fields, json_response, read_body
+from local_ai.engine.api.requests import json_response, read_body
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
 from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
@@ -28,6 +29,9 @@ from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.sse import close, event, with_ticks
 
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings
+
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
@@ -36,11 +40,11 @@ _guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
 
 
-def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
+def responses_routes(service: Service, store: ResponseStore, generation: GenerationSettings) -> list[Route]:
     """Make the routes of this dialect; they share the store."""
 
     async def create(request: Request) -> Response:
-        wanted = read_response_request(await read_body(request), filled_fields(request), store.find_item)
+        wanted = read_response_request(await read_body(request), generation, store.find_item)
         answer = _Answer(service, store, wanted)
         opening = asyncio.ensure_future(answer.open())
         answer.opening = opening

@@ -1,0 +1,84 @@
+"""JSON bodies as clients send them: parsed by pydantic's parser, and refused in words.
+
+The parser holds the interpreter's lock for as long as it works: 0.3 ms for the 360 KB of an agent's request,
+under a second for the worst 64 MB that could be made up (measured, 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic_core import ValidationError, from_json
+
+from local_ai.serving.errors import ApiError
+
+T = TypeVar("T")
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# A surrogate pair, half of one, or any other escape.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def parse_json(raw: bytes, validate: Callable[[bytes], T]) -> T:
+    """Parse and validate a body, which must be a JSON object.
+
+    Half a character, which JavaScript writes where a text was cut, becomes the replacement character.
+
+    Args:
+        validate: Pydantic's `validate_json` of an object; its findings about fields come out as they are.
+
+    Raises:
+        ApiError: 400, with the place where it stops being JSON.
+        ValidationError: It is a JSON object, and not the one that was expected.
+    """
+    raw = raw.removeprefix(_BYTE_ORDER_MARK)
+    if b"NaN" in raw or b"Infinity" in raw:  # in a text, most likely; the parser takes both for numbers
+        _refuse_constants(raw)
+    try:
+        return validate(raw)
+    except ValidationError as exc:
+        if not _is_no_json(exc) or (mended := _mend(raw)) == raw:
+            raise _in_words(exc, raw) from exc
+    try:
+        return validate(mended)
+    except ValidationError as exc:
+        raise _in_words(exc, mended) from exc
+
+
+def _refuse_constants(raw: bytes) -> None:
+    try:
+        from_json(_mend(raw), allow_inf_nan=False)
+    except ValueError as exc:
+        raise _no_json(str(exc)) from exc
+
+
+def _mend(raw: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
+
+
+def _is_no_json(exc: ValidationError) -> bool:
+    return exc.error_count() == 1 and exc.errors(include_url=False)[0]["type"] == "json_invalid"
+
+
+def _in_words(exc: ValidationError, raw: bytes) -> Exception:
+    if _is_no_json(exc):
+        return _no_json(exc.errors(include_url=False)[0]["msg"].removeprefix("Invalid JSON: "))
+    if not raw.lstrip().startswith(b"{"):
+        return _no_json("it is not an object")
+    return exc
+
+
+def _no_json(why: str) -> ApiError:
+    if why.startswith("recursion limit"):
+        why = "it is nested too deeply"
+    return ApiError(
+        "the request's body is not a JSON object",
+        why=why,
+        fix='send an object, such as {"messages": [{"role": "user", "content": "Hello"}]}',
+        code="invalid_json",
+    )
