@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import os
 import socket
 import socketserver
@@ -266,6 +267,8 @@ class MortalEngine:
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
         self.deaths = 0
+        self.most_deaths = math.inf  # the poison does not work any more after so many
+        self.on_death: Callable[[], None] = lambda: None
         self.answered: list[object] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._asked = 0
@@ -293,8 +296,9 @@ class MortalEngine:
         self._asked += 1
         while self._asked < self._until:
             await asyncio.sleep(0.01)
-        if body.get("poison"):
+        if body.get("poison") and self.deaths < self.most_deaths:
             self.deaths += 1
+            self.on_death()
             for each in self._open:
                 each.transport.abort()
             self._open.clear()

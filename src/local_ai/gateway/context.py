@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from local_ai.gateway.admission.body_memory import Room
-from local_ai.gateway.admission.quarantine import Suspects
+from local_ai.gateway.admission.quarantine import Quarantine
 from local_ai.gateway.admission.queue import Turnstile
 from local_ai.gateway.admission.readiness import Gate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Ending
@@ -17,6 +17,7 @@ from local_ai.models.catalog import Model, find_model
 from local_ai.models.library import ModelLibrary, read_library
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
+from local_ai.supervision.program import SUPERVISORD
 
 # Of the largest size, how many fit in memory at once.
 _BODIES_HELD = 4
@@ -45,13 +46,19 @@ def make_site(state: State) -> Site:
     upstream = Upstream(state.engine_socket)
     settings = state.settings.gateway
     turnstile = Turnstile(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
-    suspects = Suspects()
+    quarantine = Quarantine()
     ending = Ending()
-    watch = Watch(state, upstream, lambda: _queue(turnstile, suspects, ending))
+    watch = Watch(state, upstream, lambda: _queue(turnstile, quarantine, ending))
     ending.on_change(lambda closed: turnstile.close(stopping_refusal if closed else None))
     gate = Gate(watch, ending.closed, wait_s=settings.wait_for_engine_s)
     lane = Lane(
-        upstream=upstream, gate=gate, watch=watch, turnstile=turnstile, ending=ending, suspects=suspects
+        upstream=upstream,
+        gate=gate,
+        watch=watch,
+        turnstile=turnstile,
+        ending=ending,
+        quarantine=quarantine,
+        supervisor_log=state.paths.log(SUPERVISORD),
     )
     return Site(
         state=state,
@@ -61,7 +68,7 @@ def make_site(state: State) -> Site:
     )
 
 
-def _queue(turnstile: Turnstile, suspects: Suspects, ending: Ending) -> Queue:
+def _queue(turnstile: Turnstile, quarantine: Quarantine, ending: Ending) -> Queue:
     return Queue(
         running=turnstile.running,
         waiting=turnstile.waiting,
@@ -69,7 +76,7 @@ def _queue(turnstile: Turnstile, suspects: Suspects, ending: Ending) -> Queue:
         max_queue=turnstile.most_waiting,
         longest_wait_s=round(turnstile.longest_wait_s(), 1),
         requests=turnstile.requests(),
-        marked_models=suspects.marked(),
+        marked_models=quarantine.marked(),
         is_closed=ending.closed.is_set(),
     )
 

@@ -1,8 +1,12 @@
-"""Requests the engine ended on: sent once more, one at a time, so that the one that ends it is found.
+"""Requests on which the engine ended: sent once more, one at a time, so that the one that ends it is found.
 
-An engine that ends takes every request with it, and one of them may be the cause. Sent again together they
-would fall together. So each is alone among the suspects while it is tried again; the one on which the engine
-ends a second time is refused from then on, and its model is marked until it answers again.
+    sent ─engine ends─▶ suspect ─its turn─▶ sent alone ─answers─▶ cleared
+                                                ├ engine crashes, nothing beside it ─▶ poison: refused
+                                                └ ended from outside, or not alone ──▶ suspect again
+
+An engine that ends takes every request with it, and any of them may be the cause. While suspects wait, all
+other requests are held, so that the one on its turn is the only one the engine has. A poison request is refused
+for ten minutes; its model is marked until it answers again.
 """
 
 from __future__ import annotations
@@ -10,64 +14,82 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 from local_ai.status.health import MarkedModel
 
 # Longer than the window in which an engine that keeps ending is stopped for good.
 _REMEMBERED_S = 600.0
-# A suspect that runs this long makes way for the next one: most that end an engine do so at once.
+# After this long on its turn a suspect lets the next one try: most that end an engine do so at once.
 _ALONE_S = 10.0
 _MOST_REMEMBERED = 1000
+
+
+@dataclass(eq=False)
+class Flight:
+    """One request that the engine has."""
+
+    began: float  # seconds since 1970
+    is_alone: bool  # True as long as the engine has had no other since then
 
 
 class Turn:
     """A suspect's time alone: until its answer begins, it ends, or others have waited long enough."""
 
-    def __init__(self, line: asyncio.Lock) -> None:
-        self._line = line
+    def __init__(self, over: Callable[[], None]) -> None:
+        """Begin a turn.
+
+        Args:
+            over: Called once, at its end.
+        """
+        self._over = over
         self._timer: asyncio.TimerHandle | None = None
-        self.is_over = False
+        self._is_over = False
 
     def begin(self) -> None:
         """Count its time from now on, once: the engine may have had to load first."""
-        if self._timer is None and not self.is_over:
+        if self._timer is None and not self._is_over:
             self._timer = asyncio.get_running_loop().call_later(_ALONE_S, self.end)
 
     def end(self) -> None:
-        """Make way for the next suspect."""
-        if not self.is_over:
-            self.is_over = True
+        """Let the next suspect try."""
+        if not self._is_over:
+            self._is_over = True
             if self._timer is not None:
                 self._timer.cancel()
-            self._line.release()
+            self._over()
 
 
-class Suspects:
-    """What is known of requests on which the engine ended."""
+class Quarantine:
+    """Finds poison requests and remembers them."""
 
     def __init__(self) -> None:
-        self._line = asyncio.Lock()
-        self._guilty: dict[bytes, float] = {}  # fingerprint → time.monotonic() of its conviction
+        self._lock = asyncio.Lock()
+        self._suspects = 0  # waiting for their turn, or on it
+        self._no_suspect = asyncio.Event()
+        self._no_suspect.set()
+        self._flights: set[Flight] = set()
+        self._poison: dict[bytes, float] = {}  # fingerprint → time.monotonic() at which it was found
         self._marked: dict[str, MarkedModel] = {}
         self._proven: set[str] = set()  # models that have answered
 
     def check(self, path: str, body: bytes, model: str | None) -> None:
-        """Refuse what is known to end the engine.
+        """Refuse a request that is known to end the engine.
 
         Raises:
-            Refusal: 422, since sending it again cannot help.
+            ApiError: 422, since sending it again cannot help.
         """
-        if not self._guilty:
+        if not self._poison:
             return
         now = time.monotonic()
-        self._guilty = {key: at for key, at in self._guilty.items() if now - at < _REMEMBERED_S}
-        if _fingerprint(path, body) in self._guilty:
+        self._poison = {key: at for key, at in self._poison.items() if now - at < _REMEMBERED_S}
+        if _fingerprint(path, body) in self._poison:
             raise self.refusal()
-        if model in self._marked and model not in self._proven and self._guilty:
-            raise Refusal(
+        if model in self._marked and model not in self._proven and self._poison:
+            raise ApiError(
                 "the model is not asked again for now",
                 status=422,
                 why=f"{model} has answered nothing yet, and {self._marked[model].reason}",
@@ -77,20 +99,47 @@ class Suspects:
                 param="model",
             )
 
+    @property
+    def holds_others(self) -> bool:
+        """True while a suspect is to be the only request that the engine has."""
+        return self._suspects > 0
+
+    async def until_no_suspect(self) -> None:
+        """Wait until all suspects have had their turns."""
+        await self._no_suspect.wait()
+
+    @contextmanager
+    def flight(self) -> Iterator[Flight]:
+        """Count a request from its sending to the end of its answer."""
+        for other in self._flights:
+            other.is_alone = False
+        flight = Flight(time.time(), is_alone=not self._flights)
+        self._flights.add(flight)
+        try:
+            yield flight
+        finally:
+            self._flights.discard(flight)
+
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[Turn]:
+    async def turn(self) -> AsyncIterator[Turn]:
         """Be the only suspect that is tried, until its turn is over."""
-        await self._line.acquire()
-        turn = Turn(self._line)
+        self._suspects += 1
+        self._no_suspect.clear()
+        try:
+            await self._lock.acquire()
+        except BaseException:
+            self._one_less()
+            raise
+        turn = Turn(self._end_turn)
         try:
             yield turn
         finally:
             turn.end()
 
-    def convict(self, path: str, body: bytes, model: str | None) -> Refusal:
-        """Remember a request on which the engine ended twice; returns what to answer."""
-        if len(self._guilty) < _MOST_REMEMBERED:
-            self._guilty[_fingerprint(path, body)] = time.monotonic()
+    def isolate(self, path: str, body: bytes, model: str | None) -> ApiError:
+        """Remember a request that ended the engine; returns what to answer."""
+        if len(self._poison) < _MOST_REMEMBERED:
+            self._poison[_fingerprint(path, body)] = time.monotonic()
         if model is not None:
             reason = "the engine ended twice on one of its requests"
             self._marked[model] = MarkedModel(model, reason, time.time())
@@ -107,9 +156,9 @@ class Suspects:
         return tuple(self._marked.values())
 
     @staticmethod
-    def refusal() -> Refusal:
-        """Return what a request hears that ends the engine."""
-        return Refusal(
+    def refusal() -> ApiError:
+        """Return the answer to a poison request."""
+        return ApiError(
             "the request is not sent to the engine again",
             status=422,
             why="the engine ended on it twice before it answered",
@@ -117,6 +166,15 @@ class Suspects:
             "local-ai server logs --program mlx-omni-server",
             code="request_ends_engine",
         )
+
+    def _end_turn(self) -> None:
+        self._lock.release()
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self._suspects -= 1
+        if not self._suspects:
+            self._no_suspect.set()
 
 
 def _fingerprint(path: str, body: bytes) -> bytes:

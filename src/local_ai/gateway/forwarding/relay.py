@@ -2,8 +2,8 @@
 
     in line ─▶ held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
                  │        ▲          │          └ lost: an error event ends the stream
-                 │        └──────────┴ lost before anything was said: held and sent once more
-                 └ refused, or lost twice: an error answer, or an error event once a stream has begun
+                 │        └──────────┴ lost before anything was said: sent again, alone (see quarantine)
+                 └ refused, or a poison request: an error answer, or an error event once a stream has begun
 
 A client that asked for a stream gets its head and then a comment every few seconds when the wait is long,
 so that neither it nor anything between gives up. A client that leaves is noticed at once, and closing the
@@ -16,15 +16,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local_ai.gateway.admission.quarantine import Suspects, Turn
+from local_ai.gateway.admission.quarantine import Flight, Quarantine, Turn
 from local_ai.gateway.admission.queue import Turnstile, Visit
 from local_ai.gateway.admission.readiness import Gate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Ending
 from local_ai.gateway.forwarding.reply import Reply, Sent
 from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, Upstream
+from local_ai.gateway.upstream.ends import ended_from_outside, memory_kills
 from local_ai.gateway.upstream.monitor import Watch
 from local_ai.serving.refusal import Refusal
 from local_ai.serving.sse import WholeEvents, until_gone
@@ -39,8 +41,10 @@ _LOG = logging.getLogger("local_ai.gateway")
 _AFTER_DEATH_S = 0.2
 # Until then it is not watched whether the client leaves: that costs more than a short answer takes.
 _SOON_S = 0.05
-# More would only end the engine more often.
-_MOST_TRIES = 3
+# How often the engine may crash on one request; more would only end it more often.
+_MOST_CRASHES = 3
+# How often it may be ended from outside.
+_MOST_SENT = 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class Lane:
     watch: Watch
     turnstile: Turnstile
     ending: Ending
-    suspects: Suspects = field(default_factory=Suspects)
+    supervisor_log: Path
+    quarantine: Quarantine = field(default_factory=Quarantine)
     metrics: Metrics = field(default_factory=Metrics)
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
@@ -67,6 +72,7 @@ class Forward:
         self._first_at: float | None = None
         self._has_left = False  # the client
         self._turn: Turn | None = None  # as a suspect
+        self._flight: Flight | None = None  # while the engine has it
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves first."""
@@ -127,7 +133,7 @@ class Forward:
         """Run the call to its end."""
         call, lane = self._call, self._lane
         try:
-            lane.suspects.check(call.target, call.body, call.model)
+            lane.quarantine.check(call.target, call.body, call.model)
             if not call.route.queues:
                 return await self._tries(reply, visit)
             async with lane.turnstile.let_in(visit):
@@ -141,17 +147,36 @@ class Forward:
             return await self._try(reply, visit)
         except EngineGone as exc:
             self._lost(reply, exc)
-        for _ in range(_MOST_TRIES - 1):
-            async with self._lane.suspects.alone() as self._turn:
+        crashes = 1
+        for _ in range(_MOST_SENT - 1):
+            async with self._lane.quarantine.turn() as self._turn:
                 await asyncio.sleep(_AFTER_DEATH_S)
+                before = memory_kills()
                 try:
                     return await self._try(reply, visit)
                 except EngineGone as exc:
                     self._lost(reply, exc)
-                    if not self._turn.is_over:
-                        call = self._call
-                        raise self._lane.suspects.convict(call.target, call.body, call.model) from exc
-        raise engine_lost(f"{_MOST_TRIES} times before it answered")
+                    crashes += await self._count_crash(before)
+                if crashes == _MOST_CRASHES:
+                    break
+        raise engine_lost("each time before it answered")
+
+    async def _count_crash(self, memory_kills_before: int) -> int:
+        """Return 1 if the engine crashed on its turn, 0 if it was ended from outside.
+
+        Raises:
+            ApiError: 422, it crashed and had nothing else to do.
+        """
+        flight, call, lane = self._flight, self._call, self._lane
+        assert flight is not None
+        was_alone = flight.is_alone
+        if await ended_from_outside(
+            lane.supervisor_log, since=flight.began, memory_kills_before=memory_kills_before
+        ):
+            return 0
+        if was_alone:
+            raise lane.quarantine.isolate(call.target, call.body, call.model)
+        return 1
 
     def _lost(self, reply: Reply, exc: EngineGone) -> None:
         """Go on only where nobody can tell that the request was sent twice."""
@@ -163,26 +188,32 @@ class Forward:
         _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
 
     async def _try(self, reply: Reply, visit: Visit) -> Outcome:
-        answer = await self._send(visit)
-        try:
-            return await self._relay(answer, reply)
-        finally:
-            visit.state = RequestState.HELD
-            await answer.close()
-
-    async def _send(self, visit: Visit) -> EngineAnswer:
         call, lane = self._call, self._lane
         while True:
-            visit.state = RequestState.HELD
+            await self._until_engine_is_free(visit)
+            with lane.quarantine.flight() as self._flight:
+                try:
+                    answer = await lane.upstream.send(call.method, call.target, call.headers, call.body)
+                except EngineAbsent:
+                    # Nothing was sent, so it waits at the gate like any other.
+                    lane.watch.engine_is_gone()
+                    continue
+                try:
+                    return await self._relay(answer, reply)
+                finally:
+                    visit.state = RequestState.HELD
+                    await answer.close()
+
+    async def _until_engine_is_free(self, visit: Visit) -> None:
+        """Wait until the engine can take a request, and this one in particular."""
+        lane, visit.state = self._lane, RequestState.HELD
+        await lane.gate.pass_through(visit.seconds)
+        while self._turn is None and lane.quarantine.holds_others:
+            await lane.quarantine.until_no_suspect()
             await lane.gate.pass_through(visit.seconds)
-            visit.state = RequestState.RUNNING
-            if self._turn is not None:
-                self._turn.begin()
-            try:
-                return await lane.upstream.send(call.method, call.target, call.headers, call.body)
-            except EngineAbsent:
-                # Nothing was sent, so it waits at the gate like any other.
-                lane.watch.engine_is_gone()
+        if self._turn is not None:
+            self._turn.begin()
+        visit.state = RequestState.RUNNING
 
     async def _relay(self, answer: EngineAnswer, reply: Reply) -> Outcome:
         if answer.media_type == "application/json":
@@ -225,7 +256,7 @@ class Forward:
             self._turn.end()
         if status < 400:
             self._first_at = time.monotonic()
-            self._lane.suspects.answered(self._call.model)
+            self._lane.quarantine.answered(self._call.model)
 
     async def _refuse(self, refusal: Refusal, reply: Reply) -> Outcome:
         begun = reply.sent is not Sent.NOTHING
