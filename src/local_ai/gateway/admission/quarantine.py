@@ -5,8 +5,8 @@
                                                 └ ended from outside, or not alone ──▶ suspect again
 
 An engine that ends takes every request with it, and any of them may be the cause. While suspects wait, all
-other requests are held, so that the one on its turn is the only one the engine has. A poison request is refused
-for ten minutes; its model is marked until it answers again.
+other requests are held, so that the one on its turn is the only one the engine has. A poison request is
+refused for ten minutes; its model is marked until it answers again.
 """
 
 from __future__ import annotations
