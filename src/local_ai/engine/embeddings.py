@@ -1,4 +1,4 @@
-"""/v1/embeddings, on mlx-embeddings and a thread of its own.
+"""/v1/embeddings, on a thread of its own.
 
 MLX Omni Server's router is not used for it: it fetches a tokenizer table from the internet when imported,
 counts tokens with that instead of the model's tokenizer, and takes a mean where the model has its own
@@ -15,11 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.api.fields import Fields
-from local_ai.engine.errors import EngineError, bad_field, model_not_loadable, unavailable
+from local_ai.engine.errors import bad_field, model_not_loadable, unavailable
 from local_ai.models.catalog import Model
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.embedding_model import EmbeddingModel
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
@@ -74,7 +77,7 @@ class Embedder:
     def __init__(self, find: Callable[[str], Model]) -> None:
         self._find = find
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
-        self._loaded: tuple[Path, Any, Any] | None = None
+        self._loaded: tuple[Path, EmbeddingModel] | None = None
 
     @property
     def has_model(self) -> bool:
@@ -92,11 +95,11 @@ class Embedder:
         return await loop.run_in_executor(self._thread, self._embed, found, request)
 
     def _embed(self, found: Model, request: EmbeddingRequest) -> Embedded:
-        model, processor = self._load(found)
+        model = self._load(found)
         limit = found.context_tokens
         counts: list[int] = []
         for index, text in enumerate(request.texts):
-            counts.append(count := _count_tokens(processor, text, limit))
+            counts.append(count := _count_tokens(model, text, limit))
             if limit is not None and count > limit:
                 raise bad_field(
                     f"input[{index}]",
@@ -104,57 +107,40 @@ class Embedder:
                     "split it",
                     code="context_length_exceeded",
                 )
-        vectors: list[tuple[float, ...]] = []
+        vectors: list[list[float]] = []
         for at in range(0, len(request.texts), _AT_ONCE):
-            vectors += self._step(model, processor, request.texts[at : at + _AT_ONCE], limit)
-        return Embedded(tuple(_shorten(vector, request.dimensions) for vector in vectors), sum(counts))
+            vectors += model.embed(list(request.texts[at : at + _AT_ONCE]))
+        return Embedded(tuple(_shorten(tuple(vector), request.dimensions) for vector in vectors), sum(counts))
 
-    def _load(self, found: Model) -> tuple[Any, Any]:
+    def _load(self, found: Model) -> EmbeddingModel:
         if self._loaded is not None and self._loaded[0] == found.path:
-            return self._loaded[1:]
-        try:
-            from mlx_embeddings import load  # type: ignore[import-untyped]
-        except Exception as exc:
-            raise unavailable(
-                "texts cannot be embedded here",
-                f"mlx-embeddings cannot be imported: {type(exc).__name__}: {exc}",
-                "uv sync, then run: local-ai server restart",
-            ) from exc
+            return self._loaded[1]
+        # On this thread, since MLX is not imported where no text is embedded or generated.
+        from local_ai.engine.core.embedding_model import load_embedding_model
+
         self._loaded = None
         try:
-            model, processor = load(str(found.path))
-        except Exception as exc:  # mlx-embeddings and transformers raise whatever they like here
+            model = load_embedding_model(found.path)
+        except ModuleNotFoundError as exc:
+            raise unavailable(
+                "texts cannot be embedded with this model here",
+                f"its kind is known to mlx-vlm alone, and that is not installed ({exc})",
+                "pip install mlx-vlm, then run: local-ai server restart",
+            ) from exc
+        except Exception as exc:  # mlx-lm, mlx-vlm and transformers raise whatever they like here
             reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
             raise model_not_loadable(found.id, reason, "take a model that embeds texts") from exc
-        self._loaded = (found.path, model, processor)
-        return model, processor
-
-    def _step(
-        self, model: Any, processor: Any, texts: tuple[str, ...], limit: int | None
-    ) -> list[tuple[float, ...]]:
-        from mlx_embeddings import generate
-
-        output = generate(model, processor, list(texts), max_length=limit or 8192)
-        embedded = getattr(output, "text_embeds", None)
-        if embedded is None:
-            raise EngineError(
-                "texts cannot be embedded with this model",
-                why="it gives out no text embeddings",
-                fix="take a model that embeds texts",
-                status=422,
-                code="model_not_loadable",
-                param="model",
-            )
-        return [tuple(vector) for vector in embedded.tolist()]
+        self._loaded = (found.path, model)
+        return model
 
 
-def _count_tokens(processor: Any, text: str, limit: int | None) -> int:
+def _count_tokens(model: EmbeddingModel, text: str, limit: int | None) -> int:
     """Count a text's tokens; of one far above the limit, only those of a part (which may end in a word)."""
     if limit is not None and len(text) > 2 * (part := limit * _PART_CHARACTERS):
-        count = len(processor.encode(text[:part]))
+        count = model.count(text[:part])
         if count > limit * 1.25:
             return count
-    return len(processor.encode(text))
+    return model.count(text)
 
 
 def embedding_body(embedded: Embedded, request: EmbeddingRequest) -> dict[str, Any]:

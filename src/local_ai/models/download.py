@@ -23,7 +23,7 @@ from local_ai.errors import LocalAIError
 from local_ai.models.hub import Remote, RemoteFile, hub_errors
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 OnBytes = Callable[[int], None]
 
@@ -136,13 +136,13 @@ def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
 
 def _transfer(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
     """Append what is missing; an interrupted answer is asked for again from where it ended."""
-    import httpx
+    import httpx2
 
     fruitless = 0
     while (before := out.tell()) < file.size_bytes:
         try:
             _receive(file, out, on_bytes)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             fruitless = 0 if out.tell() > before else fruitless + 1
             if fruitless >= _MOST_FRUITLESS:
                 raise
@@ -169,7 +169,7 @@ def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
         _append(response, out, file, on_bytes)
 
 
-def _append(response: httpx.Response, out: IO[bytes], file: RemoteFile, on_bytes: OnBytes) -> None:
+def _append(response: httpx2.Response, out: IO[bytes], file: RemoteFile, on_bytes: OnBytes) -> None:
     # As it comes: of a larger chunk, a transfer that breaks off would lose the part that is here.
     for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size_bytes:

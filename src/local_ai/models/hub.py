@@ -106,7 +106,7 @@ def ask_hub(name: str, revision: str | None) -> Remote:
 @contextmanager
 def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
     """Put what the hub and the way to it refuse into words."""
-    import httpx
+    import httpx2
     from huggingface_hub import constants, errors, is_offline_mode
 
     again = "the same command goes on where it stopped"
@@ -150,7 +150,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
             why=f"{constants.ENDPOINT} answered {status}: {said}",
             fix="sign in anew with: hf auth login" if status in (401, 403) else f"try later; {again}",
         ) from exc
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         raise LocalAIError(
             _NOT_DONE,
             why=f"{constants.ENDPOINT} cannot be reached: {exc or type(exc).__name__}",
