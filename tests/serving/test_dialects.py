@@ -154,7 +154,7 @@ def test_an_answer_outside_the_apis_is_plain_text():
 
 
 def test_an_answer_without_a_request_is_whole_and_the_last():
-    head, _, body = refused_bytes("/v1/models", make_error(431)).partition(b"\r\n\r\n")
+    head, _, body = refused_bytes("/v1/models", make_error(431), request_id="req_1").partition(b"\r\n\r\n")
 
     assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert b"connection: close" in head.lower()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -40,6 +41,7 @@ from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.library import ModelLibrary, read_library
 from local_ai.serving.dialects import refused_response
+from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def make_app(
             *anthropic_routes(service, generation),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
+        middleware=[Middleware(RequestIds)],
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,11 +27,15 @@ from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import hold_lifeline
 from local_ai.serving.dialects import dialect_of, refused_response
 from local_ai.serving.refusal import Refusal
+from local_ai.serving.request_id import RequestIds
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _LOG = logging.getLogger("local_ai.gateway")
 
 
-def make_app(site: Site) -> Starlette:
+def make_app(site: Site) -> ASGIApp:
     """Put the application together."""
 
     @asynccontextmanager
@@ -67,7 +72,7 @@ def make_app(site: Site) -> Starlette:
     )
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
-    return app
+    return RequestIds(app)  # outside all, so that the last resort for errors has an id too
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
@@ -80,7 +85,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["Retry-After"],
+            expose_headers=["Retry-After", "x-request-id", "request-id"],
         )
     ]
 

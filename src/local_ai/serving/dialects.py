@@ -14,6 +14,7 @@ from typing import Any, Literal
 from starlette.responses import PlainTextResponse, Response
 
 from local_ai.serving.errors import ApiError, ContextLengthError
+from local_ai.serving.request_id import REQUEST_ID, id_headers
 from local_ai.serving.sse import event, to_json
 
 Json = dict[str, Any]
@@ -62,7 +63,7 @@ def error_body(dialect: Dialect, error: ApiError, *, source: Source = "gateway")
         body: Json = {"type": kind, "message": f"{_known_words(error)}{error.sentence}"}
         if error.details is not None:
             body["details"] = dict(error.details)
-        return {"type": "error", "error": body, "source": source}
+        return {"type": "error", "error": body, "request_id": REQUEST_ID.get() or None, "source": source}
     kind = _type_of(error, _OPENAI_TYPES, "server_error")
     body = {"message": error.sentence, "type": kind, "param": error.param, "code": error.code}
     return {"error": body, "source": source}
@@ -104,12 +105,14 @@ def refused_response(path: str, error: ApiError, *, source: Source = "gateway") 
     return response
 
 
-def refused_bytes(path: str, error: ApiError) -> bytes:
+def refused_bytes(path: str, error: ApiError, *, request_id: str) -> bytes:
     """Return the answer as it goes over the wire where there is no request to answer; the last on its way."""
+    REQUEST_ID.set(request_id)
     response = refused_response(path, error)
     response.headers["Connection"] = "close"
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()]
-    lines += [name + b": " + value for name, value in response.raw_headers]
+    headers = [*response.raw_headers, *id_headers(path, request_id)]
+    lines += [name + b": " + value for name, value in headers]
     return b"\r\n".join([*lines, b"", bytes(response.body)])
 
 

@@ -117,6 +117,7 @@ def test_bad_page_size_is_refused_in_the_dialect(client: httpx.Client) -> None:
             "message": "limit is not valid: it must be a whole number from 1 to 1000, got '0'. "
             "To fix it: send another value for limit, or none for 1000",
         },
+        "request_id": answer.headers["request-id"],
         "source": "gateway",
     }
 

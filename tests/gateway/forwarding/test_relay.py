@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -91,7 +92,8 @@ def test_recordings_are_forwarded_as_multipart(client: httpx.Client, engine: Fak
 
 def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client, engine: FakeEngine) -> None:
     openai = client.post(CHAT, json={"model": "broken-stream", "stream": True}).text
-    anthropic = client.post(MESSAGES, json={"model": "broken-stream", "stream": True}).text
+    answer = client.post(MESSAGES, json={"model": "broken-stream", "stream": True})
+    anthropic = answer.text
 
     message = (
         "the engine ended before its answer was whole: its process stopped or crashed; supervisord starts "
@@ -108,6 +110,7 @@ def test_stream_cut_in_the_middle_ends_with_an_error_event(client: httpx.Client,
     assert json.loads(anthropic.strip().splitlines()[-1].removeprefix("data: ")) == {
         "type": "error",
         "error": {"type": "overloaded_error", "message": message},
+        "request_id": answer.headers["request-id"],
         "source": "gateway",
     }
 
@@ -244,6 +247,7 @@ def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None
             "message": "the engine cannot answer: exit status 7, and nothing starts it by itself. "
             "To fix it: read the log, then run: local-ai server restart",
         },
+        "request_id": answer.headers["request-id"],
         "source": "gateway",
     }
 
@@ -359,3 +363,54 @@ def quick_site(state: State) -> Site:
 @pytest.fixture
 def gateway_url(client: httpx.Client) -> str:
     return str(client.base_url)
+
+
+def test_request_has_the_id_that_its_client_gave_it(client: httpx.Client, engine: FakeEngine) -> None:
+    answer = client.post(CHAT, json={"model": "tiny"}, headers={"x-request-id": "my-own.1"})
+
+    assert answer.headers.get_list("x-request-id") == ["my-own.1"]
+    assert engine.headers[0]["x-request-id"] == "my-own.1"
+
+
+@pytest.mark.parametrize("given", [None, "", "two words", "x" * 129, "\u00e9"], ids=str)
+def test_request_without_a_sane_id_gets_one(
+    client: httpx.Client, engine: FakeEngine, given: str | None
+) -> None:
+    headers = {} if given is None else {"x-request-id": given.encode("latin-1")}
+
+    answer = client.post(CHAT, json={"model": "tiny"}, headers=headers)  # type: ignore[arg-type]
+
+    assert re.fullmatch("req_[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert engine.headers[0]["x-request-id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"), ("GET", "/v1/models"), ("GET", "/nothing"), ("PUT", "/v1/models"),
+        ("GET", "/assets/page.css"),
+        ("POST", CHAT), ("GET", "/v1/models/" + "x" * 9000), ("GET", "/v1/models/none"),
+    ],
+)  # fmt: skip
+def test_every_answer_and_error_has_an_id(client: httpx.Client, method: str, path: str) -> None:
+    one, other = client.request(method, path), client.request(method, path)
+
+    assert one.headers["x-request-id"] != other.headers["x-request-id"]
+    assert "request-id" not in one.headers
+
+
+def test_answers_to_anthropics_clients_have_the_id_as_they_read_it(
+    client: httpx.Client, engine: FakeEngine
+) -> None:
+    answer = client.post(MESSAGES, json={"model": "tiny"})
+    error = client.post(MESSAGES, content="no json", headers={"content-type": "application/json"})
+
+    assert answer.headers["request-id"] == answer.headers["x-request-id"]
+    assert error.json()["request_id"] == error.headers["request-id"]
+
+
+def test_stream_that_is_cut_names_its_request(client: httpx.Client, engine: FakeEngine) -> None:
+    with client.stream("POST", MESSAGES, json={"model": "broken-stream", "stream": True}) as answer:
+        last = json.loads([line for line in answer.iter_lines() if line][-1].removeprefix("data: "))
+
+    assert last["request_id"] == answer.headers["request-id"]

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.refusal import Refusal
+from local_ai.serving.request_id import RequestIds, given_request_id, make_request_id
 
 # Sizes as nginx and Node have them; browsers and SDKs stay far below.
 MOST_URL_BYTES = 8 * 1024
@@ -204,7 +205,7 @@ class BoundedProtocol(HttpToolsProtocol):
         refusal = self._refusal_of_head()
         application = self.app
         if refusal is not None:
-            self.app = refused_response(_path(self.url), refusal)
+            self.app = RequestIds(refused_response(_path(self.url), refusal))
         try:
             super().on_headers_complete()
         finally:
@@ -290,8 +291,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, refusal: Refusal) -> None:
         if not self.transport.is_closing():
-            url = self.url if self._is_in_head else b""
-            self.transport.write(refused_bytes(_path(url), refusal))
+            url, headers = (self.url, self.headers) if self._is_in_head else (b"", [])
+            request_id = given_request_id(headers) or make_request_id()
+            self.transport.write(refused_bytes(_path(url), refusal, request_id=request_id))
             self.transport.close()
 
     def _make_room(self) -> None:
