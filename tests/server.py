@@ -51,6 +51,18 @@ class Server:
             timeout=timeout_s,
         )
 
+    def python(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run this Python interpreter with these words."""
+        return subprocess.run(
+            [sys.executable, *words],
+            env=self._environ(),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line of shell."""
         return subprocess.run(

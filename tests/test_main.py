@@ -1,4 +1,4 @@
-"""The quick way past invoke for the server's commands: same words, same meaning."""
+"""The console script is quick: it imports what its command needs, and never invoke."""
 
 import subprocess
 import sys
@@ -6,63 +6,33 @@ import sys
 import pytest
 from tests.server import Server
 
-from local_ai.__main__ import _QUICK, parse_quick
-from local_ai.cli.tasks import namespace
-
-
-@pytest.mark.parametrize(
-    ("words", "arguments"),
-    [
-        (["server.status"], {}),
-        (["server.status", "--json"], {"as_json": True}),
-        (["server.start", "--port", "1", "--foreground"], {"port": "1", "foreground": True}),
-        (["server.stop", "--timeout", "3", "--force"], {"timeout": "3", "force": True}),
-        (
-            ["server.logs", "--program", "welcome-page", "--lines", "2"],
-            {"program": "welcome-page", "lines": "2"},
-        ),
-    ],
-    ids=" ".join,
-)
-def test_plain_forms_are_quick(words: list[str], arguments: dict[str, object]):
-    assert parse_quick(words) == arguments
-
 
 @pytest.mark.parametrize(
     "words",
     [
-        [],
-        ["server.start", "here"],
-        ["server.status", "--help"],
-        ["server.stop", "--timeout"],
-        ["server.stop", "--timeout=3"],
-        ["server.logs", "welcome-page"],
+        ["server.stop"],
+        ["server", "logs"],
+        ["server", "start", "--help"],
+        ["nonsense"],
+        ["--complete", "s"],
     ],
     ids=" ".join,
 )
-def test_every_other_form_is_left_to_invoke(words: list[str]):
-    assert parse_quick(words) is None
+def test_quick_commands_import_nothing_heavy(server: Server, words: list[str]):
+    heavy = {"invoke", "pydantic", "httpx", "rich", "jinja2", "starlette"}
+    code = (
+        "import os, sys; sys.argv[0] = 'local-ai'\n"
+        f"os._exit = lambda code: print({heavy} & set(sys.modules))\n"
+        "from local_ai.__main__ import main; main()"
+    )
+
+    done = server.python("-c", code, *words)
+
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
-@pytest.mark.parametrize("name", _QUICK)
-def test_quick_commands_know_every_option_that_invoke_knows(name: str):
-    known = {"--" + argument.name.replace("_", "-") for argument in namespace()[name].get_arguments()}
-
-    assert set(_QUICK[name]) == known
-
-
-def test_quick_commands_import_nothing_heavy():
-    heavy = {
-        "invoke",
-        "pydantic",
-        "httpx",
-        "rich",
-        "jinja2",
-        "psutil",
-        "dataclasses",
-        "http.client",
-    }
-    heavy |= {"dataclasses", "difflib", "email", "inspect", "ssl", "subprocess", "tempfile", "xmlrpc.client"}
+def test_status_of_a_running_server_imports_nothing_heavy():
+    heavy = {"invoke", "pydantic", "httpx", "rich", "jinja2", "starlette"}
     code = f"import sys, local_ai.cli.server, local_ai.lifecycle.manager; print({heavy} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -70,27 +40,15 @@ def test_quick_commands_import_nothing_heavy():
     assert done.stdout == "set()\n"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["server.status"],
-        ["server.status", "--json"],
-        ["server.stop"],
-        ["server.stop", "--timeout", "soon"],
-        ["server.logs"],
-        ["server.logs", "--program", "nobody"],
-        ["server.start", "--port", "0"],
-        ["server.restart", "--config", "nowhere.toml"],
-    ],
-    ids=" ".join,
-)
-def test_the_quick_way_and_invoke_print_the_same(words: list[str], server: Server):
-    quick = server.run(*words)
-    # A form that invoke knows and the quick way does not, so that the same command goes the other way.
-    by_invoke = server.run(*words, "--")
+def test_module_is_a_way_in_of_its_own(server: Server):
+    done = server.python("-m", "local_ai", "status")
 
-    assert (quick.returncode, quick.stdout, quick.stderr) == (
-        by_invoke.returncode,
-        by_invoke.stdout,
-        by_invoke.stderr,
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "  fix: python -m local_ai server start")
+
+
+def test_version_is_told():
+    done = subprocess.run(
+        [sys.executable, "-m", "local_ai", "--version"], capture_output=True, text=True, check=True
     )
+
+    assert done.stdout.startswith("local-ai ")

@@ -1,8 +1,4 @@
-"""The console script `local-ai`, and `python -m local_ai`.
-
-The server's commands in their plain forms are run without invoke, whose import takes longer than most of
-them. Anything else, help and mistakes included, is invoke's.
-"""
+"""The console script `local-ai`, and `python -m local_ai`."""
 
 from __future__ import annotations
 
@@ -11,35 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-# Per command: its option → the name of the argument, and whether a value follows.
-_QUICK: dict[str, dict[str, tuple[str, bool]]] = {
-    "server.start": {
-        "--host": ("host", True),
-        "--port": ("port", True),
-        "--model": ("model", True),
-        "--config": ("config", True),
-        "--log-level": ("log_level", True),
-        "--foreground": ("foreground", False),
-        "--timeout": ("timeout", True),
-    },
-    "server.restart": {
-        "--host": ("host", True),
-        "--port": ("port", True),
-        "--model": ("model", True),
-        "--config": ("config", True),
-        "--log-level": ("log_level", True),
-        "--timeout": ("timeout", True),
-    },
-    "server.status": {"--json": ("as_json", False), "--deep": ("deep", False)},
-    "server.stop": {"--force": ("force", False), "--timeout": ("timeout", True)},
-    "server.logs": {
-        "--program": ("program", True),
-        "--lines": ("lines", True),
-        "--follow": ("follow", False),
-    },
-}
 
 
 def main() -> None:
@@ -50,15 +17,15 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows "?"
+    from local_ai.cli.run import guarded, let_reader_go
+
     try:
-        code = _run(sys.argv[1:])
+        code = guarded(_run, sys.argv[1:])
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit: tidying the interpreter up takes a fifth of a `status`, and there is nothing to tidy.
         os._exit(code)
     except BrokenPipeError:
-        from local_ai.cli.run import let_reader_go
-
         let_reader_go()
     except Exception:
         import traceback
@@ -67,37 +34,29 @@ def main() -> None:
         sys.exit("This is a bug in local-ai: please report it with the lines above.")
 
 
-def _run(words: Sequence[str]) -> int:
-    if words[:1] == ["server"]:
-        words = ["server.status"] if len(words) == 1 else [f"server.{words[1]}", *words[2:]]
-    arguments = parse_quick(words)
-    if arguments is None:
-        from local_ai.cli import tasks
+def _run(words: Sequence[str]) -> int | None:
+    from local_ai.cli import console
+    from local_ai.cli.parser import parse
 
-        tasks.run()
+    if words[:1] in (["--version"], ["-V"]):
+        from importlib.metadata import version
+
+        console.print_raw(f"local-ai {version('local-ai')}")
         return 0
-    from local_ai.cli import server
-    from local_ai.cli.run import guarded
+    if words[:1] in (["--complete"], ["--print-completion-script"]):
+        from local_ai.cli.completion import candidates, completion_script
 
-    return guarded(getattr(server, words[0].partition(".")[2]), **arguments)
+        is_script = words[0] != "--complete"
+        text = completion_script("".join(words[1:2])) if is_script else "\n".join(candidates(words[1:]))
+        console.print_raw(text.rstrip("\n"))
+        return 0
+    wanted = parse(words)
+    if wanted.command is None or wanted.is_help:
+        from local_ai.cli.help import help_text
 
-
-def parse_quick(words: Sequence[str]) -> dict[str, Any] | None:
-    """Parse a quick command's options; None for any other command, option or form."""
-    options = _QUICK.get(words[0]) if words else None
-    if options is None:
-        return None
-    arguments: dict[str, Any] = {}
-    rest = iter(words[1:])
-    for word in rest:
-        if word not in options:
-            return None
-        name, takes_value = options[word]
-        value = next(rest, None) if takes_value else True
-        if value is None:
-            return None
-        arguments[name] = value
-    return arguments
+        console.print_line(help_text(wanted).rstrip("\n"))
+        return 0
+    return wanted.command.run(wanted.values)
 
 
 if __name__ == "__main__":

@@ -82,24 +82,6 @@ def test_status_looks_even_when_the_settings_are_broken(running: Server):
     wait_until(lambda: not running.processes())
 
 
-def test_help_names_every_command_in_one_screen(server: Server):
-    shown = server.run()
-
-    assert shown.returncode == 0
-    lines = shown.stdout.splitlines()
-    assert lines[0].endswith("one local endpoint for large language models, managed like a service.")
-    assert [line.split()[:2] for line in lines if line.startswith("  ")] == [
-        name.split(".") for name in namespace_names()
-    ]
-    assert len(lines) <= 24
-
-
-def namespace_names() -> list[str]:
-    from local_ai.cli.tasks import namespace
-
-    return [f"{name}.{word}" for name, group in namespace().collections.items() for word in group.tasks]
-
-
 @pytest.mark.parametrize(
     "words", ["config.show", "server.start --help", ""], ids=["result", "help", "commands"]
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
+from collections.abc import Sequence
 from typing import NoReturn
 
 from local_ai.cli import console
 from local_ai.cli.run import load_settings
-from local_ai.clients import CLIENTS, PROGRAMS, SHELLS, Endpoint, export_lines, past_proxies
+from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, export_lines, past_proxies
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import find_model, list_models
 from local_ai.settings.paths import find_paths
@@ -24,20 +24,17 @@ def show_environment(*, client: str, shell: str) -> None:
             why=f"{client} takes its server from its command line, not from its environment",
             fix=f"local-ai client launch {client}",
         )
-    _one_of("--for", client, tuple(CLIENTS))
-    _one_of("--shell", shell, SHELLS)
     endpoint = _endpoint(_report())
     for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
         console.print_line(line)
 
 
-def launch(client: str, *, arguments: str) -> NoReturn:
+def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
     """Become the client's program, with its environment set and nothing written to its files.
 
     Args:
-        arguments: The words after `--`, as typed.
+        arguments: The words after `--`.
     """
-    _one_of("the client", client, tuple(PROGRAMS))
     program = PROGRAMS[client]
     report = _report()
     if not report.is_running:
@@ -55,7 +52,7 @@ def launch(client: str, *, arguments: str) -> NoReturn:
         )
     endpoint = _endpoint(report)
     environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
-    words = [program.name, *program.arguments(endpoint), *shlex.split(arguments)]
+    words = [program.name, *program.arguments(endpoint), *arguments]
     os.execvpe(program.name, words, environment)
 
 
@@ -86,12 +83,3 @@ def _endpoint(report: Report) -> Endpoint:
         key,
         context_tokens=model.context_tokens if model else None,
     )
-
-
-def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:
-    if given not in allowed:
-        raise ConfigError(
-            "the command line is not valid",
-            why=f"{what} is {given!r}, must be one of {', '.join(allowed)}",
-            fix=f"use {allowed[0]}",
-        )

@@ -14,8 +14,6 @@ from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 if TYPE_CHECKING:
     from local_ai.settings.load import Loaded
 
-EXIT_USAGE = 2
-
 
 def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:
     """Run a command; its expected failures end in words on stderr. Returns the exit code."""

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from local_ai.cli import console
 from local_ai.cli.run import load_settings, parse_count, parse_seconds
-from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
+from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.settings.paths import find_paths
-from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,18 +22,16 @@ if TYPE_CHECKING:
     from local_ai.settings.paths import Paths
     from local_ai.status.report import Report
 
-LOG_NAMES = (ENGINE, GATEWAY, SUPERVISORD)
-
 
 def start(
     *,
-    host: str | None = None,
-    port: str | None = None,
-    model: str | None = None,
-    log_level: str | None = None,
-    config: str | None = None,
-    foreground: bool = False,
-    timeout: str = "120",
+    host: str | None,
+    port: str | None,
+    model: str | None,
+    log_level: str | None,
+    config: str | None,
+    foreground: bool,
+    timeout: str,
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.lifecycle.manager import ServerManager
@@ -63,7 +60,7 @@ def start(
         _print_started(result, options=options)
 
 
-def stop(*, force: bool = False, timeout: str = "10") -> None:
+def stop(*, force: bool, timeout: str) -> None:
     """Stop the server; says whether it had to be killed."""
     from local_ai.lifecycle.manager import ServerManager
 
@@ -83,12 +80,12 @@ def stop(*, force: bool = False, timeout: str = "10") -> None:
 
 def restart(
     *,
-    host: str | None = None,
-    port: str | None = None,
-    model: str | None = None,
-    log_level: str | None = None,
-    config: str | None = None,
-    timeout: str = "120",
+    host: str | None,
+    port: str | None,
+    model: str | None,
+    log_level: str | None,
+    config: str | None,
+    timeout: str,
 ) -> None:
     """Stop and start again with fresh settings."""
     from local_ai.lifecycle.manager import ServerManager
@@ -110,7 +107,7 @@ def restart(
     _print_started(result)
 
 
-def status(*, as_json: bool = False, deep: bool = False) -> int:
+def status(*, as_json: bool, deep: bool) -> int:
     """Show how the server is; deep: after asking the engine for one token."""
     from local_ai.lifecycle.manager import ServerManager
 
@@ -141,16 +138,10 @@ def _status_deep(report: Report, paths: Paths, *, as_json: bool) -> int:
     return report.exit_code
 
 
-def logs(*, program: str = ENGINE, lines: str = "50", follow: bool = False) -> None:
+def logs(*, program: str, lines: str, follow: bool) -> None:
     """Show a program's log, and follow it across rotation."""
     from local_ai.supervision import log_files as log_files
 
-    if program not in LOG_NAMES:
-        raise ConfigError(
-            "there is no such log",
-            why=f"--program is {program!r}, must be one of {', '.join(LOG_NAMES)}",
-            fix=f"local-ai server logs --program {ENGINE}",
-        )
     count = parse_count("--lines", lines)
     file = find_paths().log(program)
     if not os.path.exists(file) and not follow:

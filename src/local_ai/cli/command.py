@@ -1,0 +1,130 @@
+"""What a command is: one declaration, from which `local-ai`, `inv`, help and completion are made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from local_ai.cli.names import name_of_address
+from local_ai.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: a switch, or with a `metavar` one that a value follows."""
+
+    flag: str  # with its dashes
+    help: str
+    metavar: str = ""
+    default: str | None = None
+    shown_default: str = ""  # where the settings decide
+    values: tuple[str, ...] = ()  # all that are allowed; empty for any
+    other_names: Mapping[str, str] = field(default_factory=dict)  # of values
+    parameter: str = ""  # of the function, where it is not the flag's
+    is_model: bool = False
+    is_file: bool = False
+
+    @property
+    def is_switch(self) -> bool:
+        return not self.metavar
+
+    @property
+    def name(self) -> str:
+        """The function's parameter."""
+        return self.parameter or self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def description(self) -> str:
+        """The help with the allowed values and the default."""
+        allowed = f"; one of {', '.join(self.values)}" if self.values else ""
+        default = self.shown_default or self.default
+        return f"{self.help}{allowed}" + (f" [default: {default}]" if default else "")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The one word that a command wants after its name."""
+
+    name: str
+    help: str
+    values: tuple[str, ...] = ()
+    is_model: bool = False
+
+    @property
+    def description(self) -> str:
+        return self.help + (f"; one of {', '.join(self.values)}" if self.values else "")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command."""
+
+    group: str
+    word: str
+    summary: str
+    example: str  # what follows its name; "" where it is used alone
+    function: str  # "module:function", imported when the command runs
+    options: tuple[Option, ...] = ()
+    argument: Argument | None = None
+    is_default: bool = False  # of its group
+    takes_rest: bool = False  # words behind `--`, for another program
+
+    @property
+    def title(self) -> str:
+        """Its name as it is typed: "server start"."""
+        return f"{self.group} {self.word}"
+
+    def option(self, flag: str) -> Option | None:
+        """Find an option by its flag."""
+        return next((option for option in self.options if option.flag == flag), None)
+
+    def run(self, given: Mapping[str, Any]) -> int | None:
+        """Check the values and run the function.
+
+        Args:
+            given: Per parameter that was given, its text, or True for a switch; `arguments` for the rest.
+
+        Raises:
+            ConfigError: A value is not one of those that are allowed.
+        """
+        module, _, name = self.function.partition(":")
+        values: dict[str, Any] = {}
+        for option in self.options:
+            value = given.get(option.name, False if option.is_switch else option.default)
+            values[option.name] = checked(option, value) if isinstance(value, str) else value
+        if self.argument is not None:
+            word = name_of_address(given[self.argument.name]) if self.argument.is_model else None
+            values[self.argument.name] = word or _allowed(
+                self.argument.name.upper(), given[self.argument.name], self.argument.values, {}
+            )
+        if self.takes_rest:
+            values["arguments"] = given.get("arguments", ())
+        code: int | None = getattr(import_module(module), name)(**values)
+        return code
+
+
+def checked(option: Option, text: str) -> str:
+    """Return an option's value under its own name.
+
+    Raises:
+        ConfigError: It is not one of those that are allowed.
+    """
+    if option.is_model:
+        return name_of_address(text)
+    return _allowed(option.flag, text, option.values, option.other_names)
+
+
+def _allowed(what: str, text: str, values: tuple[str, ...], other_names: Mapping[str, str]) -> str:
+    own = {value.lower(): value for value in values} | dict(other_names)
+    if not values or text.lower() in own:
+        return own.get(text.lower(), text)
+    near = difflib.get_close_matches(text.lower(), own, n=1)
+    best = near[0] if near and near[0] in other_names else own[near[0]] if near else values[0]
+    raise ConfigError(
+        "the command line is not valid",
+        why=f"{what} is {text!r}, must be one of {', '.join(values)}",
+        fix=f"{what} {best}" if what.startswith("-") else f"use {best}",
+    )

@@ -1,0 +1,248 @@
+"""Every command: the one place that names them, their options, defaults and allowed values."""
+
+from __future__ import annotations
+
+from local_ai.cli.command import Argument, Command, Option
+from local_ai.clients import CLIENTS, PROGRAMS, SHELLS
+from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
+
+_SERVER = "local_ai.cli.server"
+_CONFIG = "local_ai.cli.config"
+_MODELS = "local_ai.cli.models"
+_CLIENT = "local_ai.cli.client"
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_JSON = Option("--json", "print the result as JSON, for programs", parameter="as_json")
+_FILE = Option(
+    "--config",
+    "settings file",
+    "FILE",
+    shown_default="./config.toml, else the user's",
+    is_file=True,
+)
+_START = (
+    Option("--host", "address to listen on", "ADDRESS", shown_default="server.host, 127.0.0.1"),
+    Option("--port", "port to listen on", "PORT", shown_default="server.port, 8080"),
+    Option(
+        "--model",
+        "default model, by name or folder",
+        "NAME",
+        shown_default="model.path, else a model found here",
+        is_model=True,
+    ),
+    _FILE,
+    Option(
+        "--log-level",
+        "what the logs hold",
+        "LEVEL",
+        shown_default="server.log_level, INFO",
+        values=_LEVELS,
+    ),
+)
+_WAIT = Option("--timeout", "longest wait for readiness, in seconds", "SECONDS", default="120")
+_NAME = Argument("name", "the model's name or folder", is_model=True)
+
+COMMANDS = (
+    Command(
+        "server",
+        "start",
+        "Start the server, wait until it answers, print its addresses.",
+        "--port 9000",
+        f"{_SERVER}:start",
+        (*_START, Option("--foreground", "stay until the server ends; Ctrl-C stops it"), _WAIT),
+    ),
+    Command(
+        "server",
+        "stop",
+        "Stop the server; says whether it had to be killed.",
+        "--timeout 60",
+        f"{_SERVER}:stop",
+        (
+            Option("--force", "end it with SIGKILL at once, also when it does not answer"),
+            Option("--timeout", "longest wait after SIGTERM before SIGKILL, in seconds", "SECONDS", "10"),
+        ),
+    ),
+    Command(
+        "server",
+        "restart",
+        "Stop and start again with fresh settings; wrong ones leave the server alone.",
+        "--model org/name",
+        f"{_SERVER}:restart",
+        (*_START, _WAIT),
+    ),
+    Command(
+        "server",
+        "status",
+        "Show how the server is: exit code 0 ready, 3 not running or not ready, 4 no answer.",
+        "--json",
+        f"{_SERVER}:status",
+        (_JSON, Option("--deep", "ask the engine for one token: tells stuck from busy")),
+        is_default=True,
+    ),
+    Command(
+        "server",
+        "logs",
+        "Show a program's log, and follow it across rotation.",
+        "--program gateway --follow",
+        f"{_SERVER}:logs",
+        (
+            Option(
+                "--program",
+                "whose log (engine and gateway name the first two)",
+                "PROGRAM",
+                ENGINE,
+                values=(ENGINE, GATEWAY, SUPERVISORD),
+                other_names={"engine": ENGINE, "gateway": GATEWAY},
+            ),
+            Option("--lines", "how many of the last lines", "COUNT", "50"),
+            Option("--follow", "go on with what is written from now on, until Ctrl-C"),
+        ),
+    ),
+    Command(
+        "models",
+        "list",
+        "List the models on this machine: size, context, place, whether loaded.",
+        "--json",
+        f"{_MODELS}:show_list",
+        (_JSON,),
+        is_default=True,
+    ),
+    Command(
+        "models",
+        "info",
+        "Show everything known of one model.",
+        "org/name",
+        f"{_MODELS}:info",
+        (_JSON,),
+        _NAME,
+    ),
+    Command(
+        "models",
+        "use",
+        "Make a model the default; the settings file keeps its comments.",
+        "org/name",
+        f"{_MODELS}:use",
+        (_FILE,),
+        _NAME,
+    ),
+    Command(
+        "models",
+        "pull",
+        "Download a model from the Hugging Face hub, or what is missing of it.",
+        "mlx-community/Llama-3.2-3B-Instruct-4bit",
+        "local_ai.cli.pull:pull",
+        (
+            Option("--revision", "branch, tag or commit", "REVISION", shown_default="main"),
+            Option("--even-if-too-large", "download it although this machine's memory cannot hold it"),
+            _JSON,
+        ),
+        Argument("name", "a model's name on the hub, or the address of its page there", is_model=True),
+    ),
+    Command(
+        "models",
+        "remove",
+        "Remove a model from this machine, after asking; never one that is in use.",
+        "org/name --yes",
+        "local_ai.cli.remove:remove",
+        (Option("--yes", "do not ask"),),
+        _NAME,
+    ),
+    Command(
+        "models",
+        "unload",
+        "Give the loaded model's memory back now; running answers are waited for.",
+        "",
+        f"{_MODELS}:unload",
+    ),
+    Command(
+        "client",
+        "env",
+        "Print what a client wants in its environment, for a shell to evaluate.",
+        "--for claude-code",
+        f"{_CLIENT}:show_environment",
+        (
+            Option(
+                "--for",
+                "which client",
+                "CLIENT",
+                "openai",
+                values=tuple(CLIENTS),
+                other_names={name: name for name in PROGRAMS if name not in CLIENTS},  # refused in words
+                parameter="client",
+            ),
+            Option("--shell", "whose syntax", "SHELL", "bash", values=SHELLS),
+        ),
+        is_default=True,
+    ),
+    Command(
+        "client",
+        "launch",
+        "Run a client on this server; words behind -- are its own.",
+        "codex -- exec 'say hello'",
+        f"{_CLIENT}:launch",
+        argument=Argument("client", "the client to run", tuple(PROGRAMS)),
+        takes_rest=True,
+    ),
+    Command(
+        "config",
+        "show",
+        "Show every setting, its value and where the value came from.",
+        "--json",
+        f"{_CONFIG}:show",
+        (_JSON, _FILE),
+        is_default=True,
+    ),
+    Command(
+        "config",
+        "check",
+        "Check the settings without starting anything.",
+        "--config config.toml",
+        f"{_CONFIG}:check",
+        (_FILE,),
+    ),
+    Command(
+        "config",
+        "init",
+        "Write a commented settings file; never over an existing one.",
+        "",
+        f"{_CONFIG}:init",
+        (
+            Option(
+                "--config",
+                "where to write it",
+                "FILE",
+                shown_default="the user's settings folder",
+                is_file=True,
+            ),
+        ),
+    ),
+)
+GROUPS = {
+    "server": "the server and its programs",
+    "models": "the models on this machine",
+    "client": "clients of the server",
+    "config": "the settings",
+}
+SHORT_FORMS = ("start", "stop", "restart", "status", "logs", "pull", "list")
+
+
+def find_command(group: str, word: str | None) -> Command | None:
+    """Find a command by its two words; a group alone means its default."""
+    return next(
+        (
+            command
+            for command in COMMANDS
+            if command.group == group and (command.is_default if word is None else command.word == word)
+        ),
+        None,
+    )
+
+
+def find_short(word: str) -> Command | None:
+    """Find the command that a short form means."""
+    return next((each for each in COMMANDS if each.word == word), None) if word in SHORT_FORMS else None
+
+
+def commands_of(group: str) -> tuple[Command, ...]:
+    """Return a group's commands, in the order of help."""
+    return tuple(command for command in COMMANDS if command.group == group)

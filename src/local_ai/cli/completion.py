@@ -1,0 +1,95 @@
+"""Completion for shells: each script asks `local-ai --complete WORDS`, answered from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short
+from local_ai.errors import ConfigError
+
+SCRIPT_OPTION, COMPLETE_OPTION = "--print-completion-script", "--complete"
+
+# Where nothing is offered, bash and zsh complete files.
+_SCRIPTS = {
+    "bash": """\
+_local_ai() {
+    local IFS=$'\\n'
+    COMPREPLY=($(compgen -W "$(local-ai --complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" \\
+        -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _local_ai local-ai
+""",
+    "zsh": """\
+#compdef local-ai
+_local_ai() {
+    local -a found
+    found=("${(@f)$(local-ai --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+    if [[ -n "${found[1]}" ]]; then compadd -a found; else _files; fi
+}
+compdef _local_ai local-ai
+""",
+    "fish": """\
+function __local_ai
+    local-ai --complete (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null
+end
+complete -c local-ai -f -a '(__local_ai)'
+complete -c local-ai -n '__fish_prev_arg_in --config --model' -F
+""",
+}
+
+
+def completion_script(shell: str) -> str:
+    """Return the script for a shell.
+
+    Raises:
+        ConfigError: There is none for that shell.
+    """
+    if shell in _SCRIPTS:
+        return _SCRIPTS[shell]
+    raise ConfigError(
+        "there is no completion for that shell",
+        why=f"{SCRIPT_OPTION} is {shell!r}, must be one of {', '.join(_SCRIPTS)}",
+        fix=f"local-ai {SCRIPT_OPTION} bash",
+    )
+
+
+def candidates(words: Sequence[str]) -> list[str]:
+    """Return what can stand in place of the last word.
+
+    Args:
+        words: Those behind `local-ai`; the last is the one being typed, "" for a new one.
+    """
+    *before, current = words or [""]
+    if before[:1] == ["help"]:
+        before = before[1:]
+    found = _offered(before, current)
+    return [each for each in found if each.startswith(current)]
+
+
+def _offered(before: list[str], current: str) -> list[str]:
+    if not before:
+        if "." in current:
+            return [f"{each.group}.{each.word}" for each in COMMANDS]
+        options = ["--help", "--version", SCRIPT_OPTION] if current.startswith("-") else []
+        return [*GROUPS, *SHORT_FORMS, "help", *options]
+    first, *left = before
+    if first == SCRIPT_OPTION:
+        return list(_SCRIPTS)
+    group, _, word = first.partition(".")
+    if word:
+        command = find_command(group, word)
+    elif first in GROUPS:
+        word = left.pop(0) if left and not left[0].startswith("-") else ""
+        if not word and not left and not current.startswith("-"):
+            return [each.word for each in commands_of(first)]
+        command = find_command(first, word or None)
+    else:
+        command = find_short(first)
+    if command is None or "--" in left:
+        return []
+    option = command.option(left[-1]) if left else None
+    if option is not None and not option.is_switch:
+        return [*option.values, *(name for name, own in option.other_names.items() if name != own)]
+    if current.startswith("-"):
+        return [*(each.flag for each in command.options if each.flag not in left), "--help"]
+    return list(command.argument.values) if command.argument and not left else []

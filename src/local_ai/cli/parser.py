@@ -1,0 +1,217 @@
+"""Words of the command line → a command and its values. argparse reads the options; the words are ours."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from local_ai.cli.command import Command
+from local_ai.cli.commands import GROUPS, SHORT_FORMS, commands_of, find_command, find_short
+from local_ai.errors import ConfigError
+
+HELP_WORDS = {"--help", "-h"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a command line asks for: to run a command, or help on it, on a group, or on all."""
+
+    command: Command | None = None
+    group: str | None = None  # whose help
+    is_help: bool = False
+    values: dict[str, Any] = field(default_factory=dict)  # per parameter of the command
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)  # "mlx-omni-server" stays one word
+
+
+class _Missing(Exception):
+    """A word that the command needs is not there."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # All else that argparse refuses comes as an ArgumentError, which names the option.
+        raise _Missing(message)
+
+
+def parse(words: Sequence[str]) -> Wanted:
+    """Understand a command line.
+
+    Raises:
+        ConfigError: It names no command, or an option or a value that the command does not have.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    own, rest = list(words[:end]), list(words[end + 1 :])
+    is_help = bool(HELP_WORDS & set(own)) or own[:1] == ["help"]
+    if is_help:
+        own = [word for word in own if word not in HELP_WORDS]
+        own = own[1:] if own[:1] == ["help"] else own
+    if not own or own[0] in {"--list", "-l"}:
+        return Wanted(is_help=True)
+    command, left, is_group = _named(own)
+    if is_help:
+        return Wanted(group=command.group, is_help=True) if is_group else Wanted(command, is_help=True)
+    return Wanted(command, values=_values(command, left, rest))
+
+
+def parser_of(command: Command) -> argparse.ArgumentParser:
+    """Make the argparse parser of a command; it also writes its help."""
+    argument = f" {command.argument.name.upper()}" if command.argument else ""
+    parser = _Parser(
+        usage=f"local-ai {command.title}{argument}"
+        + (" [options]" if command.options else "")
+        + (" [-- words]" if command.takes_rest else ""),
+        description=command.summary,
+        epilog=f"example: local-ai {command.title} {command.example}".rstrip(),
+        formatter_class=_HelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    if command.argument:
+        parser.add_argument(command.argument.name, help=_literal(command.argument.description))
+    for option in command.options:
+        if option.is_switch:
+            parser.add_argument(
+                option.flag, dest=option.name, action="store_true", help=_literal(option.description)
+            )
+        else:
+            parser.add_argument(
+                option.flag, dest=option.name, metavar=option.metavar, help=_literal(option.description)
+            )
+    return parser
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")  # argparse formats help texts
+
+
+def _named(words: list[str]) -> tuple[Command, list[str], bool]:
+    """Find the command; returns it, the words behind its name, and whether a group alone was named."""
+    first, *left = words
+    if "." in first and first.partition(".")[0] in GROUPS:
+        group, _, second = first.partition(".")
+        first, left = group, [second, *left]
+    if first in GROUPS:
+        word = left[0] if left and not left[0].startswith("-") else None
+        if command := find_command(first, word):
+            return command, left[1:] if word else left, word is None
+    elif command := find_short(first):
+        return command, left, False
+    if first.startswith("-"):
+        raise _usage(
+            f"local-ai has no option {first.partition('=')[0]}",
+            why="options stand behind a command: local-ai COMMAND [options]",
+            fix="local-ai --help shows the commands",
+        )
+    raise _no_command(first, left)
+
+
+def _no_command(first: str, left: list[str]) -> ConfigError:
+    from local_ai.cli.suggest import nearest_command
+
+    in_group = first in GROUPS
+    asked = f"{first} {left[0]}" if in_group else first
+    known = ", ".join(each.word for each in commands_of(first)) if in_group else ", ".join(GROUPS)
+    short = "" if in_group else f"; in short {', '.join(SHORT_FORMS)}"
+    near = nearest_command(first, left)
+    return _usage(
+        f"there is no command {asked}",
+        why=f"{first if in_group else 'local-ai'} has: {known}{short}",
+        fix=f"did you mean: local-ai {near}" if near else f"local-ai {first + ' ' if in_group else ''}--help",
+    )
+
+
+def _values(command: Command, words: list[str], rest: list[str]) -> dict[str, Any]:
+    parser = parser_of(command)
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.startswith("-") and not flag.lstrip("-").isdecimal() and command.option(flag) is None:
+            raise _no_option(command, flag, words)
+    try:
+        parsed, extra = parser.parse_known_args(words)
+    except argparse.ArgumentError as exc:
+        option = command.option(exc.argument_name or "")
+        if option is None:
+            raise _missing_argument(command) from exc
+        raise _wrong_value(command, option.flag) from exc
+    except _Missing as exc:
+        raise _missing_argument(command) from exc
+    if extra:
+        is_option = extra[0].startswith("-")
+        raise _no_option(command, extra[0], words) if is_option else _too_much(command, extra[0])
+    if empty := next((each for each in command.options if getattr(parsed, each.name) == ""), None):
+        raise _wrong_value(command, empty.flag)
+    if rest and not command.takes_rest:
+        raise _too_much(command, rest[0])
+    values = {name: value for name, value in vars(parsed).items() if value not in (None, False)}
+    return {**values, "arguments": rest} if command.takes_rest else values
+
+
+def _wrong_value(command: Command, flag: str) -> ConfigError:
+    option = command.option(flag)
+    assert option is not None
+    if option.is_switch:
+        return _usage(
+            f"{flag} takes no value",
+            why=f"it is on where it is given: {option.help}",
+            fix=f"give {flag} alone",
+        )
+    sample = option.values[0] if option.values else option.metavar
+    return _usage(
+        f"{flag} needs a value",
+        why=f"{option.metavar} is missing: {option.description}",
+        fix=f"{flag} {sample}",
+    )
+
+
+def _no_option(command: Command, flag: str, words: list[str]) -> ConfigError:
+    from local_ai.cli.suggest import nearest_option
+
+    what = f"{command.title} has no option {flag}"
+    flags = ", ".join(option.flag for option in command.options)
+    why = f"its options are {flags}" if flags else "it has no options"
+    if command.takes_rest and command.argument:
+        at = next(index for index, word in enumerate(words) if word.startswith("-"))
+        name = "".join(words[:at]) or command.argument.values[0]
+        return _usage(
+            what,
+            why=f"{why}; a client's own stand behind --",
+            fix=f"local-ai {command.title} {name} -- {shlex.join(words[at:])}",
+        )
+    near = nearest_option(flag, command)
+    return _usage(what, why=why, fix=near or f"local-ai {command.title} --help")
+
+
+def _missing_argument(command: Command) -> ConfigError:
+    assert command.argument is not None
+    name = command.argument.name.upper()
+    is_here = command.argument.is_model and command.word != "pull"
+    names = "; local-ai models list shows the names" if is_here else ""
+    return _usage(
+        f"{command.title} needs {name}",
+        why=f"{name} is {command.argument.description}",
+        fix=f"local-ai {command.title} {command.example.partition(' --')[0]}{names}",
+    )
+
+
+def _too_much(command: Command, word: str) -> ConfigError:
+    takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes options alone"
+    fix = f"local-ai {command.title} --help"
+    for option in command.options:
+        if f"--{word}" == option.flag:
+            fix = f"did you mean {option.flag}?"
+        if word in option.values or word in option.other_names:
+            fix = f"did you mean: local-ai {command.title} {option.flag} {word}"
+    return _usage(f"{command.title} has no place for {word!r}", why=takes, fix=fix)
+
+
+def _usage(what: str, *, why: str, fix: str) -> ConfigError:
+    return ConfigError(what, why=why, fix=fix)

@@ -1,0 +1,76 @@
+"""Each declaration fits the function that it names, and each example can be run."""
+
+import inspect
+import shlex
+import sys
+from importlib import import_module
+
+import pytest
+
+from local_ai.cli.command import Command
+from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_short
+from local_ai.cli.parser import parse
+from local_ai.errors import ConfigError
+
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)
+
+
+@each_command
+def test_function_takes_what_is_declared(command: Command):
+    module, _, name = command.function.partition(":")
+    taken = set(inspect.signature(getattr(import_module(module), name)).parameters)
+
+    declared = {option.name for option in command.options}
+    declared |= {command.argument.name} if command.argument else set()
+    declared |= {"arguments"} if command.takes_rest else set()
+    assert taken == declared
+
+
+@each_command
+def test_example_is_a_command_line(command: Command):
+    wanted = parse(shlex.split(f"{command.title} {command.example}"))
+
+    assert wanted.command is command
+    assert not wanted.is_help
+
+
+def test_each_group_has_one_default():
+    assert [sum(each.is_default for each in commands_of(group)) for group in GROUPS] == [1] * len(GROUPS)
+
+
+def test_each_short_form_means_one_command():
+    assert [getattr(find_short(word), "title", None) for word in SHORT_FORMS] == [
+        "server start",
+        "server stop",
+        "server restart",
+        "server status",
+        "server logs",
+        "models pull",
+        "models list",
+    ]
+
+
+def test_values_reach_the_function_under_their_own_names(capsys: pytest.CaptureFixture[str]):
+    shown = Command("a", "b", "", "", f"{__name__}:show", parse(["server", "logs"]).command.options)  # type: ignore[union-attr]
+
+    shown.run({"program": "Engine"})
+
+    assert capsys.readouterr().out == "mlx-omni-server 50 False\n"
+
+
+def show(*, program: str, lines: str, follow: bool) -> None:
+    sys.stdout.write(f"{program} {lines} {follow}\n")
+
+
+def test_value_that_is_not_allowed_is_refused_before_the_function_runs():
+    wanted = parse(["server", "logs", "--program", "enigne"])
+    assert wanted.command
+
+    with pytest.raises(ConfigError) as refused:
+        wanted.command.run(wanted.values)
+
+    assert str(refused.value) == (
+        "error: the command line is not valid\n"
+        "  why: --program is 'enigne', must be one of mlx-omni-server, welcome-page, supervisord\n"
+        "  fix: --program engine"
+    )

@@ -1,0 +1,26 @@
+"""A pasted address of the hub is a model's name; anything else stays as it is."""
+
+import pytest
+
+from local_ai.cli.names import name_of_address
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("https://huggingface.co/org/name", "org/name"),
+        ("https://huggingface.co/org/name/", "org/name"),
+        ("https://huggingface.co/org/name/tree/main", "org/name"),
+        ("https://huggingface.co/org/name/tree/v2", "org/name@v2"),
+        ("https://huggingface.co/org/name/blob/main/config.json?download=true", "org/name"),
+        ("http://hub.example:8000/org/name#readme", "org/name"),
+        ("huggingface.co/org/name", "org/name"),
+        ("hf.co/org/name", "org/name"),
+        ("https://huggingface.co/org", "https://huggingface.co/org"),
+        ("org/name", "org/name"),
+        ("/a/folder", "/a/folder"),
+        (" tiny ", "tiny"),
+    ],
+)
+def test_address_is_taken_as_a_name(text: str, name: str):
+    assert name_of_address(text) == name

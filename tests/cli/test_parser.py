@@ -1,0 +1,209 @@
+"""Words of the command line: every spelling of a command, and each mistake's whole text."""
+
+import shlex
+
+import pytest
+
+from local_ai.cli.parser import parse
+from local_ai.errors import ConfigError
+
+_ALL = "local-ai has: server, models, client, config; in short start, stop, restart, status, logs, pull, list"
+_SERVER = "server has: start, stop, restart, status, logs"
+_MODELS = "models has: list, info, use, pull, remove, unload"
+_START = "its options are --host, --port, --model, --config, --log-level, --foreground, --timeout"
+_LOGS = "its options are --program, --lines, --follow"
+
+
+@pytest.mark.parametrize(
+    ("line", "title", "values"),
+    [
+        ("server", "server status", {}),
+        ("server status", "server status", {}),
+        ("server.status --json", "server status", {"as_json": True}),
+        ("server --json", "server status", {"as_json": True}),
+        ("status", "server status", {}),
+        ("start --port 1 --foreground", "server start", {"port": "1", "foreground": True}),
+        ("server start --port=1", "server start", {"port": "1"}),
+        ("stop --timeout -1", "server stop", {"timeout": "-1"}),
+        ("restart --log-level debug", "server restart", {"log_level": "debug"}),
+        ("logs --program gateway", "server logs", {"program": "gateway"}),
+        ("list", "models list", {}),
+        ("pull org/name --revision v1", "models pull", {"name": "org/name", "revision": "v1"}),
+        ("models info --json tiny", "models info", {"name": "tiny", "as_json": True}),
+        ("models", "models list", {}),
+        ("client --for codex", "client env", {"client": "codex"}),
+        (
+            "client launch codex -- exec --json 'a b'",
+            "client launch",
+            {"client": "codex", "arguments": ["exec", "--json", "a b"]},
+        ),
+        ("server status --", "server status", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_spelling_names_its_command(line: str, title: str, values: dict[str, object]):
+    wanted = parse(shlex.split(line))
+
+    assert wanted.command
+    assert (wanted.command.title, wanted.values, wanted.is_help) == (title, values, False)
+
+
+MISTAKES = [
+    # Words of other programs: by meaning.
+    ("serve", "there is no command serve", _ALL, "did you mean: local-ai server start"),
+    ("run tiny", "there is no command run", _ALL, "did you mean: local-ai server start"),
+    ("up", "there is no command up", _ALL, "did you mean: local-ai server start"),
+    ("down", "there is no command down", _ALL, "did you mean: local-ai server stop"),
+    ("kill", "there is no command kill", _ALL, "did you mean: local-ai server stop"),
+    ("ps", "there is no command ps", _ALL, "did you mean: local-ai server status"),
+    ("reload", "there is no command reload", _ALL, "did you mean: local-ai server restart"),
+    ("tail", "there is no command tail", _ALL, "did you mean: local-ai server logs"),
+    ("download org/name", "there is no command download", _ALL, "did you mean: local-ai models pull"),
+    ("ls", "there is no command ls", _ALL, "did you mean: local-ai models list"),
+    ("rm tiny", "there is no command rm", _ALL, "did you mean: local-ai models remove"),
+    ("claude", "there is no command claude", _ALL, "did you mean: local-ai client launch"),
+    ("models delete x", "there is no command models delete", _MODELS, "did you mean: local-ai models remove"),
+    (
+        "config validate",
+        "there is no command config validate",
+        "config has: show, check, init",
+        "did you mean: local-ai config check",
+    ),
+    # By spelling.
+    ("satrt", "there is no command satrt", _ALL, "did you mean: local-ai server start"),
+    ("Start", "there is no command Start", _ALL, "did you mean: local-ai server start"),
+    ("statsu", "there is no command statsu", _ALL, "did you mean: local-ai server status"),
+    ("log", "there is no command log", _ALL, "did you mean: local-ai server logs"),
+    ("servre start", "there is no command servre", _ALL, "did you mean: local-ai server start"),
+    ("model list", "there is no command model", _ALL, "did you mean: local-ai models list"),
+    ("serer.start", "there is no command serer.start", _ALL, "did you mean: local-ai server start"),
+    ("server strt", "there is no command server strt", _SERVER, "did you mean: local-ai server start"),
+    ("server.strt", "there is no command server strt", _SERVER, "did you mean: local-ai server start"),
+    # Of another group.
+    ("server list", "there is no command server list", _SERVER, "did you mean: local-ai models list"),
+    ("server remove x", "there is no command server remove", _SERVER, "did you mean: local-ai models remove"),
+    # Nothing near.
+    ("nonsense", "there is no command nonsense", _ALL, "local-ai --help"),
+    ("server nonsense", "there is no command server nonsense", _SERVER, "local-ai server --help"),
+    # Options: only those of that command.
+    ("server start --prt 1", "server start has no option --prt", _START, "did you mean --port?"),
+    ("start -p 1", "server start has no option -p", _START, "did you mean --port?"),
+    (
+        "start --log_level DEBUG",
+        "server start has no option --log_level",
+        _START,
+        "did you mean --log-level?",
+    ),
+    ("start --verbose", "server start has no option --verbose", _START, "did you mean --log-level DEBUG?"),
+    (
+        "start -d",
+        "server start has no option -d",
+        _START,
+        "leave -d out: it starts in the background and waits until it answers",
+    ),
+    ("logs -f", "server logs has no option -f", _LOGS, "did you mean --follow?"),
+    ("logs -n 5", "server logs has no option -n", _LOGS, "did you mean --lines?"),
+    (
+        "server stop --json",
+        "server stop has no option --json",
+        "its options are --force, --timeout",
+        "local-ai server stop --help",
+    ),
+    (
+        "server stop -9",
+        "server stop has no option -9",
+        "its options are --force, --timeout",
+        "did you mean --force?",
+    ),
+    (
+        "server status --config x",
+        "server status has no option --config",
+        "its options are --json, --deep",
+        "local-ai server status --help",
+    ),
+    ("models remove a -y", "models remove has no option -y", "its options are --yes", "did you mean --yes?"),
+    (
+        "models unload --now",
+        "models unload has no option --now",
+        "it has no options",
+        "local-ai models unload --help",
+    ),
+    (
+        "client launch codex --model x",
+        "client launch has no option --model",
+        "it has no options; a client's own stand behind --",
+        "local-ai client launch codex -- --model x",
+    ),
+    (
+        "--port 1 server start",
+        "local-ai has no option --port",
+        "options stand behind a command: local-ai COMMAND [options]",
+        "local-ai --help shows the commands",
+    ),
+    # Values.
+    (
+        "server start --port",
+        "--port needs a value",
+        "PORT is missing: port to listen on [default: server.port, 8080]",
+        "--port PORT",
+    ),
+    (
+        "server start --port=",
+        "--port needs a value",
+        "PORT is missing: port to listen on [default: server.port, 8080]",
+        "--port PORT",
+    ),
+    (
+        "client env --shell",
+        "--shell needs a value",
+        "SHELL is missing: whose syntax; one of bash, zsh, fish [default: bash]",
+        "--shell bash",
+    ),
+    (
+        "server status --json=yes",
+        "--json takes no value",
+        "it is on where it is given: print the result as JSON, for programs",
+        "give --json alone",
+    ),
+    # Words too many, or too few.
+    (
+        "server status json",
+        "server status has no place for 'json'",
+        "it takes options alone",
+        "did you mean --json?",
+    ),
+    (
+        "server logs engine",
+        "server logs has no place for 'engine'",
+        "it takes options alone",
+        "did you mean: local-ai server logs --program engine",
+    ),
+    ("pull a b", "models pull has no place for 'b'", "it takes one NAME", "local-ai models pull --help"),
+    (
+        "stop -- now",
+        "server stop has no place for 'now'",
+        "it takes options alone",
+        "local-ai server stop --help",
+    ),
+    (
+        "models info",
+        "models info needs NAME",
+        "NAME is the model's name or folder",
+        "local-ai models info org/name; local-ai models list shows the names",
+    ),
+    (
+        "client launch",
+        "client launch needs CLIENT",
+        "CLIENT is the client to run; one of claude-code, codex",
+        "local-ai client launch codex",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "what", "why", "fix"), MISTAKES, ids=[line for line, *_ in MISTAKES])
+def test_mistake_is_told_in_what_why_and_fix(line: str, what: str, why: str, fix: str):
+    with pytest.raises(ConfigError) as refused:
+        parse(shlex.split(line))
+
+    assert str(refused.value) == f"error: {what}\n  why: {why}\n  fix: {fix}"
+    assert refused.value.exit_code == 2
