@@ -34,7 +34,7 @@ from local_ai.supervision import supervisord
 from local_ai.supervision.plan import plan
 from local_ai.supervision.program import ProcessState
 from local_ai.supervision.render import render
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 if TYPE_CHECKING:
     import subprocess
@@ -228,7 +228,7 @@ class ServerManager:
         client = SupervisorClient(self.paths.supervisor_socket)
         for row in report.programs:
             if row.state in {ProcessState.STOPPED, ProcessState.EXITED, ProcessState.FATAL}:
-                with suppress(SupervisorFault, SupervisorHung, SupervisorUnreachable):
+                with suppress(SupervisorError):
                     client.start(row.name)
         last = self._last_state()
         if last and (last.settings, last.version, last.python) != (

@@ -12,7 +12,7 @@ from local_ai.status.health import Queue
 from local_ai.status.probe import probe_gateway
 from local_ai.supervision import supervisord
 from local_ai.supervision.program import GATEWAY
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 _POLL_S = 0.02
 _DRAIN_POLL_S = 0.1
@@ -86,7 +86,7 @@ def _wait_stopped(client: SupervisorClient, timeout_s: float) -> bool:
 def _alive(client: SupervisorClient) -> list[str]:
     try:
         return [info.name for info in client.processes() if info.state.is_alive]
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+    except SupervisorError:
         return []
 
 
@@ -94,7 +94,7 @@ def _ask(call: Callable[..., None], *arguments: str) -> None:
     """Make a call whose refusal does not matter: the wait that follows sees what became of it."""
     try:
         call(*arguments)
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+    except SupervisorError:
         return
 
 
@@ -140,7 +140,7 @@ def drain(
 def _close(paths: Paths) -> bool:
     try:
         SupervisorClient(paths.supervisor_socket).signal(GATEWAY, "USR1")
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+    except SupervisorError:
         return False
     return True
 

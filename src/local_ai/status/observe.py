@@ -19,7 +19,7 @@ from local_ai.status.report import Facts, Report, Supervisor
 from local_ai.supervision.crashes import Exits, explain_exit, read_exits
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import SUPERVISORD, ProcessInfo
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
@@ -78,7 +78,7 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
         return _SupervisorAnswer(Supervisor.ANSWERS, pid, tuple(processes))
     except SupervisorUnreachable:
         return _SupervisorAnswer(Supervisor.ABSENT)
-    except (SupervisorHung, SupervisorFault):
+    except SupervisorError:
         return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
 
 

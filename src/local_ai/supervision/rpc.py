@@ -13,15 +13,19 @@ from local_ai.supervision.program import ProcessInfo, ProcessState
 from local_ai.unix_http import exchange
 
 
-class SupervisorUnreachable(Exception):
+class SupervisorError(Exception):
+    """A call had no result."""
+
+
+class SupervisorUnreachable(SupervisorError):
     """Nobody listens on the socket: supervisord is not running."""
 
 
-class SupervisorHung(Exception):
+class SupervisorHung(SupervisorError):
     """Somebody listens, but gave no whole answer in time."""
 
 
-class SupervisorFault(Exception):
+class SupervisorFault(SupervisorError):
     """supervisord refused a call.
 
     Source: http://supervisord.org/api.html, `supervisor.xmlrpc.Faults`.

@@ -17,7 +17,7 @@ import psutil
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.supervision.environment import for_programs
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
@@ -122,7 +122,7 @@ def poke(paths: Paths) -> None:
     """Wake supervisord's loop, which else sleeps up to 1 s before it starts the first program."""
     try:
         SupervisorClient(paths.supervisor_socket).pid()
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+    except SupervisorError:
         return  # whoever waits for readiness sees it and says more
 
 

@@ -13,7 +13,7 @@ import logging
 from local_ai.settings.state import State
 from local_ai.supervision.crashes import read_exits
 from local_ai.supervision.program import ENGINE, SUPERVISORD, ProcessState
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 _LOG = logging.getLogger("local_ai.gateway")
 _POLL_S = 1.0
@@ -43,7 +43,7 @@ def stop_if_flapping(state: State) -> None:
         if any(_is_up(info.name, info.state) for info in client.processes()):
             client.stop(ENGINE)
             _LOG.error("stopped the engine: it ended %d times in a short while", max_crashes)
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable) as exc:
+    except SupervisorError as exc:
         _LOG.warning("the engine keeps ending, but supervisord did not stop it: %s", exc)
 
 

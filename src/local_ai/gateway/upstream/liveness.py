@@ -10,7 +10,7 @@ import asyncio
 
 from local_ai.gateway.upstream.monitor import Watch
 from local_ai.settings.state import State
-from local_ai.supervision.rpc import SupervisorClient, SupervisorFault, SupervisorHung, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 _RECONNECT_S = 0.25
 # The first may come before supervisord has seen the end; the last well after.
@@ -40,5 +40,5 @@ async def hold_lifeline(state: State, watch: Watch) -> None:
 def _poke(state: State) -> None:
     try:
         SupervisorClient(state.supervisor_socket).pid()
-    except (SupervisorFault, SupervisorHung, SupervisorUnreachable):
+    except SupervisorError:
         return  # whoever looks at it next says more
