@@ -13,7 +13,6 @@ ROWS = (
         "errors",
         "clients",
         "unix_http",
-        "launcher",
     },
     {"settings", "serving"},
     {"models"},

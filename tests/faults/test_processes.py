@@ -195,7 +195,7 @@ def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(se
 
 _SLOW_TO_THE_BACKGROUND = """
 import sys
-if "local_ai.launcher" in sys.orig_argv:
+if "supervisor.supervisord" in sys.orig_argv:
     import time
     from supervisor.options import ServerOptions
 

@@ -1,15 +1,24 @@
 """state.json: private, atomic, and the one place that holds secrets."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.settings.state import make_state, read_state, write_private, write_state
-from local_ai.settings.target import Target, read_target, target_of
+from local_ai.settings.state import (
+    Target,
+    make_state,
+    read_state,
+    read_target,
+    target_of,
+    write_private,
+    write_state,
+)
 
 
 @pytest.fixture
@@ -48,6 +57,36 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path: Path)
 
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.fixture
+def raw(paths: Paths) -> dict[str, Any]:
+    """What a start writes."""
+    write_state(make_state(LocalAISettings(), paths), paths.state_file)
+    content: dict[str, Any] = json.loads(paths.state_file.read_text())
+    return content
+
+
+def test_an_older_versions_start_is_understood(paths: Paths, raw: dict[str, Any]):
+    del raw["settings"]["gateway"], raw["settings"]["server"]["drain_s"]
+    raw["settings"]["server"]["gone"] = 1
+    raw["settings"]["section"] = {"gone": 1}
+    paths.state_file.write_text(json.dumps(raw))
+
+    assert read_state(paths.state_file).settings == LocalAISettings()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"server": None}, {"server": "x"}, {"server": {"api_keys": None}}, {"server": {"port": 0}}],
+    ids=["no section", "text for a section", "nothing for a list", "a port that is none"],
+)
+def test_settings_that_no_start_writes_are_told(paths: Paths, raw: dict[str, Any], broken: dict[str, Any]):
+    raw["settings"] |= broken
+    paths.state_file.write_text(json.dumps(raw))
+
+    with pytest.raises(ServerError, match="what the last start left cannot be read"):
+        read_state(paths.state_file)
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}"], ids=["missing", "broken", "foreign"])

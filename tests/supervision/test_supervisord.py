@@ -1,10 +1,20 @@
-"""Processes that end."""
+"""How supervisord is started, and its end is seen."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from local_ai.supervision.supervisord import wait_gone
+import pytest
+
+from local_ai.errors import ServerError
+from local_ai.settings.paths import Paths
+from local_ai.supervision.supervisord import launch, wait_gone
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub")
 
 
 def test_a_living_process_is_not_gone():
@@ -20,3 +30,29 @@ def test_a_zombie_is_gone():
         assert wait_gone(child.pid, timeout_s=0.05)
 
     assert wait_gone(child.pid, timeout_s=0.05)
+
+
+@pytest.mark.integration
+def test_mistake_in_supervisord_itself_is_told_by_its_last_line(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "supervisor").mkdir()
+    (tmp_path / "supervisor/__init__.py").touch()
+    (tmp_path / "supervisor/supervisord.py").write_text("import nothing_like_it")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    with pytest.raises(ServerError) as raised:
+        launch(paths)
+
+    assert raised.value.why == "ModuleNotFoundError: No module named 'nothing_like_it'"
+
+
+@pytest.mark.integration
+def test_complaint_of_supervisord_is_told(paths: Paths):
+    paths.conf.write_text("[supervisord]\nloglevel = loud\n")
+
+    with pytest.raises(ServerError) as raised:
+        launch(paths)
+
+    assert raised.value.what == "supervisord did not start"
+    assert raised.value.why == "bad logging level name 'loud'"

@@ -25,7 +25,7 @@ from local_ai.models.memory import total_bytes
 from local_ai.models.places import repository_of
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.settings.target import read_target
+from local_ai.settings.state import read_target
 from local_ai.status.probe import probe_engine
 
 _PATH_SIGNS = ("/", "./", "../", "~")

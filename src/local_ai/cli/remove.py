@@ -10,7 +10,7 @@ from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
 from local_ai.models.removal import Home, Removal, plan_removal
 from local_ai.models.removal import remove as remove_files
-from local_ai.settings.target import read_target
+from local_ai.settings.state import read_target
 from local_ai.status.probe import probe_engine
 
 _NOT_DONE = "the model was not removed"

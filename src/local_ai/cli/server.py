@@ -35,19 +35,16 @@ def start(
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.lifecycle.manager import ServerManager
-    from local_ai.supervision.supervisord import Launcher
 
-    with Launcher(find_paths()) as launcher, console.progress(lazily=True) as say:
+    with console.progress(lazily=True) as say:
         if foreground:
             import signal
 
             signal.signal(signal.SIGTERM, _interrupt)
-        else:
-            launcher.prepare()
         loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
         options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
         timeout_s = parse_seconds("--timeout", timeout)
-        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started, launcher=launcher)
+        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
         try:
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:
@@ -89,13 +86,11 @@ def restart(
 ) -> None:
     """Stop and start again with fresh settings."""
     from local_ai.lifecycle.manager import ServerManager
-    from local_ai.supervision.supervisord import Launcher
 
-    with Launcher(find_paths()) as launcher, console.progress() as say:
-        launcher.prepare(again=True)
+    with console.progress() as say:
         loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
         timeout_s = parse_seconds("--timeout", timeout)
-        manager = ServerManager(loaded.settings, on_progress=say, launcher=launcher)
+        manager = ServerManager(loaded.settings, on_progress=say)
         try:
             result = manager.restart(startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:

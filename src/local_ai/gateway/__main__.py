@@ -13,7 +13,7 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.listener.server import listen, serve
 from local_ai.serving.nonblocking_log import log_patiently
 from local_ai.serving.orphan_guard import start_orphan_guard
-from local_ai.settings.state import read_state
+from local_ai.settings.state import read_state, read_target
 
 _LOG = logging.getLogger("local_ai.gateway")
 
@@ -27,11 +27,14 @@ def main() -> int:
     # Closes the gateway once it serves (see serve.py); before that it would end the process.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
+        # Listens first: clients wait while the settings' schema is imported, instead of being refused.
+        target = read_target(arguments.state)
+        listener = listen(target.host, target.port) if target else None
         state = read_state(arguments.state)
         set_entry(state.entry)
         server = state.settings.server
+        listener = listener or listen(server.host, server.port)
         log_patiently(server.log_level)
-        listener = listen(server.host, server.port)
         _LOG.info("listening on %s:%d", server.host, server.port)
         serve(state, listener)
     except LocalAIError as exc:

@@ -27,7 +27,16 @@ from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
 from local_ai.settings.paths import Paths, find_paths
-from local_ai.settings.target import Target, read_target, target_of
+from local_ai.settings.state import (
+    State,
+    Target,
+    make_state,
+    read_state,
+    read_target,
+    target_of,
+    write_private,
+    write_state,
+)
 from local_ai.status.observe import observe
 from local_ai.status.report import Health, Report
 from local_ai.supervision import supervisord
@@ -40,7 +49,6 @@ if TYPE_CHECKING:
     import subprocess
 
     from local_ai.settings.schema import LocalAISettings
-    from local_ai.settings.state import State
 
 _LOCK_TIMEOUT_S = 60.0
 _SETTLE_S = 5.0
@@ -63,7 +71,6 @@ class ServerManager:
         paths: Paths | None = None,
         on_progress: Progress = lambda sentence: None,
         on_ready: Callable[[StartResult], None] = lambda result: None,
-        launcher: supervisord.Launcher | None = None,
     ) -> None:
         """Name the server; nothing is read, made or started yet.
 
@@ -74,7 +81,6 @@ class ServerManager:
             port: Instead of `server.port`.
             on_progress: Called with a sentence whenever there is something new to say.
             on_ready: Called once a foreground start is ready; others return instead.
-            launcher: A supervisord whose imports have begun already.
         """
         found = paths or find_paths()
         self.paths = found.in_state_dir(Path(state_dir).absolute()) if state_dir else found
@@ -82,7 +88,6 @@ class ServerManager:
         self._overrides = {"server.host": host, "server.port": port}
         self._on_progress = on_progress
         self._on_ready = on_ready
-        self._launcher = launcher or supervisord.Launcher(self.paths)
         self._foreground: subprocess.Popen[bytes] | None = None
 
     @property
@@ -170,19 +175,14 @@ class ServerManager:
         )
 
     def _start(self, foreground: bool, timeout_s: float) -> StartResult:
-        with self._launcher as launcher:
-            if not foreground:
-                launcher.prepare()
-            try:
-                already, note = self._ensure_running(launcher, foreground=foreground)
-            except KeyboardInterrupt as exc:
-                raise _interrupted("Ctrl-C before anything was started") from exc
+        try:
+            already, note = self._ensure_running(foreground=foreground)
+        except KeyboardInterrupt as exc:
+            raise _interrupted("Ctrl-C before anything was started") from exc
         return self._wait(foreground, timeout_s, already_running=already, note=note)
 
-    def _ensure_running(self, launcher: supervisord.Launcher, *, foreground: bool) -> tuple[bool, str]:
+    def _ensure_running(self, *, foreground: bool) -> tuple[bool, str]:
         """Return whether it ran already, and what the user should know."""
-        from local_ai.settings.state import make_state
-
         warning = self._check()
         preflight.prepare_folders(self.paths)
         state = make_state(self.settings, self.paths)
@@ -193,7 +193,7 @@ class ServerManager:
                 raise silent_supervisord(report)
             if report.is_running:
                 return True, self._revive(report, state)
-            self._launch(state, conf, None if foreground else launcher)
+            self._launch(state, conf, foreground=foreground)
             return False, warning
 
     def _check(self) -> str:
@@ -239,10 +239,8 @@ class ServerManager:
             return "settings have changed since it was started; to use them: local-ai server restart"
         return ""
 
-    def _launch(self, state: State, conf: str, launcher: supervisord.Launcher | None) -> None:
-        """Start supervisord; without a launcher, as a child of this process."""
-        from local_ai.settings.state import write_private, write_state
-
+    def _launch(self, state: State, conf: str, *, foreground: bool) -> None:
+        """Start supervisord: in the background, or as a child of this process."""
         try:
             self._clean_up()
             self._check_port(state)
@@ -252,10 +250,10 @@ class ServerManager:
             preflight.prepare_folders(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)
-            if launcher:
-                launcher.launch()
-            else:
+            if foreground:
                 self._foreground = supervisord.launch_in_foreground(self.paths)
+            else:
+                supervisord.launch(self.paths)
         except KeyboardInterrupt as exc:
             self._clean_up()
             raise _interrupted("Ctrl-C before the server was up, so nothing was left running") from exc
@@ -325,8 +323,6 @@ class ServerManager:
             return result
 
     def _last_state(self) -> State | None:
-        from local_ai.settings.state import read_state
-
         try:
             return read_state(self.paths.state_file)
         except ServerError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from local_ai.settings.paths import Paths
-from local_ai.settings.target import Target
+from local_ai.settings.state import Target
 from local_ai.status.health import Queue
 from local_ai.status.probe import probe_gateway
 from local_ai.supervision import supervisord

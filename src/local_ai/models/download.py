@@ -15,12 +15,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from local_ai.errors import LocalAIError
 from local_ai.models.hub import Remote, RemoteFile, hub_errors
+from local_ai.settings.state import own_version
 
 if TYPE_CHECKING:
     import httpx2
@@ -156,7 +156,7 @@ def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     start = out.tell()
-    headers = build_hf_headers(library_name="local-ai", library_version=version("local-ai"))
+    headers = build_hf_headers(library_name="local-ai", library_version=own_version())
     headers |= {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with get_session().stream("GET", file.url, headers=headers, timeout=_SILENCE_S) as response:
         if response.is_error:

@@ -1,6 +1,7 @@
 """state.json: what a start resolved, for the programs it starts and for later commands.
 
-Programs get their settings from here, so no user text has to pass through supervisord.conf.
+Programs get their settings from here, so no user text has to pass through supervisord.conf. `status`, `stop`
+and `logs` read no more than a `Target`, without the settings' schema: its import would double what they cost.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local_ai.entry import DEFAULT, current_entry
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
-from local_ai.settings.record import read_record, to_plain
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
@@ -38,7 +39,7 @@ class State:
 
     version: str
     python: Path
-    settings: LocalAISettings  # as a record: see settings/record.py
+    settings: LocalAISettings
     config_dir: Path
     state_dir: Path
     data_dir: Path
@@ -58,16 +59,20 @@ class State:
         ).with_model_folders(self.settings.models.paths)
 
 
+@cache
+def own_version() -> str:
+    """Return this local-ai's version: the one that runs, also where another is installed meanwhile."""
+    from importlib.metadata import version  # what `status` needs is in state.json
+
+    return version("local-ai")
+
+
 def make_state(settings: LocalAISettings, paths: Paths) -> State:
     """Describe a start by this version and this Python interpreter."""
-    from importlib.metadata import version
-
-    from local_ai.settings.schema import REVEAL
-
     return State(
-        version=version("local-ai"),
+        version=own_version(),
         python=Path(sys.executable),
-        settings=read_record(settings.model_dump(mode="json", context=REVEAL)),
+        settings=settings,
         config_dir=paths.config_dir,
         state_dir=paths.state_dir,
         data_dir=paths.data_dir,
@@ -80,9 +85,11 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
 
 def write_state(state: State, file: Path) -> None:
     """Write atomically, readable by the owner alone."""
+    from local_ai.settings.schema import REVEAL
+
     plain = {
         "version": state.version,
-        "settings": to_plain(state.settings, reveal_secrets=True),
+        "settings": state.settings.model_dump(mode="json", context=REVEAL),
         "entry": state.entry,
         "default_model": state.default_model,
         **{name: str(getattr(state, name)) for name in _PATHS},
@@ -93,14 +100,18 @@ def write_state(state: State, file: Path) -> None:
 def read_state(file: Path) -> State:
     """Read what the last start resolved.
 
+    An older version's start may have written settings that are gone, and left out those that are new.
+
     Raises:
         ServerError: The file is missing or not ours to understand; a start writes it anew.
     """
+    from local_ai.settings.schema import LocalAISettings
+
     try:
         raw = json.loads(file.read_text("utf-8"))
         return State(
             version=raw["version"],
-            settings=read_record(raw["settings"]),
+            settings=LocalAISettings.model_validate(raw["settings"], extra="ignore"),
             entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
             default_model=raw.get("default_model"),
             **{name: Path(raw[name]) for name in _PATHS},
@@ -112,6 +123,60 @@ def read_state(file: Path) -> State:
             why=f"{file}: {reason}",
             fix="local-ai server start",
         ) from exc
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server's address and model."""
+
+    host: str
+    port: int
+    model_path: str | None  # `model.path`
+    version: str  # of the local-ai that started it, else of this one
+    model_folders: tuple[str, ...] = ()  # `models.paths`
+    drain_s: float = 0.0  # `server.drain_s`
+    max_crashes: int = 3  # `engine.max_crashes`
+    default_model: str | None = None  # what the start chose where `model.path` is not set
+
+
+def target_of(settings: LocalAISettings, *, default_model: str | None = None) -> Target:
+    """Name the server that these settings start, or would start.
+
+    Args:
+        default_model: What its start chose, if it was started.
+    """
+    return Target(
+        settings.server.host,
+        settings.server.port,
+        settings.model.path,
+        own_version(),
+        tuple(map(str, settings.models.paths)),
+        settings.server.drain_s,
+        settings.engine.max_crashes,
+        default_model,
+    )
+
+
+def read_target(state_file: Path) -> Target | None:
+    """Name the server that was last started; None if there is none, or its record cannot be read."""
+    try:
+        state: Any = json.loads(state_file.read_bytes())
+        settings = state["settings"]
+        server = settings["server"]
+        return Target(
+            str(server["host"]),
+            int(server["port"]),
+            settings["model"]["path"],
+            str(state["version"]),
+            tuple(map(str, settings.get("models", {}).get("paths", ()))),
+            # One that an older version started knows nothing of it.
+            float(server.get("drain_s", 0)),
+            # An older one's record has none.
+            int(settings["engine"].get("max_crashes", 3)),
+            state.get("default_model"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def write_private(file: Path, text: str) -> None:

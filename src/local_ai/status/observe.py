@@ -11,7 +11,7 @@ import psutil
 from local_ai.models.catalog import choose_default, list_models
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
-from local_ai.settings.target import Target
+from local_ai.settings.state import Target
 from local_ai.status.health import Queue
 from local_ai.status.judge import judge
 from local_ai.status.probe import probe_engine, probe_gateway

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 import psutil
 
@@ -24,76 +21,47 @@ _LAUNCH_TIMEOUT_S = 15.0
 _PID_FILE_S = 1.0
 
 
-class Launcher:
-    """A supervisord in the background that is told to begin once all is there for it.
+def launch(paths: Paths) -> None:
+    """Start supervisord in the background; it listens on its socket when this returns.
 
-    Its imports take as long as the start needs to read and check the settings, so they go on meanwhile.
+    Raises:
+        ServerError: It ended with a complaint, or did not come up in time.
     """
-
-    def __init__(self, paths: Paths) -> None:
-        """Start nothing yet; used as a context manager, it leaves nothing behind that was not launched."""
-        self._paths = paths
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._process and self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # with what it has forked to go on without it
-            self._process.communicate()
-        self._process = None
-
-    def prepare(self, *, again: bool = False) -> None:
-        """Begin with the imports, unless a supervisord seems to run; `again`: even so, it will be stopped."""
-        if self._process is None and (again or not os.path.exists(self._paths.supervisor_socket)):
-            with suppress(OSError):  # what keeps it from being started is said when it has to be
-                self._process = self._spawn()
-
-    def _spawn(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "local_ai.launcher", "-c", str(self._paths.conf)],
+    try:
+        done = subprocess.run(
+            _command(paths),
+            cwd=paths.state_dir,
             env=for_programs(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
             text=True,
-            start_new_session=True,  # Ctrl-C ends a restart's wait for answers, not this
+            timeout=_LAUNCH_TIMEOUT_S,
+            start_new_session=True,  # Ctrl-C reaches the caller alone
             umask=0o077,
         )
+    except BaseException as exc:
+        # Before the caller hears of it, and removes the socket by which a supervisord would be found.
+        _await_pid_file(paths)
+        if isinstance(exc, subprocess.TimeoutExpired):
+            raise _not_launched(paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
+        raise
+    if done.returncode != 0:
+        reason = _complaint(done.stderr) or _complaint(done.stdout)
+        raise _not_launched(paths, reason or f"it ended with code {done.returncode}")
+    poke(paths)
 
-    def launch(self) -> None:
-        """Have supervisord begin; it listens on its socket when this returns.
 
-        Raises:
-            ServerError: It ended with a complaint, or did not come up in time.
-        """
-        process = self._process = self._process or self._spawn()
-        try:
-            told, complained = process.communicate("go\n", timeout=_LAUNCH_TIMEOUT_S)
-        except BaseException as exc:
-            # Before anybody hears of it, and removes the socket by which a supervisord would be found.
-            self._end()
-            self._await_pid_file()
-            if isinstance(exc, subprocess.TimeoutExpired):
-                raise _not_launched(self._paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
-            raise
-        if process.returncode != 0:
-            reason = _complaint(complained) or _complaint(told)
-            raise _not_launched(self._paths, reason or f"it ended with code {process.returncode}")
-        poke(self._paths)
+def _command(paths: Paths) -> list[str]:
+    return [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
 
-    def _await_pid_file(self) -> None:
-        """One that listens already may be in the background by now; by this file it is found, and ended."""
-        deadline = time.monotonic() + _PID_FILE_S
-        while os.path.exists(self._paths.supervisor_socket) and time.monotonic() < deadline:
-            if os.path.exists(self._paths.supervisord_pid):
-                return
-            time.sleep(0.01)
+
+def _await_pid_file(paths: Paths) -> None:
+    """One that listens already may be in the background by now; by this file it is found, and ended."""
+    deadline = time.monotonic() + _PID_FILE_S
+    while os.path.exists(paths.supervisor_socket) and time.monotonic() < deadline:
+        if os.path.exists(paths.supervisord_pid):
+            return
+        time.sleep(0.01)
 
 
 def _complaint(output: str) -> str:
@@ -107,9 +75,8 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
 
     Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
     """
-    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
     return subprocess.Popen(
-        [*command, "--nodaemon", "--silent"],
+        [*_command(paths), "--nodaemon", "--silent"],
         cwd=paths.state_dir,
         env=for_programs(os.environ),
         stdin=subprocess.DEVNULL,

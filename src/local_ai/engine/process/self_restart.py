@@ -19,8 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from local_ai.engine.health import HealthBoard
-from local_ai.errors import ServerError
-from local_ai.settings.state import read_state
+from local_ai.settings.state import read_target
 
 LISTENER = "--listener"  # the option that a new engine is given
 _REST_S = 2.0
@@ -47,9 +46,10 @@ class Renewal:
         """Tell whether it would free memory, and nobody would notice."""
         if self._board.rests_without_model_s() < _REST_S or any(keeps() for keeps in self._keeps):
             return False
+        target = read_target(self._state_file)
         try:
-            return version("local-ai") == read_state(self._state_file).version
-        except (PackageNotFoundError, ServerError):
+            return target is not None and version("local-ai") == target.version
+        except PackageNotFoundError:
             return False
 
 

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from local_ai.gateway.endpoints.logs import LOGS
-from local_ai.settings.record import to_plain
 from local_ai.settings.state import State
 from local_ai.status.report import Report
 from local_ai.supervision.log_files import tail
@@ -25,7 +24,7 @@ def gather(state: State, report: Report) -> dict[str, Any]:
             "system": platform.platform(),
             **{name: _version(name) for name in _PACKAGES},
         },
-        "settings": without_secrets(to_plain(state.settings)),
+        "settings": without_secrets(state.settings.model_dump(mode="json")),
         "status": report.to_json(),
         "logs": {name: tail(state.paths.log(name), lines=_LINES) for name in LOGS},
     }

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from local_ai.gateway.upstream.cached import Fresh
 from local_ai.gateway.upstream.client import Look, Upstream
-from local_ai.settings.state import State
-from local_ai.settings.target import target_of
+from local_ai.settings.state import State, target_of
 from local_ai.status.health import Queue
 from local_ai.status.observe import observe
 from local_ai.status.report import Report
