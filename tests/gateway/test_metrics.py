@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from tests.gateway.fakes import FakeEngine, FakeSupervisord
 from tests.server import wait_until
 
+from local_ai.gateway.metrics import Metrics, Outcome
+from local_ai.serving.dialects import Dialect
 from local_ai.settings.state import State
+from local_ai.status.health import EngineHealth
+from local_ai.status.report import Health, Report, Verdict
 
 CHAT = "/v1/chat/completions"
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -72,3 +78,32 @@ def test_the_server_itself_is_described(client: httpx.Client, state: State, engi
 def fresh(client: httpx.Client) -> Series:
     """Read what was looked at just now; a report is half a second old at most."""
     return wait_until(lambda: (series := read(client)) and total(series, "local_ai_ready") and series)
+
+
+def test_any_number_of_names_that_answer_makes_a_bounded_number_of_series() -> None:
+    """Under an alias with a wildcard every name answers."""
+    metrics = Metrics()
+    for number in range(300):
+        metrics.record(Dialect.OPENAI, f"name-{number}", Outcome("answered", "200"), seconds=1, first_s=1)
+    tokens = {f"name-{number}": {"answer": 1} for number in range(300)}
+
+    text = metrics.render(_report(tokens)).decode()
+
+    assert len(set(re.findall(r'model="([^"]*)"', text))) == 51
+    assert 'local_ai_tokens_total{kind="answer",model=""} 250.0' in text
+    assert 'local_ai_requests_total{family="openai",model="",outcome="answered"} 250.0' in text
+
+
+def _report(tokens: dict[str, dict[str, int]]) -> Report:
+    return Report(
+        verdict=Verdict(Health.HEALTHY, "Ready"),
+        programs=(),
+        engine=EngineHealth("ready", 0, None, 0, 0, "mlx-lm", None, tokens=tokens),
+        host="127.0.0.1",
+        port=8080,
+        pid=1,
+        uptime_s=None,
+        models=(),
+        default_model=None,
+        version="1",
+    )

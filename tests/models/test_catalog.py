@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,59 @@ def test_reason_names_what_is_wrong(paths: Paths, tmp_path: Path, spoil: Any, re
 
     assert [(one.id, one.reason) for one in list_incomplete(places)] == [("org/M", reason)]
     assert list_models(places) == []
+
+
+HOSTILE = {
+    "nested": b"[" * 100_000,
+    "no json": b"{",
+    "no object": b"[1]",
+    "no text": b"\xff\xfe",
+    "huge": b" " * (16 * 1024 * 1024) + b"{}",
+}
+ODD = {
+    "kind": {"model_type": ["x"]},
+    "half a character": {"model_type": "\ud800"},
+    "long": {"model_type": "x" * 100_000},
+    "context": {"max_position_embeddings": "many"},
+    "endless context": {"max_position_embeddings": 10**400},
+    "bits": {"quantization": {"bits": {"a": 1}}},
+    "classes": {"architectures": [None, {"a": 1}]},
+}
+
+
+def test_broken_config_costs_its_own_model_only(paths: Paths):
+    make(paths.models_dir / "fine")
+    for name, content in HOSTILE.items():
+        (make(paths.models_dir / name) / "config.json").write_bytes(content)
+    pipe = make(paths.models_dir / "pipe") / "config.json"
+    pipe.unlink()
+    os.mkfifo(pipe)
+
+    assert [each.id for each in list_models(paths)] == ["fine"]
+    assert {each.id for each in list_incomplete(paths)} == {*HOSTILE, "pipe"}
+
+
+@pytest.mark.parametrize("config", ODD.values(), ids=ODD)
+def test_odd_value_of_a_config_is_shown_or_left_out(paths: Paths, config: dict[str, Any]):
+    folder = make(paths.models_dir / "odd", **config)
+    os.utime(folder / "config.json", (10**12, 10**12))
+
+    (found,) = list_models(paths)
+
+    json.dumps(vars(found), default=str, ensure_ascii=False).encode()
+    assert len(found.family) <= 600
+    datetime.fromtimestamp(found.created, UTC)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [(b"bad\xff", "bad\\xff"), (b"red\x1b[31m", "red\\x1b[31m"), (b"two\nlines", "two\\nlines")],
+)
+def test_name_that_cannot_be_shown_is_written_with_escapes(paths: Paths, folder: bytes, name: str):
+    made = make(paths.models_dir / os.fsdecode(folder))
+
+    models = list_models(paths)
+
+    assert [each.id for each in models] == [name]
+    assert (found := find_model(name, models)) is not None
+    assert found.path == made

@@ -1,10 +1,12 @@
 """What Prometheus is told: counts and times of requests, and how the server is at the moment of asking.
 
-Models are named only where they have answered: a client can ask for any name, and each would be a new series.
+Models are named only where they have answered, and only so many: a client can ask for any name, an alias with
+a wildcard lets any answer, and each name would be a new series.
 """
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _UNNAMED = ""
+_MOST_NAMED = 50
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Metrics:
             seconds: From its arrival to its end.
             first_s: From its arrival to the first part of its answer; None if none came.
         """
-        if outcome.kind == "answered" and model:
+        if outcome.kind == "answered" and model and len(self._answered) < _MOST_NAMED:
             self._answered.add(model)
         family, name = dialect.family, model if model in self._answered else _UNNAMED
         counters = self._counters
@@ -129,7 +132,10 @@ class _Now:
     def _tokens(self, family: Any) -> Iterator[Metric]:
         tokens = family("local_ai_tokens", "Since the engine started.", labels=("model", "kind"))
         engine = self._report.engine
-        for model, counts in engine.tokens.items() if engine else ():
-            for kind, count in counts.items():
-                tokens.add_metric((model, kind), count)
+        counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        for number, (model, of_model) in enumerate(engine.tokens.items() if engine else ()):
+            for kind, count in of_model.items():
+                counts[model if number < _MOST_NAMED else _UNNAMED, kind] += count
+        for labels, count in counts.items():
+            tokens.add_metric(labels, count)
         yield tokens

@@ -12,13 +12,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
-from local_ai.models.places import candidates, is_weights, missing_weights, why_incomplete
+from local_ai.models.places import (
+    candidates,
+    is_weights,
+    missing_weights,
+    printable,
+    why_incomplete,
+)
 from local_ai.settings.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 
+# The largest seen have 100 KB.
+_MOST_CONFIG_BYTES = 16 * 1024 * 1024
+_LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
+_MOST_OF_A_FAMILY = 100  # characters
 _LEAST_OF_A_NAME = 3  # letters that say which model is meant
 
 
@@ -65,15 +76,17 @@ def read_model(name: str, folder: Path) -> Model | None:
         with os.scandir(folder) as entries:
             weights = {entry.name: entry.stat().st_size for entry in entries if is_weights(entry.name)}
         stat = config_file.stat()
+        if not S_ISREG(stat.st_mode) or stat.st_size > _MOST_CONFIG_BYTES:
+            return None
         traits = _read_traits(config_file, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # a broken or hostile file costs its own model only
         return None
     if missing_weights(weights):
         return None
     return Model(
         id=name,
         path=folder,
-        created=int(stat.st_mtime),
+        created=min(max(int(stat.st_mtime), 0), _LAST_SECOND),
         size_bytes=sum(weights.values()),
         family=traits.family,
         quantisation=traits.quantisation,
@@ -160,9 +173,9 @@ def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Tr
     )
     kinds = config.get("architectures")
     return _Traits(
-        family=str(config.get("model_type") or ""),
+        family=printable(str(config.get("model_type") or "")[:_MOST_OF_A_FAMILY]),
         quantisation=_quantisation(config),
-        context_tokens=context if isinstance(context, int) else None,
+        context_tokens=context if type(context) is int and 0 < context < 2**53 else None,
         generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
     )
 
@@ -171,7 +184,7 @@ def _quantisation(config: dict[str, Any]) -> str:
     # MLX writes "quantization", models converted from other frameworks "quantization_config".
     found = config.get("quantization") or config.get("quantization_config")
     bits = found.get("bits") if isinstance(found, dict) else None
-    return f"{bits}-bit" if bits else ""
+    return f"{bits}-bit" if type(bits) is int and 0 < bits <= 64 else ""
 
 
 def _generates_text(architectures: list[Any]) -> bool:

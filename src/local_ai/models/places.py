@@ -26,9 +26,32 @@ _PARTIAL_START = "downloading_"
 def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
     """Yield every (name, folder) that may hold a model; the better of two with one name first.
 
+    A name is printable, whatever its folder is called, and names the model everywhere.
+
     Args:
         configured: `model.path`: a folder named there is one too, wherever it lies.
     """
+    for name, folder in _named_folders(paths, configured):
+        yield printable(name), folder
+
+
+def printable(text: str) -> str:
+    """Return a text that can be shown and written everywhere: escapes stand for what cannot.
+
+    A folder's name may hold control characters, and bytes that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    """Write a letter as Python does; half a character that stands for a byte as that byte (PEP 383)."""
+    code = ord(letter)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(letter)[1:-1]
+
+
+def _named_folders(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
     # Not Path.expanduser: it raises for a user that does not exist.
     folder = Path(os.path.expanduser(configured)) if configured else None  # noqa: PTH111
     if folder and folder.is_absolute():
@@ -56,7 +79,7 @@ def why_incomplete(folder: Path) -> str:
         return "its weights are GGUF, which MLX does not read"
     gone = sorted(name for name in names if not os.path.exists(folder / name))
     if gone:
-        return f"{gone[0]} leads to a file that is gone"
+        return f"{printable(gone[0])} leads to a file that is gone"
     return missing or "config.json cannot be read"
 
 

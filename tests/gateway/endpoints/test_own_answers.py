@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tests.gateway.fakes import FakeSupervisord, Gateway, make_model
+from tests.gateway.fakes import (
+    FakeEngine,
+    FakeSupervisord,
+    Gateway,
+    make_model,
+    make_patient_state,
+    run_engine,
+    run_gateway,
+)
+from tests.server import wait_until
 
 from local_ai.gateway.context import make_site
 from local_ai.gateway.endpoints.health import health_routes
 from local_ai.settings.state import State
 from local_ai.supervision.program import SUPERVISORD
 
+CHAT = "/v1/chat/completions"
 HTML = {"Accept": "text/html"}
 SCRIPT = re.compile(r'<script type="module" src="(/assets/\w+/page\.js)"></script>')
 
@@ -263,3 +276,39 @@ def test_models_are_listed_within_a_few_milliseconds(client: httpx.Client) -> No
 
     # 2 ms is the promise, measured in benchmarks/; a loaded test machine gets some slack.
     assert sorted(took)[25] < 0.010
+
+
+def test_names_and_files_of_any_kind_are_shown_everywhere(tmp_path: Path) -> None:
+    """A folder with a hostile file costs its own model only; a name that cannot be written is escaped."""
+    state = make_patient_state(tmp_path, wait_s=5)
+    (make_model(state.paths.models_dir / "hostile") / "config.json").write_text("[" * 100_000)
+    make_model(state.paths.models_dir / os.fsdecode(b"bad\xff\x1b[31m"))
+    asked = [b'{"model": "slow", "x": "\\ud800"}', b'{"model": "half\\ud800\\u001b\\u0000"}']
+    with (
+        FakeSupervisord(state.supervisor_socket).run(),
+        run_gateway(state) as gateway,
+        httpx.Client(base_url=gateway.url, timeout=20) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        waiting = [
+            pool.submit(client.post, CHAT, content=body, headers={"content-type": "application/json"})
+            for body in asked
+        ]
+        wait_until(lambda: len(client.get("/queue.json").json()["requests"]) == 2)
+        shown = {
+            path: client.get(path, headers=HTML)
+            for path in ("/", "/v1/models", "/anthropic/v1/models", "/queue.json", "/status.json", "/metrics")
+        }
+        shown["/diagnostics.json"] = client.get("/diagnostics.json")
+        with run_engine(FakeEngine(), state.engine_socket) as engine:
+            wait_until(lambda: len(engine.requests) == 2)
+            engine.release.set()
+            assert [each.result().status_code for each in waiting] == [200, 200]
+
+    assert {path: answer.status_code for path, answer in shown.items()} == dict.fromkeys(shown, 200)
+    listed = {model["id"] for model in shown["/v1/models"].json()["data"]}
+    assert listed == {"tiny", "bad\\xff\\x1b[31m"}
+    assert "half\\ufffd\\x1b\\x00".replace("\\ufffd", "\ufffd") in {
+        request["model"] for request in shown["/queue.json"].json()["requests"]
+    }
+    assert not any("\x1b" in answer.text for answer in shown.values())

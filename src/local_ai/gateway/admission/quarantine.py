@@ -148,7 +148,8 @@ class Quarantine:
     def answered(self, model: str | None) -> None:
         """Note that a model has answered."""
         if model is not None:
-            self._proven.add(model)
+            if len(self._proven) < _MOST_REMEMBERED:
+                self._proven.add(model)
             self._marked.pop(model, None)
 
     def marked(self) -> tuple[MarkedModel, ...]:

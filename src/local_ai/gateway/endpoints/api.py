@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
 from local_ai.models.catalog import Model
+from local_ai.models.places import printable
 from local_ai.settings.state import State
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ _PASSED_ON = {
     b"user-agent",
     b"x-request-id",
 }
+# Parsed in a thread from here on: 1 ms for most, several for bodies that were made to be slow.
+_LARGE_BYTES = 256 * 1024
 _MOST_NAME = 200  # characters of a model's name that are shown
 
 
@@ -105,9 +109,11 @@ class _Forwarder:
         body = await read_body(request, most_bytes=self._most_bytes, hold=booking.hold)
         if route.takes != "application/json":
             return replace(call, body=body)
-        wanted = peek(body)
+        wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)
         model = wanted.model or self._default_name
-        return replace(call, body=body, streams=wanted.streams, model=model[:_MOST_NAME] if model else None)
+        return replace(
+            call, body=body, streams=wanted.streams, model=printable(model[:_MOST_NAME]) if model else None
+        )
 
 
 def _default_name(state: State) -> str | None:
