@@ -55,11 +55,11 @@ def test_values_reach_the_function_under_their_own_names(capsys: pytest.CaptureF
 
     shown.run({"program": "Engine"})
 
-    assert capsys.readouterr().out == "mlx-omni-server 50 False\n"
+    assert capsys.readouterr().out == "mlx-omni-server 50 False False\n"
 
 
-def show(*, program: str, lines: str, follow: bool) -> None:
-    sys.stdout.write(f"{program} {lines} {follow}\n")
+def show(*, program: str, lines: str, follow: bool, as_json: bool) -> None:
+    sys.stdout.write(f"{program} {lines} {follow} {as_json}\n")
 
 
 def test_value_that_is_not_allowed_is_refused_before_the_function_runs():

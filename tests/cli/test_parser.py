@@ -11,7 +11,7 @@ _ALL = "local-ai has: server, models, client, config; in short start, stop, rest
 _SERVER = "server has: start, stop, restart, status, logs"
 _MODELS = "models has: list, info, use, pull, remove, unload"
 _START = "its options are --host, --port, --model, --config, --log-level, --foreground, --timeout"
-_LOGS = "its options are --program, --lines, --follow"
+_LOGS = "its options are --program, --lines, --follow, --json"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """The commands that start nothing: settings and logs."""
 
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.server import SCRIPT, Server, wait_until
 
@@ -97,3 +100,42 @@ def test_reader_that_has_seen_enough_is_no_error_under_inv_either(server: Server
 
     assert done.stderr == ""
     assert done.stdout.split() == ["KEY", "VALUE", "FROM"]
+
+
+@pytest.mark.parametrize("moment", ["conf", "supervisor_socket"])
+def test_foreground_start_that_is_not_ready_ends_by_sigterm_as_wanted(server: Server, moment: str):
+    foreground = server.popen("server.start", "--foreground")
+    wait_until(lambda: getattr(server.paths, moment).exists())
+
+    foreground.send_signal(signal.SIGTERM)
+    output, _ = foreground.communicate(timeout=60)
+
+    assert foreground.returncode == 0, output
+    assert output.splitlines()[-1] == "Stopped."
+    assert "Ctrl-C" not in output
+    assert server.processes() == []
+
+
+def test_lines_of_one_request_share_its_id_and_a_stopped_answer_has_its_tokens(
+    make_server: Callable[..., Server], endless_model: Path
+):
+    server = make_server(model=endless_model)
+    server.start()
+    body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 3000, "stream": True}
+    url = f"{server.url}/v1/chat/completions"
+
+    with httpx.stream("POST", url, json=body, headers={"x-request-id": "mine-1"}, timeout=60) as answer:
+        lines = answer.iter_lines()
+        while '"content"' not in next(lines):
+            pass
+
+    def of(program: str) -> list[dict[str, str]]:
+        shown = server.run("logs", "--program", program, "--json").stdout
+        return [line for line in map(json.loads, shown.splitlines()) if line["request_id"] == "mine-1"]
+
+    (gateway,) = wait_until(lambda: of("gateway"))
+    (engine,) = wait_until(lambda: of("engine"))
+    assert gateway["message"].startswith("POST /v1/chat/completions: client left, ")
+    assert engine["message"].endswith(" outcome=client left")
+    assert " out=0 " not in engine["message"]
+    assert (engine["program"], engine["level"]) == ("mlx-omni-server", "INFO")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from local_ai.serving import nonblocking_log
-from local_ai.serving.nonblocking_log import PatientHandler
+from local_ai.serving.nonblocking_log import PatientHandler, RequestIdFormatter
+from local_ai.serving.request_id import REQUEST_ID
 
 _PIPE_BYTES = 64 * 1024
 
@@ -84,3 +85,15 @@ def test_reader_that_is_gone_is_no_error() -> None:
     emit(PatientHandler(writer), "hello")
 
     os.close(writer)
+
+
+def test_line_ends_with_the_id_of_its_request() -> None:
+    formatter = RequestIdFormatter("%(levelname)s %(message)s")
+    record = logging.LogRecord("name", logging.INFO, "file", 1, "hello", None, None)
+    outside = formatter.format(record)
+    token = REQUEST_ID.set("req_1")
+
+    inside = formatter.format(record)
+
+    REQUEST_ID.reset(token)
+    assert (outside, inside) == ("INFO hello", "INFO hello [req_1]")

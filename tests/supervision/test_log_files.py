@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.supervision.log_files import follow, tail
+from local_ai.supervision.log_files import LogLine, follow, parse_line, tail
 
 
 def test_tail_returns_the_last_lines(tmp_path: Path):
@@ -152,3 +152,34 @@ def test_follow_begins_with_all_lines_when_there_are_fewer(tmp_path: Path) -> No
     file.write_text("one\n")
 
     assert next(follow(file, lines=2)) == "one"
+
+
+@pytest.mark.parametrize(
+    ("line", "parsed"),
+    [
+        (
+            "2026-11-27 03:20:43,927 INFO local_ai.gateway: POST /v1/models: [x] answered [req_1]",
+            ("INFO", "local_ai.gateway", "POST /v1/models: [x] answered", "req_1"),
+        ),
+        (
+            "2026-11-27 03:20:43,927 WARNING local_ai.engine: no id here",
+            ("WARNING", "local_ai.engine", "no id here", None),
+        ),
+        (
+            "2026-11-27 03:20:43,927 CRIT Supervisor is running as root",
+            ("CRITICAL", None, "Supervisor is running as root", None),
+        ),
+    ],
+    ids=["request", "program", "supervisord"],
+)
+def test_line_of_a_log_is_taken_apart(line: str, parsed: tuple[str | None, ...]):
+    found = parse_line(line)
+
+    assert (found.level, found.logger, found.message, found.request_id) == parsed
+    assert found.time and found.time.startswith("2026-11-27T03:20:43.927")
+
+
+def test_line_of_another_form_is_a_message():
+    line = '  File "a.py", line 1, in <module>'
+
+    assert parse_line(line) == LogLine(None, None, None, line, None)

@@ -96,6 +96,7 @@ COMMANDS = (
             ),
             Option("--lines", "how many of the last lines", "COUNT", "50"),
             Option("--follow", "go on with what is written from now on, until Ctrl-C"),
+            Option("--json", "print one JSON object a line, for programs", parameter="as_json"),
         ),
     ),
     Command(

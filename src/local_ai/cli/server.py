@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn
 
 from local_ai.cli import console
@@ -36,19 +38,24 @@ def start(
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.lifecycle.manager import ServerManager
 
-    with console.progress(lazily=True) as say:
-        if foreground:
-            import signal
-
-            signal.signal(signal.SIGTERM, _interrupt)
-        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
-        options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
-        timeout_s = parse_seconds("--timeout", timeout)
-        manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
-        try:
+    termination = _Termination()
+    try:
+        with console.progress(lazily=True) as say:
+            if foreground:
+                termination.expect()
+            loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+            timeout_s = parse_seconds("--timeout", timeout)
+            manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
-        except KeyboardInterrupt as exc:
+    except KeyboardInterrupt as exc:
+        if not termination.was_asked:
             raise _interrupted(foreground) from exc
+        result = None
+    if termination.was_asked:
+        console.print_line("Stopped.")
+        return
+    assert result is not None
+    options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
     if result.error:
         raise result.error
     if foreground:
@@ -133,8 +140,8 @@ def _status_deep(report: Report, paths: Paths, *, as_json: bool) -> int:
     return report.exit_code
 
 
-def logs(*, program: str, lines: str, follow: bool) -> None:
-    """Show a program's log, and follow it across rotation."""
+def logs(*, program: str, lines: str, follow: bool, as_json: bool) -> None:
+    """Show a program's log, and follow it across rotation; as JSON, one object a line."""
     from local_ai.supervision import log_files as log_files
 
     count = parse_count("--lines", lines)
@@ -146,13 +153,21 @@ def logs(*, program: str, lines: str, follow: bool) -> None:
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
     try:
         for line in shown:
-            console.print_raw(line)
+            console.print_raw(_json_line(program, line) if as_json else line)
     except PermissionError as exc:
         raise LocalAIError(
             "the log cannot be read",
             why=f"{exc.filename}: {exc.strerror}",
             fix="correct the permissions there: it is another user's, perhaps since a start with sudo",
         ) from exc
+
+
+def _json_line(program: str, line: str) -> str:
+    import json
+
+    from local_ai.supervision.log_files import parse_line
+
+    return json.dumps({"program": program, **asdict(parse_line(line))}, ensure_ascii=False)
 
 
 def _fate_of_answers(result: StartResult | StopResult) -> str:
@@ -211,5 +226,17 @@ def _interrupted(foreground: bool) -> LocalAIError:
     )
 
 
-def _interrupt(signal_number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+class _Termination:
+    """SIGTERM to a server in the foreground: a wanted end, whenever it comes."""
+
+    def __init__(self) -> None:
+        self.was_asked = False
+
+    def expect(self) -> None:
+        """Take SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, _signal: int, _frame: object) -> NoReturn:
+        self.was_asked = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another one would end the orderly end
+        raise KeyboardInterrupt

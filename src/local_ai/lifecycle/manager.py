@@ -178,6 +178,8 @@ class ServerManager:
         try:
             already, note = self._ensure_running(foreground=foreground)
         except KeyboardInterrupt as exc:
+            if self._foreground:
+                self._end_foreground(self._foreground)
             raise _interrupted("Ctrl-C before anything was started") from exc
         return self._wait(foreground, timeout_s, already_running=already, note=note)
 
@@ -255,10 +257,10 @@ class ServerManager:
             else:
                 supervisord.launch(self.paths)
         except KeyboardInterrupt as exc:
-            self._clean_up()
+            self._end_launched()
             raise _interrupted("Ctrl-C before the server was up, so nothing was left running") from exc
         except BaseException:
-            self._clean_up()
+            self._end_launched()
             raise
 
     def _check_port(self, state: State) -> None:
@@ -269,6 +271,12 @@ class ServerManager:
             if not end_leftovers(self.paths, grace_s=5).any:
                 raise
             start.check_port_of(state)
+
+    def _end_launched(self) -> None:
+        """End what a launch that was interrupted, or failed, has left."""
+        supervisord.end_processes(supervisord.find_launched(self.paths), grace_s=5)
+        end_leftovers(self.paths, grace_s=5)
+        supervisord.remove_leftovers(self.paths)
 
     def _clean_up(self) -> None:
         """End what runs without a supervisord that answers, and remove what it left."""
@@ -302,6 +310,8 @@ class ServerManager:
 
     def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
         self.stop()
+        if child.poll() is None:  # it has made no socket yet, so the stop did not see it
+            self._end_launched()
         child.wait()
 
     def _stop(self, force: bool, timeout_s: float) -> StopResult:

@@ -13,6 +13,8 @@ import select
 import sys
 from collections import deque
 
+from local_ai.serving.request_id import REQUEST_ID
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MOST_KEPT = 10_000  # pieces, each of at most PIPE_BUF bytes and mostly of a hundred
 
@@ -60,8 +62,17 @@ class PatientHandler(logging.Handler):
             self._kept.clear()
 
 
+class RequestIdFormatter(logging.Formatter):
+    """Ends each line with the id of the request it is about: gateway and engine write the same one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Return the line without its traceback."""
+        line, request_id = super().formatMessage(record), REQUEST_ID.get()
+        return f"{line} [{request_id}]" if request_id else line
+
+
 def log_patiently(level: str) -> None:
     """Have this process's log written to stderr, never waiting for its reader."""
     handler = PatientHandler(sys.stderr.fileno())
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(RequestIdFormatter(_FORMAT))
     logging.basicConfig(level=level, handlers=[handler])

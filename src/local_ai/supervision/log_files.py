@@ -6,13 +6,47 @@ The files, not supervisord's log calls: those break on control bytes (supervisor
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 _MAX_TAIL_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+# As our programs write it (serving/nonblocking_log.py) and supervisord does (supervisor 4.3, loggers.py).
+_LINE = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>[A-Z]+) (?:(?P<logger>[\w.]+): )?"
+    r"(?P<message>.*?)(?: \[(?P<id>[\w.:/+=@-]{1,128})\])?"
+)
+_SUPERVISORD_LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "DEBG": "DEBUG"}
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a log, taken apart; a traceback's and a foreign program's are messages alone."""
+
+    time: str | None  # ISO 8601, with the offset from UTC
+    level: str | None  # DEBUG | INFO | WARNING | ERROR | CRITICAL
+    logger: str | None
+    message: str
+    request_id: str | None
+
+
+def parse_line(line: str) -> LogLine:
+    """Take a line apart that the gateway, the engine or supervisord wrote."""
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return LogLine(None, None, None, line, None)
+    time = (
+        datetime.fromisoformat(found["time"].replace(",", "."))
+        .astimezone()
+        .isoformat(timespec="milliseconds")
+    )
+    level = _SUPERVISORD_LEVELS.get(found["level"], found["level"])
+    return LogLine(time, level, found["logger"], found["message"], found["id"])
 
 
 def tail(file: Path, *, lines: int) -> list[str]:

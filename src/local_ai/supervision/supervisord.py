@@ -106,6 +106,11 @@ def find_supervisord(paths: Paths) -> psutil.Process | None:
     return process if _runs_with(process, str(paths.conf)) else None
 
 
+def find_launched(paths: Paths) -> list[psutil.Process]:
+    """Find what this process itself has launched on the configuration, before it has written a pid file."""
+    return [process for process in psutil.Process().children() if _runs_with(process, str(paths.conf))]
+
+
 def find_orphans(paths: Paths) -> list[psutil.Process]:
     """Find programs of ours, by their argv, whoever started them."""
     return [process for process in _own_processes() if _runs_with(process, str(paths.state_file))]

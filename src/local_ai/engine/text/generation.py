@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from local_ai.engine.core.terms import Chance, Event, Failed, Finished, Progress, Started, Token
 from local_ai.engine.core.tokenizer import ModelWords
@@ -27,8 +27,13 @@ from local_ai.engine.text.prompts import Prepared
 from local_ai.engine.text.tools import call_marks, read_calls, read_forced
 
 
-async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -> AsyncIterator[Piece]:
+async def run(
+    worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords, on_end: Callable[[Usage], object]
+) -> AsyncIterator[Piece]:
     """Generate one answer; closing the iterator ends the generation.
+
+    Args:
+        on_end: Told the tokens at the end, also of an answer that was closed before its own end.
 
     Yields:
         `Begun`, any number of pieces, and `Ended` last.
@@ -48,6 +53,7 @@ async def run(worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords) -
                     return
     finally:
         answer.cancel()
+        on_end(reader.usage())
 
 
 class _Post:
@@ -107,7 +113,7 @@ class _Reader:
             raise event.error
         if isinstance(event, Started):
             self._cached = event.cached
-            return [Begun(self._usage())]
+            return [Begun(self.usage())]
         if isinstance(event, Progress):
             return [Reading(event.done, event.total)]
         if isinstance(event, Token):
@@ -124,9 +130,9 @@ class _Reader:
             segments += self._splitter.finish()
         pieces = self._pieces(segments)
         if self._splitter.stop is not None:
-            return [*pieces, Ended("stop_string", self._usage(), self._splitter.stop)]
+            return [*pieces, Ended("stop_string", self.usage(), self._splitter.stop)]
         if self._calls and not self._ask.tool_choice.parallel:
-            return [*pieces, Ended("tool_calls", self._usage())]
+            return [*pieces, Ended("tool_calls", self.usage())]
         if isinstance(event, Finished):
             if self._pending and self._splitter.kind == "text":  # tokens of an unfinished character
                 rest = tuple((chosen, likeliest) for _, chosen, likeliest in self._pending)
@@ -166,8 +172,8 @@ class _Reader:
             self._calls += len(calls)
             pieces = [CallPiece(call) for call in calls] or [TextPiece(self._forced)]
         if reason == "length":
-            return [*pieces, Ended("length", self._usage())]
-        return [*pieces, Ended("tool_calls" if self._calls else "stop", self._usage())]
+            return [*pieces, Ended("length", self.usage())]
+        return [*pieces, Ended("tool_calls" if self._calls else "stop", self.usage())]
 
     def _release(self) -> tuple[tuple[Chance, tuple[Chance, ...]], ...]:
         """Take the chances of tokens that begin in the text given out."""
@@ -180,5 +186,6 @@ class _Reader:
         if self._splitter.kind != "text":
             self._release()
 
-    def _usage(self) -> Usage:
+    def usage(self) -> Usage:
+        """Return the tokens so far."""
         return Usage(len(self._prepared.job.prompt), self._cached, self._tokens, self._thought_tokens)

@@ -127,7 +127,7 @@ class Service:
     async def run(self, opened: Opened) -> AsyncIterator[Piece]:
         """Generate one answer and log how it went; closing the iterator ends the generation."""
         record = _Record(opened.words.key.id)
-        pieces = generation.run(self._worker, opened.prepared, opened.ask, opened.words)
+        pieces = generation.run(self._worker, opened.prepared, opened.ask, opened.words, record.count)
         try:
             async for piece in pieces:
                 record.note(piece)
@@ -177,9 +177,10 @@ class _Record:
         self._usage = Usage(0, 0, 0)
         self.outcome = "client left"
 
+    def count(self, usage: Usage) -> None:
+        self._usage = usage
+
     def note(self, piece: Piece) -> None:
-        if isinstance(piece, Begun | Ended):
-            self._usage = piece.usage
         if isinstance(piece, Ended):
             self.outcome = piece.reason
         elif not isinstance(piece, Begun | Reading) and self._first is None:
