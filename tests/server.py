@@ -66,7 +66,7 @@ class Server:
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line of shell."""
         return subprocess.run(
-            line, shell=True, env=self._environ(), cwd=self.home, capture_output=True, text=True, timeout=60
+            line, shell=True, env=self._environ(), cwd=self.home, capture_output=True, text=True, timeout=170
         )
 
     def popen(self, *words: str) -> subprocess.Popen[str]:

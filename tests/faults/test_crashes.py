@@ -52,17 +52,21 @@ def queue(server: Server) -> dict[str, Any]:
     return found
 
 
-def test_killed_engine_costs_no_request_that_has_not_begun(make_server: Callable[..., Server]):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_engine_ended_from_outside_is_restarted_and_costs_no_request(
+    make_server: Callable[..., Server], number: signal.Signals
+):
     server = make_server(LOCAL_AI_GATEWAY__MAX_CONCURRENCY="2")
     server.start()
     engine = server.pid_of(ENGINE)
 
     with asking(server, 24, tokens=200) as answers:
         wait_until(lambda: queue(server)["running"])
-        os.kill(engine, signal.SIGKILL)
+        os.kill(engine, number)
 
     assert [answer.result().status_code for answer in answers] == [200] * 24
     assert server.pid_of(ENGINE) != engine
+    assert [row["restarts"] for row in server.status()["programs"] if row["name"] == ENGINE] == [1]
 
 
 def test_engine_restarted_by_hand_costs_no_request_that_has_not_begun(

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import site
 import urllib.error
 import urllib.request
+import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
-from tests.server import Server, wait_until
+from tests.server import SCRIPT, Server, wait_until
 
 from local_ai.supervision.program import ENGINE, GATEWAY
 
@@ -141,13 +144,45 @@ def test_log_folder_of_another_user_is_refused(server: Server):
     assert f"  why: {server.paths.logs_dir} belongs to another user (12345)\n" in refused.stderr
 
 
-def test_environment_that_moved_while_running_is_told(running: Server):
-    state = json.loads(running.paths.state_file.read_text())
-    running.paths.state_file.write_text(json.dumps(state | {"python": "/somewhere/else/bin/python"}))
+def test_environment_that_moved_while_running_is_told(make_server: Callable[..., Server], tmp_path: Path):
+    server, old, new = make_server(), tmp_path / "old", tmp_path / "new"
+    venv.create(old, symlinks=True)
+    (packages,) = old.glob("lib/python*/site-packages")
+    lines = (f"import site; site.addsitedir({path!r})" for path in site.getsitepackages())
+    (packages / "those_of_the_tests.pth").write_text("\n".join(lines))
+    started = server.shell(f"{old}/bin/python -m local_ai server start")
+    assert started.returncode == 0, started.stderr
 
-    noted = running.start()
+    old.rename(new)
 
-    assert "to use them: local-ai server restart\n" in noted.stderr
+    noted = server.shell(f"{new}/bin/python -m local_ai server start")
+    assert "to use them: python -m local_ai server restart\n" in noted.stderr
+    again = server.shell(f"{new}/bin/python -m local_ai server restart")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(server.paths.state_file.read_text())["python"] == f"{new}/bin/python"
+
+
+def test_open_files_that_are_too_few_are_told_with_their_number(make_server: Callable[..., Server]):
+    server = make_server()
+
+    refused = server.shell(f"ulimit -n 40; {SCRIPT} server start")
+
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "error: the server did not start\n"
+        "  why: this shell allows 40 open files (ulimit -n), and it needs 128\n"
+        "  fix: open a new shell, or raise the limit there to 1024: ulimit -n 1024\n"
+    )
+
+
+@pytest.mark.parametrize("count", [128, 1000])
+def test_open_files_that_are_few_are_used_as_far_as_they_go(make_server: Callable[..., Server], count: int):
+    server = make_server()
+
+    started = server.shell(f"ulimit -n {count}; {SCRIPT} server start")
+
+    assert started.returncode == 0, started.stderr
+    assert ask(server.url)[0] == 200
 
 
 def test_start_while_the_engine_is_being_stopped_by_hand_waits_and_starts_it(running: Server):

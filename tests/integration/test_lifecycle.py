@@ -223,8 +223,8 @@ def test_engine_that_keeps_ending_is_stopped_and_explained_until_the_next_start(
 
     assert shown.returncode == 3
     assert (
-        "  why: it kept ending and is no longer restarted; the system killed it, most likely because memory "
-        "ran out (terminated by SIGKILL)\n" in shown.stdout
+        "  why: it kept ending and is no longer restarted; it was killed: by a person, a program, or the "
+        "system when memory runs out (terminated by SIGKILL)\n" in shown.stdout
     )
     running.start()
 

@@ -100,7 +100,19 @@ def test_missing_log_holds_no_exits(tmp_path: Path):
         (
             "terminated by SIGKILL",
             "2026-01-01 INFO serving",
-            "the system killed it, most likely because memory ran out (terminated by SIGKILL)",
+            "it was killed: by a person, a program, or the system when memory runs out "
+            "(terminated by SIGKILL)",
+        ),
+        (
+            "terminated by SIGKILL",
+            "MemoryError: of a request, long before",
+            "it was killed: by a person, a program, or the system when memory runs out "
+            "(terminated by SIGKILL)",
+        ),
+        (
+            "exit status 0",
+            "2026-01-01 INFO serving",
+            "a person or a program outside asked it to end (exit status 0)",
         ),
         (
             "exit status 1",
@@ -120,7 +132,17 @@ def test_missing_log_holds_no_exits(tmp_path: Path):
         ),
         ("exit status 9", "nothing to see", "exit status 9"),
     ],
-    ids=["metal", "killed", "package", "file", "disk", "memory", "unknown"],
+    ids=[
+        "metal",
+        "killed",
+        "killed after an error",
+        "asked to end",
+        "package",
+        "file",
+        "disk",
+        "memory",
+        "unknown",
+    ],
 )
 def test_exit_is_translated(reason: str, line: str, text: str):
     assert explain_exit(reason, ["earlier", line, "later"]) == text

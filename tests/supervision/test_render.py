@@ -106,7 +106,7 @@ def test_parsed_conf_restarts_what_crashes_but_not_what_a_restart_cannot_mend(tm
 
     for group in options.process_group_configs:
         (config,) = group.process_configs
-        assert config.exitcodes == [0, 3, 78]
+        assert config.exitcodes == [3, 78]
         assert (config.stopasgroup, config.killasgroup, config.redirect_stderr) == (True, True, True)
     assert options.umask == 0o077
 

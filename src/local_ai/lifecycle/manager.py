@@ -188,7 +188,7 @@ class ServerManager:
         warning = self._check()
         preflight.prepare_folders(self.paths)
         state = make_state(self.settings, self.paths)
-        conf = render(plan(state), self.paths)
+        conf = render(plan(state), self.paths, open_files=preflight.check_open_files())
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self._settled_report(stop_s=_STOP_S)
             if report.verdict.health is Health.UNKNOWN:

@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import os
 import re
+import resource
 import socket
 import stat
 import sys
@@ -18,12 +19,16 @@ from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
+from local_ai.supervision.render import OPEN_FILES
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, ServerSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
+
+# Below it the engine or the gateway runs out of them once they are used: sockets, logs, model files.
+_FEWEST_OPEN_FILES = 128
 
 # As models are named on the hub: ORG/NAME.
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -65,6 +70,24 @@ def check_packages() -> None:
             why=f"missing from {sys.prefix}: {', '.join(missing)}",
             fix="uv sync (in the checkout), or reinstall local-ai",
         )
+
+
+def check_open_files() -> int:
+    """Return how many open files supervisord may ask for: as many as it usually does, or the limit below.
+
+    Raises:
+        ServerError: The limit is lower than what the programs need.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard >= OPEN_FILES:
+        return OPEN_FILES
+    if hard < _FEWEST_OPEN_FILES:
+        raise ServerError(
+            "the server did not start",
+            why=f"this shell allows {hard} open files (ulimit -n), and it needs {_FEWEST_OPEN_FILES}",
+            fix=f"open a new shell, or raise the limit there to {OPEN_FILES}: ulimit -n {OPEN_FILES}",
+        )
+    return hard
 
 
 def check_exposure(server: ServerSettings) -> str:

@@ -98,12 +98,18 @@ _SIGNS = (
     (r"No space left on device", "the disk is full"),
 )
 _EXITS = {
-    "terminated by SIGKILL": "the system killed it, most likely because memory ran out",
+    "terminated by SIGKILL": "it was killed: by a person, a program, or the system when memory runs out",
+    "terminated by SIGTERM": "a person or a program outside asked it to end",
+    "exit status 0": "a person or a program outside asked it to end",
     "terminated by SIGSEGV": "it crashed in native code",
     "terminated by SIGBUS": "it crashed in native code, or a model file changed under it",
     "terminated by SIGABRT": "it crashed in native code",
     "terminated by SIGILL": "it uses instructions that this processor does not have",
 }
+
+
+# Its log cannot tell of an end that came from outside; what it says is of something else.
+_FROM_OUTSIDE = {"terminated by SIGKILL", "terminated by SIGTERM", "exit status 0"}
 
 
 def explain_exit(reason: str, log_lines: Sequence[str]) -> str:
@@ -116,7 +122,7 @@ def explain_exit(reason: str, log_lines: Sequence[str]) -> str:
     Returns:
         "the disk is full (exit status 1)"; just the reason where nothing more is known.
     """
-    for line in reversed(log_lines):
+    for line in reversed(log_lines if reason not in _FROM_OUTSIDE else ()):
         for pattern, meaning in _SIGNS:
             if match := re.search(pattern, line):
                 return f"{meaning.format(*match.groups())} ({reason})"

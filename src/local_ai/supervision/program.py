@@ -11,8 +11,9 @@ GATEWAY = "welcome-page"
 SUPERVISORD = "supervisord"
 PROGRAM_NAMES = (ENGINE, GATEWAY)
 
-# 0: asked to end. 3: the port cannot be bound. 78: the settings cannot be used. None is mended by a restart.
-FINAL_EXITS = (0, 3, 78)
+# 3: the port cannot be bound. 78: the settings cannot be used. A restart fixes neither. 0 is not among them:
+# a program ends so when a signal from outside asks it to. A stop through supervisord counts as no exit there.
+FINAL_EXITS = (3, 78)
 # A restart by hand passes through STOPPED for some milliseconds; what stays so for this long was stopped.
 STOPPED_S = 1.0
 

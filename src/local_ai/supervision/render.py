@@ -18,6 +18,7 @@ from local_ai.settings.paths import Paths
 from local_ai.supervision.program import FINAL_EXITS, SUPERVISORD, Program
 
 CONF_TEMPLATE = "supervisord.conf"
+OPEN_FILES = 1024  # what supervisord itself asks for where nothing is said
 
 
 def template_dir() -> Path:
@@ -27,8 +28,11 @@ def template_dir() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "templates"
 
 
-def render(programs: tuple[Program, ...], paths: Paths) -> str:
+def render(programs: tuple[Program, ...], paths: Paths, *, open_files: int = OPEN_FILES) -> str:
     """Render supervisord.conf.
+
+    Args:
+        open_files: How many files supervisord asks the system to let it have open; it needs to get them.
 
     Raises:
         ConfigError: A path holds a character that the file's format has no way to write.
@@ -49,6 +53,7 @@ def render(programs: tuple[Program, ...], paths: Paths) -> str:
         supervisorctl=_supervisorctl(programs, paths),
         supervisord_log=paths.log(SUPERVISORD),
         final_exits=FINAL_EXITS,
+        open_files=open_files,
     )
 
 

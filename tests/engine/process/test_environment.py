@@ -1,11 +1,12 @@
 """What the libraries under the engine are told, and that they listen."""
 
 import importlib.util
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
-from local_ai.engine.process.environment import tell_libraries
+from local_ai.engine.process.environment import limits_as_they_are, tell_libraries
 
 # The module alone: all of outlines needs torch, which is not on every platform.
 _OPEN_CACHE = """
@@ -35,3 +36,13 @@ def test_outlines_unpickles_only_what_lies_where_nobody_else_can_write(tmp_path:
     assert [file.stat().st_mode & 0o077 for file in state_dir.glob("outlines/cache.db")] == [0]
     assert (state_dir / "outlines").stat().st_mode & 0o077 == 0
     assert list(home.iterdir()) == []
+
+
+def test_an_import_that_asks_for_more_open_files_than_there_may_be_goes_on():
+    """As mlx-lm's does."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    with limits_as_they_are():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] + 1, before[1]))
+
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before

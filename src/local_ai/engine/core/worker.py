@@ -26,6 +26,7 @@ from local_ai.engine.core.terms import Event, Failed, Job, ModelKey, Progress, S
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.errors import EngineError, unavailable, unexpected
 from local_ai.engine.health import HealthBoard
+from local_ai.engine.process.environment import limits_as_they_are
 from local_ai.errors import LocalAIError
 from local_ai.serving.imports import undisturbed_imports
 
@@ -162,7 +163,7 @@ class Worker:
         """Import everything of mlx on this thread; return why it cannot be."""
         started = time.perf_counter()
         try:
-            with undisturbed_imports():
+            with undisturbed_imports(), limits_as_they_are():
                 from local_ai.engine.core import model_slot, request
         except Exception as exc:
             log.exception("what generates text could not be imported")

@@ -1,8 +1,10 @@
-"""What the libraries under the engine are told by environment variables, before they are imported."""
+"""What the libraries under the engine are told before, and kept from while, they are imported."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+import resource
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -13,3 +15,23 @@ def tell_libraries(environ: MutableMapping[str, str], state_dir: Path) -> None:
     # Omni's own text routers constrain with outlines, which keeps the schemas asked for on disk and runs
     # what it finds there (CVE-2025-69872 of its diskcache): where nobody else can read or write.
     environ["OUTLINES_CACHE_DIR"] = str(state_dir / "outlines")
+
+
+@contextmanager
+def limits_as_they_are() -> Iterator[None]:
+    """Let an import ask for more open files than the system allows; it goes on with fewer.
+
+    mlx-lm 0.32 asks for 2,048 as it is imported, and its import fails where that is more than the limit.
+    Source: mlx_lm/utils.py, `resource.setrlimit`.
+    """
+    real = resource.setrlimit
+
+    def ask(kind: int, limits: tuple[int, int]) -> None:
+        with suppress(OSError, ValueError):
+            real(kind, limits)
+
+    resource.setrlimit = ask
+    try:
+        yield
+    finally:
+        resource.setrlimit = real
