@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
+from pathlib import Path
 
 from invoke import Context, Exit, task
 
@@ -66,7 +68,18 @@ def bench(
     context.run(shlex.join([sys.executable, "-m", "benchmarks", *words]))
 
 
+@task()
+def docs(_context: Context) -> None:
+    """Write what docs/openapi.json says of requests, from the models that read them."""
+    from local_ai.engine.api.document import with_requests
+
+    file = Path(__file__).parent / "docs" / "openapi.json"
+    document = with_requests(json.loads(file.read_text()))
+    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
 ns = namespace()
+ns.add_task(docs)
 ns.add_task(check)
 ns.add_task(bench)
 ns.add_task(audit)

@@ -15,9 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
+from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from local_ai.engine.api.body import Body, Must, NoEffect, wrong
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field, model_not_loadable, unavailable
 from local_ai.models.catalog import Model
 
@@ -29,14 +33,33 @@ _AT_ONCE = 16  # texts embedded in one step
 _PART_CHARACTERS = 16  # for each token of the context: of a very long text, as much is tokenised first
 
 
-@dataclass(frozen=True)
-class EmbeddingRequest:
-    """A body that was understood."""
+def _read_texts(value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
+        raise PydanticCustomError("must", "")
+    if not 1 <= len(texts) <= MOST_INPUTS:
+        raise wrong(f"it has {len(texts)} entries, 1 to {MOST_INPUTS} are allowed", "correct it")
+    return tuple(texts)
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_INPUTS}
+_Input = Annotated[
+    tuple[str, ...],
+    PlainValidator(_read_texts),
+    WithJsonSchema({"anyOf": [_TEXT, _TEXTS]}),
+    Must("a text or a list of texts (token ids are not read)"),
+]
+
+
+class EmbeddingRequest(Body):
+    """A /v1/embeddings body."""
 
     model: str
-    texts: tuple[str, ...]
-    base64: bool
-    dimensions: int | None
+    input: _Input
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    user: NoEffect = None
 
 
 @dataclass(frozen=True)
@@ -47,28 +70,13 @@ class Embedded:
     tokens: int
 
 
-def read_embedding_request(body: dict[str, Any]) -> EmbeddingRequest:
-    """Read a /v1/embeddings body.
+def read_embedding_request(raw: bytes) -> EmbeddingRequest:
+    """Read a body.
 
     Raises:
         EngineError: 400, naming the field.
     """
-    fields = Fields(body)
-    value = fields.any("input")
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
-        raise fields.wrong("input", value, "a text or a list of texts (token ids are not read)")
-    if not 1 <= len(texts) <= MOST_INPUTS:
-        raise bad_field("input", f"it has {len(texts)} entries, 1 to {MOST_INPUTS} are allowed", "correct it")
-    request = EmbeddingRequest(
-        model=fields.text("model", required=True) or "",
-        texts=tuple(texts),
-        base64=fields.choice("encoding_format", ("float", "base64")) == "base64",
-        dimensions=fields.integer("dimensions", least=1, most=100_000),
-    )
-    fields.drop(("user",))
-    fields.finish()
-    return request
+    return read_model(raw, EmbeddingRequest)
 
 
 class Embedder:
@@ -98,7 +106,7 @@ class Embedder:
         model = self._load(found)
         limit = found.context_tokens
         counts: list[int] = []
-        for index, text in enumerate(request.texts):
+        for index, text in enumerate(request.input):
             counts.append(count := _count_tokens(model, text, limit))
             if limit is not None and count > limit:
                 raise bad_field(
@@ -108,8 +116,8 @@ class Embedder:
                     code="context_length_exceeded",
                 )
         vectors: list[list[float]] = []
-        for at in range(0, len(request.texts), _AT_ONCE):
-            vectors += model.embed(list(request.texts[at : at + _AT_ONCE]))
+        for at in range(0, len(request.input), _AT_ONCE):
+            vectors += model.embed(list(request.input[at : at + _AT_ONCE]))
         return Embedded(tuple(_shorten(tuple(vector), request.dimensions) for vector in vectors), sum(counts))
 
     def _load(self, found: Model) -> EmbeddingModel:
@@ -151,7 +159,7 @@ def embedding_body(embedded: Embedded, request: EmbeddingRequest) -> dict[str, A
             {
                 "object": "embedding",
                 "index": index,
-                "embedding": _as_base64(vector) if request.base64 else list(vector),
+                "embedding": _as_base64(vector) if request.encoding_format == "base64" else list(vector),
             }
             for index, vector in enumerate(embedded.vectors)
         ],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from local_ai.serving.errors import ApiError
 
 EngineError = ApiError
 
 
-def bad_field(param: str, why: str, fix: str, *, code: str | None = None) -> EngineError:
+def bad_field(
+    param: str, why: str, fix: str, *, code: str | None = None, details: Mapping[str, Any] | None = None
+) -> EngineError:
     """Refuse one field of the body, by name (400)."""
-    return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
+    return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code, details=details)
 
 
 def model_not_found(

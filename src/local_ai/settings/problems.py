@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.schema import LocalAISettings
 
 if TYPE_CHECKING:
@@ -52,16 +53,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
     got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is nobody's to read
-    kind = error["type"]
+    finding, kind = read_finding(error, LocalAISettings), error["type"]
     if kind == "extra_forbidden":
         return "unknown key" + _suggestion(key, keys)
     if kind == "literal_error":
-        allowed = _allowed(key)
+        allowed = finding.choices
         return f"must be one of {', '.join(allowed)}{got}" + nearest(str(error.get("input")).upper(), allowed)
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}{got}"
     if kind in {"greater_than_equal", "less_than_equal", "greater_than", "less_than"}:
-        return f"must be {_range(key)}{got}"
+        return f"must be {_range(finding)}{got}"
     text = error["msg"].removeprefix("Value error, ")
     return f"{text[:1].lower()}{text[1:]}{got}"
 
@@ -103,21 +104,9 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _field_schema(key: str) -> dict[str, Any]:
-    section, _, name = key.partition(".")
-    model = LocalAISettings.model_fields[section].annotation
-    schema: dict[str, Any] = model.model_json_schema()["properties"][name]  # type: ignore[union-attr]
-    return schema
-
-
-def _allowed(key: str) -> list[str]:
-    return [str(value) for value in _field_schema(key)["enum"]]
-
-
-def _range(key: str) -> str:
-    schema = _field_schema(key)
-    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
-    high = schema.get("maximum")
+def _range(finding: Finding) -> str:
+    above, low = finding.bound("gt"), finding.bound("ge")
+    high = finding.bound("le")
     if above is not None:
         return f"above {above:g} and at most {high:g}" if high is not None else f"above {above:g}"
     return f"{low:g}–{high:g}" if high is not None else f"at least {low:g}"

@@ -11,6 +11,7 @@ from tests.engine.api.test_api_tables import READERS, table
 from tests.engine.generated import read_document
 from tests.gateway.fakes import make_test_state
 
+from local_ai.engine.api.document import with_requests
 from local_ai.engine.errors import EngineError
 from local_ai.gateway.context import make_site
 from local_ai.gateway.endpoints.health import health_routes
@@ -67,6 +68,11 @@ def test_document_has_every_field_that_is_not_refused(heading: str):
     fields = {field for field, fate in table(heading).items() if fate != "refused"}
 
     assert set(properties(heading)) == fields
+
+
+def test_what_the_document_says_of_requests_is_generated():
+    """After a change: inv docs."""
+    assert with_requests(read_document()) == read_document()
 
 
 @pytest.mark.parametrize("heading", SCHEMAS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ USAGE = Usage(prompt=9, cached=4, answer=3)
 
 
 def read(**fields: Any) -> Any:
-    return read_response_request({"input": "x"} | fields, DEFAULTS)
+    return read_response_request(json.dumps({"input": "x"} | fields).encode(), DEFAULTS)
 
 
 def said(text: str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Bodies in, answers out; what every endpoint needs of HTTP."""
+"""Answers and the log's line of a refusal; what every endpoint needs of HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
@@ -25,25 +24,6 @@ log = logging.getLogger("local_ai.engine.requests")
 
 class ClientGoneError(Exception):
     """The client closed the connection; nobody hears the answer."""
-
-
-async def read_body(request: Request) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        EngineError: 400, what came is not one.
-    """
-    raw = await request.body()  # bounded by the gateway
-    try:
-        body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as exc:
-        reason = str(exc)[:200] if isinstance(exc, ValueError) else "it is nested too deeply"
-        raise EngineError(
-            "the body cannot be read", why=f"it is not valid JSON: {reason}", fix="send a JSON object"
-        ) from exc
-    if not isinstance(body, dict):
-        raise EngineError("the body cannot be read", why="it is not a JSON object", fix="send a JSON object")
-    return _mend(body) if b"\\u" in raw else body
 
 
 def note_refusal(request: Request, error: EngineError) -> None:
@@ -81,18 +61,3 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         for each in (task, watch):
             each.cancel()
         await asyncio.gather(task, watch, return_exceptions=True)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _mend(value: Any) -> Any:
-    """Join the halves of surrogate pairs; half a character alone becomes the replacement character."""
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, list):
-        return [_mend(item) for item in value]
-    if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
-    return value

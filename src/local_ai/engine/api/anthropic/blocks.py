@@ -1,157 +1,199 @@
-"""Anthropic's messages and content blocks in the core's terms."""
+"""Anthropic's messages and content blocks: what they may hold, and the same in the core's terms."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
-from local_ai.engine.errors import bad_field
-from local_ai.engine.text.conversation import Call, Message, Role
+from pydantic import BeforeValidator, Field
 
-_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+from local_ai.engine.api.body import (
+    Body,
+    CacheControl,
+    Flag,
+    Json,
+    Kinds,
+    Must,
+    NoEffect,
+    Text,
+    TextOr,
+    wrong,
+)
+from local_ai.engine.text.conversation import Call, Message
+
 _BLIND = "the models here read text only"
+_USERS = "text, document, tool_result"
+_ASSISTANTS = "text, thinking, redacted_thinking, tool_use"
 
 
-def read_system(fields: Fields) -> str:
-    """Take the system prompt: a text, or text blocks."""
-    value = fields.any("system")
-    if value is None or isinstance(value, str):
-        return value or ""
-    if not isinstance(value, list):
-        raise fields.wrong("system", value, "a text or a list of text blocks")
-    return "\n\n".join(_read_text_block(entry, f"system[{i}]") for i, entry in enumerate(value))
+def _kinds(readable: str) -> Kinds:
+    special = (("image", _BLIND),)
+    why, fix = "blocks of type {tag} cannot be read here", f"send blocks of type {readable} only"
+    return Kinds(why, fix, special)
 
 
-def read_messages(fields: Fields) -> tuple[Message, ...]:
-    """Take the conversation; a user's tool results become messages of their own.
+class TextBlock(Body):
+    """A piece of text."""
 
-    Raises:
-        EngineError: 400, naming the message and its block.
-    """
-    entries = fields.items("messages", required=True) or []
-    if not entries:
-        raise bad_field("messages", "it is empty", "add at least one message")
-    messages: list[Message] = []
-    for index, entry in enumerate(entries):
-        messages += _read_message(Fields(entry, at=f"messages[{index}]"))
-    return tuple(messages)
+    type: Literal["text"]
+    text: str
+    cache_control: CacheControl = None
+    citations: NoEffect = None
 
 
-def _read_message(fields: Fields) -> list[Message]:
-    role = fields.choice("role", _ROLES)
-    content = fields.any("content")
-    fields.finish()
-    at = fields.name("content")
-    if role is None:
-        raise bad_field(fields.name("role"), "it is required and missing", "add it")
-    if isinstance(content, str):
-        return [Message(_ROLES[role], content)]
-    if not isinstance(content, list):
-        raise fields.wrong("content", content, "a text or a list of blocks")
-    if role == "assistant":
-        return [_read_assistant(content, at)]
-    if role == "system":
-        text = "\n\n".join(_read_text_block(entry, f"{at}[{i}]") for i, entry in enumerate(content))
-        return [Message("system", text)]
-    return list(_read_user(content, at))
+class PlainSource(Body):
+    """A document's text."""
+
+    type: Literal["text"]
+    media_type: Text = None
+    data: str
 
 
-def _read_assistant(content: list[object], at: str) -> Message:
-    texts: list[str] = []
-    thoughts: list[str] = []
-    calls: list[Call] = []
-
-    def read_call(block: Fields) -> None:
-        arguments = block.any("input")
-        if not isinstance(arguments, dict):
-            raise block.wrong("input", arguments, "an object")
-        name = block.text("name", required=True) or ""
-        calls.append(Call(block.text("id", required=True) or "", name, json.dumps(arguments)))
-        block.any("caller")
-
-    def read_thought(block: Fields) -> None:
-        thoughts.append(block.text("thinking") or "")
-        block.text("signature")  # made here, or elsewhere: either way only its text counts
-
-    _read_blocks(
-        content,
-        at,
-        {
-            "text": lambda block: texts.append(_text_of(block)),
-            "thinking": read_thought,
-            "redacted_thinking": lambda block: block.drop(("data",)),  # nothing in it can be read
-            "tool_use": read_call,
-        },
-    )
-    return Message("assistant", "\n".join(texts), "\n".join(thoughts), tuple(calls))
+def _check_source(source: Any) -> Any:
+    if not isinstance(source, PlainSource) and (not isinstance(source, dict) or source.get("type") != "text"):
+        raise wrong("documents are read as plain text only", "send a text source")
+    return source
 
 
-def _read_user(content: list[object], at: str) -> Iterator[Message]:
-    texts: list[str] = []
-    results: list[Message] = []
+class DocumentBlock(Body):
+    """A document in plain text."""
 
-    def read_result(block: Fields) -> None:
-        call_id = block.text("tool_use_id", required=True) or ""
-        failed = block.flag("is_error")
-        text = _read_result(block)
-        results.append(Message("tool", f"Error: {text}" if failed else text, call_id=call_id))
+    type: Literal["document"]
+    source: Annotated[PlainSource, BeforeValidator(_check_source)]
+    title: Text = None
+    context: Text = None
+    cache_control: CacheControl = None
+    citations: NoEffect = None
 
-    _read_blocks(
-        content,
-        at,
-        {
-            "text": lambda block: texts.append(_text_of(block)),
-            "document": lambda block: texts.append(_read_document(block)),
-            "tool_result": read_result,
-        },
-    )
-    yield from results
-    if texts or not results:
-        yield Message("user", "\n".join(texts))
+    @property
+    def text(self) -> str:
+        return "\n".join(part for part in (self.title, self.context, self.source.data) if part)
 
 
-def _read_blocks(content: list[object], at: str, readers: dict[str, Callable[[Fields], None]]) -> None:
-    for index, entry in enumerate(content):
-        block = Fields(entry, at=f"{at}[{index}]")
-        kind = block.text("type", required=True) or ""
-        if kind not in readers:
-            why = _BLIND if kind == "image" else f"blocks of type {kind[:40]!r} cannot be read here"
-            raise bad_field(f"{at}[{index}]", why, f"send blocks of type {', '.join(readers)} only")
-        block.drop(("cache_control",))  # prefixes are always remembered
-        readers[kind](block)
-        block.finish()
+class ThinkingBlock(Body):
+    """What the assistant thought; made here or elsewhere, only its text counts."""
+
+    type: Literal["thinking"]
+    thinking: Text = None
+    signature: Text = None
+    cache_control: CacheControl = None
 
 
-def _text_of(block: Fields) -> str:
-    block.drop(("citations",))
-    return block.text("text", required=True) or ""
+class RedactedBlock(Body):
+    """A thought that nobody can read, and that is left out."""
+
+    type: Literal["redacted_thinking"]
+    data: NoEffect = None
+    cache_control: CacheControl = None
 
 
-def _read_text_block(entry: object, at: str) -> str:
-    texts: list[str] = []
-    _read_blocks([entry], at, {"text": lambda block: texts.append(_text_of(block))})
-    return texts[0]
+class ToolUseBlock(Body):
+    """A call that the assistant made."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: Json
+    caller: NoEffect = None
+    cache_control: CacheControl = None
 
 
-def _read_result(block: Fields) -> str:
-    content = block.any("content")
+_ResultPart = Annotated[TextBlock | DocumentBlock, Field(discriminator="type"), _kinds("text, document")]
+
+
+class ToolResultBlock(Body):
+    """What a tool answered."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: Annotated[TextOr[list[_ResultPart]], Must("a text or a list of text blocks")] | None = None
+    is_error: Flag = None
+    cache_control: CacheControl = None
+
+    def message(self) -> Message:
+        text = _text_of(self.content)
+        return Message("tool", f"Error: {text}" if self.is_error else text, call_id=self.tool_use_id)
+
+
+_UserBlock = Annotated[
+    TextBlock | DocumentBlock | ToolResultBlock, Field(discriminator="type"), _kinds(_USERS)
+]
+_AssistantBlock = Annotated[
+    TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock,
+    Field(discriminator="type"),
+    _kinds(_ASSISTANTS),
+]
+SystemText = Annotated[TextOr[list[TextBlock]], Must("a text or a list of text blocks")]
+
+
+class UserTurn(Body):
+    """What the user says, and what tools answered."""
+
+    role: Literal["user"]
+    content: Annotated[TextOr[list[_UserBlock]], Must("a text or a list of blocks")]
+
+    def messages(self) -> Iterator[Message]:
+        """Give out tool results as messages of their own, first."""
+        if isinstance(self.content, str):
+            yield Message("user", self.content)
+            return
+        results = [block.message() for block in self.content if isinstance(block, ToolResultBlock)]
+        texts = [block.text for block in self.content if not isinstance(block, ToolResultBlock)]
+        yield from results
+        if texts or not results:
+            yield Message("user", "\n".join(texts))
+
+
+class AssistantTurn(Body):
+    """What the assistant thought, said and called."""
+
+    role: Literal["assistant"]
+    content: Annotated[TextOr[list[_AssistantBlock]], Must("a text or a list of blocks")]
+
+    def messages(self) -> Iterator[Message]:
+        """Give out one message."""
+        blocks = [] if isinstance(self.content, str) else self.content
+        texts = [block.text for block in blocks if isinstance(block, TextBlock)]
+        thoughts = [block.thinking or "" for block in blocks if isinstance(block, ThinkingBlock)]
+        calls = tuple(
+            Call(block.id, block.name, json.dumps(block.input))
+            for block in blocks
+            if isinstance(block, ToolUseBlock)
+        )
+        text = self.content if isinstance(self.content, str) else "\n".join(texts)
+        yield Message("assistant", text, "\n".join(thoughts), calls)
+
+
+class SystemTurn(Body):
+    """What the system says in mid-conversation."""
+
+    role: Literal["system"]
+    content: SystemText
+
+    def messages(self) -> Iterator[Message]:
+        """Give out one message."""
+        yield Message("system", read_system(self.content))
+
+
+Turn = Annotated[UserTurn | AssistantTurn | SystemTurn, Field(discriminator="role")]
+
+
+def read_system(content: Any) -> str:
+    """Join the system prompt's blocks."""
     if content is None or isinstance(content, str):
         return content or ""
-    if not isinstance(content, list):
-        raise block.wrong("content", content, "a text or a list of text blocks")
-    texts: list[str] = []
-    _read_blocks(content, block.name("content"), {"text": lambda each: texts.append(_text_of(each))})
-    return "\n".join(texts)
+    return "\n\n".join(block.text for block in content)
 
 
-def _read_document(block: Fields) -> str:
-    source = block.part("source")
-    title, context = block.text("title"), block.text("context")
-    block.drop(("citations",))
-    if source is None or source.text("type") != "text":
-        raise bad_field(block.name("source"), "documents are read as plain text only", "send a text source")
-    source.text("media_type")
-    data = source.text("data", required=True) or ""
-    source.finish()
-    return "\n".join(part for part in (title, context, data) if part)
+def read_turns(system: Any, turns: Sequence[Any]) -> tuple[Message, ...]:
+    """Say a conversation in the core's terms, the system prompt first."""
+    text = read_system(system)
+    messages = [message for turn in turns for message in turn.messages()]
+    return (Message("system", text), *messages) if text else tuple(messages)
+
+
+def _text_of(content: Any) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(block.text for block in content)

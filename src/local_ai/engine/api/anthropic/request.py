@@ -1,30 +1,191 @@
-"""An Anthropic body in the core's terms. Every field is honoured, or refused by name."""
+"""Anthropic's body, and the same in the core's terms. Every field is honoured, or refused by name."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from local_ai.engine.api.anthropic.blocks import read_messages, read_system
-from local_ai.engine.api.fields import Fields
-from local_ai.engine.api.sampling import read_max_tokens, read_sampling, read_stops
+from pydantic import AfterValidator, Field
+
+from local_ai.engine.api.anthropic.blocks import SystemText, Turn, read_turns
+from local_ai.engine.api.body import (
+    MOST_TOOLS,
+    Body,
+    CacheControl,
+    Flag,
+    Json,
+    MaxTokens,
+    Must,
+    NoEffect,
+    Reason,
+    Refused,
+    Sampled,
+    Stops,
+    Text,
+    wrong,
+)
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
-from local_ai.engine.text.conversation import Ask, Limits, Message, Thinking, Tool, ToolChoice
+from local_ai.engine.text.conversation import Ask, Limits, Thinking, Tool, ToolChoice
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings
 
-_MOST_TOOLS = 512
+# Anthropic's tool runners send their whole conversation instead where an error says this.
+# Source: anthropic-python's types/thread_unsupported_request_error_details.py
+_NO_THREADS = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
-# Fields that identify or file a request; no answer depends on them.
-NO_EFFECT = ("metadata", "cache_control")
-REFUSED = {
-    "container": "there are no containers here",
-    "mcp_servers": "servers are not called from here; give their tools as tools",
-    "inference_geo": "answers are generated on this machine",
-    "speed": "there is one speed here",
-}
+
+def _custom(kind: str | None) -> str | None:
+    if kind not in (None, "custom"):
+        raise wrong(f"{kind[:60]!r} runs on Anthropic's servers", "give a custom tool")
+    return kind
+
+
+class CustomTool(Body):
+    """A function that the client runs."""
+
+    type: Annotated[Text, AfterValidator(_custom), Field(json_schema_extra={"const": "custom"})] = None
+    name: str
+    description: Text = None
+    input_schema: Annotated[Json, Must("a JSON Schema object")]
+    # Hints for caching, checking and showing; forced calls are always checked.
+    cache_control: CacheControl = None
+    strict: NoEffect = None
+    eager_input_streaming: NoEffect = None
+    defer_loading: Annotated[Refused, Reason("there is no tool search here")] = None
+    allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
+    input_examples: Annotated[Refused, Reason("templates have no place for examples")] = None
+
+    def tool(self) -> Tool:
+        return Tool(self.name, self.description or "", self.input_schema)
+
+
+class Choice(Body):
+    """Whether a tool is called."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: Text = None
+    disable_parallel_tool_use: Flag = None
+
+
+class ThinkingField(Body):
+    """Whether thoughts are begun and shown."""
+
+    type: Literal["enabled", "disabled", "adaptive"]
+    budget_tokens: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    display: Literal["summarized", "omitted", "full"] | None = None
+
+    def thinking(self, effort: str | None) -> Thinking:
+        if self.type == "enabled" and self.budget_tokens is None:
+            raise bad_field("thinking.budget_tokens", "it is required and missing", "add it")
+        if self.display == "omitted":
+            raise bad_field("thinking.display", "thoughts are either shown or not generated", "leave it out")
+        budget = self.budget_tokens if self.type == "enabled" else None
+        return Thinking(wanted=self.type != "disabled", max_tokens=budget, effort=effort)
+
+
+class OutputFormat(Body):
+    """JSON that keeps to a schema."""
+
+    type: Literal["json_schema"] | None = None
+    schema_: Annotated[Json, Must("a JSON Schema object")] = Field(alias="schema")
+
+
+class OutputConfig(Body):
+    """What the answer must look like, and how much effort to make."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
+
+
+def _only_thoughts(edits: list[Any]) -> list[Any]:
+    # Old thoughts are left out by the chat templates themselves.
+    if not all(isinstance(e, dict) and str(e.get("type")).startswith("clear_thinking") for e in edits):
+        raise wrong("contexts are not edited here", "leave it out")
+    return edits
+
+
+class ContextManagement(Body):
+    """How the context is edited."""
+
+    edits: Annotated[list[Any], AfterValidator(_only_thoughts)] | None = None
+
+
+class MessagesRequest(Sampled):
+    """A /anthropic/v1/messages body, or a count_tokens one, which has fewer fields."""
+
+    messages: Annotated[list[Turn], Field(min_length=1)]
+    system: SystemText | None = None
+    max_tokens: MaxTokens = None
+    stop_sequences: Stops = ()
+    tools: Annotated[list[CustomTool], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: Choice | None = None
+    thinking: ThinkingField | None = None
+    output_config: OutputConfig | None = None
+    context_management: ContextManagement | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+    metadata: NoEffect = None
+    cache_control: CacheControl = None
+    container: Annotated[Refused, Reason("there are no containers here")] = None
+    mcp_servers: Annotated[
+        Refused, Reason("servers are not called from here", "give their tools as tools")
+    ] = None
+    inference_geo: Annotated[Refused, Reason("answers are generated on this machine")] = None
+    speed: Annotated[Refused, Reason("there is one speed here")] = None
+    thread: Annotated[
+        Refused,
+        Reason("no conversation is kept here", "send the whole one, without it", details=_NO_THREADS),
+    ] = None
+
+    def ask(self, generation: GenerationSettings, *, counting: bool) -> Ask:
+        """Say it in the core's terms.
+
+        Args:
+            counting: No answer follows.
+
+        Raises:
+            EngineError: 400, two fields do not go together.
+        """
+        messages = read_turns(self.system, self.messages)
+        tools = tuple(tool.tool() for tool in self.tools or ())
+        output = self.output_config or OutputConfig()
+        choice = self._choice(tools)
+        schema = json.dumps(output.format.schema_) if output.format else None
+        if schema and choice.kind in ("required", "named"):
+            raise bad_field("output_config", "tool_choice says what the answer is", "leave one of them out")
+        thinking = self.thinking or ThinkingField(type="disabled")
+        wanted = generation.max_tokens if self.max_tokens is None else self.max_tokens
+        is_default = self.max_tokens is None or counting  # what is only counted has no answer to bound
+        return Ask(
+            messages=messages,
+            tools=tools,
+            tool_choice=choice,
+            schema=schema,
+            sampling=self.sampling(generation),
+            limits=Limits(wanted, is_default=is_default, stops=self.stop_sequences),
+            thinking=thinking.thinking(output.effort),
+            continues_last=messages[-1].role == "assistant" and not messages[-1].calls,
+        )
+
+    def _choice(self, tools: tuple[Tool, ...]) -> ToolChoice:
+        choice = self.tool_choice
+        if choice is None:
+            return ToolChoice()
+        parallel = not choice.disable_parallel_tool_use
+        if choice.type in ("any", "tool") and not tools:
+            raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
+        if choice.type == "tool":
+            if choice.name is None:
+                raise bad_field("tool_choice.name", "it is required and missing", "add it")
+            if choice.name not in [tool.name for tool in tools]:
+                why = f"no tool is named {choice.name!r}"[:200]
+                raise bad_field("tool_choice.name", why, "name one of tools")
+            return ToolChoice("named", choice.name, parallel)
+        if choice.type == "any":
+            return ToolChoice("required", parallel=parallel)
+        return ToolChoice("none" if choice.type == "none" else "auto", parallel=parallel)
 
 
 @dataclass(frozen=True)
@@ -38,149 +199,18 @@ class AnthropicRequest:
     shows_thoughts: bool
 
 
-def read_request(
-    body: dict[str, Any], generation: GenerationSettings, *, counting: bool = False
-) -> AnthropicRequest:
-    """Read a /v1/messages body, or a count_tokens one, which has fewer fields.
+def read_request(raw: bytes, generation: GenerationSettings, *, counting: bool = False) -> AnthropicRequest:
+    """Read a /v1/messages or count_tokens body.
 
     Raises:
         EngineError: 400, naming the field.
     """
-    fields = Fields(body)
-    fields.refuse(REFUSED)
-    _read_context_management(fields)
-    fields.choice("service_tier", ("auto", "standard_only"))
-    messages = _with_system(read_system(fields), read_messages(fields))
-    tools = _read_tools(fields)
-    thinking = _read_thinking(fields)
-    choice = _read_tool_choice(fields, tools)
-    schema, effort = _read_output(fields)
-    if schema and choice.kind in ("required", "named"):
-        raise bad_field("output_config", "tool_choice says what the answer is", "leave one of them out")
-    ask = Ask(
-        messages=messages,
-        tools=tools,
-        tool_choice=choice,
-        schema=schema,
-        sampling=read_sampling(fields, generation),
-        limits=_read_limits(fields, generation, counting=counting),
-        thinking=Thinking(thinking.wanted, thinking.max_tokens, effort),
-        continues_last=messages[-1].role == "assistant" and not messages[-1].calls,
-    )
-    request = AnthropicRequest(
+    body = read_model(raw, MessagesRequest)
+    ask = body.ask(generation, counting=counting)
+    return AnthropicRequest(
         ask=ask,
-        model=fields.text("model") or None,
-        adapter=fields.text("adapters") or None,
-        stream=fields.flag("stream"),
-        shows_thoughts=bool(thinking.wanted),
+        model=body.model or None,
+        adapter=body.adapters or None,
+        stream=bool(body.stream),
+        shows_thoughts=bool(ask.thinking.wanted),
     )
-    fields.drop(NO_EFFECT)
-    fields.finish()
-    return request
-
-
-def _with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    return (Message("system", system), *messages) if system else messages
-
-
-def _read_limits(fields: Fields, generation: GenerationSettings, *, counting: bool) -> Limits:
-    asked = read_max_tokens(fields, "max_tokens")
-    wanted = generation.max_tokens if asked is None else asked
-    is_default = asked is None or counting  # what is only counted has no answer to bound
-    return Limits(wanted, is_default=is_default, stops=read_stops(fields, "stop_sequences"))
-
-
-def _read_tools(fields: Fields) -> tuple[Tool, ...]:
-    stated = fields.items("tools") or []
-    if len(stated) > _MOST_TOOLS:
-        raise bad_field("tools", f"it has {len(stated)} entries, {_MOST_TOOLS} are allowed", "send fewer")
-    return tuple(_read_tool(Fields(entry, at=f"tools[{i}]")) for i, entry in enumerate(stated))
-
-
-def _read_tool(tool: Fields) -> Tool:
-    kind = tool.text("type")
-    if kind not in (None, "custom"):
-        raise bad_field(tool.name("type"), f"{kind[:60]!r} runs on Anthropic's servers", "give a custom tool")
-    name = tool.text("name", required=True) or ""
-    schema = tool.any("input_schema")
-    if not isinstance(schema, dict):
-        raise tool.wrong("input_schema", schema, "a JSON Schema object")
-    description = tool.text("description") or ""
-    # Hints for caching, checking and showing; prefixes are always remembered, forced calls always checked.
-    tool.drop(("cache_control", "strict", "eager_input_streaming"))
-    tool.refuse(
-        {
-            "defer_loading": "there is no tool search here",
-            "allowed_callers": "tools are called by the client",
-            "input_examples": "templates have no place for examples",
-        }
-    )
-    tool.finish()
-    return Tool(name, description, schema)
-
-
-def _read_tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
-    choice = fields.part("tool_choice")
-    if choice is None:
-        return ToolChoice()
-    kind = choice.choice("type", ("auto", "any", "tool", "none"))
-    parallel = not choice.flag("disable_parallel_tool_use")
-    name = choice.text("name", required=True) if kind == "tool" else None
-    choice.finish()
-    if kind in ("any", "tool") and not tools:
-        raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
-    if name is not None:
-        if name not in [tool.name for tool in tools]:
-            raise bad_field("tool_choice.name", f"no tool is named {name!r}"[:200], "name one of tools")
-        return ToolChoice("named", name, parallel)
-    if kind is None:
-        raise bad_field("tool_choice.type", "it is required and missing", "add it")
-    if kind == "any":
-        return ToolChoice("required", parallel=parallel)
-    return ToolChoice("none" if kind == "none" else "auto", parallel=parallel)
-
-
-def _read_thinking(fields: Fields) -> Thinking:
-    part = fields.part("thinking")
-    if part is None:
-        return Thinking(wanted=False)
-    kind = part.choice("type", ("enabled", "disabled", "adaptive"))
-    budget = part.integer("budget_tokens", least=1, most=10**9)
-    display = part.choice("display", ("summarized", "omitted", "full"))
-    part.finish()
-    if kind is None:
-        raise bad_field("thinking.type", "it is required and missing", "add it")
-    if kind == "enabled" and budget is None:
-        raise bad_field("thinking.budget_tokens", "it is required and missing", "add it")
-    if display == "omitted":
-        raise bad_field("thinking.display", "thoughts are either shown or not generated", "leave it out")
-    return Thinking(wanted=kind != "disabled", max_tokens=budget if kind == "enabled" else None)
-
-
-def _read_output(fields: Fields) -> tuple[str | None, str | None]:
-    """Take `output_config`: a JSON Schema to keep to, and how much effort to make."""
-    part = fields.part("output_config")
-    if part is None:
-        return None, None
-    effort = part.choice("effort", ("low", "medium", "high", "xhigh", "max"))
-    schema = None
-    if wanted := part.part("format"):
-        wanted.choice("type", ("json_schema",))
-        stated = wanted.any("schema")
-        if not isinstance(stated, dict):
-            raise wanted.wrong("schema", stated, "a JSON Schema object")
-        wanted.finish()
-        schema = json.dumps(stated)
-    part.finish()
-    return schema, effort
-
-
-def _read_context_management(fields: Fields) -> None:
-    part = fields.part("context_management")
-    if part is None:
-        return
-    for edit in part.items("edits") or []:
-        # Old thoughts are left out by the chat templates themselves.
-        if not isinstance(edit, dict) or not str(edit.get("type")).startswith("clear_thinking"):
-            raise bad_field("context_management.edits", "contexts are not edited here", "leave it out")
-    part.finish()

@@ -16,7 +16,7 @@ from local_ai.engine.api import endpoints
 from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
-from local_ai.engine.api.requests import json_response, read_body, unless_gone
+from local_ai.engine.api.requests import json_response, unless_gone
 from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
@@ -38,11 +38,11 @@ def anthropic_routes(service: Service, generation: GenerationSettings) -> list[R
     """Make the routes of this dialect."""
 
     async def messages(request: Request) -> Response:
-        wanted = read_request(await read_body(request), generation)
+        wanted = read_request(await request.body(), generation)
         return await _answer(service, request, wanted)
 
     async def count_tokens(request: Request) -> Response:
-        wanted = read_request(await read_body(request), generation, counting=True)
+        wanted = read_request(await request.body(), generation, counting=True)
         opened = await unless_gone(request, _open(service, wanted))
         return json_response({"input_tokens": len(opened.prepared.job.prompt)})
 

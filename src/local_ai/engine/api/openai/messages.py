@@ -1,110 +1,158 @@
-"""OpenAI's messages in the core's terms."""
+"""OpenAI's messages: what they may hold, and the same in the core's terms."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
-from local_ai.engine.errors import bad_field
-from local_ai.engine.text.conversation import Call, Message, Role
+from pydantic import AfterValidator, Field
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
-_BLIND = "the models here read text only"
+from local_ai.engine.api.body import (
+    Body,
+    CacheControl,
+    Kinds,
+    Must,
+    NoEffect,
+    Reason,
+    Refused,
+    Text,
+    TextOr,
+    wrong,
+)
+from local_ai.engine.text.conversation import Call, Message
 
-
-def read_messages(fields: Fields) -> tuple[Message, ...]:
-    """Take the conversation; leading system and developer messages become one.
-
-    Raises:
-        EngineError: 400, naming the message and its field.
-    """
-    entries = fields.items("messages", required=True) or []
-    if not entries:
-        raise bad_field("messages", "it is empty", "add at least one message")
-    messages = [_read_message(Fields(entry, at=f"messages[{i}]")) for i, entry in enumerate(entries)]
-    return join_leading_system(messages)
+BLIND = "the models here read text only"
 
 
-def _read_message(fields: Fields) -> Message:
-    role = fields.choice("role", _ROLES)
-    if role is None:
-        raise bad_field(fields.name("role"), "it is required and missing", "add it")
-    fields.text("name")  # tells speakers apart; chat templates have no place for it
-    message = Message(
-        role=_ROLES[role],
-        text=_read_content(fields, required=role == "user"),
-        thought=_read_thought(fields) if role == "assistant" else "",
-        calls=_read_calls(fields) if role == "assistant" else (),
-        call_id=(fields.text("tool_call_id", required=True) or "") if role == "tool" else "",
-    )
-    if role == "assistant":
-        fields.drop(("annotations",))
-        fields.refuse({"audio": _BLIND, "function_call": "it was replaced by tool_calls"})
-        if refusal := fields.text("refusal"):
-            message = Message("assistant", refusal)
-    fields.finish()
-    return message
+class TextPart(Body):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+    cache_control: CacheControl = None
 
 
-def _read_content(fields: Fields, *, required: bool) -> str:
-    content = fields.any("content")
-    if content is None:
-        if required:
-            raise bad_field(fields.name("content"), "it is required and missing", "add it")
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise fields.wrong("content", content, "a text or a list of parts")
-    return "\n".join(_read_part(part, f"{fields.name('content')}[{i}]") for i, part in enumerate(content))
+class RefusalPart(Body):
+    """A piece of a refusal."""
+
+    type: Literal["refusal"]
+    refusal: str
 
 
-def _read_part(entry: object, at: str) -> str:
-    part = Fields(entry, at=at)
-    kind = part.text("type", required=True)
-    if kind not in ("text", "refusal"):
-        raise bad_field(at, f"{_BLIND}, and this part's type is {str(kind)[:40]!r}", "send text parts only")
-    text = part.text(kind, required=True) or ""
-    part.finish()
-    return text
+Part = Annotated[
+    TextPart | RefusalPart,
+    Field(discriminator="type"),
+    Kinds(f"{BLIND}, and this part's type is {{tag}}", "send text parts only"),
+]
+Content = Annotated[TextOr[list[Part]], Must("a text or a list of parts")]
 
 
-def _read_thought(fields: Fields) -> str:
-    return fields.text("reasoning_content") or fields.text("reasoning") or ""
-
-
-def _read_calls(fields: Fields) -> tuple[Call, ...]:
-    calls = []
-    for index, entry in enumerate(fields.items("tool_calls") or []):
-        call = Fields(entry, at=f"{fields.name('tool_calls')}[{index}]")
-        call.choice("type", ("function",))
-        call.any("index")
-        function = call.part("function")
-        if function is None:
-            raise bad_field(call.name("function"), "it is required and missing", "add it")
-        name = function.text("name", required=True) or ""
-        arguments = function.text("arguments") or "{}"
-        if not _is_object(arguments):
-            raise function.wrong("arguments", arguments, "a JSON object, as text")
-        calls.append(Call(call.text("id") or "", name, arguments))
-        function.finish()
-        call.finish()
-    return tuple(calls)
-
-
-def _is_object(text: str) -> bool:
+def object_as_text(text: str) -> str:
+    """Check that a call's arguments are a JSON object: templates walk through them."""
     try:
-        value: Any = json.loads(text)
+        value: Any = json.loads(text or "{}")
     except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict)
+        value = None
+    if not isinstance(value, dict):
+        raise wrong(f"it must be a JSON object, as text, got {text[:80]!r}")
+    return text or "{}"
+
+
+Arguments = Annotated[str, AfterValidator(object_as_text)]
+
+
+class CalledFunction(Body):
+    """Which function was called, and with what."""
+
+    name: str
+    arguments: Arguments | None = None
+
+
+class ToolCall(Body):
+    """A call that the assistant made."""
+
+    id: Text = None
+    type: Literal["function"] | None = None
+    index: NoEffect = None
+    function: CalledFunction
+
+
+class SystemMessage(Body):
+    """What the system says."""
+
+    role: Literal["system", "developer"]
+    content: Content | None = None
+    name: Text = None  # tells speakers apart; chat templates have no place for it
+
+    def message(self) -> Message:
+        return Message("system", text_of(self.content))
+
+
+class UserMessage(Body):
+    """What the user says."""
+
+    role: Literal["user"]
+    content: Content
+    name: Text = None
+
+    def message(self) -> Message:
+        return Message("user", text_of(self.content))
+
+
+class AssistantMessage(Body):
+    """What the assistant thought, said and called."""
+
+    role: Literal["assistant"]
+    content: Content | None = None
+    name: Text = None
+    reasoning_content: Text = None
+    reasoning: Text = None
+    refusal: Text = None
+    tool_calls: list[ToolCall] | None = None
+    annotations: NoEffect = None
+    audio: Annotated[Refused, Reason(BLIND)] = None
+    function_call: Annotated[Refused, Reason("it was replaced by tool_calls")] = None
+
+    def message(self) -> Message:
+        if self.refusal:
+            return Message("assistant", self.refusal)
+        calls = tuple(
+            Call(call.id or "", call.function.name, call.function.arguments or "{}")
+            for call in self.tool_calls or ()
+        )
+        return Message(
+            "assistant", text_of(self.content), self.reasoning_content or self.reasoning or "", calls
+        )
+
+
+class ToolMessage(Body):
+    """What a tool answered."""
+
+    role: Literal["tool"]
+    tool_call_id: str
+    content: Content | None = None
+    name: Text = None
+
+    def message(self) -> Message:
+        return Message("tool", text_of(self.content), call_id=self.tool_call_id)
+
+
+ChatMessage = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+def text_of(content: Any) -> str:
+    """Join the parts of a content."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(part.refusal if isinstance(part, RefusalPart) else part.text for part in content)
+
+
+def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
+    """Say a conversation in the core's terms; leading system and developer messages become one."""
+    return join_leading_system([each.message() for each in messages])
 
 
 def join_leading_system(messages: list[Message]) -> tuple[Message, ...]:

@@ -1,14 +1,36 @@
-"""An OpenAI body in the core's terms. Every field is honoured, or refused by name."""
+"""OpenAI's bodies, and the same in the core's terms. Every field is honoured, or refused by name."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
-from local_ai.engine.api.openai.messages import read_messages
-from local_ai.engine.api.sampling import read_max_tokens, read_sampling, read_stops
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from local_ai.engine.api.body import (
+    MOST_TOOLS,
+    Body,
+    CacheControl,
+    Flag,
+    Json,
+    MaxTokens,
+    Must,
+    NoEffect,
+    Only,
+    Reason,
+    Refused,
+    Sampled,
+    Stops,
+    Text,
+    TopLogprobs,
+    WordOr,
+    shown,
+    wrong,
+)
+from local_ai.engine.api.openai.messages import ChatMessage, read_messages
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Thinking, Tool, ToolChoice
 
@@ -16,267 +38,225 @@ if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings
 
 MOST_CHOICES = 16
-_MOST_TOOLS = 512
-
-# Fields that identify or file a request; no answer depends on them.
-NO_EFFECT = ("user", "metadata", "safety_identifier", "prompt_cache_key")
-REFUSED = {
-    "functions": "it was replaced by tools",
-    "function_call": "it was replaced by tool_choice",
-    "audio": "no model here speaks in a chat",
-    "prediction": "predicted outputs are not supported",
-    "web_search_options": "there is no web search here",
-    "draft_model": "speculative decoding is not supported: answers are batched instead",
-    "num_draft_tokens": "speculative decoding is not supported: answers are batched instead",
-    "moderation": "nothing here moderates",
-}
+_NO_DRAFTS = "speculative decoding is not supported: answers are batched instead"
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+_Choices = Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None
 
 
-@dataclass(frozen=True)
-class OpenAIRequest:
-    """A body that was understood."""
+class StreamOptions(Body):
+    """What a stream holds besides the answer."""
 
-    ask: Ask
-    model: str | None
-    adapter: str | None
-    stream: bool
-    include_usage: bool
-    choices: int
+    include_usage: Flag = None
+    include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
 
 
-def read_chat(body: dict[str, Any], generation: GenerationSettings) -> OpenAIRequest:
-    """Read a /v1/chat/completions body.
+class Function(Body):
+    """A function that may be called."""
 
-    Raises:
-        EngineError: 400, naming the field.
-    """
-    fields = Fields(body)
-    _refuse_chat(fields)
-    messages = read_messages(fields)
-    tools = _read_tools(fields)
-    choice = _read_tool_choice(fields, tools)
-    schema = _read_format(fields)
-    if schema and choice.kind in ("required", "named"):
-        raise bad_field("response_format", "tool_choice says what the answer is", "leave one of them out")
-    ask = Ask(
-        messages=messages,
-        tools=tools,
-        tool_choice=choice,
-        schema=schema,
-        sampling=read_sampling(fields, generation),
-        limits=_read_limits(fields, generation),
-        thinking=_read_thinking(fields),
-        logprobs=_read_logprobs(fields),
-        template_options=_read_template_options(fields),
-    )
-    return _finish(fields, ask)
+    name: Annotated[str, Field(min_length=1)]
+    description: Text = None
+    parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
+    strict: Flag = None  # forced calls always keep to the schema
 
 
-@dataclass(frozen=True)
-class CompletionRequest:
-    """A plain completion's body that was understood."""
+class FunctionTool(Body):
+    """A function as a tool."""
 
-    shared: OpenAIRequest
-    asks: tuple[Ask, ...]  # one per prompt
-    echo: bool  # the answer begins with the prompt
+    type: Literal["function"]
+    function: Function
+    cache_control: CacheControl = None
 
-
-def read_completion(body: dict[str, Any], generation: GenerationSettings) -> CompletionRequest:
-    """Read a /v1/completions body.
-
-    Raises:
-        EngineError: 400, naming the field.
-    """
-    fields = Fields(body)
-    fields.refuse(
-        {
-            "suffix": "no model here fills in the middle",
-            "draft_model": REFUSED["draft_model"],
-        }
-    )
-    best_of = fields.integer("best_of", least=1, most=MOST_CHOICES)
-    wanted = body.get("n") or 1
-    if best_of is not None and best_of != wanted:
-        raise bad_field("best_of", "answers are not ranked: it can only equal n", "leave it out")
-    echo = fields.flag("echo")
-    logprobs = fields.integer("logprobs", least=0, most=20)
-    if echo and logprobs is not None:
-        raise bad_field("echo", "a prompt's own logprobs are not computed", "leave echo or logprobs out")
-    prompts = _read_prompts(fields)
-    sampling, limits = read_sampling(fields, generation), _read_limits(fields, generation)
-    asks = tuple(
-        Ask(prompt=prompt, sampling=sampling, limits=limits, logprobs=logprobs) for prompt in prompts
-    )
-    return CompletionRequest(_finish(fields, asks[0]), asks, echo)
+    def tool(self) -> Tool:
+        parameters = self.function.parameters or {"type": "object", "properties": {}}
+        return Tool(self.function.name, self.function.description or "", parameters)
 
 
-def _finish(fields: Fields, ask: Ask) -> OpenAIRequest:
-    stream = fields.flag("stream")
-    include_usage = _read_stream_options(fields, stream)
-    request = OpenAIRequest(
-        ask=ask,
-        model=fields.text("model") or None,
-        adapter=fields.text("adapters") or None,
-        stream=stream,
-        include_usage=include_usage,
-        choices=fields.integer("n", least=1, most=MOST_CHOICES) or 1,
-    )
-    fields.drop(NO_EFFECT)
-    fields.finish()
-    return request
+class FunctionName(Body):
+    """The name of a function."""
+
+    name: str
 
 
-def _refuse_chat(fields: Fields) -> None:
-    fields.refuse(REFUSED)
-    if fields.flag("store"):
-        raise bad_field("store", "nothing is stored here", "leave it out")
-    for name, allowed in (
-        ("service_tier", ("auto", "default")),
-        ("verbosity", ("medium",)),
-        ("prompt_cache_retention", ("in-memory", "in_memory")),
-    ):
-        fields.choice(name, allowed)
-    if (modalities := fields.items("modalities")) not in (None, ["text"]):
-        raise fields.wrong("modalities", modalities, '["text"]')
+class NamedFunction(Body):
+    """One function that must be called."""
+
+    type: Literal["function"]
+    function: FunctionName
 
 
-def _read_limits(fields: Fields, generation: GenerationSettings) -> Limits:
-    names = ("max_completion_tokens", "max_tokens")
-    asked = [value for name in names if (value := read_max_tokens(fields, name)) is not None]
-    wanted = asked[0] if asked else generation.max_tokens
-    return Limits(wanted, is_default=not asked, stops=read_stops(fields, "stop"))
+ChatToolChoice = Annotated[
+    WordOr[Literal["auto", "none", "required", "any"], NamedFunction],
+    Must("none, auto, required or a named function"),
+]
 
 
-def _read_thinking(fields: Fields) -> Thinking:
-    effort = fields.choice("reasoning_effort", ("none", "minimal", "low", "medium", "high", "xhigh", "max"))
-    if effort is None:
-        return Thinking()
-    return Thinking(wanted=effort != "none", effort=None if effort == "none" else effort)
+class PlainFormat(Body):
+    """Any text, or any JSON object."""
+
+    type: Literal["text", "json_object"]
+
+    def schema_of(self) -> str | None:
+        """Return the JSON Schema to keep to, as text."""
+        return json.dumps({"type": "object"}) if self.type == "json_object" else None
 
 
-def _read_logprobs(fields: Fields) -> int | None:
-    wanted = fields.flag("logprobs")
-    top = fields.integer("top_logprobs", least=0, most=20)
-    if top and not wanted:
-        raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
-    return (top or 0) if wanted else None
+class NamedSchema(Body):
+    """A JSON Schema; it is always kept to strictly here."""
+
+    name: NoEffect = None
+    description: NoEffect = None
+    strict: NoEffect = None
+    schema_: Annotated[Json, Must("a JSON Schema object")] = Field(alias="schema")
+
+    def schema_of(self) -> str:
+        """Return it as text."""
+        return json.dumps(self.schema_)
 
 
-def _read_template_options(fields: Fields) -> dict[str, Any]:
-    value = fields.any("chat_template_kwargs")
-    if value is None:
-        return {}
-    taken = {
-        "messages",
-        "tools",
-        "tokenize",
-        "add_generation_prompt",
-        "continue_final_message",
-        "conversation",
-    }
-    taken |= {"chat_template", "return_dict", "return_tensors", "documents", "padding", "truncation"}
-    taken |= {"max_length", "tokenizer_kwargs", "return_assistant_tokens_mask"}
-    if not isinstance(value, dict) or taken & set(value):
-        raise fields.wrong("chat_template_kwargs", value, "an object of the template's own options")
-    return value
+class SchemaFormat(Body):
+    """JSON that keeps to a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+    def schema_of(self) -> str:
+        """Return the JSON Schema to keep to, as text."""
+        return self.json_schema.schema_of()
 
 
-def _read_stream_options(fields: Fields, stream: bool) -> bool:
-    options = fields.part("stream_options")
-    if options is None:
-        return False
-    if not stream:
-        raise bad_field("stream_options", "it needs stream", 'set "stream": true')
-    include_usage = options.flag("include_usage")
-    options.flag("include_obfuscation")  # pads events against eavesdroppers; there are none on a loopback
-    options.finish()
-    return include_usage
+Format = Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")]
+
+_TEMPLATES_OWN = {
+    "messages", "tools", "tokenize", "add_generation_prompt", "continue_final_message", "conversation",
+    "chat_template", "return_dict", "return_tensors", "documents", "padding", "truncation", "max_length",
+    "tokenizer_kwargs", "return_assistant_tokens_mask",
+}  # fmt: skip
 
 
-def _read_format(fields: Fields) -> str | None:
-    part = fields.part("response_format")
-    if part is None:
-        return None
-    kind = part.choice("type", ("text", "json_object", "json_schema"))
-    if kind is None:
-        raise bad_field("response_format.type", "it is required and missing", "add it")
-    schema: str | None = None
-    if kind == "json_object":
-        schema = json.dumps({"type": "object"})
-    if kind == "json_schema":
-        stated = part.part("json_schema")
-        if stated is None:
-            raise bad_field("response_format.json_schema", "it is required and missing", "add it")
-        stated.drop(("name", "description", "strict"))  # a schema is always kept to strictly here
-        wanted = stated.any("schema")
-        if not isinstance(wanted, dict):
-            raise stated.wrong("schema", wanted, "a JSON Schema object")
-        stated.finish()
-        schema = json.dumps(wanted)
-    part.finish()
-    return schema
+def _check_options(options: Json) -> Json:
+    if taken := sorted(_TEMPLATES_OWN & options.keys()):
+        why = f"it must be an object of the template's own options, and {taken[0]} is set by the server"
+        raise wrong(why)
+    return options
 
 
-def _read_tools(fields: Fields) -> tuple[Tool, ...]:
-    tools = []
-    stated = fields.items("tools") or []
-    if len(stated) > _MOST_TOOLS:
-        raise bad_field("tools", f"it has {len(stated)} entries, {_MOST_TOOLS} are allowed", "send fewer")
-    for index, entry in enumerate(stated):
-        tool = Fields(entry, at=f"tools[{index}]")
-        if tool.choice("type", ("function",)) is None or (function := tool.part("function")) is None:
-            raise bad_field(f"tools[{index}]", "only tools of type function can be called", "correct it")
-        name = function.text("name", required=True)
-        assert name is not None
-        description = function.text("description") or ""
-        parameters = function.any("parameters") or {"type": "object", "properties": {}}
-        if not name or not isinstance(parameters, dict):
-            raise function.wrong("parameters", parameters, "a JSON Schema object")
-        function.flag("strict")  # forced calls always keep to the schema
-        function.finish()
-        tool.finish()
-        tools.append(Tool(name, description, parameters))
-    return tuple(tools)
+def _only_text(modalities: list[str]) -> list[str]:
+    if modalities != ["text"]:
+        raise wrong(f'it must be ["text"], got {shown(modalities)}')
+    return modalities
 
 
-def _read_tool_choice(fields: Fields, tools: tuple[Tool, ...]) -> ToolChoice:
-    parallel = fields.flag("parallel_tool_calls", default=True)
-    value = fields.any("tool_choice")
-    if isinstance(value, dict):
-        choice = Fields(value, at="tool_choice")
-        if choice.choice("type", ("function",)) is None or (function := choice.part("function")) is None:
-            raise fields.wrong("tool_choice", value, '{"type": "function", "function": {"name": …}}')
-        name = function.text("name", required=True)
-        function.finish()
-        choice.finish()
-        if name not in [tool.name for tool in tools]:
-            raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
-        return ToolChoice("named", name or "", parallel)
-    if value in ("required", "any") and tools:
-        return ToolChoice("required", parallel=parallel)
-    if value == "required":
-        raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
-    if value not in (None, "auto", "none"):
-        raise fields.wrong("tool_choice", value, "none, auto, required or a named function")
-    return ToolChoice("none" if value == "none" else "auto", parallel=parallel)
+_ONE_TEXT = Field(json_schema_extra={"const": ["text"]})
 
 
-def _read_prompts(fields: Fields) -> list[str | tuple[int, ...]]:
-    value = fields.any("prompt")
-    if value is None:
-        raise bad_field("prompt", "it is required and missing", "add it")
+class OpenAIBody(Sampled):
+    """What chats and plain completions share."""
+
+    stream_options: StreamOptions | None = None
+    max_tokens: MaxTokens = None
+    max_completion_tokens: MaxTokens = None
+    stop: Stops = ()
+    n: _Choices = None
+    user: NoEffect = None
+    metadata: NoEffect = None
+    safety_identifier: NoEffect = None
+    prompt_cache_key: NoEffect = None
+    draft_model: Annotated[Refused, Reason(_NO_DRAFTS)] = None
+
+    def limits(self, generation: GenerationSettings) -> Limits:
+        asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        wanted = generation.max_tokens if asked is None else asked
+        return Limits(wanted, is_default=asked is None, stops=self.stop)
+
+    def check_stream(self) -> None:
+        if self.stream_options is not None and not self.stream:
+            raise bad_field("stream_options", "it needs stream", 'set "stream": true')
+
+
+class ChatRequest(OpenAIBody):
+    """A /v1/chat/completions body."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    logprobs: Flag = None
+    top_logprobs: TopLogprobs = None
+    response_format: Format | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: (
+        Annotated[
+            WordOr[Literal["auto", "none", "required", "any"], NamedFunction],
+            Must("none, auto, required or a named function"),
+        ]
+        | None
+    ) = None
+    parallel_tool_calls: Flag = None
+    reasoning_effort: Effort | None = None
+    chat_template_kwargs: (
+        Annotated[Json, AfterValidator(_check_options), Must("an object of the template's own options")]
+        | None
+    ) = None
+    modalities: Annotated[list[str], AfterValidator(_only_text), _ONE_TEXT] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    verbosity: Literal["medium"] | None = None
+    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
+    store: Annotated[Literal[False], Only("nothing is stored here")] | None = None
+    functions: Annotated[Refused, Reason("it was replaced by tools", "give them as tools")] = None
+    function_call: Annotated[Refused, Reason("it was replaced by tool_choice", "use tool_choice")] = None
+    audio: Annotated[Refused, Reason("no model here speaks in a chat")] = None
+    prediction: Annotated[Refused, Reason("predicted outputs are not supported")] = None
+    web_search_options: Annotated[Refused, Reason("there is no web search here")] = None
+    num_draft_tokens: Annotated[Refused, Reason(_NO_DRAFTS)] = None
+    moderation: Annotated[Refused, Reason("nothing here moderates")] = None
+
+    def ask(self, generation: GenerationSettings) -> Ask:
+        """Say it in the core's terms.
+
+        Raises:
+            EngineError: 400, two fields do not go together.
+        """
+        self.check_stream()
+        tools = tuple(tool.tool() for tool in self.tools or ())
+        choice = self._choice(tools)
+        schema = self.response_format.schema_of() if self.response_format else None
+        if schema and choice.kind in ("required", "named"):
+            raise bad_field("response_format", "tool_choice says what the answer is", "leave one of them out")
+        if self.top_logprobs and not self.logprobs:
+            raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
+        return Ask(
+            messages=read_messages(self.messages),
+            tools=tools,
+            tool_choice=choice,
+            schema=schema,
+            sampling=self.sampling(generation),
+            limits=self.limits(generation),
+            thinking=read_effort(self.reasoning_effort),
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            template_options=self.chat_template_kwargs or {},
+        )
+
+    def _choice(self, tools: tuple[Tool, ...]) -> ToolChoice:
+        parallel = self.parallel_tool_calls is not False
+        wanted = self.tool_choice
+        if isinstance(wanted, NamedFunction):
+            name = wanted.function.name
+            if name not in [tool.name for tool in tools]:
+                raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
+            return ToolChoice("named", name, parallel)
+        if wanted in ("required", "any"):
+            if not tools:
+                raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
+            return ToolChoice("required", parallel=parallel)
+        return ToolChoice("none" if wanted == "none" else "auto", parallel=parallel)
+
+
+def _read_prompts(value: Any) -> tuple[str | tuple[int, ...], ...]:
     entries = value if isinstance(value, list) and not _is_tokens(value) else [value]
-    if not 1 <= len(entries) <= MOST_CHOICES:
-        raise bad_field("prompt", f"it has {len(entries)} entries, {MOST_CHOICES} are allowed", "send fewer")
-    prompts: list[str | tuple[int, ...]] = []
-    for entry in entries:
-        if isinstance(entry, str):
-            prompts.append(entry)
-        elif _is_tokens(entry):
-            prompts.append(tuple(entry))
-        else:
-            raise fields.wrong("prompt", value, "a text, token ids, or a list of either")
-    return prompts
+    if not entries:
+        raise wrong("it is empty", "send a text, or token ids")
+    if len(entries) > MOST_CHOICES:
+        raise wrong(f"it has {len(entries)} entries, {MOST_CHOICES} are allowed", "send fewer")
+    if not all(isinstance(entry, str) or _is_tokens(entry) for entry in entries):
+        raise PydanticCustomError("must", "")
+    return tuple(entry if isinstance(entry, str) else tuple(entry) for entry in entries)
 
 
 def _is_tokens(value: object) -> bool:
@@ -284,4 +264,96 @@ def _is_tokens(value: object) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(item, int) and not isinstance(item, bool) for item in value)
+    )
+
+
+_TOKENS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+_PROMPT = {"anyOf": [{"type": "string"}, _TOKENS]}
+_PROMPTS = {"type": "array", "items": _PROMPT, "minItems": 1, "maxItems": MOST_CHOICES}
+Prompts = Annotated[
+    tuple[str | tuple[int, ...], ...],
+    PlainValidator(_read_prompts),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _TOKENS, _PROMPTS]}),
+    Must("a text, token ids, or a list of either"),
+]
+
+
+class CompletionRequest(OpenAIBody):
+    """A /v1/completions body."""
+
+    prompt: Prompts
+    best_of: _Choices = None
+    echo: Flag = None
+    logprobs: TopLogprobs = None
+    suffix: Annotated[Refused, Reason("no model here fills in the middle")] = None
+
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
+        """Say it in the core's terms, one request per prompt.
+
+        Raises:
+            EngineError: 400, two fields do not go together.
+        """
+        self.check_stream()
+        if self.best_of is not None and self.best_of != (self.n or 1):
+            raise bad_field("best_of", "answers are not ranked: it can only equal n", "leave it out")
+        if self.echo and self.logprobs is not None:
+            fix = "leave echo or logprobs out"
+            raise bad_field("echo", "a prompt's own logprobs are not computed", fix)
+        sampling, limits = self.sampling(generation), self.limits(generation)
+        return tuple(
+            Ask(prompt=prompt, sampling=sampling, limits=limits, logprobs=self.logprobs)
+            for prompt in self.prompt
+        )
+
+
+@dataclass(frozen=True)
+class OpenAIRequest:
+    """A body that was understood."""
+
+    asks: tuple[Ask, ...]  # one per prompt
+    model: str | None
+    adapter: str | None
+    stream: bool
+    include_usage: bool
+    choices: int
+    echo: bool = False  # the answer begins with the prompt
+
+
+def read_chat(raw: bytes, generation: GenerationSettings) -> OpenAIRequest:
+    """Read a /v1/chat/completions body.
+
+    Raises:
+        EngineError: 400, naming the field.
+    """
+    body = read_model(raw, ChatRequest)
+    return _request(body, (body.ask(generation),))
+
+
+def read_completion(raw: bytes, generation: GenerationSettings) -> OpenAIRequest:
+    """Read a /v1/completions body.
+
+    Raises:
+        EngineError: 400, naming the field.
+    """
+    body = read_model(raw, CompletionRequest)
+    return _request(body, body.asks(generation), echo=bool(body.echo))
+
+
+def read_effort(effort: str | None) -> Thinking:
+    """Say how much thinking is wanted."""
+    if effort is None:
+        return Thinking()
+    return Thinking(wanted=effort != "none", effort=None if effort == "none" else effort)
+
+
+def _request(body: OpenAIBody, asks: tuple[Ask, ...], *, echo: bool = False) -> OpenAIRequest:
+    options = body.stream_options
+    return OpenAIRequest(
+        asks=asks,
+        model=body.model or None,
+        adapter=body.adapters or None,
+        stream=bool(body.stream),
+        include_usage=bool(options and options.include_usage),
+        choices=body.n or 1,
+        echo=echo,
     )

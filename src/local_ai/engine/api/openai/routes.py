@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -24,7 +24,6 @@ from local_ai.engine.api.openai.response import (
     make_heading,
     usage_body,
 )
-from local_ai.engine.api.requests import read_body
 from local_ai.engine.errors import EngineError, unexpected
 from local_ai.engine.text.conversation import Ask, Piece
 from local_ai.engine.text.prompts import FieldNames
@@ -46,14 +45,12 @@ def openai_routes(service: Service, generation: GenerationSettings) -> list[Rout
     """Make the routes of this dialect."""
 
     async def chat(request: Request) -> Response:
-        wanted = read_chat(await read_body(request), generation)
-        return await _answer(service, request, wanted, [wanted.ask], "chat.completion", echo=False)
+        wanted = read_chat(await request.body(), generation)
+        return await _answer(service, request, wanted, "chat.completion")
 
     async def completion(request: Request) -> Response:
-        wanted = read_completion(await read_body(request), generation)
-        return await _answer(
-            service, request, wanted.shared, wanted.asks, "text_completion", echo=wanted.echo
-        )
+        wanted = read_completion(await request.body(), generation)
+        return await _answer(service, request, wanted, "text_completion")
 
     return [
         Route("/v1/chat/completions", in_openai_errors(chat), methods=["POST"]),
@@ -61,19 +58,17 @@ def openai_routes(service: Service, generation: GenerationSettings) -> list[Rout
     ]
 
 
-async def _answer(
-    service: Service, request: Request, wanted: OpenAIRequest, asks: Sequence[Ask], kind: str, *, echo: bool
-) -> Response:
-    opening = asyncio.ensure_future(_open(service, wanted, asks))
-    answer = _Answer(service, wanted, opening, kind, echo=echo)
+async def _answer(service: Service, request: Request, wanted: OpenAIRequest, kind: str) -> Response:
+    opening = asyncio.ensure_future(_open(service, wanted))
+    answer = _Answer(service, wanted, opening, kind)
     whole = None if wanted.stream else answer.whole
     return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
 
 
-async def _open(service: Service, wanted: OpenAIRequest, asks: Sequence[Ask]) -> list[Opened]:
+async def _open(service: Service, wanted: OpenAIRequest) -> list[Opened]:
     """Prepare every choice of every prompt; with a seed, each choice has its own."""
     opened = []
-    for ask in asks:
+    for ask in wanted.asks:
         first = await service.open(ask, wanted.model, wanted.adapter, FieldNames(messages=_subject(ask)))
         opened += [_reseed(first, number) for number in range(wanted.choices)]
     return opened
@@ -102,14 +97,11 @@ class _Answer:
         wanted: OpenAIRequest,
         opening: asyncio.Future[list[Opened]],
         kind: str,
-        *,
-        echo: bool,
     ) -> None:
         self._service = service
         self._wanted = wanted
         self._opening = opening
         self._kind = kind
-        self._echo = echo
         self._choices: list[Choice] = []
 
     async def whole(self) -> Json:
@@ -159,7 +151,7 @@ class _Answer:
         make = ChatChoice if self._kind == "chat.completion" else TextChoice
         for number, each in enumerate(opened):
             choice = make(number, each.words, each.ask.logprobs is not None)
-            if self._echo:
+            if self._wanted.echo:
                 prompt = each.ask.prompt
                 choice.text = prompt if isinstance(prompt, str) else each.words.decode(list(prompt or ()))
             self._choices.append(choice)

@@ -1,16 +1,19 @@
-"""The items of a response's input and output, in the core's terms."""
+"""The items of a response's input and output: what they may hold, and the same in the core's terms."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
+from pydantic import Discriminator, Field, Tag
+
+from local_ai.engine.api.body import Body, Kinds, Must, NoEffect, Text, TextOr
+from local_ai.engine.api.openai.messages import BLIND, Arguments
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import qualify
-from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Call, Message, Role
 
 Json = dict[str, Any]
@@ -22,23 +25,133 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
 }
 _PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
-_BLIND = "the models here read text only"
+
+
+class _Item(Body):
+    id: NoEffect = None
+    status: NoEffect = None
+
+
+class ItemTextPart(Body):
+    """A piece of text, said by anybody."""
+
+    type: Literal["input_text", "output_text", "text"]
+    text: str
+    annotations: NoEffect = None
+    logprobs: NoEffect = None
+    prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
+    cache_control: NoEffect = None
+
+
+class ItemRefusalPart(Body):
+    """A piece of a refusal."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+_Part = Annotated[
+    ItemTextPart | ItemRefusalPart,
+    Field(discriminator="type"),
+    Kinds(f"{BLIND}, and this part's type is {{tag}}", "send text parts only"),
+]
+_Content = Annotated[TextOr[list[_Part]], Must("a text or a list of parts")]
+
+
+class MessageItem(_Item):
+    """What somebody says."""
+
+    type: Literal["message"] | None = None
+    role: Literal["system", "developer", "user", "assistant"]
+    content: _Content
+    phase: NoEffect = None  # whether it was the last word of a turn: the order of items tells
+
+    def message(self) -> Message:
+        return Message(_ROLES[self.role], _text_of(self.content))
+
+
+class CallItem(_Item):
+    """A call that the assistant made."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: Arguments | None = None
+    namespace: Text = None
+
+    def message(self) -> Message:
+        name = qualify(self.namespace, self.name)
+        return Message("assistant", "", calls=(Call(self.call_id, name, self.arguments or "{}"),))
+
+
+class OutputItem(_Item):
+    """What a function answered."""
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: _Content
+
+    def message(self) -> Message:
+        return Message("tool", _text_of(self.output), call_id=self.call_id)
+
+
+class ThoughtPart(Body):
+    """A piece of a thought."""
+
+    type: Literal["reasoning_text", "text"] | None = None
+    text: str
+
+
+class SummaryPart(Body):
+    """A piece of a thought's summary."""
+
+    type: Literal["summary_text"] | None = None
+    text: str
+
+
+class ReasoningItem(_Item):
+    """What the assistant thought."""
+
+    type: Literal["reasoning"]
+    content: list[ThoughtPart] | None = None
+    summary: list[SummaryPart] | None = None
+    encrypted_content: NoEffect = None  # made elsewhere: nothing in it can be read
+
+    def message(self) -> Message:
+        parts: Sequence[ThoughtPart | SummaryPart] = self.content or self.summary or ()
+        return Message("assistant", "", thought="\n".join(part.text for part in parts))
+
+
+class ReferenceItem(Body):
+    """An item of a response that is kept."""
+
+    type: Literal["item_reference"]
+    id: str
+
+
+_READABLE = "message, function_call, function_call_output, reasoning"
+
+
+def _kind_of(item: Any) -> str | None:
+    if isinstance(item, dict):
+        return str(item.get("type") or "message")
+    return (getattr(item, "type", None) or "message") if isinstance(item, Body) else None
+
+
+Item = Annotated[
+    Annotated[MessageItem, Tag("message")]
+    | Annotated[CallItem, Tag("function_call")]
+    | Annotated[OutputItem, Tag("function_call_output")]
+    | Annotated[ReasoningItem, Tag("reasoning")]
+    | Annotated[ReferenceItem, Tag("item_reference")],
+    Discriminator(_kind_of),
+    Kinds("items of type {tag} cannot be read here", f"send items of type {_READABLE} only"),
+]
 
 
 def make_id(kind: str) -> str:
     """Name a new item of this type, as the API's own ids look."""
     return f"{_PREFIXES[kind]}_{uuid.uuid4().hex}"
-
-
-def list_items(value: object) -> list[Any]:
-    """Take a request's `input`: a text is one message of the user."""
-    if isinstance(value, str):
-        return [{"type": "message", "role": "user", "content": value}]
-    if not isinstance(value, list):
-        raise bad_field("input", "it must be a text or a list of items", "correct it")
-    if not value:
-        raise bad_field("input", "it is empty", "add at least one item")
-    return value
 
 
 def complete_item(item: Json) -> Json:
@@ -52,24 +165,19 @@ def complete_item(item: Json) -> Json:
     return whole
 
 
-def read_item(entry: object, at: str) -> Message:
-    """Read one item; a message of its own, to be joined with its neighbours.
+def read_item(item: Json, at: str) -> Message:
+    """Read one item that is kept; a message of its own, to be joined with its neighbours.
 
     Raises:
-        EngineError: 400, naming the item and its field.
+        EngineError: 400, naming the item's field.
     """
-    item = Fields(entry, at=at)
-    kind = item.text("type") or "message"
-    if kind not in _READERS:
-        raise bad_field(
-            at,
-            f"items of type {kind[:40]!r} cannot be read here",
-            f"send items of type {', '.join(_READERS)} only",
-        )
-    item.drop(("id", "status"))
-    message = _READERS[kind](item)
-    item.finish()
-    return message
+    held = read_model(json.dumps({"item": item}).encode(), _Held).item
+    assert not isinstance(held, ReferenceItem), at
+    return held.message()
+
+
+class _Held(Body):
+    item: Item
 
 
 def join_turns(messages: Sequence[Message]) -> list[Message]:
@@ -98,78 +206,7 @@ def _goes_on(turn: Message, item: Message) -> bool:
     return not (turn.thought or turn.text or turn.calls)
 
 
-def _read_message(item: Fields) -> Message:
-    role = item.choice("role", _ROLES)
-    if role is None:
-        raise bad_field(item.name("role"), "it is required and missing", "add it")
-    item.drop(("phase",))  # whether it was the last word of a turn: the order of items tells
-    return Message(_ROLES[role], _read_content(item, "content", required=True))
-
-
-def _read_call(item: Fields) -> Message:
-    name = item.text("name", required=True) or ""
-    arguments = item.text("arguments") or "{}"
-    if not _is_object(arguments):
-        raise item.wrong("arguments", arguments, "a JSON object, as text")
-    call_id = item.text("call_id", required=True) or ""
-    namespace = item.text("namespace")
-    return Message("assistant", "", calls=(Call(call_id, qualify(namespace, name), arguments),))
-
-
-def _read_output(item: Fields) -> Message:
-    call_id = item.text("call_id", required=True) or ""
-    return Message("tool", _read_content(item, "output", required=True), call_id=call_id)
-
-
-def _read_reasoning(item: Fields) -> Message:
-    thoughts = _read_texts(item, "content", ("reasoning_text", "text"))
-    summary = _read_texts(item, "summary", ("summary_text",))
-    item.drop(("encrypted_content",))  # made elsewhere: nothing in it can be read
-    return Message("assistant", "", thought="\n".join(thoughts or summary))
-
-
-_READERS: dict[str, Callable[[Fields], Message]] = {
-    "message": _read_message,
-    "function_call": _read_call,
-    "function_call_output": _read_output,
-    "reasoning": _read_reasoning,
-}
-
-
-def _read_content(item: Fields, field: str, *, required: bool) -> str:
-    content = item.any(field)
+def _text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
-    if content is None and required:
-        raise bad_field(item.name(field), "it is required and missing", "add it")
-    if not isinstance(content, list):
-        raise item.wrong(field, content, "a text or a list of parts")
-    return "\n".join(_read_part(part, f"{item.name(field)}[{i}]") for i, part in enumerate(content))
-
-
-def _read_part(entry: object, at: str) -> str:
-    part = Fields(entry, at=at)
-    kind = part.text("type", required=True)
-    if kind not in ("input_text", "output_text", "text", "refusal"):
-        raise bad_field(at, f"{_BLIND}, and this part's type is {str(kind)[:40]!r}", "send text parts only")
-    text = part.text("refusal" if kind == "refusal" else "text", required=True) or ""
-    part.drop(("annotations", "logprobs", "prompt_cache_breakpoint"))  # prefixes are always remembered
-    part.finish()
-    return text
-
-
-def _read_texts(item: Fields, field: str, kinds: tuple[str, ...]) -> list[str]:
-    texts = []
-    for index, entry in enumerate(item.items(field) or []):
-        part = Fields(entry, at=f"{item.name(field)}[{index}]")
-        part.choice("type", kinds)
-        texts.append(part.text("text", required=True) or "")
-        part.finish()
-    return texts
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
+    return "\n".join(part.refusal if isinstance(part, ItemRefusalPart) else part.text for part in content)

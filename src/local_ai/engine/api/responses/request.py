@@ -1,37 +1,51 @@
-"""A /v1/responses body in the core's terms. Every field is honoured, or refused by name."""
+"""A /v1/responses body, and the same in the core's terms. Every field is honoured, or refused by name."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
-from local_ai.engine.api.responses.items import Json, complete_item, list_items, read_item
-from local_ai.engine.api.responses.tools import Toolbox, read_tool_choice, read_tools
-from local_ai.engine.api.sampling import read_max_tokens, read_sampling
+from pydantic import AfterValidator, Field
+
+from local_ai.engine.api.body import (
+    Body,
+    Flag,
+    Json,
+    MaxTokens,
+    Must,
+    NoEffect,
+    Only,
+    Reason,
+    Refused,
+    Sampled,
+    Text,
+    TextOr,
+    TopLogprobs,
+    shown,
+    wrong,
+)
+from local_ai.engine.api.openai.request import Effort, NamedSchema, PlainFormat, read_effort
+from local_ai.engine.api.problems import read_model
+from local_ai.engine.api.responses.items import Item, ReferenceItem, complete_item, read_item
+from local_ai.engine.api.responses.tools import (
+    ResponseTool,
+    ResponseToolChoice,
+    Toolbox,
+    read_tool_choice,
+    read_tools,
+)
 from local_ai.engine.errors import bad_field
-from local_ai.engine.text.conversation import Ask, Limits, Message, Thinking
+from local_ai.engine.text.conversation import Ask, Limits, Message
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings
 
-# Fields that identify or file a request; no answer depends on them.
-NO_EFFECT = ("user", "safety_identifier", "prompt_cache_key", "client_metadata")
-REFUSED = {
-    "conversation": "conversations are continued with previous_response_id",
-    "prompt": "there are no prompt templates here",
-    "max_tool_calls": "it bounds hosted tools, and there are none here",
-    "moderation": "nothing here moderates",
-    "context_management": "contexts are not compacted here",
-    "prompt_cache_options": "prompts are always remembered, as long as there is room",
-    "background_options": "nothing runs in the background",
-    "access_programs": "there are none here",
-    "image": "the models here read text only",
-}
 _LOGPROBS = "message.output_text.logprobs"
+# A reasoning item carries its thoughts openly, so there is nothing to encrypt.
+_INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
 _MOST_PAIRS, _MOST_KEY, _MOST_VALUE = 16, 64, 512  # of metadata
+_METADATA = f"an object of {_MOST_PAIRS} texts, names to {_MOST_KEY} characters, texts to {_MOST_VALUE}"
 
 FindItem = Callable[[str], Json | None]
 
@@ -53,8 +67,120 @@ class ResponsesRequest:
     echo: Json  # what the response repeats of the request
 
 
+class ResponseFormat(NamedSchema):
+    """JSON that keeps to a schema."""
+
+    type: Literal["json_schema"]
+
+
+class TextField(Body):
+    """What the answer's text must look like."""
+
+    format: Annotated[PlainFormat | ResponseFormat, Field(discriminator="type")] | None = None
+    verbosity: Literal["medium"] | None = None
+
+
+class Reasoning(Body):
+    """Whether thoughts are begun; they come whole, which is what "auto" gets."""
+
+    effort: Effort | None = None
+    summary: Literal["auto", "none"] | None = None
+    generate_summary: Literal["auto", "none"] | None = None
+    context: Literal["auto"] | None = None
+    mode: Literal["standard"] | None = None
+
+
+class ResponseStreamOptions(Body):
+    """What a stream holds besides the answer."""
+
+    include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
+
+
+def _check_include(include: list[Any]) -> list[Any]:
+    if not all(name in _INCLUDED for name in include):
+        raise wrong(f"it must be {' or '.join(_INCLUDED)}, got {shown(include)}")
+    return include
+
+
+def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > _MOST_PAIRS or any(
+        len(name) > _MOST_KEY or len(text) > _MOST_VALUE for name, text in metadata.items()
+    ):
+        raise wrong(f"it must be {_METADATA}, got {shown(metadata)}")
+    return metadata
+
+
+class ResponseRequest(Sampled):
+    """A body."""
+
+    input: Annotated[TextOr[Annotated[list[Item], Field(min_length=1)]], Must("a text or a list of items")]
+    instructions: Text = None
+    previous_response_id: Text = None
+    stream_options: ResponseStreamOptions | None = None
+    store: Flag = None
+    max_output_tokens: MaxTokens = None
+    text: TextField | None = None
+    tools: list[ResponseTool] | None = None
+    tool_choice: ResponseToolChoice | None = None
+    parallel_tool_calls: Flag = None
+    reasoning: Reasoning | None = None
+    include: (
+        Annotated[
+            list[Any],
+            AfterValidator(_check_include),
+            Field(json_schema_extra={"items": {"enum": [*_INCLUDED]}}),
+        ]
+        | None
+    ) = None
+    top_logprobs: TopLogprobs = None
+    truncation: Literal["auto", "disabled"] | None = None
+    metadata: Annotated[dict[str, str], AfterValidator(_check_metadata), Must(_METADATA)] | None = None
+    background: Annotated[Literal[False], Only("nothing runs in the background here")] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
+    user: NoEffect = None
+    safety_identifier: NoEffect = None
+    prompt_cache_key: NoEffect = None
+    client_metadata: NoEffect = None
+    conversation: Annotated[
+        Refused, Reason("conversations are continued with previous_response_id", "use previous_response_id")
+    ] = None
+    prompt: Annotated[Refused, Reason("there are no prompt templates here")] = None
+    max_tool_calls: Annotated[Refused, Reason("it bounds hosted tools, and there are none here")] = None
+    moderation: Annotated[Refused, Reason("nothing here moderates")] = None
+    context_management: Annotated[Refused, Reason("contexts are not compacted here")] = None
+    prompt_cache_options: Annotated[
+        Refused, Reason("prompts are always remembered, as long as there is room")
+    ] = None
+    background_options: Annotated[Refused, Reason("nothing runs in the background")] = None
+    access_programs: Annotated[Refused, Reason("there are none here")] = None
+    image: Annotated[Refused, Reason("the models here read text only")] = None
+
+    def check(self) -> None:
+        """Check what goes together.
+
+        Raises:
+            EngineError: 400, naming the field.
+        """
+        if self.stream_options is not None and not self.stream:
+            raise bad_field("stream_options", "it needs stream", 'set "stream": true')
+        if self.top_logprobs and not self.gives_logprobs:
+            raise bad_field("top_logprobs", "it needs logprobs", f'set "include": ["{_LOGPROBS}"]')
+
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether the tokens' log probabilities are wanted."""
+        return _LOGPROBS in (self.include or ())
+
+    @property
+    def schema_text(self) -> str | None:
+        """The JSON Schema that the answer must keep to."""
+        wanted = self.text.format if self.text else None
+        return wanted.schema_of() if wanted is not None else None
+
+
 def read_response_request(
-    body: dict[str, Any], generation: GenerationSettings, find_item: FindItem = lambda _id: None
+    raw: bytes, generation: GenerationSettings, find_item: FindItem = lambda _id: None
 ) -> ResponsesRequest:
     """Read a body.
 
@@ -62,176 +188,85 @@ def read_response_request(
         find_item: Finds an item of an earlier response by its id.
 
     Raises:
-        EngineError: 400, naming the field; 404 where it names an item that is not kept.
+        EngineError: 400, naming the field, or an item that is not kept.
     """
-    fields = Fields(body)
-    _refuse(fields)
-    items, messages = _read_input(fields, find_item)
-    choice, toolbox = read_tool_choice(fields, read_tools(fields))
-    schema = _read_format(fields)
+    body = read_model(raw, ResponseRequest)
+    body.check()
+    items, messages = _read_input(body.input, find_item)
+    parallel = body.parallel_tool_calls is not False
+    choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.tools or ()), parallel=parallel)
+    schema = body.schema_text
     if schema and choice.kind in ("required", "named"):
         raise bad_field("text.format", "tool_choice says what the answer is", "leave one of them out")
-    sampling, limits = read_sampling(fields, generation), _read_limits(fields, generation)
+    wanted = generation.max_tokens if body.max_output_tokens is None else body.max_output_tokens
     ask = Ask(
         messages=messages,
         tools=toolbox.tools,
         tool_choice=choice,
         schema=schema,
-        sampling=sampling,
-        limits=limits,
-        thinking=_read_thinking(fields),
-        logprobs=_read_logprobs(fields),
+        sampling=body.sampling(generation),
+        limits=Limits(wanted, is_default=body.max_output_tokens is None),
+        thinking=read_effort(body.reasoning.effort if body.reasoning else None),
+        logprobs=(body.top_logprobs or 0) if body.gives_logprobs else None,
     )
-    request = ResponsesRequest(
+    return ResponsesRequest(
         ask=ask,
         items=tuple(complete_item(item) for item in items),
-        instructions=fields.text("instructions") or None,
-        previous=fields.text("previous_response_id") or None,
+        instructions=body.instructions or None,
+        previous=body.previous_response_id or None,
         toolbox=toolbox,
-        model=fields.text("model") or None,
-        adapter=fields.text("adapters") or None,
-        stream=_read_stream(fields),
-        store=fields.flag("store", default=True),
-        truncates=fields.choice("truncation", ("auto", "disabled")) == "auto",
-        echo=_echo(body, ask, _read_metadata(fields)),
+        model=body.model or None,
+        adapter=body.adapters or None,
+        stream=bool(body.stream),
+        store=body.store is not False,
+        truncates=body.truncation == "auto",
+        echo=_echo(body, ask),
     )
-    fields.drop(NO_EFFECT)
-    fields.finish()
-    return request
 
 
-def _refuse(fields: Fields) -> None:
-    fields.refuse(REFUSED)
-    if fields.flag("background"):
-        raise bad_field("background", "nothing runs in the background here", "leave it out")
-    for name, allowed in (
-        ("service_tier", ("auto", "default")),
-        ("prompt_cache_retention", ("in-memory", "in_memory")),
-    ):
-        fields.choice(name, allowed)
+def _read_input(given: Any, find_item: FindItem) -> tuple[list[Json], tuple[Message, ...]]:
+    if isinstance(given, str):  # a text is one message of the user
+        return [{"type": "message", "role": "user", "content": given}], (Message("user", given),)
+    items, messages = [], []
+    for index, item in enumerate(given):
+        if isinstance(item, ReferenceItem):
+            items.append(_resolve(item, f"input[{index}]", find_item))
+            messages.append(read_item(items[-1], f"input[{index}]"))
+        else:
+            items.append(as_given(item))
+            messages.append(item.message())
+    return items, tuple(messages)
 
 
-def _read_input(fields: Fields, find_item: FindItem) -> tuple[list[Json], tuple[Message, ...]]:
-    value = fields.any("input")
-    if value is None:
-        raise bad_field("input", "it is required and missing", "add it")
-    entries = list_items(value)
-    items = [_resolve(entry, f"input[{i}]", find_item) for i, entry in enumerate(entries)]
-    return items, tuple(read_item(item, f"input[{i}]") for i, item in enumerate(items))
-
-
-def _resolve(entry: Any, at: str, find_item: FindItem) -> Any:
-    if not isinstance(entry, dict) or entry.get("type") != "item_reference":
-        return entry
-    reference = Fields(entry, at=at)
-    reference.text("type")
-    name = reference.text("id", required=True) or ""
-    reference.finish()
-    found = find_item(name)
+def _resolve(item: ReferenceItem, at: str, find_item: FindItem) -> Json:
+    found = find_item(item.id)
     if found is None:
-        raise bad_field(
-            at, f"no item {name[:100]!r} is kept here (a restart forgets them)", "send the item itself"
-        )
+        why = f"no item {item.id[:100]!r} is kept here (a restart forgets them)"
+        raise bad_field(at, why, "send the item itself")
     return found
 
 
-def _read_limits(fields: Fields, generation: GenerationSettings) -> Limits:
-    asked = read_max_tokens(fields, "max_output_tokens")
-    return Limits(generation.max_tokens if asked is None else asked, is_default=asked is None)
+def as_given(body: Body) -> Json:
+    """Write an object as the client gave it."""
+    return body.model_dump(exclude_unset=True, by_alias=True)
 
 
-def _read_thinking(fields: Fields) -> Thinking:
-    part = fields.part("reasoning")
-    if part is None:
-        return Thinking()
-    effort = part.choice("effort", ("none", "minimal", "low", "medium", "high", "xhigh", "max"))
-    # Thoughts come whole: that is what "auto" gets.
-    for name in ("summary", "generate_summary"):
-        part.choice(name, ("auto", "none"))
-    part.choice("context", ("auto",))
-    part.choice("mode", ("standard",))
-    part.finish()
-    if effort is None:
-        return Thinking()
-    return Thinking(wanted=effort != "none", effort=None if effort == "none" else effort)
-
-
-def _read_logprobs(fields: Fields) -> int | None:
-    include = fields.items("include") or []
-    for name in include:
-        # A reasoning item carries its thoughts openly, so there is nothing to encrypt.
-        if name not in (_LOGPROBS, "reasoning.encrypted_content"):
-            raise fields.wrong("include", include, f"{_LOGPROBS} or reasoning.encrypted_content")
-    top = fields.integer("top_logprobs", least=0, most=20)
-    if top and _LOGPROBS not in include:
-        raise bad_field("top_logprobs", "it needs logprobs", f'set "include": ["{_LOGPROBS}"]')
-    return (top or 0) if _LOGPROBS in include else None
-
-
-def _read_format(fields: Fields) -> str | None:
-    text = fields.part("text")
-    if text is None:
-        return None
-    text.choice("verbosity", ("medium",))
-    part = text.part("format")
-    schema = None
-    if part is not None:
-        kind = part.choice("type", ("text", "json_object", "json_schema"))
-        if kind is None:
-            raise bad_field("text.format.type", "it is required and missing", "add it")
-        if kind == "json_object":
-            schema = json.dumps({"type": "object"})
-        if kind == "json_schema":
-            part.drop(("name", "description", "strict"))  # a schema is always kept to strictly here
-            wanted = part.any("schema")
-            if not isinstance(wanted, dict):
-                raise part.wrong("schema", wanted, "a JSON Schema object")
-            schema = json.dumps(wanted)
-        part.finish()
-    text.finish()
-    return schema
-
-
-def _read_stream(fields: Fields) -> bool:
-    stream = fields.flag("stream")
-    options = fields.part("stream_options")
-    if options is None:
-        return stream
-    if not stream:
-        raise bad_field("stream_options", "it needs stream", 'set "stream": true')
-    options.flag("include_obfuscation")  # pads events against eavesdroppers; there are none on a loopback
-    options.finish()
-    return stream
-
-
-def _read_metadata(fields: Fields) -> dict[str, str]:
-    value = fields.any("metadata")
-    if value is None:
-        return {}
-    expected = f"an object of {_MOST_PAIRS} texts, names to {_MOST_KEY} characters, texts to {_MOST_VALUE}"
-    if not isinstance(value, dict) or len(value) > _MOST_PAIRS:
-        raise fields.wrong("metadata", value, expected)
-    for name, each in value.items():
-        if len(name) > _MOST_KEY or not isinstance(each, str) or len(each) > _MOST_VALUE:
-            raise fields.wrong("metadata", value, expected)
-    return value
-
-
-def _echo(body: Json, ask: Ask, metadata: dict[str, str]) -> Json:
-    text, reasoning = body.get("text") or {}, body.get("reasoning") or {}
+def _echo(body: ResponseRequest, ask: Ask) -> Json:
+    wanted = body.text.format if body.text else None
+    choice = body.tool_choice
     return {
-        "metadata": metadata,
+        "metadata": body.metadata or {},
         "temperature": ask.sampling.temperature,
         "top_p": ask.sampling.top_p,
         "max_output_tokens": None if ask.limits.is_default else ask.limits.max_tokens,
-        "tools": body.get("tools") or [],
-        "tool_choice": body.get("tool_choice") or "auto",
+        "tools": [as_given(tool) for tool in body.tools or ()],
+        "tool_choice": as_given(choice) if isinstance(choice, Body) else choice or "auto",
         "parallel_tool_calls": ask.tool_choice.parallel,
-        "text": {"format": text.get("format") or {"type": "text"}, "verbosity": "medium"},
-        "reasoning": {"effort": reasoning.get("effort"), "summary": None},
-        "truncation": body.get("truncation") or "disabled",
-        "top_logprobs": body.get("top_logprobs") or 0,
-        "user": body.get("user"),
-        "safety_identifier": body.get("safety_identifier"),
-        "prompt_cache_key": body.get("prompt_cache_key"),
+        "text": {"format": as_given(wanted) if wanted else {"type": "text"}, "verbosity": "medium"},
+        "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
+        "truncation": body.truncation or "disabled",
+        "top_logprobs": body.top_logprobs or 0,
+        "user": body.user,
+        "safety_identifier": body.safety_identifier,
+        "prompt_cache_key": body.prompt_cache_key,
     }

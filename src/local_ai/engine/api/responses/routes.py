@@ -16,7 +16,7 @@ from starlette.routing import Route
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.requests import json_response, read_body
+from local_ai.engine.api.requests import json_response
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
 from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
@@ -44,7 +44,7 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
     """Make the routes of this dialect; they share the store."""
 
     async def create(request: Request) -> Response:
-        wanted = read_response_request(await read_body(request), generation, store.find_item)
+        wanted = read_response_request(await request.body(), generation, store.find_item)
         answer = _Answer(service, store, wanted)
         opening = asyncio.ensure_future(answer.open())
         answer.opening = opening

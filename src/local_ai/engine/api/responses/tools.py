@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from local_ai.engine.api.fields import Fields
+from pydantic import Discriminator, Field, Tag
+
+from local_ai.engine.api.body import (
+    MOST_TOOLS,
+    Body,
+    CacheControl,
+    Flag,
+    Json,
+    Kinds,
+    Must,
+    NoEffect,
+    Reason,
+    Refused,
+    Text,
+    WordOr,
+)
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Tool, ToolChoice
 
-_MOST_TOOLS = 512
-_HOSTED = "it runs on OpenAI's servers; give your own as tools of type function"
-# What Codex always sends: a search that may not leave OpenAI's cache. Offering it to nobody is all it asks.
-_CACHED_SEARCH = {"type": "web_search", "external_web_access": False}
+_HOSTED = "of type {tag}, it runs on OpenAI's servers; give your own as tools of type function"
+_NO_CUSTOM = "the models here call with JSON, not free text; give a tool of type function"
+_Name = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -42,104 +56,125 @@ def qualify(namespace: str | None, name: str) -> str:
     return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
 
 
-def read_tools(fields: Fields) -> Toolbox:
-    """Take `tools`.
+class ResponseFunctionTool(Body):
+    """A function that may be called."""
+
+    type: Literal["function"]
+    name: _Name
+    description: Text = None
+    parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
+    strict: Flag = None  # forced calls always keep to the schema
+    cache_control: CacheControl = None
+    defer_loading: Annotated[Refused, Reason("there is no tool search here")] = None
+    allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
+    output_schema: Annotated[Refused, Reason("templates have no place for it")] = None
+
+    def tool(self, namespace: str | None) -> tuple[Name, Tool]:
+        parameters = {"type": "object", "properties": {}} if self.parameters is None else self.parameters
+        qualified = qualify(namespace, self.name)
+        return Name(namespace, self.name), Tool(qualified, self.description or "", parameters)
+
+
+class NamespaceTool(Body):
+    """Functions of one namespace."""
+
+    type: Literal["namespace"]
+    name: str
+    description: NoEffect = None  # of the whole; each function has its own
+    tools: list[ResponseFunctionTool]
+
+
+class CachedSearchTool(Body):
+    """What Codex always sends: a search that may not leave OpenAI's cache. It is offered to no model."""
+
+    type: Literal["web_search"]
+    external_web_access: Literal[False]
+
+
+def _kind_of(tool: Any) -> str | None:
+    if not isinstance(tool, dict):
+        return getattr(tool, "type", None)
+    if tool.get("type") == "web_search" and tool == {"type": "web_search", "external_web_access": False}:
+        return "(cached search)"
+    return None if tool.get("type") is None else str(tool["type"])
+
+
+ResponseTool = Annotated[
+    Annotated[ResponseFunctionTool, Tag("function")]
+    | Annotated[NamespaceTool, Tag("namespace")]
+    | Annotated[CachedSearchTool, Tag("(cached search)")],
+    Discriminator(_kind_of),
+    Kinds(_HOSTED, "leave it out", (("custom", _NO_CUSTOM),)),
+]
+
+
+class FunctionChoice(Body):
+    """One function."""
+
+    type: Literal["function"]
+    name: str
+    namespace: Text = None
+
+    def qualified(self, toolbox: Toolbox) -> str:
+        name = qualify(self.namespace, self.name)
+        if name not in toolbox.names:
+            raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
+        return name
+
+
+class AllowedTools(Body):
+    """The functions that may be called; the others are left out."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"] | None = None
+    tools: list[FunctionChoice]
+
+
+ResponseToolChoice = Annotated[
+    WordOr[
+        Literal["none", "auto", "required"],
+        Annotated[FunctionChoice | AllowedTools, Field(discriminator="type")],
+    ],
+    Must("none, auto, required, a function or allowed_tools"),
+]
+
+
+def read_tools(tools: Sequence[Any]) -> Toolbox:
+    """Say which functions there are.
 
     Raises:
-        EngineError: 400, naming the tool.
+        EngineError: 400, there are too many, or two of one name.
     """
-    found: list[tuple[Name, Tool]] = []
-    for index, entry in enumerate(fields.items("tools") or []):
-        at = f"tools[{index}]"
-        if entry != _CACHED_SEARCH:
-            found += _read_tool(Fields(entry, at=at), at)
-    if len(found) > _MOST_TOOLS:
-        raise bad_field("tools", f"there are {len(found)}, {_MOST_TOOLS} are allowed", "send fewer")
+    found = [each for tool in tools for each in _functions(tool)]
+    if len(found) > MOST_TOOLS:
+        raise bad_field("tools", f"there are {len(found)}, {MOST_TOOLS} are allowed", "send fewer")
     names = {tool.name: name for name, tool in found}
     if len(names) < len(found):
         raise bad_field("tools", "two functions have the same name", "rename one")
     return Toolbox(tuple(tool for _, tool in found), names)
 
 
-def read_tool_choice(fields: Fields, toolbox: Toolbox) -> tuple[ToolChoice, Toolbox]:
-    """Take `tool_choice` and `parallel_tool_calls`; `allowed_tools` leaves the others out."""
-    parallel = fields.flag("parallel_tool_calls", default=True)
-    value = fields.any("tool_choice")
-    if isinstance(value, dict):
-        return _read_choice(Fields(value, at="tool_choice"), toolbox, parallel=parallel)
-    if value not in (None, "auto", "none", "required"):
-        raise fields.wrong("tool_choice", value, "none, auto, required, a function or allowed_tools")
-    return _choose(value or "auto", toolbox, parallel=parallel), toolbox
+def read_tool_choice(choice: Any, toolbox: Toolbox, *, parallel: bool) -> tuple[ToolChoice, Toolbox]:
+    """Say which function is called; `allowed_tools` leaves the others out.
+
+    Raises:
+        EngineError: 400, no such function is among the tools.
+    """
+    if isinstance(choice, FunctionChoice):
+        return ToolChoice("named", choice.qualified(toolbox), parallel), toolbox
+    if isinstance(choice, AllowedTools):
+        allowed = {each.qualified(toolbox) for each in choice.tools}
+        toolbox = Toolbox(tuple(tool for tool in toolbox.tools if tool.name in allowed), toolbox.names)
+        return _choose(choice.mode or "auto", toolbox, parallel=parallel), toolbox
+    return _choose(choice or "auto", toolbox, parallel=parallel), toolbox
 
 
-def _read_tool(tool: Fields, at: str) -> Iterator[tuple[Name, Tool]]:
-    kind = tool.text("type", required=True)
-    if kind == "namespace":
-        yield from _read_namespace(tool)
-    elif kind == "function":
-        yield _read_function(tool, None)
-    elif kind == "custom":
-        raise bad_field(at, "the models here call with JSON, not free text", "give a tool of type function")
-    else:
-        raise bad_field(at, f"of type {str(kind)[:40]!r}, {_HOSTED}", "leave it out")
-    tool.finish()
-
-
-def _read_namespace(tool: Fields) -> Iterator[tuple[Name, Tool]]:
-    namespace = tool.text("name", required=True)
-    tool.text("description")  # of the whole; each function has its own
-    for index, entry in enumerate(tool.items("tools", required=True) or []):
-        inner = Fields(entry, at=f"{tool.name('tools')}[{index}]")
-        inner.choice("type", ("function",))
-        yield _read_function(inner, namespace)
-        inner.finish()
-
-
-def _read_function(function: Fields, namespace: str | None) -> tuple[Name, Tool]:
-    name = function.text("name", required=True) or ""
-    description = function.text("description") or ""
-    parameters: Any = function.any("parameters")
-    parameters = {"type": "object", "properties": {}} if parameters is None else parameters
-    if not name:
-        raise function.wrong("name", name, "a name")
-    if not isinstance(parameters, dict):
-        raise function.wrong("parameters", parameters, "a JSON Schema object")
-    function.flag("strict")  # forced calls always keep to the schema
-    function.refuse(
-        {
-            "defer_loading": "there is no tool search here",
-            "allowed_callers": "tools are called by the client",
-            "output_schema": "templates have no place for it",
-        }
-    )
-    return Name(namespace, name), Tool(qualify(namespace, name), description, parameters)
-
-
-def _read_choice(choice: Fields, toolbox: Toolbox, *, parallel: bool) -> tuple[ToolChoice, Toolbox]:
-    kind = choice.choice("type", ("function", "allowed_tools"))
-    if kind is None:
-        raise bad_field("tool_choice.type", "it is required and missing", "add it")
-    if kind == "function":
-        name = _read_name(choice, toolbox)
-        choice.finish()
-        return ToolChoice("named", name, parallel), toolbox
-    mode = choice.choice("mode", ("auto", "required")) or "auto"
-    allowed = set()
-    for index, entry in enumerate(choice.items("tools", required=True) or []):
-        each = Fields(entry, at=f"tool_choice.tools[{index}]")
-        each.choice("type", ("function",))
-        allowed.add(_read_name(each, toolbox))
-        each.finish()
-    choice.finish()
-    toolbox = Toolbox(tuple(tool for tool in toolbox.tools if tool.name in allowed), toolbox.names)
-    return _choose(mode, toolbox, parallel=parallel), toolbox
-
-
-def _read_name(choice: Fields, toolbox: Toolbox) -> str:
-    name = qualify(choice.text("namespace"), choice.text("name", required=True) or "")
-    if name not in toolbox.names:
-        raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
-    return name
+def _functions(tool: Any) -> Iterator[tuple[Name, Tool]]:
+    if isinstance(tool, ResponseFunctionTool):
+        yield tool.tool(None)
+    elif isinstance(tool, NamespaceTool):
+        for function in tool.tools:
+            yield function.tool(tool.name)
 
 
 def _choose(kind: str, toolbox: Toolbox, *, parallel: bool) -> ToolChoice:

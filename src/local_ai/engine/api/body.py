@@ -1,0 +1,222 @@
+"""What every request body is: strict, no unknown field, null as good as absent, refused fields with a reason.
+
+A body is a pydantic model. A field of type `Refused` cannot be honoured: given, it is an error that says why.
+A field of type `NoEffect` identifies or files a request; no answer depends on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.terms import Sampling as CoreSampling
+    from local_ai.settings.schema import GenerationSettings
+
+Json = dict[str, Any]
+T = TypeVar("T")
+W = TypeVar("W", bound=str)
+
+MOST_SEED = 2**63 - 1
+_MOST_STOPS = 16
+_MOST_STOP_LENGTH = 1000
+_MOST_TOKENS_WORTH_SAYING = 10**12
+_MOST_BIASES = 1000
+MOST_TOOLS = 512
+
+
+class Body(BaseModel):
+    """A request's body, or an object inside it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class Must:
+    """What a field must be, in words, for an error that says so."""
+
+    be: str
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What to say of an object in a list whose type cannot be read.
+
+    Args:
+        why: With "{tag}" for the type; one sentence for some types of their own.
+        fix: What to do instead.
+    """
+
+    why: str
+    fix: str
+    special: tuple[tuple[str, str], ...] = ()  # (type, why)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a field is refused."""
+
+    why: str
+    fix: str = "leave it out"
+    details: Json | None = None
+
+
+@dataclass(frozen=True)
+class Only:
+    """Why a field can have no other value."""
+
+    why: str
+
+
+def _refuse(value: Any) -> None:
+    if value is not None:
+        raise PydanticCustomError("refused", "it is refused")
+
+
+# With a Reason.
+Refused = SkipJsonSchema[Annotated[Any, PlainValidator(_refuse)]]
+
+
+def wrong(why: str, fix: str = "correct it or leave it out") -> PydanticCustomError:
+    """Make an error of a validator in the words that the client gets."""
+    return PydanticCustomError("wrong", "{why}", {"why": why, "fix": fix})
+
+
+def _text_or_other(value: Any) -> str | None:
+    """Tell by the tags; they begin with a bracket, as no field's name does."""
+    if isinstance(value, str):
+        return "(text)"
+    return "(other)" if isinstance(value, list | dict | Body) else None
+
+
+# A text or something else: TextOr[list[Part]].
+TextOr = Annotated[
+    Annotated[str, Tag("(text)")] | Annotated[T, Tag("(other)")], Discriminator(_text_or_other)
+]
+
+# One of some words, or something else: WordOr[Literal["auto"], Choice].
+WordOr = Annotated[Annotated[W, Tag("(text)")] | Annotated[T, Tag("(other)")], Discriminator(_text_or_other)]
+
+NoEffect = Any
+Text = str | None
+Flag = bool | None
+# Hints for caching: prefixes are always remembered.
+CacheControl = NoEffect
+
+
+def _read_stops(value: Any) -> tuple[str, ...]:
+    stops = [value] if isinstance(value, str) else value if value is not None else []
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        raise PydanticCustomError("must", "")
+    if len(stops) > _MOST_STOPS:
+        raise wrong(f"it has {len(stops)} entries, {_MOST_STOPS} are allowed", "send fewer")
+    if any(not stop or len(stop) > _MOST_STOP_LENGTH for stop in stops):
+        raise wrong(f"each must have 1 to {_MOST_STOP_LENGTH} characters", "correct it")
+    return tuple(stops)
+
+
+_STOP = {"type": "string", "minLength": 1, "maxLength": _MOST_STOP_LENGTH}
+_STOP_LIST = {"type": "array", "items": _STOP, "maxItems": _MOST_STOPS}
+
+
+Stops = Annotated[
+    tuple[str, ...],
+    PlainValidator(_read_stops),
+    WithJsonSchema({"anyOf": [_STOP, _STOP_LIST]}),
+    Must("a text or a list of texts"),
+]
+
+
+def _read_bias(value: Any) -> tuple[tuple[int, float], ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, dict) or len(value) > _MOST_BIASES:
+        raise PydanticCustomError("must", "")
+    biases = []
+    for token, bias in value.items():
+        if not token.isascii() or not token.isdigit() or len(token) > 9:
+            raise wrong(f"it must be an object whose keys are token ids, got {shown(token)}")
+        if isinstance(bias, bool) or not isinstance(bias, int | float) or not -100 <= bias <= 100:
+            raise wrong(f"it must be an object whose values are from -100 to 100, got {shown(bias)}")
+        biases.append((int(token), float(bias)))
+    return tuple(biases)
+
+
+Bias = Annotated[
+    tuple[tuple[int, float], ...],
+    PlainValidator(_read_bias),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+            "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+            "maxProperties": _MOST_BIASES,
+        }
+    ),
+    Must(f"an object of at most {_MOST_BIASES} token ids"),
+]
+
+MaxTokens = Annotated[int, Field(ge=1, le=_MOST_TOKENS_WORTH_SAYING)] | None
+TopLogprobs = Annotated[int, Field(ge=0, le=20)] | None
+_Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
+
+
+class Sampled(Body):
+    """The fields that all text endpoints share: which model, and how tokens are chosen."""
+
+    model: Text = Field(
+        None,
+        description="An id that /v1/models lists, or a model folder's path; left out, the default model.",
+    )
+    adapters: Text = Field(None, description="Folder of a LoRA adapter.")
+    stream: Flag = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: _Share = None
+    top_k: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    min_p: _Share = None
+    seed: Annotated[int, Field(ge=-(2**63), le=MOST_SEED, json_schema_extra={"format": "int64"})] | None = (
+        None
+    )
+    logit_bias: Bias = ()
+    presence_penalty: _Penalty = None
+    frequency_penalty: _Penalty = None
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None = None
+
+    def sampling(self, generation: GenerationSettings) -> CoreSampling:
+        """Say it in the core's terms; where the request is silent, the settings speak."""
+        from local_ai.engine.core.terms import Sampling
+
+        return Sampling(
+            temperature=_or(self.temperature, generation.temperature),
+            top_p=_or(self.top_p, generation.top_p),
+            top_k=int(_or(self.top_k, generation.top_k)),
+            min_p=_or(self.min_p, generation.min_p),
+            seed=self.seed,
+            logit_bias=self.logit_bias,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            repetition_penalty=_or(self.repetition_penalty, 1.0),
+        )
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Show a value in an error, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,93 @@
+"""Which field was meant by one that does not exist here: by what it means elsewhere, then by its spelling.
+
+Source: the request fields of vLLM, llama.cpp's server, Ollama, mlx_lm.server, Text Generation Inference and
+OpenRouter, and each dialect's names for what another one calls otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+
+_CUTOFF = 0.7
+_SQUASHED_CUTOFF = 0.9
+_WORD_CUTOFF = 0.6
+
+_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_STOP = ("stop", "stop_sequences")
+_SHAPE = ("response_format", "text", "output_config")
+_CONVERSATION = ("messages", "input", "prompt")
+_THINKING = ("reasoning_effort", "reasoning", "thinking")
+# What it is called elsewhere, and what it may be called here.
+_MEANT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("max_new_tokens", "num_predict", "n_predict", "max_length", *_LONGEST), _LONGEST),
+    **dict.fromkeys(("stop_words", "stop_strings", "stop_token_ids", *_STOP), _STOP),
+    **dict.fromkeys(
+        ("format", "json_schema", "grammar", "schema", "guided_json", "guided_regex", "guided_choice",
+         "guided_grammar", "structured_outputs", "output_format", *_SHAPE),
+        _SHAPE,
+    ),
+    **dict.fromkeys(("system", "instructions"), ("system", "instructions", "messages")),
+    **dict.fromkeys(_CONVERSATION, _CONVERSATION),
+    "enable_thinking": ("chat_template_kwargs", *_THINKING),
+    **dict.fromkeys(
+        ("think", "thinking_budget", "reasoning_budget", "thinking_token_budget", "effort",
+         "reasoning_format", "include_reasoning", *_THINKING),
+        _THINKING,
+    ),
+    **dict.fromkeys(("repeat_penalty", "repetition_penalty"), ("repetition_penalty",)),
+    "do_sample": ("temperature",),
+    "lora": ("adapters",),
+    "adapter": ("adapters",),
+    "lora_path": ("adapters",),
+    "random_seed": ("seed",),
+    "num_return_sequences": ("n",),
+    "functions": ("tools",),
+    "function_call": ("tool_choice",),
+    "file": ("input",),
+}  # fmt: skip
+# Nothing here does what they ask for.
+_NOTHING = {
+    "min_tokens", "min_new_tokens", "min_length", "prompt_logprobs", "repetition_context_size",
+    "presence_context_size", "frequency_context_size", "repeat_last_n", "ignore_eos", "skip_special_tokens",
+    "spaces_between_special_tokens", "include_stop_str_in_output", "length_penalty", "early_stopping",
+    "use_beam_search", "truncate_prompt_tokens", "num_ctx", "keep_alive", "options", "typical_p", "tfs_z",
+    "mirostat", "mirostat_tau", "mirostat_eta", "xtc_probability", "xtc_threshold", "xtc_special_tokens",
+    "dry_multiplier", "dry_base", "dry_allowed_length", "top_a", "priority", "cache_prompt", "id_slot",
+    "n_probs", "best_of", "logprobs", "top_logprobs", "echo", "raw", "template", "bad_words", "draft_model",
+    "num_draft_tokens", "speculative", "extra_body", "provider", "route", "transforms", "models", "plugins",
+}  # fmt: skip
+
+
+def nearest_meaning(asked: str, known: Iterable[str], *, is_refused: Callable[[str], bool]) -> str:
+    """Say what to do instead: "did you mean X?", or "leave it out".
+
+    Args:
+        known: The fields that there are where it stands.
+        is_refused: Tells of a known one whether it cannot be honoured either.
+    """
+    fields = [name for name in known if not is_refused(name)]
+    name = asked.strip().lower().replace("-", "_")
+    if meant := [each for each in _MEANT.get(name, ()) if each in fields and each != asked]:
+        return f"did you mean {' or '.join(meant[:2] if name == 'enable_thinking' else meant[:1])}?"
+    if name in _NOTHING and name not in fields:
+        return "leave it out"
+    near = difflib.get_close_matches(name, known, n=3, cutoff=_CUTOFF)
+    alike = next((each for each in near if _alike(name, each)), None)
+    return f"did you mean {alike}?" if alike in fields else "leave it out"
+
+
+def _alike(asked: str, known: str) -> bool:
+    """Tell a slip from another word: max_token is max_tokens, min_tokens is not."""
+    words, theirs = asked.split("_"), known.split("_")
+    if len(words) == len(theirs):
+        return _words_alike(words, theirs)
+    return _ratio("".join(words), "".join(theirs)) >= _SQUASHED_CUTOFF
+
+
+def _words_alike(words: list[str], theirs: list[str]) -> bool:
+    return all(_ratio(word, other) >= _WORD_CUTOFF for word, other in zip(words, theirs, strict=True))
+
+
+def _ratio(first: str, second: str) -> float:
+    return difflib.SequenceMatcher(None, first, second).ratio()
