@@ -68,13 +68,19 @@ def nearest_meaning(asked: str, known: Iterable[str], *, is_refused: Callable[[s
     """
     fields = [name for name in known if not is_refused(name)]
     name = asked.strip().lower().replace("-", "_")
-    if meant := [each for each in _MEANT.get(name, ()) if each in fields and each != asked]:
+    if meant := _meant(name, fields):
         return f"did you mean {' or '.join(meant[:2] if name == 'enable_thinking' else meant[:1])}?"
     if name in _NOTHING and name not in fields:
         return "leave it out"
-    near = difflib.get_close_matches(name, known, n=3, cutoff=_CUTOFF)
+    near = difflib.get_close_matches(name, fields, n=3, cutoff=_CUTOFF)
     alike = next((each for each in near if _alike(name, each)), None)
-    return f"did you mean {alike}?" if alike in fields else "leave it out"
+    slip = next(iter(difflib.get_close_matches(name, _MEANT, n=1, cutoff=_SQUASHED_CUTOFF)), "")
+    meant = [alike] if alike else _meant(slip, fields)
+    return f"did you mean {meant[0]}?" if meant else "leave it out"
+
+
+def _meant(name: str, fields: Iterable[str]) -> list[str]:
+    return [each for each in _MEANT.get(name, ()) if each in fields]
 
 
 def _alike(asked: str, known: str) -> bool:

@@ -111,7 +111,10 @@ def _wrong_tag(finding: Finding) -> EngineError:
         fix = "correct it or leave it out"
         return bad_field(finding.name, f"it must be {must.be}, got {shown(finding.value)}", fix)
     field = str(finding.context.get("discriminator", "")).strip("'")
-    at = f"{finding.name}.{field}" if field.isidentifier() else finding.name
+    at = f"{finding.name}.{field if field.isidentifier() else 'type'}"
+    if not isinstance(finding.value, dict):
+        why = f"it must be an object, got {shown(finding.value)}"
+        return bad_field(finding.name, why, "correct it or leave it out")
     if finding.kind == "union_tag_not_found":
         return bad_field(at, "it is required and missing", "add it")
     tag = str(finding.context["tag"])[:40]
