@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,15 +15,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from local_ai.gateway.access.middleware import Doors
 from local_ai.gateway.context import Site
-from local_ai.gateway.endpoints.api import forward_routes, models_routes
+from local_ai.gateway.endpoints.api import forward_routes
 from local_ai.gateway.endpoints.assets import asset_routes, load_assets
-from local_ai.gateway.endpoints.health import health_routes
-from local_ai.gateway.endpoints.logs import log_routes
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
+from local_ai.gateway.upstream.cached import Fresh
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import hold_lifeline
 from local_ai.serving.dialects import dialect_of, refused_response
@@ -30,7 +31,7 @@ from local_ai.serving.refusal import Refusal
 from local_ai.serving.request_id import RequestIds
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _LOG = logging.getLogger("local_ai.gateway")
 
@@ -40,7 +41,7 @@ def make_app(site: Site) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        work = (_warm_up(site), stop_flapping(site.state), hold_lifeline(site.state, site.watch))
+        work = (_warm_up(site, own), stop_flapping(site.state), hold_lifeline(site.state, site.watch))
         tasks = [asyncio.create_task(each) for each in work]
         yield
         for task in tasks:
@@ -49,9 +50,9 @@ def make_app(site: Site) -> ASGIApp:
 
     server = site.state.settings.server
     keys = [key.get_secret_value() for key in server.api_keys]
-    makers = (forward_routes, models_routes, health_routes, log_routes, page_routes)  # the hurried ones first
+    own = _Own(site)
     app = Starlette(
-        routes=[*(route for make in makers for route in make(site)), *asset_routes()],
+        routes=[*forward_routes(site), *page_routes(site), *asset_routes()],
         middleware=[
             *_cors(server.allowed_origins),
             Middleware(
@@ -62,17 +63,48 @@ def make_app(site: Site) -> ASGIApp:
                 keys=keys,
             ),
         ],
-        exception_handlers={
-            Refusal: _answer_refusal,
-            HTTPException: _answer_http,
-            ClientDisconnect: _answer_nobody,
-            Exception: _answer_unexpected,
-        },
+        exception_handlers=_handlers(),
         lifespan=lifespan,
     )
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
+    app.router.default = own
     return RequestIds(app)  # outside all, so that the last resort for errors has an id too
+
+
+class _Own:
+    """The FastAPI application of our own endpoints, made on its first use: importing it takes 0.3 s."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._app = Fresh(self._make, max_age_s=math.inf)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; HEAD like GET, whose body the server leaves out."""
+        app = await self._app.get()
+        is_head = scope["method"] == "HEAD"
+        await app({**scope, "method": "GET"} if is_head else scope, receive, send)
+
+    async def load(self) -> None:
+        """Make it before the first request needs it."""
+        await self._app.get()
+
+    async def _make(self) -> ASGIApp:
+        def make() -> ASGIApp:
+            from local_ai.gateway.endpoints.own import make_own_app
+
+            return make_own_app(self._site, _handlers())
+
+        return await asyncio.to_thread(make)
+
+
+def _handlers() -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    return {
+        Refusal: _answer_refusal,
+        HTTPException: _answer_http,
+        ClientDisconnect: _answer_nobody,
+        Exception: _answer_unexpected,
+    }
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
@@ -90,11 +122,12 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
     ]
 
 
-async def _warm_up(site: Site) -> None:
+async def _warm_up(site: Site, own: _Own) -> None:
     """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
     await site.watch.report()
     for prepare in (load_page, load_assets, site.lane.upstream.load, site.lane.metrics.load):
         await asyncio.to_thread(prepare)
+    await own.load()
 
 
 async def _answer_refusal(request: Request, exc: Exception) -> Response:
@@ -105,11 +138,20 @@ async def _answer_refusal(request: Request, exc: Exception) -> Response:
 async def _answer_http(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     path = request.url.path
+    exc = _as_wrong_method(path, exc)
     near = nearest_path(path) if exc.status_code == 404 else None
     # In the dialect that was meant, so that the client's SDK shows the words.
     response = refused_response(near or path, _refusal_for(request, exc, near))
     response.headers.update(exc.headers or {})
     return response
+
+
+def _as_wrong_method(path: str, exc: HTTPException) -> HTTPException:
+    """A forwarded path that takes other methods is not unknown."""
+    methods = {route.method for route in ROUTES if compile_path(route.path)[0].match(path)}
+    if exc.status_code != 404 or not methods:
+        return exc
+    return HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
 
 
 def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> Refusal:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.engine.api.test_api_tables import DOCUMENT as TABLES
 from tests.engine.api.test_api_tables import READERS, table
 from tests.engine.generated import read_document
-from tests.gateway.fakes import make_test_state
 
 from local_ai.engine.api.document import with_requests
 from local_ai.engine.errors import EngineError
-from local_ai.gateway.context import make_site
-from local_ai.gateway.endpoints.health import health_routes
-from local_ai.gateway.endpoints.logs import log_routes
 from local_ai.gateway.forwarding.routes import ROUTES
 
 SCHEMAS = {
@@ -125,15 +120,6 @@ def test_document_has_every_forwarded_path_that_is_our_own():
     }
 
     assert described - answered_by_the_gateway == forwarded
-
-
-def test_document_has_every_path_that_the_gateway_answers_with_data(tmp_path: Path):
-    site = make_site(make_test_state(tmp_path))
-    routes = [route.path for make in (health_routes, log_routes) for route in make(site)]
-
-    missing = {*routes, "/diagnostics.json"} - set(read_document()["paths"])
-
-    assert missing == {"/logs/{program}/stream"}  # events without end
 
 
 def test_paths_are_those_of_the_tables():

@@ -1,4 +1,4 @@
-"""The API routes: models answered here, everything else forwarded to the engine."""
+"""The forwarded API routes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from typing import TYPE_CHECKING
 
 import starlette.routing
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from local_ai.gateway.context import Site
-from local_ai.gateway.endpoints.models import (
-    MOST_PER_PAGE,
-    anthropic_list,
-    anthropic_model,
-    openai_list,
-    openai_model,
-    pick_model,
-)
-from local_ai.gateway.endpoints.query import whole_number
 from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
-from local_ai.models.catalog import Model
 from local_ai.models.places import printable
 from local_ai.settings.state import State
 
@@ -45,35 +34,6 @@ _PASSED_ON = {
 # Parsed in a thread from here on: 1 ms for most, several for bodies that were made to be slow.
 _LARGE_BYTES = 256 * 1024
 _MOST_NAME = 200  # characters of a model's name that are shown
-
-
-def models_routes(site: Site) -> list[starlette.routing.Route]:
-    """Answer the families' model lists from the model folders."""
-
-    async def openai_models(_request: Request) -> Response:
-        return JSONResponse(openai_list(await site.models()))
-
-    async def openai_one(request: Request) -> Response:
-        return JSONResponse(openai_model(await _one(request.path_params["id"], site)))
-
-    async def anthropic_models(request: Request) -> Response:
-        limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
-        after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
-        return JSONResponse(anthropic_list(await site.models(), limit=limit, after=after, before=before))
-
-    async def anthropic_one(request: Request) -> Response:
-        return JSONResponse(anthropic_model(await _one(request.path_params["id"], site)))
-
-    return [
-        starlette.routing.Route("/v1/models", openai_models),
-        starlette.routing.Route("/v1/models/{id:path}", openai_one),
-        starlette.routing.Route("/anthropic/v1/models", anthropic_models),
-        starlette.routing.Route("/anthropic/v1/models/{id:path}", anthropic_one),
-    ]
-
-
-async def _one(name: str, site: Site) -> Model:
-    return await site.model_named(name) or pick_model(name, await site.models())
 
 
 def forward_routes(site: Site) -> list[starlette.routing.Route]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from fastapi import APIRouter, Response
+
+from local_ai.gateway.context import Site
 from local_ai.gateway.endpoints.logs import LOGS
+from local_ai.gateway.endpoints.query import refusals
+from local_ai.gateway.endpoints.schemas import DiagnosticsBody
 from local_ai.settings.state import State
 from local_ai.status.report import Report
 from local_ai.supervision.log_files import tail
@@ -14,6 +20,20 @@ from local_ai.supervision.log_files import tail
 _PACKAGES = ("local-ai", "mlx", "mlx-lm", "mlx-omni-server", "supervisor", "starlette", "uvicorn")
 _SECRET_WORDS = ("key", "secret", "password", "credential")
 _LINES = 40
+
+
+def diagnostics_router(site: Site) -> APIRouter:
+    """Answer `/diagnostics.json`."""
+    router = APIRouter()
+
+    @router.get("/diagnostics.json", response_model=DiagnosticsBody, responses=refusals(401, 403))
+    async def diagnostics(response: Response) -> Any:
+        """Return what a report of a problem should hold: what the page's "Copy diagnostics" copies."""
+        response.headers["Cache-Control"] = "no-store"
+        report = await site.watch.report()
+        return await asyncio.to_thread(gather, site.state, report)
+
+    return router
 
 
 def gather(state: State, report: Report) -> dict[str, Any]:

@@ -4,59 +4,68 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.query import refusals
+from local_ai.gateway.endpoints.schemas import Liveness, QueueBody, ReadinessBody, StatusBody
 from local_ai.gateway.metrics import CONTENT_TYPE
 from local_ai.status.report import to_plain
 
 _NOT_STORED = {"Cache-Control": "no-store"}
+_NOT_READY: dict[str, Any] = {"model": ReadinessBody, "description": "It cannot."}
 
 
-def health_routes(site: Site) -> list[Route]:
-    """Answer `/healthz`, `/readyz` and `/status.json`."""
+def health_router(site: Site) -> APIRouter:
+    """Answer `/healthz`, `/readyz`, `/status.json`, `/queue.json` and `/metrics`."""
+    router = APIRouter()
 
-    async def healthz(request: Request) -> Response:
+    @router.get(
+        "/healthz", response_model=Liveness, response_model_exclude_unset=True, responses=refusals(403)
+    )
+    async def healthz(request: Request, response: Response) -> Any:
         """Answer as long as the gateway lives; on this machine, `state_dir` tells which copy this is."""
+        response.headers.update(_NOT_STORED)
         answer = {"service": "local-ai", "status": "ok", "version": site.state.version}
         own = {"state_dir": str(site.state.state_dir), "pid": os.getpid()}
-        return JSONResponse(answer | own if _is_here(request) else answer, headers=_NOT_STORED)
+        return answer | own if _is_here(request) else answer
 
-    async def readyz(request: Request) -> Response:
+    @router.get("/readyz", response_model=ReadinessBody, responses={**refusals(403), 503: _NOT_READY})
+    async def readyz(request: Request, response: Response) -> Any:
         """Say whether the engine can take a request, by asking the engine itself."""
         ready = (await site.watch.look()).can_answer and not site.lane.ending.closed.is_set()
         verdict = (await site.watch.report()).to_json()["verdict"]
         if not _is_here(request):
-            # What may quote a log, and name a folder; a sentence ends with it in brackets.
+            # A reason may quote a log and name a folder; a sentence ends with it in brackets.
             verdict |= {"sentence": verdict["sentence"].partition(" (")[0], "why": "", "see": ""}
-        headers = _NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"}
-        return JSONResponse({"ready": ready, "verdict": verdict}, 200 if ready else 503, headers)
+        response.headers.update(_NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"})
+        response.status_code = 200 if ready else 503
+        return {"ready": ready, "verdict": verdict}
 
-    async def status(_request: Request) -> Response:
-        """Return what `server.status --json` prints."""
-        return JSONResponse((await site.watch.report()).to_json(), headers=_NOT_STORED)
+    @router.get("/status.json", response_model=StatusBody, responses=refusals(401, 403))
+    async def status(response: Response) -> Any:
+        """Return the report that `local-ai server status --json` prints."""
+        response.headers.update(_NOT_STORED)
+        return (await site.watch.report()).to_json()
 
-    async def queue(_request: Request) -> Response:
-        """Say what is running and waiting; what `server.status` asks to see that it is us."""
-        return JSONResponse({"service": "local-ai", **to_plain(site.watch.queue())}, headers=_NOT_STORED)
+    @router.get("/queue.json", response_model=QueueBody, responses=refusals(401, 403))
+    async def queue(response: Response) -> Any:
+        """List the requests that run and wait; `server status` sees by it that the gateway is ours."""
+        response.headers.update(_NOT_STORED)
+        return {"service": "local-ai", **to_plain(site.watch.queue())}
 
-    async def metrics(_request: Request) -> Response:
-        """Tell Prometheus."""
+    @router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401, 403))
+    async def metrics() -> Response:
+        """Return requests, queue, times, tokens, restarts and memory, for Prometheus."""
         report = await site.watch.report()
         text = await asyncio.to_thread(site.lane.metrics.render, report)
         return Response(text, headers=_NOT_STORED, media_type=CONTENT_TYPE)
 
-    return [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/status.json", status),
-        Route("/queue.json", queue),
-        Route("/metrics", metrics),
-    ]
+    return router
 
 
 def _is_here(request: Request) -> bool:

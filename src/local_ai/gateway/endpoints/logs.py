@@ -7,14 +7,13 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from local_ai.gateway.context import Site
-from local_ai.gateway.endpoints.query import whole_number
+from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
 from local_ai.serving.refusal import Refusal
 from local_ai.serving.sse import COMMENT, HEADERS, with_ticks
 from local_ai.supervision.log_files import follow, tail
@@ -32,20 +31,29 @@ _COMMENT_S = 15.0
 _MOST_UNREAD = 10_000
 
 
-def log_routes(site: Site) -> list[Route]:
+def log_router(site: Site) -> APIRouter:
     """Answer `/logs/PROGRAM` and `/logs/PROGRAM/stream`."""
+    router = APIRouter()
     paths = site.state.paths
+    describes: dict[str, Any] = {
+        "responses": refusals(400, 401, 403, 404),
+        "openapi_extra": {"parameters": [number_parameter("lines", least=1, most=_MOST_LINES)]},
+    }
 
-    async def last_lines(request: Request) -> Response:
-        file, lines = paths.log(known_log(request.path_params["program"])), _lines(request)
+    @router.get("/logs/{program}", response_class=PlainTextResponse, **describes)
+    async def last_lines(request: Request, program: str) -> Response:
+        """Return the last lines of a program's log."""
+        file, lines = paths.log(known_log(program)), _lines(request)
         text = await asyncio.to_thread(tail, file, lines=lines)
         return PlainTextResponse("".join(f"{line}\n" for line in text), headers={"Cache-Control": "no-store"})
 
-    async def stream(request: Request) -> Response:
-        file, lines = paths.log(known_log(request.path_params["program"])), _lines(request)
+    @router.get("/logs/{program}/stream", response_class=PlainTextResponse, **describes)
+    async def stream(request: Request, program: str) -> Response:
+        """Follow a program's log as server-sent events, from its last lines on."""
+        file, lines = paths.log(known_log(program)), _lines(request)
         return _LogStream(file, lines, site.lane.ending.stopping)
 
-    return [Route("/logs/{program}", last_lines), Route("/logs/{program}/stream", stream)]
+    return router
 
 
 def _lines(request: Request) -> int:

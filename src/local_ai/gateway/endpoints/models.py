@@ -1,4 +1,4 @@
-"""The models of this machine in the two families' shapes. Pure.
+"""The models of this machine in the two families' shapes.
 
 Source: https://platform.openai.com/docs/api-reference/models and
 https://docs.anthropic.com/en/api/models-list.
@@ -10,6 +10,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from fastapi import APIRouter, Request
+
+from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
+from local_ai.gateway.endpoints.schemas import (
+    AnthropicModel,
+    AnthropicModelList,
+    OpenAIModel,
+    OpenAIModelList,
+)
 from local_ai.models.catalog import Model, find_model, nearest_names
 from local_ai.serving.refusal import Refusal
 
@@ -81,3 +91,44 @@ def pick_model(name: str, models: Sequence[Model]) -> Model:
         code="model_not_found",
         param="model",
     )
+
+
+def models_router(site: Site) -> APIRouter:
+    """Answer the families' model lists from the model folders."""
+    router = APIRouter()
+
+    @router.get("/v1/models", response_model=OpenAIModelList, responses=refusals(401, 403))
+    async def openai_models() -> Any:
+        """List the models of this machine."""
+        return openai_list(await site.models())
+
+    @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
+    async def openai_one(id: str) -> Any:  # noqa: A002 (the name in the address)
+        """Describe one model."""
+        return openai_model(await _one(id, site))
+
+    @router.get(
+        "/anthropic/v1/models",
+        response_model=AnthropicModelList,
+        responses=refusals(400, 401, 403),
+        openapi_extra={"parameters": [number_parameter("limit", least=1, most=MOST_PER_PAGE)]},
+    )
+    async def anthropic_models(
+        request: Request, after_id: str | None = None, before_id: str | None = None
+    ) -> Any:
+        """List the models of this machine, in pages."""
+        limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
+        return anthropic_list(await site.models(), limit=limit, after=after_id, before=before_id)
+
+    @router.get(
+        "/anthropic/v1/models/{id:path}", response_model=AnthropicModel, responses=refusals(401, 403, 404)
+    )
+    async def anthropic_one(id: str) -> Any:  # noqa: A002
+        """Describe one model."""
+        return anthropic_model(await _one(id, site))
+
+    return router
+
+
+async def _one(name: str, site: Site) -> Model:
+    return await site.model_named(name) or pick_model(name, await site.models())

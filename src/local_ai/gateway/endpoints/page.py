@@ -8,12 +8,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from local_ai.gateway.context import Site
 from local_ai.gateway.endpoints.assets import assets_url
-from local_ai.gateway.endpoints.diagnostics import gather
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.supervision.log_files import tail
 
@@ -37,12 +36,7 @@ def page_routes(site: Site) -> list[Route]:
         view = make_view(report, site.state.settings, log_lines=lines)
         return _html(request, render_page(view))
 
-    async def diagnostics(_request: Request) -> Response:
-        """Return what the page's "Copy diagnostics" copies."""
-        report = await site.watch.report()
-        return JSONResponse(await asyncio.to_thread(gather, site.state, report), headers=_FRESH)
-
-    return [Route("/", page), Route("/diagnostics.json", diagnostics)]
+    return [Route("/", page)]
 
 
 def render_page(view: View) -> str:
@@ -58,9 +52,14 @@ def _html(request: Request, text: str) -> Response:
     return Response(content, headers=headers, media_type="text/html")
 
 
-@cache
 def load_page() -> jinja2.Template:
-    """Load the page's template; jinja2 takes 0.1 s to import."""
+    """Load the page's template."""
+    return load_template("page.html")
+
+
+@cache
+def load_template(name: str) -> jinja2.Template:
+    """Load a template of the folder `web`; jinja2 takes 0.1 s to import."""
     import jinja2
 
     from local_ai.supervision.render import template_dir
@@ -72,4 +71,4 @@ def load_page() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)

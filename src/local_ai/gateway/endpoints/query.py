@@ -1,6 +1,8 @@
-"""Read a request's query."""
+"""A request's query: read, and described."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.requests import Request
 
@@ -27,3 +29,22 @@ def whole_number(request: Request, name: str, *, default: int, least: int, most:
         code="invalid_parameter",
         param=name,
     )
+
+
+def number_parameter(name: str, *, least: int, most: int) -> dict[str, Any]:
+    """Describe a number of the query as OpenAPI does."""
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+_WHEN = {
+    400: "The query is not valid.",
+    401: "The key is missing or wrong.",
+    403: "A page of another site sent it, or the Host is not a name of this server.",
+    404: "There is none of that name.",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of an endpoint, for FastAPI."""
+    return {status: {"description": _WHEN[status]} for status in statuses}

@@ -1,0 +1,139 @@
+"""The FastAPI application of the gateway's own endpoints; `/openapi.json` and `/docs` describe all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+
+import local_ai
+from local_ai.gateway.context import Site
+from local_ai.gateway.endpoints.assets import assets_url
+from local_ai.gateway.endpoints.diagnostics import diagnostics_router
+from local_ai.gateway.endpoints.health import health_router
+from local_ai.gateway.endpoints.logs import log_router
+from local_ai.gateway.endpoints.models import models_router
+from local_ai.gateway.endpoints.page import load_template
+from local_ai.gateway.forwarding.routes import ROUTES
+
+Json = dict[str, Any]
+
+
+def make_own_app(site: Site, handlers: Mapping[Any, Any]) -> FastAPI:
+    """Put it together.
+
+    Args:
+        handlers: What answers exceptions, as in the application around it.
+    """
+    app = FastAPI(
+        title="local-ai",
+        version=site.state.version,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=dict(handlers),
+        redirect_slashes=False,
+    )
+    for make in (models_router, health_router, log_router, diagnostics_router):
+        app.include_router(make(site))
+    document = _Document(app)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        """Return the description of all endpoints, those of the engine too."""
+        return JSONResponse(document.whole)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        """Return the same as a page."""
+        page = load_template("docs.html").render(
+            operations=document.operations, assets=assets_url(), version=app.version
+        )
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+    return app
+
+
+class _Document:
+    """What is served here: our own endpoints as the code has them, the engine's as they are generated."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    @cached_property
+    def whole(self) -> Json:
+        """The OpenAPI document."""
+        own, packaged = self._app.openapi(), json.loads(_file().read_text())
+        forwarded = {route.path for route in ROUTES}
+        paths = {path: item for path, item in packaged["paths"].items() if path in forwarded}
+        schemas = packaged["components"]["schemas"] | own["components"]["schemas"]
+        info = packaged["info"] | {"version": self._app.version}
+        return {
+            "openapi": own["openapi"],
+            "info": info,
+            "paths": paths | own["paths"],
+            "components": {"schemas": schemas},
+        }
+
+    @cached_property
+    def operations(self) -> list[Json]:
+        """One item an operation, for the page: method, path, summary, fields of the body, answers."""
+        return [
+            {
+                "method": method.upper(),
+                "path": path,
+                "summary": operation.get("description") or operation.get("summary", ""),
+                "fields": self._fields(operation),
+                "answers": operation.get("responses", {}),
+            }
+            for path, item in self.whole["paths"].items()
+            for method, operation in item.items()
+        ]
+
+    def _fields(self, operation: Json) -> list[Json]:
+        places = [
+            {"name": each["name"], "kind": _kind(each["schema"]), "is_required": each.get("required", False)}
+            for each in operation.get("parameters", [])
+        ]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        schema = self._resolved(body.get("schema", {}))
+        required = schema.get("required", [])
+        return places + [
+            {"name": name, "kind": _kind(field), "is_required": name in required}
+            for name, field in schema.get("properties", {}).items()
+        ]
+
+    def _resolved(self, schema: Json) -> Json:
+        reference = schema.get("$ref", "")
+        found: Json = self.whole["components"]["schemas"].get(reference.rpartition("/")[2], schema)
+        return found
+
+
+def _kind(schema: Json) -> str:
+    """Say in a few words which values a field takes."""
+    if reference := schema.get("$ref"):
+        return str(reference).rpartition("/")[2]
+    if "enum" in schema:
+        return " | ".join(json.dumps(value) for value in schema["enum"])
+    if inner := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_kind(each) for each in inner))
+    kinds = schema.get("type", "any")
+    words = " or ".join(kinds) if isinstance(kinds, list) else str(kinds)
+    bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema]
+    return ", ".join([words, *bounds])
+
+
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+
+
+def _file() -> Path:
+    """Return the packaged description: inside the installed package, or in the docs of a checkout."""
+    package = Path(local_ai.__file__).parent
+    installed = package / "openapi.json"
+    return installed if os.path.exists(installed) else package.parents[1] / "docs" / "openapi.json"

@@ -1,0 +1,116 @@
+"""The shapes of what the gateway answers itself, as FastAPI checks and describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from local_ai.status.health import EngineHealth, Queue
+from local_ai.status.report import ProgramStatus
+
+
+class OpenAIModel(BaseModel):
+    """A model as OpenAI describes it."""
+
+    id: str
+    object: Literal["model"]
+    created: int  # seconds since 1970
+    owned_by: str
+
+
+class OpenAIModelList(BaseModel):
+    """The models as OpenAI lists them."""
+
+    object: Literal["list"]
+    data: list[OpenAIModel]
+
+
+class AnthropicModel(BaseModel):
+    """A model as Anthropic describes it."""
+
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str  # RFC 3339
+
+
+class AnthropicModelList(BaseModel):
+    """One page of models as Anthropic lists them."""
+
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class Liveness(BaseModel):
+    """Which copy of local-ai lives here; folder and process are told on this machine only."""
+
+    service: Literal["local-ai"]
+    status: Literal["ok"]
+    version: str
+    state_dir: str | None = None
+    pid: int | None = None
+
+
+class VerdictBody(BaseModel):
+    """How the server is, why, and what to do about it."""
+
+    health: str
+    sentence: str
+    why: str
+    fix: str
+    see: str
+    command: str
+
+
+class ReadinessBody(BaseModel):
+    """Whether the engine can take a request."""
+
+    ready: bool
+    verdict: VerdictBody
+
+
+@dataclass(frozen=True)
+class QueueBody(Queue):
+    """The requests that run and wait; nothing of what they say."""
+
+    service: Literal["local-ai"] = "local-ai"
+
+
+class Urls(BaseModel):
+    """Where clients find the page and the two APIs."""
+
+    page: str
+    openai: str
+    anthropic: str
+
+
+class StatusBody(BaseModel):
+    """The report that `local-ai server status --json` prints."""
+
+    verdict: VerdictBody
+    programs: list[ProgramStatus]
+    engine: EngineHealth | None
+    host: str
+    port: int
+    pid: int | None
+    uptime_s: float | None
+    models: list[str]
+    default_model: str | None
+    version: str
+    queue: Queue | None
+    running: bool
+    ready: bool
+    urls: Urls
+
+
+class DiagnosticsBody(BaseModel):
+    """What a report of a problem should hold, without secrets."""
+
+    versions: dict[str, str | None]
+    settings: dict[str, Any]
+    status: StatusBody
+    logs: dict[str, list[str]]
