@@ -18,13 +18,14 @@ ROWS = (
     {"models"},
     {"supervision"},
     {"status"},
-    {"lifecycle", "gateway", "engine"},
+    {"lifecycle", "gateway", "engine", "service"},
     {"cli"},
     {"__main__"},
 )
 ROW = {name: index for index, names in enumerate(ROWS) for name in names}
 SETTERS_OF_THE_ENVIRONMENT = {
     "cli/client.py",  # passes its own environment on to the client
+    "cli/service.py",  # passes where files lie on to the service
     "cli/console.py",  # NO_COLOR
     "engine/__main__.py",  # sets what its libraries read
     "supervision/supervisord.py",  # passes its own environment on to supervisord

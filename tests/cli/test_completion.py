@@ -15,7 +15,7 @@ from local_ai.errors import ConfigError
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["ser"], ["server"]),
+        (["ser"], ["server", "service"]),
         (["sta"], ["start", "status"]),
         (["server", "st"], ["start", "stop", "status"]),
         (["server.st"], ["server.start", "server.stop", "server.status"]),

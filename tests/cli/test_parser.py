@@ -7,7 +7,10 @@ import pytest
 from local_ai.cli.parser import parse
 from local_ai.errors import ConfigError
 
-_ALL = "local-ai has: server, models, client, config; in short start, stop, restart, status, logs, pull, list"
+_ALL = (
+    "local-ai has: server, models, client, service, config; "
+    "in short start, stop, restart, status, logs, pull, list"
+)
 _SERVER = "server has: start, stop, restart, status, logs"
 _MODELS = "models has: list, info, use, pull, remove, unload"
 _START = "its options are --host, --port, --model, --config, --log-level, --foreground, --timeout"

@@ -10,6 +10,7 @@ _SERVER = "local_ai.cli.server"
 _CONFIG = "local_ai.cli.config"
 _MODELS = "local_ai.cli.models"
 _CLIENT = "local_ai.cli.client"
+_SERVICE = "local_ai.cli.service"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _JSON = Option("--json", "print the result as JSON, for programs", parameter="as_json")
@@ -185,6 +186,30 @@ COMMANDS = (
         takes_rest=True,
     ),
     Command(
+        "service",
+        "install",
+        "Have the system start the server now and at each login; again, update it.",
+        "--boot",
+        f"{_SERVICE}:install",
+        (Option("--boot", "start it with the machine, before anybody logs in"), _FILE),
+    ),
+    Command(
+        "service",
+        "uninstall",
+        "Stop the service, and have the server no longer started by the system.",
+        "",
+        f"{_SERVICE}:uninstall",
+    ),
+    Command(
+        "service",
+        "status",
+        "Show whether the service is installed, up to date and running: exit code 0, or 3.",
+        "--json",
+        f"{_SERVICE}:status",
+        (_JSON,),
+        is_default=True,
+    ),
+    Command(
         "config",
         "show",
         "Show every setting, its value and where the value came from.",
@@ -222,6 +247,7 @@ GROUPS = {
     "server": "the server and its programs",
     "models": "the models on this machine",
     "client": "clients of the server",
+    "service": "the server as a service of the system",
     "config": "the settings",
 }
 SHORT_FORMS = ("start", "stop", "restart", "status", "logs", "pull", "list")

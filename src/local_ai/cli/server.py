@@ -36,8 +36,11 @@ def start(
     timeout: str,
 ) -> None:
     """Start the server, wait until it answers, print its addresses."""
+    from local_ai.cli.service import start_installed
     from local_ai.lifecycle.manager import ServerManager
 
+    given = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
+    by_service = not foreground and start_installed(given)
     termination = _Termination()
     try:
         with console.progress(lazily=True) as say:
@@ -55,17 +58,17 @@ def start(
         console.print_line("Stopped.")
         return
     assert result is not None
-    options = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
     if result.error:
         raise result.error
     if foreground:
         console.print_line("Stopped.")
     else:
-        _print_started(result, options=options)
+        _print_started(result, options=given, by_service=by_service)
 
 
 def stop(*, force: bool, timeout: str) -> None:
     """Stop the server; says whether it had to be killed."""
+    from local_ai.cli.service import installed_service
     from local_ai.lifecycle.manager import ServerManager
 
     timeout_s = parse_seconds("--timeout", timeout)
@@ -80,6 +83,8 @@ def stop(*, force: bool, timeout: str) -> None:
         console.print_line(f"Stopped with SIGKILL ({reason}). {_fate_of_answers(result)}".rstrip())
     else:
         console.print_line(f"Stopped. {_fate_of_answers(result)}".rstrip())
+    if installed_service():
+        console.print_note("Its service starts it again by itself. To end that: local-ai service uninstall")
 
 
 def restart(
@@ -92,7 +97,13 @@ def restart(
     timeout: str,
 ) -> None:
     """Stop and start again with fresh settings."""
+    from local_ai.cli.service import restart_installed
     from local_ai.lifecycle.manager import ServerManager
+
+    given = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
+    if restart_installed(given):
+        start(**{name.replace("-", "_"): None for name in given}, foreground=False, timeout=timeout)
+        return
 
     with console.progress() as say:
         loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
@@ -192,15 +203,18 @@ def _overrides(
     }
 
 
-def _print_started(result: StartResult, *, options: Mapping[str, str | None] | None = None) -> None:
+def _print_started(
+    result: StartResult, *, options: Mapping[str, str | None] | None = None, by_service: bool = False
+) -> None:
     """Say that it runs, and where.
 
     Args:
         options: Of the command line, which a restart would want again.
+        by_service: The system has just started it.
     """
     if result.report is None:
         return
-    if result.already_running:
+    if result.already_running and not by_service:
         console.print_line("The server is already running.")
     console.print_line(result.report.verdict.sentence)
     console.print_line()

@@ -20,6 +20,7 @@ _MEANT = {
     "models info": "inspect describe details show",
     "models use": "default select choose set switch load",
     "models unload": "free release evict",
+    "service install": "autostart login register launchd systemd systemctl launchctl",
     "config show": "settings configuration cfg conf options get-config",
     "config check": "validate verify test lint doctor",
     "config init": "create new example setup",
@@ -70,9 +71,10 @@ def nearest_command(first: str, left: list[str]) -> str:
         return _nearest_in(word, commands_of(group)) or group
     if found := _meant(first.lower(), COMMANDS):
         return found
-    short = {each.word: each.title for each in COMMANDS if each.word in SHORT_FORMS}
+    first_come = COMMANDS[::-1]  # of two with one word, the first is meant
+    short = {each.word: each.title for each in first_come if each.word in SHORT_FORMS}
     groups = {name: name for name in GROUPS}
-    words = {each.word: each.title for each in COMMANDS}
+    words = {each.word: each.title for each in first_come}
     return _nearest(first.lower(), {**words, **groups, **short}, least=0.7)
 
 

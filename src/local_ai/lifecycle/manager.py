@@ -304,9 +304,12 @@ class ServerManager:
         """Say that it is ready; stay until it ends: by itself, by a stop from elsewhere, by Ctrl-C here."""
         try:
             self._on_ready(result)
-            child.wait()
+            code = child.wait()
         except KeyboardInterrupt:
             self._end_foreground(child)
+            return
+        if code:  # an orderly stop, also from elsewhere, ends with 0
+            raise _supervisord_ended(code, self.paths)
 
     def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
         self.stop()
@@ -351,6 +354,16 @@ class ServerManager:
 def _interrupted(why: str) -> LocalAIError:
     """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
     return LocalAIError("interrupted", why=why, fix="local-ai server start", exit_code=EXIT_INTERRUPTED)
+
+
+def _supervisord_ended(code: int, paths: Paths) -> ServerError:
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+    return ServerError(
+        "the server ended",
+        why=f"supervisord {how}, and its programs end with it",
+        fix="local-ai server start",
+        see=str(paths.log("supervisord")),
+    )
 
 
 def silent_supervisord(report: Report) -> ServerError:

@@ -1,0 +1,212 @@
+"""`service.install`, `uninstall` and `status`, and what `server.start` and `restart` leave to the service."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local_ai.cli import console
+from local_ai.cli.run import load_settings
+from local_ai.errors import ConfigError, ServerError
+from local_ai.settings.paths import find_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local_ai.service.definition import ServiceDefinition
+    from local_ai.service.manage import Service, ServiceReport
+    from local_ai.settings.paths import Paths
+
+_APPEARS_S = 60.0  # from the system's start of the service to a supervisord that answers
+_POLL_S = 0.1
+
+
+def install(*, boot: bool, config: str | None) -> None:
+    """Have the system start the server now and at each login, or at boot."""
+    from local_ai.service.manage import find_service, inspect
+    from local_ai.service.manage import install as install_service
+
+    paths = find_paths()
+    service = find_service(paths, at_boot=boot)
+    definition = _definition(paths, config)
+    before = inspect(service, definition)
+    _end_server_run_by_hand(before)
+    install_service(service, definition, at_boot=boot)
+    done = "Updated" if before.is_installed else "Installed"
+    when = "when this machine starts" if boot else "when you log in"
+    console.print_line(f"{done}: the server starts now, and {when}.")
+    console.print_line(f"  file    {service.file}")
+    console.print_line("  status  local-ai server status")
+    console.print_line("  undo    local-ai service uninstall")
+
+
+def uninstall() -> None:
+    """Stop the service, and have the server no longer started by the system."""
+    from local_ai.service.manage import find_service
+    from local_ai.service.manage import uninstall as uninstall_service
+
+    service = find_service(find_paths())
+    if uninstall_service(service):
+        console.print_line("Uninstalled: the server is stopped and no longer starts by itself.")
+    else:
+        console.print_line("The service was not installed.")
+
+
+def status(*, as_json: bool) -> int:
+    """Show whether the service is installed, up to date and running: exit code 0, or 3."""
+    from local_ai.service.manage import find_service, inspect
+
+    paths = find_paths()
+    service = find_service(paths)
+    report = inspect(service, _definition(paths, _installed_config(service)))
+    if as_json:
+        console.print_json(
+            {
+                "system": report.system,
+                "file": str(report.file),
+                "installed": report.is_installed,
+                "current": report.is_current,
+                "active": report.state.is_active,
+                "starts_by_itself": report.state.starts_by_itself,
+                "pid": report.state.pid,
+            }
+        )
+    else:
+        _print(report)
+    return 0 if report.state.is_active else 3
+
+
+def installed_service() -> Service | None:
+    """Return the service, if it is installed."""
+    from local_ai.service.manage import find_service
+
+    service = find_service(find_paths())
+    return service if service.file.exists() else None
+
+
+def start_installed(given: Mapping[str, str | None]) -> bool:
+    """Start the server through its service; False if that is not installed, or the server runs already.
+
+    Args:
+        given: The options of the start.
+
+    Raises:
+        ConfigError: There are options, which a service does not take.
+    """
+    from local_ai.lifecycle.manager import ServerManager
+
+    service = installed_service()
+    if service is None or ServerManager().is_running():
+        return False
+    _refuse_options(given)
+    service.start()
+    _wait_for_server(service)
+    return True
+
+
+def restart_installed(given: Mapping[str, str | None]) -> bool:
+    """Stop a server that its service runs, for the service to start it again; False if none does.
+
+    Raises:
+        ConfigError: The settings are wrong, or there are options; the server goes on.
+    """
+    from local_ai.lifecycle.manager import ServerManager
+
+    service = installed_service()
+    if service is None or not service.state().is_active:
+        return False
+    _refuse_options(given)
+    load_settings(_installed_config(service), {})
+    with console.progress(lazily=True) as say:
+        if error := ServerManager(on_progress=say).stop().error:
+            raise error
+    return True
+
+
+def _refuse_options(given: Mapping[str, str | None]) -> None:
+    if named := [f"--{name}" for name, value in given.items() if value is not None]:
+        raise ConfigError(
+            "the server is a service, which starts with the settings alone",
+            why=f"{', '.join(named)} cannot be given to it",
+            fix="write it into config.toml, then run: local-ai server restart "
+            "(or take the service away first: local-ai service uninstall)",
+        )
+
+
+def _wait_for_server(service: Service) -> None:
+    from local_ai.lifecycle.manager import ServerManager
+
+    manager = ServerManager()
+    deadline = time.monotonic() + _APPEARS_S
+    while not manager.is_running():
+        if not service.state().is_active or time.monotonic() > deadline:
+            raise ServerError(
+                "the service did not start the server",
+                why=f"{service.system} started it, and it ended or does not answer",
+                fix="see what it says itself: local-ai server start --foreground",
+                see=f"journalctl --user --unit {service.file.name}"
+                if service.system == "systemd"
+                else str(_log(manager.paths)),
+            )
+        time.sleep(_POLL_S)
+
+
+def _end_server_run_by_hand(before: ServiceReport) -> None:
+    from local_ai.lifecycle.manager import ServerManager
+
+    manager = ServerManager()
+    if before.state.is_active or not manager.is_running():
+        return
+    console.print_note("The server that runs now was started by hand: it is stopped first.")
+    if error := manager.stop().error:
+        raise error
+
+
+def _definition(paths: Paths, config: str | None) -> ServiceDefinition:
+    from local_ai.service.definition import define
+
+    loaded = load_settings(config, {})
+    log = _log(paths)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return define(
+        sys.executable,
+        os.environ,
+        config=Path(config).absolute() if config else None,
+        log=log,
+        drain_s=loaded.settings.server.drain_s,
+    )
+
+
+def _installed_config(service: Service) -> str | None:
+    """Return the settings file that the installed service was given, if it still exists."""
+    try:
+        words = service.command_in(service.file.read_bytes())
+    except OSError:
+        return None
+    if "--config" not in words[:-1]:
+        return None
+    file = words[words.index("--config") + 1]
+    return file if Path(file).is_file() else None
+
+
+def _log(paths: Paths) -> Path:
+    return paths.log("service")
+
+
+def _print(report: ServiceReport) -> None:
+    if not report.is_installed:
+        console.print_line("Not installed: the server does not start by itself.")
+        console.print_line("  fix: local-ai service install")
+        return
+    word = "Running" if report.state.is_active else "Installed, not running"
+    when = "and starts by itself" if report.state.starts_by_itself else "and does not start by itself"
+    pid = f" (pid {report.state.pid})" if report.state.pid else ""
+    console.print_line(f"{word}{pid}, {when}: {report.system}, {report.file}")
+    if not report.is_current:
+        console.print_warning(
+            "this installation or its settings moved since the service was installed; to update it, run: "
+            "local-ai service install"
+        )

@@ -1,0 +1,121 @@
+"""Install, inspect and uninstall the service, whichever system runs it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_ai.errors import LocalAIError
+from local_ai.service.definition import ServiceDefinition
+from local_ai.service.launchd import LaunchdService
+from local_ai.service.system import ServiceState, run_tool
+from local_ai.service.systemd import SystemdService
+from local_ai.settings.paths import Paths
+
+Service = SystemdService | LaunchdService
+
+_NOT_THERE = ServiceState(is_active=False, starts_by_itself=False, pid=None)
+
+
+@dataclass(frozen=True)
+class ServiceReport:
+    """What `service.status` shows."""
+
+    system: str  # systemd | launchd
+    file: Path
+    is_installed: bool
+    is_current: bool  # the installed file is the one that an install would write now
+    state: ServiceState
+
+
+def find_service(paths: Paths, *, at_boot: bool = False, platform: str = sys.platform) -> Service:
+    """Return the service of this user on this system.
+
+    Args:
+        at_boot: Of the two that macOS can have, the one that starts without a login.
+    """
+    if platform == "darwin":
+        agent, daemon = (
+            LaunchdService(Path.home(), uid=os.getuid(), user=getpass.getuser(), at_boot=boot)
+            for boot in (False, True)
+        )
+        return daemon if at_boot or (daemon.file.exists() and not agent.file.exists()) else agent
+    return SystemdService(paths.config_dir.parent)
+
+
+def install(service: Service, definition: ServiceDefinition, *, at_boot: bool) -> None:
+    """Write the service's file and have the system start it now and from now on; again is an update.
+
+    Raises:
+        LocalAIError: The file cannot be written, or the system refuses it. Nothing is left half done.
+    """
+    before = _read(service.file)
+    _write(service.file, service.render(definition))
+    try:
+        service.enable(at_boot=at_boot)
+    except LocalAIError:
+        if before is None:
+            _remove(service.file)
+        else:
+            _write(service.file, before)
+        raise
+
+
+def uninstall(service: Service) -> bool:
+    """Stop the service and remove its file; False if there was none."""
+    if _read(service.file) is None:
+        return False
+    service.disable()
+    _remove(service.file)
+    service.forget()
+    return True
+
+
+def inspect(service: Service, definition: ServiceDefinition) -> ServiceReport:
+    """Compare the installed service with the one that would be installed now, and ask the system for it."""
+    content = _read(service.file)
+    return ServiceReport(
+        system=service.system,
+        file=service.file,
+        is_installed=content is not None,
+        is_current=content == service.render(definition),
+        state=_NOT_THERE if content is None else service.state(),
+    )
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        if file.is_relative_to("/Library"):  # root's
+            with tempfile.NamedTemporaryFile() as draft:
+                draft.write(content)
+                draft.flush()
+                run_tool("sudo", "install", "-m", "644", draft.name, str(file))
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft_file = file.with_name(f".{file.name}.new")
+        draft_file.write_bytes(content)
+        draft_file.replace(file)
+    except OSError as exc:
+        raise LocalAIError(
+            "the service was not installed",
+            why=f"{file}: {exc.strerror}",
+            fix="correct the permissions there, and try again",
+        ) from exc
+
+
+def _remove(file: Path) -> None:
+    if file.is_relative_to("/Library"):
+        run_tool("sudo", "rm", str(file))
+    else:
+        file.unlink(missing_ok=True)
