@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.fake_hub import run_hub
-from tests.server import Server
+from tests.server import SCRIPT, Server
 
 from local_ai.cli.commands import COMMANDS
 from local_ai.models.catalog import Incomplete
@@ -79,6 +79,13 @@ def test_pull_is_as_described(make_server: Callable[..., Server], tiny_model: Pa
 
     assert set(pulled) == set(SECTIONS["models pull"]["field"])
     assert pulled["id"] == "org/tiny"
+
+
+def test_the_service_is_as_described(server: Server):
+    without_port = f"env -u LOCAL_AI_SERVER__PORT {SCRIPT} service status --json"
+    shown = json.loads(server.shell(without_port).stdout)
+
+    assert set(shown) == set(SECTIONS["service status"]["field"])
 
 
 def test_settings_are_as_described(server: Server):
