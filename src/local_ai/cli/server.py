@@ -16,6 +16,7 @@ from local_ai.cli import console
 from local_ai.cli.run import load_settings, parse_count, parse_seconds
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.settings.paths import find_paths
+from local_ai.settings.state import Given, read_given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,12 @@ def start(
                 termination.expect()
             loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
             timeout_s = parse_seconds("--timeout", timeout)
-            manager = ServerManager(loaded.settings, on_progress=say, on_ready=_print_started)
+            manager = ServerManager(
+                loaded.settings,
+                on_progress=say,
+                on_ready=_print_started,
+                by_hand=Given(loaded.given, _absolute(config)),
+            )
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
     except KeyboardInterrupt as exc:
         if not termination.was_asked:
@@ -96,9 +102,10 @@ def restart(
     config: str | None,
     timeout: str,
 ) -> None:
-    """Stop and start again with fresh settings."""
+    """Stop and start again with fresh settings, and with what the start was given by hand."""
     from local_ai.cli.service import restart_installed
     from local_ai.lifecycle.manager import ServerManager
+    from local_ai.settings.load import load_again
 
     given = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
     if restart_installed(given):
@@ -106,9 +113,19 @@ def restart(
         return
 
     with console.progress() as say:
-        loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+        last = read_given(find_paths().state_file)
+        config = config or last.config
+        loaded, kept = load_again(
+            last.values,
+            config_path=config,
+            overrides=_overrides(host=host, port=port, model=model, log_level=log_level),
+        )
+        for warning in loaded.warnings:
+            console.print_warning(warning)
         timeout_s = parse_seconds("--timeout", timeout)
-        manager = ServerManager(loaded.settings, on_progress=say)
+        manager = ServerManager(
+            loaded.settings, on_progress=say, by_hand=Given(loaded.given, _absolute(config))
+        )
         try:
             result = manager.restart(startup_timeout=timeout_s)
         except KeyboardInterrupt as exc:
@@ -118,6 +135,11 @@ def restart(
     if result.error:
         raise result.error
     _print_started(result)
+    if kept:
+        console.print_note(
+            f"Kept as the start was given it: {', '.join(kept)}. Without: local-ai server stop, then "
+            "local-ai server start."
+        )
 
 
 def status(*, as_json: bool, deep: bool) -> int:
@@ -189,6 +211,10 @@ def _fate_of_answers(result: StartResult | StopResult) -> str:
         if count
     ]
     return f"{', '.join(parts).capitalize()}." if parts else ""
+
+
+def _absolute(config: str | None) -> str | None:
+    return os.path.abspath(config) if config else None  # noqa: PTH100
 
 
 def _overrides(

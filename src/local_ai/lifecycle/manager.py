@@ -28,6 +28,7 @@ from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.state import (
+    Given,
     State,
     Target,
     make_state,
@@ -71,6 +72,7 @@ class ServerManager:
         paths: Paths | None = None,
         on_progress: Progress = lambda sentence: None,
         on_ready: Callable[[StartResult], None] = lambda result: None,
+        by_hand: Given | None = None,
     ) -> None:
         """Name the server; nothing is read, made or started yet.
 
@@ -81,6 +83,7 @@ class ServerManager:
             port: Instead of `server.port`.
             on_progress: Called with a sentence whenever there is something new to say.
             on_ready: Called once a foreground start is ready; others return instead.
+            by_hand: Which of the settings were given by hand: noted, for a later restart to keep.
         """
         found = paths or find_paths()
         self.paths = found.in_state_dir(Path(state_dir).absolute()) if state_dir else found
@@ -88,6 +91,7 @@ class ServerManager:
         self._overrides = {"server.host": host, "server.port": port}
         self._on_progress = on_progress
         self._on_ready = on_ready
+        self._by_hand = by_hand or Given()
         self._foreground: subprocess.Popen[bytes] | None = None
 
     @property
@@ -187,7 +191,7 @@ class ServerManager:
         """Return whether it ran already, and what the user should know."""
         warning = self._check()
         preflight.prepare_folders(self.paths)
-        state = make_state(self.settings, self.paths)
+        state = replace(make_state(self.settings, self.paths), given=self._by_hand)
         conf = render(plan(state), self.paths, open_files=preflight.check_open_files())
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self._settled_report(stop_s=_STOP_S)

@@ -42,6 +42,16 @@ class Loaded:
     warnings: tuple[str, ...]
 
     @property
+    def given(self) -> dict[str, Any]:
+        """What the command line and the environment set, by key, as JSON values; secrets are shown."""
+        values = flatten(self.settings.model_dump(mode="json", context=REVEAL))
+        return {
+            key: values[key]
+            for key, origin in self.origins.items()
+            if key in values and (origin == COMMAND_LINE or origin.startswith(ENV_PREFIX))
+        }
+
+    @property
     def rows(self) -> list[tuple[str, Any, str]]:
         """One (key, value, origin) per setting, in the order of the example file."""
         values = flatten(self.settings.model_dump(mode="json"))
@@ -102,6 +112,31 @@ def load(
         merged |= _anchor(layer)
         origins |= layer.origins
     return Loaded(LocalAISettings.model_validate(_nest(merged)), origins, config_file, tuple(warnings))
+
+
+def load_again(
+    last: Mapping[str, Any],
+    *,
+    config_path: str | Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[Loaded, list[str]]:
+    """Load the settings as a restart does: what the last start was given stays, unless it is given anew.
+
+    Args:
+        last: What the start was given, by key.
+
+    Returns:
+        The settings, and one sentence per value that would be another without: "server.port = 8450".
+    """
+    fresh = load(config_path=config_path, overrides=overrides, environ=environ)
+    kept = {key: value for key, value in last.items() if key in known_keys() and key not in fresh.given}
+    if not kept:
+        return fresh, []
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    loaded = load(config_path=config_path, overrides=kept | given, environ=environ)
+    before, after = (flatten(each.settings.model_dump(mode="json")) for each in (fresh, loaded))
+    return loaded, [f"{key} = {json.dumps(after[key])}" for key in kept if after[key] != before[key]]
 
 
 def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> LocalAISettings:

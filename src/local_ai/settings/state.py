@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,14 @@ _PATHS = (
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a start was given by hand: a restart from another shell keeps it."""
+
+    values: dict[str, Any] = field(default_factory=dict)  # of command line and environment, by key
+    config: str | None = None  # the file that --config named
+
+
+@dataclass(frozen=True)
 class State:
     """One start: its settings and where its files and sockets lie."""
 
@@ -48,6 +56,7 @@ class State:
     engine_socket: Path
     entry: str = DEFAULT  # how it was started, as people type it (see entry.py)
     default_model: str | None = None  # id of what a start chose where `model.path` is not set
+    given: Given = field(default_factory=Given)
 
     @property
     def paths(self) -> Paths:
@@ -92,6 +101,7 @@ def write_state(state: State, file: Path) -> None:
         "settings": state.settings.model_dump(mode="json", context=REVEAL),
         "entry": state.entry,
         "default_model": state.default_model,
+        "given": asdict(state.given),
         **{name: str(getattr(state, name)) for name in _PATHS},
     }
     write_private(file, json.dumps(plain, indent=2) + "\n")
@@ -114,6 +124,7 @@ def read_state(file: Path) -> State:
             settings=LocalAISettings.model_validate(raw["settings"], extra="ignore"),
             entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
             default_model=raw.get("default_model"),
+            given=Given(**raw.get("given", {})),
             **{name: Path(raw[name]) for name in _PATHS},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -155,6 +166,14 @@ def target_of(settings: LocalAISettings, *, default_model: str | None = None) ->
         settings.engine.max_crashes,
         default_model,
     )
+
+
+def read_given(state_file: Path) -> Given:
+    """Return what the last start was given by hand; nothing where that cannot be read."""
+    try:
+        return Given(**json.loads(state_file.read_bytes())["given"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Given()
 
 
 def read_target(state_file: Path) -> Target | None:
