@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from local_ai.engine.core.terms import Finished, Job, ModelKey, Started, Token
-from local_ai.engine.core.tokenizer import Marks, ModelWords
+from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.formats.families import choose_format
+from local_ai.engine.formats.format import Format
 from local_ai.engine.text.conversation import (
     Ask,
+    Begun,
     CallPiece,
     Ended,
     Limits,
@@ -30,25 +31,34 @@ WEATHER = Tool("get_weather", "", {"type": "object"})
 CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>'
 
 
-def words(**options: Any) -> ModelWords:
-    tokenizer = SimpleNamespace(tool_parser=lambda text, tools: json.loads(text))
-    defaults = {
-        "thought": None,
-        "calls": None,
-        "context_tokens": None,
-        "vocabulary_size": 9,
-        "eos": frozenset(),
-    }
-    return ModelWords(key=KEY, tokenizer=tokenizer, has_template=True, **(defaults | options))
+HERMES, THINKER = choose_format("", ()), choose_format("<think> </think>", ())
+
+
+def words(form: Format = HERMES) -> ModelWords:
+    return ModelWords(
+        key=KEY,
+        tokenizer=None,
+        context_tokens=None,
+        vocabulary_size=9,
+        eos=frozenset(),
+        format=form,
+        has_template=True,
+    )
 
 
 def read(
-    text: str, *, reason: str = "stop", ask: Ask | None = None, in_thought: bool = False, **has: Any
+    text: str,
+    *,
+    reason: str = "stop",
+    ask: Ask | None = None,
+    in_thought: bool = False,
+    form: Format = HERMES,
+    forced: bool = False,
 ) -> list[Any]:
     """Pieces of an answer that comes a few characters at a time."""
     ask = ask or Ask(messages=(Message("user", "x"),), tools=(WEATHER,))
-    prepared = Prepared(Job(KEY, (1, 2), 9, in_thought=in_thought), forced_call=False)
-    reader = _Reader(prepared, ask, words(**has))
+    prepared = Prepared(Job(KEY, (1, 2), 9, in_thought=in_thought), forced_call=forced)
+    reader = _Reader(prepared, ask, words(form))
     events = [Started(1), *(Token(text[at : at + 3]) for at in range(0, len(text), 3)), Finished(reason, "")]
     pieces = []
     for event in events:
@@ -72,10 +82,42 @@ def test_a_call_between_marks_is_a_call():
     assert pieces[-1].reason == "tool_calls"
 
 
-def test_a_models_own_parser_reads_its_calls():
-    pieces = read(f"[C]{CALL[11:-12]}[/C]", calls=Marks("[C]", "[/C]"))
+def test_a_models_own_format_reads_its_calls():
+    pieces = read(
+        '[TOOL_CALLS]get_weather[ARGS]{"city": "Rome"}', form=choose_format("[TOOL_CALLS] [ARGS]", ())
+    )
+
+    (call,) = [piece.call for piece in pieces if isinstance(piece, CallPiece)]
+    assert (call.name, len(call.id)) == ("get_weather", 9)  # Mistral's template takes no other length
+
+
+def test_calls_of_one_answer_have_ids_of_their_own():
+    one = '{"name": "get_weather", "arguments": {}, "id": "call_1"}'
+    pieces = read(f"<tool_call>{one}</tool_call><tool_call>{one}</tool_call>")
+
+    ids = [piece.call.id for piece in pieces if isinstance(piece, CallPiece)]
+    assert ids[0] == "call_1"
+    assert len(set(ids)) == 2
+
+
+def test_a_forced_call_is_the_call():
+    pieces = read('{"name": "get_weather", "arguments": {"city": "Rome"}}', forced=True)
 
     assert [piece.call.name for piece in pieces if isinstance(piece, CallPiece)] == ["get_weather"]
+    assert pieces[-1].reason == "tool_calls"
+
+
+def test_a_forced_call_that_is_cut_shows_nothing_of_how_it_is_written_inside():
+    pieces = read('{"name": "get_weather", "arguments": {"ci', reason="length", forced=True)
+
+    assert [type(piece) for piece in pieces] == [Begun, Ended]
+    assert pieces[-1].reason == "length"
+
+
+def test_control_tokens_are_no_text_of_a_plain_completion_either():
+    pieces = read("a[TOOL_CALLS]b", ask=Ask(prompt="x"), form=choose_format("[TOOL_CALLS]", ()))
+
+    assert joined(pieces, TextPiece) == "ab"
 
 
 def test_several_calls_are_several_unless_one_at_a_time_is_asked_for():
@@ -103,7 +145,7 @@ def test_a_call_whose_arguments_are_no_object_is_shown(arguments: str):
 def test_a_call_cut_off_by_the_length_is_shown_as_far_as_it_came():
     pieces = read('<tool_call>{"name": "get_w', reason="length")
 
-    assert joined(pieces, TextPiece).startswith('<tool_call>{"name": "get_w')
+    assert joined(pieces, TextPiece) == '<tool_call>{"name": "get_w'
     assert pieces[-1].reason == "length"
 
 
@@ -112,7 +154,7 @@ def test_marks_mean_nothing_without_tools():
 
 
 def test_thoughts_are_told_apart_and_counted():
-    pieces = read("hm, why\n</think>\n\nParis", in_thought=True, thought=Marks("<think>", "</think>"))
+    pieces = read("hm, why\n</think>\n\nParis", in_thought=True, form=THINKER)
 
     assert joined(pieces, ThoughtPiece) == "hm, why\n"
     assert joined(pieces, TextPiece) == "Paris"

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_ai.engine.core.tokenizer import Marks
+from local_ai.engine.formats.families import choose_format
 from local_ai.engine.text.output_parser import Splitter
 
-THOUGHT = Marks("<think>", "</think>")
-CALLS = Marks("<tool_call>", "</tool_call>")
+THOUGHT = choose_format("<think> </think> <tool_call>", ())
+MISTRAL = choose_format("[TOOL_CALLS] [ARGS]", ())
+TOOLS = {"f": {"type": "object"}}
 
 
 def split(pieces: list[str], **options: object) -> tuple[dict[str, str], str | None]:
@@ -25,18 +26,20 @@ def split(pieces: list[str], **options: object) -> tuple[dict[str, str], str | N
 
 CASES = [
     ("plain text", {}, {"text": "plain text"}, None),
-    ("a<think>b</think>c", {"thought": THOUGHT}, {"text": "ac", "thought": "b"}, None),
-    ("b</think>\n\nc", {"thought": THOUGHT, "in_thought": True}, {"thought": "b", "text": "c"}, None),
-    ("a<think>b", {"thought": THOUGHT}, {"text": "a", "thought": "b"}, None),
-    ("<tool_call>{}</tool_call>", {"calls": CALLS}, {"call": "{}"}, None),
-    ("a<tool_call>{", {"calls": CALLS}, {"text": "a", "call": "{"}, None),
+    ("a<think>b</think>c", {"form": THOUGHT}, {"text": "ac", "thought": "b"}, None),
+    ("b</think>\n\nc", {"form": THOUGHT, "in_thought": True}, {"thought": "b", "text": "c"}, None),
+    ("a<think>b", {"form": THOUGHT}, {"text": "a", "thought": "b"}, None),
+    ("<tool_call>{}</tool_call>", {"form": THOUGHT, "tools": TOOLS}, {"call": "{}"}, None),
+    ("a<tool_call>{", {"form": THOUGHT, "tools": TOOLS}, {"text": "a", "call": "{"}, None),
     ("one STOP two", {"stops": ["STOP"]}, {"text": "one "}, "STOP"),
     ("abcabd", {"stops": ["abd"]}, {"text": "abc"}, "abd"),
     ("x ST", {"stops": ["STOP"]}, {"text": "x ST"}, None),
-    ("<think>STOP</think>a", {"thought": THOUGHT, "stops": ["STOP"]}, {"thought": "STOP", "text": "a"}, None),
-    ("a < b <think", {"thought": THOUGHT}, {"text": "a < b <think"}, None),
+    ("<think>STOP</think>a", {"form": THOUGHT, "stops": ["STOP"]}, {"thought": "STOP", "text": "a"}, None),
+    ("a < b <think", {"form": THOUGHT}, {"text": "a < b <think"}, None),
     ("ab", {"stops": ["b", "ab"]}, {}, "ab"),
-    ("[TOOL_CALLS]f{}", {"calls": Marks("[TOOL_CALLS]", "")}, {"call": "f{}"}, None),
+    ("abc", {"stops": ["a", "abc"]}, {}, "abc"),
+    ("abd", {"stops": ["a", "abc"]}, {}, "a"),
+    ("[TOOL_CALLS]f{}", {"form": MISTRAL, "tools": TOOLS}, {"call": "f{}"}, None),
 ]
 
 

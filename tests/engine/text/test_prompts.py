@@ -11,6 +11,7 @@ import pytest
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.errors import EngineError
+from local_ai.engine.formats.families import choose_format
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames, prepare
 
@@ -43,8 +44,7 @@ def prompt(*messages: Message, strict: bool = True) -> str:
         context_tokens=None,
         vocabulary_size=1000,
         eos=frozenset(),
-        thought=None,
-        calls=None,
+        format=choose_format("", ()),
         has_template=True,
     )
     prepared = prepare(Ask(messages=messages), words, names=FieldNames())
@@ -96,8 +96,7 @@ def refused(text: str, *, longest_token: int | None, context: int = 1000) -> tup
         context_tokens=context,
         vocabulary_size=1_000_000,
         eos=frozenset(),
-        thought=None,
-        calls=None,
+        format=choose_format("", ()),
         has_template=True,
         longest_token=longest_token,
     )

@@ -37,8 +37,6 @@ class Constraint:
         self._eos = sorted(words.eos)
         self._after = list(grammar.after)
         self._binds = not self._after
-        self._escape = grammar.unless
-        self._free = False
         self._read = prompt_tokens
 
     def __call__(self, tokens: Array, logits: Array) -> Array:
@@ -48,19 +46,11 @@ class Constraint:
             self._consume(new)
         elif self._after and tokens.shape[0] >= len(self._after):
             self._binds = new != [] and tokens[-len(self._after) :].tolist() == self._after
-        if not self._binds or self._free:
+        if not self._binds:
             return logits
-        allowed = self._allowed(logits.shape[-1])
-        if self._escape is not None:
-            allowed[self._escape] = True
-        return mx.where(mx.array(allowed), logits, -mx.inf)
+        return mx.where(mx.array(self._allowed(logits.shape[-1])), logits, -mx.inf)
 
     def _consume(self, tokens: Sequence[int]) -> None:
-        if tokens and self._escape is not None:  # only an answer's first token can set it free
-            self._free = tokens[0] == self._escape
-            self._escape = None
-        if self._free:
-            return
         # One step is computed ahead of what was accepted, so a token may follow the end.
         if tokens and not self._matcher.is_stopped():
             self._matcher.consume_tokens(list(tokens))

@@ -25,7 +25,12 @@ class Detokenizer:
         self._read = len(self._tokens)
 
     def add(self, token: int) -> str:
-        """Take one more token; return the text that became complete, "" if none did."""
+        """Take one more token; return the text that became complete, "" if none did.
+
+        A control token is no text.
+        """
+        if token in self._words.control:
+            return ""
         self._tokens.append(token)
         text = self._new_text()
         if text.endswith(_INCOMPLETE) and len(self._tokens) - self._read < _MOST_HELD:

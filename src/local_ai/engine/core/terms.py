@@ -38,7 +38,6 @@ class Grammar:
 
     text: str  # as llguidance reads it
     after: tuple[int, ...] = ()  # it binds once these tokens were generated (the end of a thought)
-    unless: int | None = None  # an answer that begins with this token is free (the start of a tool call)
 
 
 @dataclass(frozen=True)

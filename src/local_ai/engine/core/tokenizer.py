@@ -10,14 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_ai.engine.core.terms import ModelKey
-
-
-@dataclass(frozen=True)
-class Marks:
-    """A pair of texts that enclose something in an answer."""
-
-    start: str
-    end: str
+from local_ai.engine.formats.families import choose_format
+from local_ai.engine.formats.format import Format, Marks
 
 
 @dataclass(frozen=True, eq=False)  # one per load, told apart by identity
@@ -29,13 +23,17 @@ class ModelWords:
     context_tokens: int | None
     vocabulary_size: int  # of the tokenizer
     eos: frozenset[int]
-    thought: Marks | None
-    calls: Marks | None  # None: the template knows no tools
+    format: Format
     has_template: bool
+    control: frozenset[int] = frozenset()  # tokens that are no text: special ones that are none of its marks
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
     # A tokenizer in Python may keep state: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def thought(self) -> Marks | None:
+        return self.format.thought
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """Turn text into tokens; `special` adds what the tokenizer puts before a fresh text."""
@@ -52,29 +50,31 @@ class ModelWords:
 
 
 def make_words(
-    key: ModelKey, tokenizer: Any, context_tokens: int | None, embedding_rows: int | None = None
+    key: ModelKey,
+    tokenizer: Any,
+    context_tokens: int | None,
+    embedding_rows: int | None = None,
+    eos: frozenset[int] = frozenset(),
 ) -> ModelWords:
     """Read a tokenizer's abilities."""
-    thought = Marks(tokenizer.think_start, tokenizer.think_end) if tokenizer.has_thinking else None
-    calls = (
-        Marks(tokenizer.tool_call_start, tokenizer.tool_call_end or "")
-        if tokenizer.has_tool_calling
-        else None
-    )
+    stated = getattr(tokenizer, "init_kwargs", {}).get("tool_parser_type")
+    template = tokenizer.chat_template
+    vocabulary = tokenizer.get_vocab()
+    form = choose_format(template if isinstance(template, str) else "", vocabulary, parser=stated or "")
     longest_token = None
     if backend := native_tokenizer(tokenizer):
         backend.no_truncation()
         backend.no_padding()
         # Composing characters (NFC) makes one of up to three.
-        longest_token = max(map(len, tokenizer.get_vocab())) * (3 if backend.normalizer else 1)
+        longest_token = max(map(len, vocabulary)) * (3 if backend.normalizer else 1)
     return ModelWords(
         key=key,
         tokenizer=tokenizer,
         context_tokens=context_tokens,
-        vocabulary_size=len(tokenizer.get_vocab()),
-        eos=frozenset(int(token) for token in tokenizer.eos_token_ids),
-        thought=thought,
-        calls=calls,
+        vocabulary_size=len(vocabulary),
+        eos=frozenset(int(token) for token in tokenizer.eos_token_ids) | eos,
+        format=form,
+        control=_control_tokens(tokenizer, form),
         has_template=bool(tokenizer.has_chat_template),
         embedding_rows=embedding_rows,
         longest_token=longest_token,
@@ -84,3 +84,13 @@ def make_words(
 def native_tokenizer(tokenizer: Any) -> Any | None:
     """Return the `tokenizers.Tokenizer` inside; None where a model brings a tokenizer in Python."""
     return getattr(tokenizer, "backend_tokenizer", None)
+
+
+def _control_tokens(tokenizer: Any, form: Format) -> frozenset[int]:
+    """Find the tokens that are no text: special ones, but for those that the format reads."""
+    read = form.marks
+    return frozenset(
+        int(number)
+        for number, token in getattr(tokenizer, "added_tokens_decoder", {}).items()
+        if token.special and not any(str(token.content) in mark for mark in read)
+    )

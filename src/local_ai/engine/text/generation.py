@@ -7,6 +7,7 @@ import contextlib
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from local_ai.engine.core.terms import Chance, Event, Failed, Finished, Progress, Started, Token
 from local_ai.engine.core.tokenizer import ModelWords
@@ -24,7 +25,7 @@ from local_ai.engine.text.conversation import (
 )
 from local_ai.engine.text.output_parser import Segment, Splitter
 from local_ai.engine.text.prompts import Prepared
-from local_ai.engine.text.tools import call_marks, read_calls, read_forced
+from local_ai.engine.text.tools import new_id, offered, read_calls, read_forced
 
 
 async def run(
@@ -97,13 +98,15 @@ class _Reader:
         self._ask = ask
         self._words = words
         may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
+        self._tools = offered(ask.tools) if may_call else {}
         self._splitter = Splitter(
-            thought=words.thought if ask.prompt is None else None,
-            calls=call_marks(words) if may_call else None,
+            words.format if ask.prompt is None else words.format.of_plain_text,
+            tools=self._tools,
             stops=() if prepared.forced_call else ask.limits.stops,
             in_thought=prepared.job.in_thought,
         )
-        self._cached = self._tokens = self._thought_tokens = self._calls = 0
+        self._cached = self._tokens = self._thought_tokens = 0
+        self._calls: set[str] = set()  # the ids of those made
         self._seen = 0  # characters of text so far
         self._forced = ""
         self._pending: list[tuple[int, Chance, tuple[Chance, ...]]] = []  # where each token begins
@@ -146,7 +149,7 @@ class _Reader:
             if segment.kind == "thought":
                 pieces.append(ThoughtPiece(segment.text))
             elif segment.kind == "call":
-                pieces += self._read_calls(segment.text)
+                pieces += self._read_calls(segment)
             elif self._prepared.forced_call:
                 self._forced += segment.text
             else:
@@ -155,22 +158,23 @@ class _Reader:
             self._drop_decided()
         return pieces
 
-    def _read_calls(self, body: str) -> list[Piece]:
-        calls = read_calls(body, self._words, self._ask.tools)
-        if not calls:  # not a call after all: the client should see what the model said
-            marks = call_marks(self._words)
-            return [TextPiece(f"{marks.start}{body}{marks.end}")]
-        if not self._ask.tool_choice.parallel:
-            calls = calls[:1]
-        self._calls += len(calls)
-        return [CallPiece(call) for call in calls]
+    def _read_calls(self, segment: Segment) -> list[Piece]:
+        pieces: list[Piece] = []
+        for found in read_calls(segment.text, segment.shown, self._words.format, self._tools):
+            if isinstance(found, str):
+                pieces += [TextPiece(found)] if found else []
+            elif self._ask.tool_choice.parallel or not self._calls:
+                call = replace(found, id=new_id()) if found.id in self._calls else found
+                self._calls.add(call.id)
+                pieces.append(CallPiece(call))
+        return pieces
 
     def _end(self, reason: str) -> list[Piece]:
         pieces: list[Piece] = []
         if self._prepared.forced_call:
             calls = read_forced(self._forced)
-            self._calls += len(calls)
-            pieces = [CallPiece(call) for call in calls] or [TextPiece(self._forced)]
+            self._calls |= {call.id for call in calls}
+            pieces = [CallPiece(call) for call in calls]
         if reason == "length":
             return [*pieces, Ended("length", self.usage())]
         return [*pieces, Ended("tool_calls" if self._calls else "stop", self.usage())]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from local_ai.engine.core.terms import Grammar, Job
+from local_ai.engine.core.terms import Job
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.errors import EngineError, bad_field
+from local_ai.engine.formats.format import Format
 from local_ai.engine.text.conversation import Ask, Message
-from local_ai.engine.text.tools import as_function, call_marks, describe_plainly, forced_schema
+from local_ai.engine.text.grammars import make_grammar
+from local_ai.engine.text.tools import as_function, describe_plainly
 from local_ai.serving.errors import ContextLengthError
 
-if TYPE_CHECKING:
-    from llguidance._lib import JsonCompileOptions
-
-# Free whitespace would let a model fill its whole answer with it.
-_SPACING: JsonCompileOptions = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_SHORT_ID = 9
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 # Of a text that may be too long, the first part that is tokenised: this many characters for each token of the
 # context, at least so many characters; it is too long where that has so much more tokens than the context.
@@ -52,7 +52,9 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             prompt=tuple(tokens),
             max_tokens=_bound(ask, len(tokens), words, names),
             sampling=ask.sampling,
-            grammar=_grammar(ask, words, names, in_thought=in_thought),
+            grammar=make_grammar(
+                ask, words, in_thought=in_thought, schema_field=names.schema, tools_field=names.tools
+            ),
             logprobs=ask.logprobs,
             thought_tokens=ask.thinking.max_tokens,
             in_thought=in_thought,
@@ -136,7 +138,7 @@ def _check_tokens(tokens: tuple[int, ...], words: ModelWords, names: FieldNames)
 def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
     shown = ask.tools if ask.tool_choice.kind != "none" else ()
     messages = ask.messages
-    if shown and not words.calls:
+    if shown and not words.format.knows_tools:
         messages = _with_system_text(messages, describe_plainly(shown))
         shown = ()
     options: dict[str, Any] = dict(ask.template_options)
@@ -145,10 +147,10 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
     if ask.thinking.effort is not None:
         options.setdefault("reasoning_effort", ask.thinking.effort)
 
-    def write(messages: Sequence[Message]) -> str:
+    def write(messages: Sequence[Message], *, as_text: bool = False) -> str:
         return str(
             words.tokenizer.apply_chat_template(
-                [_as_template_message(message, plain_calls=not words.calls) for message in messages],
+                [_as_template_message(message, words.format, as_text=as_text) for message in messages],
                 tools=[as_function(tool) for tool in shown] or None,
                 add_generation_prompt=not ask.continues_last,
                 continue_final_message=ask.continues_last,
@@ -157,13 +159,15 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
             )
         )
 
+    attempts: list[tuple[tuple[Message, ...], bool]] = [(messages, False)]
+    attempts += [(mild, False)] if (mild := _later_system_as_user(messages)) != messages else []
+    # Most templates walk through a call's arguments; DeepSeek's join them to a text.
+    attempts += [(mild, True)] if any(message.calls for message in messages) else []
     try:
-        try:
-            return write(messages)
-        except Exception:
-            if (mild := _later_system_as_user(messages)) == messages:
-                raise
-            return write(mild)
+        for attempt, as_text in attempts[:-1]:
+            with suppress(Exception):
+                return write(attempt, as_text=as_text)
+        return write(attempts[-1][0], as_text=attempts[-1][1])
     except Exception as exc:  # templates are programs: they raise what they like
         reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
         raise bad_field(
@@ -198,13 +202,20 @@ def _with_system_text(messages: tuple[Message, ...], text: str) -> tuple[Message
     return (Message("system", text), *messages)
 
 
-def _as_template_message(message: Message, *, plain_calls: bool) -> dict[str, Any]:
+def _as_template_message(message: Message, form: Format, *, as_text: bool) -> dict[str, Any]:
+    """Write a turn as templates expect it.
+
+    Args:
+        as_text: Whether a call's arguments are the text of an object, or the object.
+    """
     written: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.thought:
         written["reasoning_content"] = message.thought
+    if message.thought and form.channels and not (message.calls and message.text):
+        written["thinking"] = message.thought  # gpt-oss' word for it; beside a text and calls it refuses one
     if message.call_id:
-        written["tool_call_id"] = message.call_id
-    if message.calls and plain_calls:
+        written["tool_call_id"] = _call_id(message.call_id, form)
+    if message.calls and not form.knows_tools:
         calls = (f'{{"name": {json.dumps(c.name)}, "arguments": {c.arguments}}}' for c in message.calls)
         written["content"] = "\n".join(
             [message.text, *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]
@@ -212,14 +223,23 @@ def _as_template_message(message: Message, *, plain_calls: bool) -> dict[str, An
     elif message.calls:
         written["tool_calls"] = [
             {
-                "id": call.id,
+                "id": _call_id(call.id, form),
                 "type": "function",
-                # Templates walk through the arguments, so they get them as an object.
-                "function": {"name": call.name, "arguments": json.loads(call.arguments)},
+                "function": {
+                    "name": call.name,
+                    "arguments": call.arguments if as_text else json.loads(call.arguments),
+                },
             }
             for call in message.calls
         ]
     return written
+
+
+def _call_id(call_id: str, form: Format) -> str:
+    """Write a call's id as the template takes it: Mistral's refuses any but nine letters or digits."""
+    if not form.calls.short_ids or (len(call_id) == _SHORT_ID and call_id.isalnum()):
+        return call_id
+    return hashlib.sha256(call_id.encode(errors="replace")).hexdigest()[:_SHORT_ID]
 
 
 def _ends_in_thought(text: str, words: ModelWords) -> bool:
@@ -268,36 +288,3 @@ def _too_long(
         wanted=None,
         context=context,
     )
-
-
-def _grammar(ask: Ask, words: ModelWords, names: FieldNames, *, in_thought: bool) -> Grammar | None:
-    param = names.schema
-    schema = ask.schema
-    if ask.tool_choice.kind in ("required", "named"):
-        schema, param = forced_schema(ask.tools, ask.tool_choice), names.tools
-    if schema is None:
-        return None
-    # Only now: most requests need no grammar, and the library takes a moment to load.
-    from llguidance import LLMatcher
-
-    if not hasattr(words.tokenizer, "backend_tokenizer"):
-        raise bad_field(
-            param,
-            f"the tokenizer of {words.key.id!r} is not of the kind that answers can be constrained for",
-            "leave it out, or take a model with a tokenizer.json",
-        )
-    try:
-        text = LLMatcher.grammar_from_json_schema(schema, _SPACING)
-        problem = LLMatcher.validate_grammar(text)
-    except ValueError as exc:
-        problem = str(exc)
-    if problem:
-        raise bad_field(
-            param,
-            f"its schema cannot be kept to: {problem.strip().splitlines()[0][:300]}",
-            "simplify the schema",
-        )
-    after = words.encode(words.thought.end) if in_thought and words.thought else []
-    may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
-    unless = words.encode(call_marks(words).start)[0] if may_call else None
-    return Grammar(text, tuple(after), unless)

@@ -1,4 +1,4 @@
-"""Tools: how a model is told of them, what forces a call, and how a call is read from an answer's text."""
+"""Tools: how a model is told of them, and how calls are read from an answer's text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from local_ai.engine.core.tokenizer import Marks, ModelWords
-from local_ai.engine.text.conversation import Call, Tool, ToolChoice
+from local_ai.engine.formats.format import Format, RawCall, Tools
+from local_ai.engine.text.conversation import Call, Tool
 
 log = logging.getLogger(__name__)
 
 # For models whose template knows no tools. Source: the Hermes format, which Qwen's templates use too.
-PLAIN_MARKS = Marks("<tool_call>", "</tool_call>")
 _PLAIN_PROMPT = """You may call functions to help with the request. Their signatures, in <tools></tools>:
 <tools>
 {signatures}
@@ -23,11 +22,6 @@ For each call, return a JSON object with its name and arguments in <tool_call></
 <tool_call>
 {{"name": <function-name>, "arguments": <args-json-object>}}
 </tool_call>"""
-
-
-def call_marks(words: ModelWords) -> Marks:
-    """What encloses a call in this model's answers."""
-    return words.calls or PLAIN_MARKS
 
 
 def as_function(tool: Tool) -> dict[str, Any]:
@@ -41,48 +35,49 @@ def describe_plainly(tools: Sequence[Tool]) -> str:
     return _PLAIN_PROMPT.format(signatures="\n".join(json.dumps(as_function(tool)) for tool in tools))
 
 
-def forced_schema(tools: Sequence[Tool], choice: ToolChoice) -> str:
-    """Write the JSON Schema of one call of a tool, for `required` and `named`."""
-    wanted = [tool for tool in tools if choice.kind != "named" or tool.name == choice.name]
-    calls = [
-        {
-            "type": "object",
-            "properties": {"name": {"const": tool.name}, "arguments": tool.parameters or {"type": "object"}},
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-        for tool in wanted
-    ]
-    return json.dumps(calls[0] if len(calls) == 1 else {"anyOf": calls})
+def offered(tools: Sequence[Tool]) -> dict[str, dict[str, Any]]:
+    """Map the names of tools to the schemas of their arguments."""
+    return {tool.name: tool.parameters for tool in tools}
 
 
-def read_calls(body: str, words: ModelWords, tools: Sequence[Tool]) -> list[Call]:
-    """Read what stood between the marks.
+def read_calls(body: str, shown: str, form: Format, tools: Tools) -> list[Call | str]:
+    """Read what stood between a format's marks: calls of offered tools, and texts in between.
+
+    Args:
+        shown: All that the model wrote, marks included: what the client sees where it is no call.
 
     Returns:
-        The calls; empty if the text is none, as happens when an answer is cut off.
+        In the order of writing; no tool that was not offered is called.
     """
-    functions = [as_function(tool) for tool in tools]
     try:
-        parsed = words.tokenizer.tool_parser(body, functions) if words.calls else json.loads(body)
-        return [_make_call(item) for item in (parsed if isinstance(parsed, list) else [parsed])]
-    except Exception as exc:  # mlx-lm's parsers raise whatever the text makes them
+        reading = form.calls.read(body, tools)
+    except (ValueError, RecursionError) as exc:
         log.warning("a tool call could not be read (%s)", type(exc).__name__)
-        return []
+        return [form.without_control(shown)]
+    if not any(call.name in tools for call in reading.calls):
+        log.warning("a tool that was not offered was called")
+        return [form.without_control(shown)]
+    found: list[Call | str] = [
+        _make_call(call, form) if call.name in tools else form.without_control(call.source)
+        for call in reading.calls
+    ]
+    return [*found, form.without_control(reading.rest)] if reading.rest else found
 
 
 def read_forced(text: str) -> list[Call]:
-    """Read the call that a forced answer consists of."""
+    """Read the call that a forced answer consists of; none where it was cut off."""
     try:
-        return [_make_call(json.loads(text))]
-    except (ValueError, KeyError, TypeError):
+        call = json.loads(text)
+        return [Call(new_id(), call["name"], json.dumps(call["arguments"], ensure_ascii=False))]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
-def _make_call(item: dict[str, Any]) -> Call:
-    arguments = item.get("arguments", item.get("parameters", {}))
-    text = (arguments or "{}") if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    if not isinstance(json.loads(text), dict):
-        # A client passes the call back with the next turn, where templates walk through its arguments.
-        raise TypeError("a call's arguments are not an object")
-    return Call(str(item.get("id") or f"call_{uuid.uuid4().hex[:24]}"), str(item["name"]), text)
+def new_id() -> str:
+    """Make a call's id."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _make_call(call: RawCall, form: Format) -> Call:
+    call_id = call.id or (uuid.uuid4().hex[:9] if form.calls.short_ids else new_id())
+    return Call(call_id, call.name, json.dumps(call.arguments, ensure_ascii=False))

@@ -153,8 +153,6 @@ class MessagesRequest(Sampled):
         output = self.output_config or OutputConfig()
         choice = self._choice(tools)
         schema = json.dumps(output.format.schema_) if output.format else None
-        if schema and choice.kind in ("required", "named"):
-            raise bad_field("output_config", "tool_choice says what the answer is", "leave one of them out")
         thinking = self.thinking or ThinkingField(type="disabled")
         wanted = generation.max_tokens if self.max_tokens is None else self.max_tokens
         is_default = self.max_tokens is None or counting  # what is only counted has no answer to bound

@@ -217,8 +217,6 @@ class ChatRequest(OpenAIBody):
         tools = tuple(tool.tool() for tool in self.tools or ())
         choice = self._choice(tools)
         schema = self.response_format.schema_of() if self.response_format else None
-        if schema and choice.kind in ("required", "named"):
-            raise bad_field("response_format", "tool_choice says what the answer is", "leave one of them out")
         if self.top_logprobs and not self.logprobs:
             raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
         return Ask(

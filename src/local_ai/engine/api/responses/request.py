@@ -196,8 +196,6 @@ def read_response_request(
     parallel = body.parallel_tool_calls is not False
     choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.tools or ()), parallel=parallel)
     schema = body.schema_text
-    if schema and choice.kind in ("required", "named"):
-        raise bad_field("text.format", "tool_choice says what the answer is", "leave one of them out")
     wanted = generation.max_tokens if body.max_output_tokens is None else body.max_output_tokens
     ask = Ask(
         messages=messages,
