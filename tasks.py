@@ -16,6 +16,7 @@ _DISKCACHE = (
     "it runs what its folder holds: outlines alone uses it, in our state directory (engine/libraries.py)"
 )
 ALLOWED_ADVISORIES = {"GHSA-w8v5-vhqr-4h9v": _DISKCACHE, "PYSEC-2026-2447": _DISKCACHE}
+_CHECK_MINUTES = 12  # on two quiet cores
 _FOUND_NOTHING, _FOUND_SOMETHING = 0, 1
 
 
@@ -37,6 +38,13 @@ def audit(context: Context, service: str = "") -> None:
 @task(help={"fix": "let ruff mend what it can"})
 def check(context: Context, fix: bool = False) -> None:
     """Run everything CI runs: format, lint, types, tests."""
+    from tests.waits import slowness
+
+    # Written at once, also where a pipe reads it.
+    sys.stdout.write(
+        f"format, lint, types, tests: about {_CHECK_MINUTES * slowness():.0f} minutes on this machine\n"
+    )
+    sys.stdout.flush()
     context.run("ruff format ." if fix else "ruff format --check .")
     context.run("ruff check --fix ." if fix else "ruff check .")
     context.run("mypy")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from tests.server import Server, command_line, end, free_port
+from tests.waits import scaled
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -22,6 +25,19 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Scale the longest a test may take to this machine, and give children the signals they have anywhere.
+
+    A shell starts what runs in the background with SIGINT ignored, which every child would inherit.
+    """
+    if config.getoption("timeout", None) is None:
+        config.option.timeout = scaled(float(config.getini("timeout")))
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,8 +97,10 @@ def make_server(
         return server
 
     yield make
-    for server in made:
-        end(server)
+    # Each is ended, also where another would not end.
+    with ExitStack() as ending:
+        for server in made:
+            ending.callback(end, server)
 
 
 @pytest.fixture

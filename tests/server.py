@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from tests.waits import scaled
 
 from local_ai.settings.paths import Paths, find_paths
 
@@ -30,6 +31,7 @@ class Server:
     home: Path
     port: int
     environment: dict[str, str] = field(default_factory=dict)
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)  # commands in the background
 
     @property
     def paths(self) -> Paths:
@@ -48,7 +50,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=scaled(timeout_s),
         )
 
     def python(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -60,18 +62,24 @@ class Server:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=scaled(120),
         )
 
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line of shell."""
         return subprocess.run(
-            line, shell=True, env=self._environ(), cwd=self.home, capture_output=True, text=True, timeout=170
+            line,
+            shell=True,
+            env=self._environ(),
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=scaled(170),
         )
 
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """Run `local-ai WORDS` in the background."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(SCRIPT), *words],
             env=self._environ(),
             cwd=self.home,
@@ -81,6 +89,8 @@ class Server:
             text=True,
             start_new_session=True,
         )
+        self.begun.append(process)
+        return process
 
     def start(self, *options: str) -> subprocess.CompletedProcess[str]:
         done = self.run("server.start", *options)
@@ -108,7 +118,7 @@ class Server:
 
     def supervisorctl(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.paths.conf), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, timeout=scaled(60))
 
     def _environ(self) -> dict[str, str]:
         kept = {
@@ -122,7 +132,11 @@ class Server:
 
 
 def end(server: Server) -> None:
-    """End what a test left running, also what it had paused."""
+    """End what a test left running, also what it had paused, and commands that wait for something."""
+    for begun in server.begun:
+        if begun.poll() is None:
+            begun.kill()
+            begun.wait()
     for process in server.processes():
         process.send_signal(signal.SIGCONT)
     server.run("server.stop", "--force")
@@ -139,12 +153,13 @@ def free_port() -> int:
 
 
 def wait_until(look: Callable[[], T], *, timeout_s: float = 30) -> T:
-    """Look until there is something to see."""
+    """Look until there is something to see; the wait is scaled to this machine."""
+    timeout_s = scaled(timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
         if seen := look():
             return seen
-        assert time.monotonic() < deadline, f"not seen within {timeout_s} s"
+        assert time.monotonic() < deadline, f"not seen within {timeout_s:.0f} s"
         time.sleep(0.02)
 
 

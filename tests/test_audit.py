@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tasks import ALLOWED_ADVISORIES
 from tests.server import free_port
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +82,7 @@ def osv() -> Iterator[Serve]:
 
 def audit(service: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "inv"), "audit", "--service", service]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=scaled(100))
 
 
 def test_lock_without_advisories_passes(osv: Serve):

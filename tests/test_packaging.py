@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.waits import scaled
 from uv import find_uv_bin
 
 CHECKOUT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [uv(), "build", "--wheel", "--quiet", "--out-dir", str(folder), str(CHECKOUT)],
         check=True,
-        timeout=120,
+        timeout=scaled(120),
     )
     (built,) = folder.glob("*.whl")
     return built
@@ -65,12 +66,12 @@ def test_installed_wheel_renders_from_its_own_templates(wheel: Path, tmp_path: P
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
     python = home / "bin/python"
     pip = [uv(), "pip", "install", "--quiet", "--python", str(python)]
-    subprocess.run([*pip, *(f"{name}=={version(name)}" for name in NEEDED)], check=True, timeout=120)
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True, timeout=120)
+    subprocess.run([*pip, *(f"{name}=={version(name)}" for name in NEEDED)], check=True, timeout=scaled(120))
+    subprocess.run([*pip, "--no-deps", str(wheel)], check=True, timeout=scaled(120))
     (site,) = home.glob("lib/python*/site-packages")
 
     used = subprocess.run(
-        [str(python), "-I", "-c", USE], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [str(python), "-I", "-c", USE], cwd=tmp_path, capture_output=True, text=True, timeout=scaled(60)
     )
 
     assert used.stderr == ""

@@ -20,6 +20,7 @@ import anthropic
 import httpx
 import httpx2
 import openai
+from tests.waits import scaled
 
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -37,7 +38,7 @@ class RunningEngine:
     @property
     def client(self) -> httpx.Client:
         transport = httpx.HTTPTransport(uds=str(self.paths.engine_socket))
-        return httpx.Client(transport=transport, base_url="http://engine", timeout=120)
+        return httpx.Client(transport=transport, base_url="http://engine", timeout=scaled(120))
 
     @property
     def openai(self) -> openai.OpenAI:
@@ -57,7 +58,7 @@ class RunningEngine:
     @property
     def _sdk_client(self) -> httpx2.Client:
         transport = httpx2.HTTPTransport(uds=str(self.paths.engine_socket))
-        return httpx2.Client(transport=transport, timeout=120)
+        return httpx2.Client(transport=transport, timeout=scaled(120))
 
     @property
     def log(self) -> str:
@@ -86,7 +87,7 @@ class RunningEngine:
 
     def wait(self, condition: Callable[[dict[str, Any]], bool], timeout_s: float = 60) -> dict[str, Any]:
         """Poll health until it is as wanted."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + scaled(timeout_s)
         pause = threading.Event()
         while True:
             try:
@@ -100,7 +101,7 @@ class RunningEngine:
 
     def stop(self, timeout_s: float = 10) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        return self.process.wait(scaled(timeout_s))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.server import Server, wait_until
+from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE, GATEWAY
 
@@ -38,7 +39,7 @@ def body(text: str, *, tokens: int, **more: Any) -> dict[str, Any]:
 @contextmanager
 def asking(server: Server, count: int, *, tokens: int) -> Iterator[list[Future[httpx.Response]]]:
     """So many requests at once, each new, of both families in turn."""
-    with httpx.Client(base_url=server.url, timeout=120) as client, ThreadPoolExecutor(count) as pool:
+    with httpx.Client(base_url=server.url, timeout=scaled(120)) as client, ThreadPoolExecutor(count) as pool:
         yield [
             pool.submit(
                 client.post, (OPENAI, ANTHROPIC)[number % 2], json=body(f"ask {number}", tokens=tokens)
@@ -92,7 +93,7 @@ def test_stream_cut_by_a_killed_engine_ends_with_an_error_event(running: Server,
     engine = running.pid_of(ENGINE)
 
     with (
-        httpx.Client(base_url=running.url, timeout=60) as client,
+        httpx.Client(base_url=running.url, timeout=scaled(60)) as client,
         client.stream("POST", path, json=body("go on", tokens=_LONG, stream=True)) as answer,
     ):
         lines = answer.iter_lines()
@@ -109,7 +110,7 @@ def test_stream_cut_by_a_killed_engine_ends_with_an_error_event(running: Server,
 def test_killed_supervisord_ends_a_busy_server_in_words_and_leaves_nothing(running: Server):
     (supervisord,) = [p for p in running.processes() if str(running.paths.conf) in p.cmdline()]
     with (
-        httpx.Client(base_url=running.url, timeout=60) as client,
+        httpx.Client(base_url=running.url, timeout=scaled(60)) as client,
         client.stream("POST", OPENAI, json=body("go on", tokens=_LONG, stream=True)) as answer,
     ):
         lines = answer.iter_lines()
@@ -127,7 +128,7 @@ def test_killed_gateway_leaves_the_engine_free_for_what_is_asked_next(running: S
     """Its clients see a lost connection, as SDKs retry it; the engine does not work on for nobody."""
     engine, gateway = running.pid_of(ENGINE), running.pid_of(GATEWAY)
     with (
-        httpx.Client(base_url=running.url, timeout=60) as client,
+        httpx.Client(base_url=running.url, timeout=scaled(60)) as client,
         client.stream("POST", OPENAI, json=body("go on", tokens=_LONG, stream=True)) as answer,
     ):
         lines = answer.iter_lines()
@@ -143,6 +144,8 @@ def test_killed_gateway_leaves_the_engine_free_for_what_is_asked_next(running: S
 
 def answers(server: Server) -> bool:
     try:
-        return httpx.post(f"{server.url}{OPENAI}", json=body("again", tokens=2), timeout=30).is_success
+        return httpx.post(
+            f"{server.url}{OPENAI}", json=body("again", tokens=2), timeout=scaled(30)
+        ).is_success
     except httpx.TransportError:
         return False

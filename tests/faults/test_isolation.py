@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 from tests.server import SCRIPT, Server
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -114,7 +115,7 @@ def test_logs_hold_neither_prompts_nor_answers_nor_keys(make_server: Callable[..
     asked = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 8}
     answers: list[str] = []
 
-    with httpx.Client(base_url=server.url, headers={"x-api-key": SECRET}, timeout=60) as client:
+    with httpx.Client(base_url=server.url, headers={"x-api-key": SECRET}, timeout=scaled(60)) as client:
         for path in ("/v1/chat/completions", "/anthropic/v1/messages"):
             whole = client.post(path, json=asked).json()
             answers.append(

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 from tests.server import Server, free_port, wait_until
+from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE, GATEWAY
 
@@ -61,7 +62,7 @@ def test_paused_supervisord_keeps_neither_program_from_answering(running: Server
     supervisord = supervisord_of(running)
     supervisord.suspend()
 
-    with httpx.Client(base_url=running.url, timeout=10) as client:
+    with httpx.Client(base_url=running.url, timeout=scaled(10)) as client:
         statuses = {client.post("/v1/chat/completions", json={"messages": 1}).status_code for _ in range(900)}
 
     assert statuses == {400}
@@ -73,7 +74,7 @@ def test_start_right_after_a_stop_under_way_waits_for_it(running: Server):
     old = {process.pid for process in running.processes()}
 
     stopping, starting = running.popen("server.stop"), running.popen("server.start")
-    outputs = [process.communicate(timeout=120)[0] for process in (stopping, starting)]
+    outputs = [process.communicate(timeout=scaled(120))[0] for process in (stopping, starting)]
 
     # Whichever got the lock first: afterwards there is one server, or none, and nobody failed.
     assert stopping.returncode == 0, outputs
@@ -93,7 +94,7 @@ def test_own_orphans_are_ended_before_a_start(running: Server):
 
         running.start()
 
-        assert orphan.wait(timeout=10) is not None
+        assert orphan.wait(timeout=scaled(10)) is not None
     assert len(running.processes()) == 3
 
 
@@ -176,7 +177,7 @@ def test_program_killed_while_it_starts_does_not_fail_the_start(server: Server, 
 
     os.kill(pid, signal.SIGKILL)
 
-    output, _ = starting.communicate(timeout=120)
+    output, _ = starting.communicate(timeout=scaled(120))
     assert starting.returncode == 0, output
     assert server.status()["ready"]
 
@@ -187,7 +188,7 @@ def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(se
 
     supervisord_of(server).kill()
 
-    output, _ = starting.communicate(timeout=120)
+    output, _ = starting.communicate(timeout=scaled(120))
     assert starting.returncode == 1, output
     assert "why: it was stopped while it was starting" in output
     wait_until(lambda: not server.processes())
@@ -215,7 +216,7 @@ def test_ctrl_c_while_supervisord_goes_to_the_background_leaves_nothing(
 
     os.killpg(starting.pid, signal.SIGINT)
 
-    output, _ = starting.communicate(timeout=60)
+    output, _ = starting.communicate(timeout=scaled(60))
     assert starting.returncode == 130, output
     assert "Ctrl-C before the server was up, so nothing was left running" in output
     assert server.processes() == []
@@ -232,7 +233,7 @@ def test_log_that_rotates_is_followed(running: Server):
 
     assert following.stdout.readline() == "the new file\n"
     following.send_signal(signal.SIGINT)
-    following.wait(timeout=10)
+    following.wait(timeout=scaled(10))
 
 
 def test_log_that_supervisord_rotates_is_followed_without_a_gap(running: Server):
@@ -247,7 +248,7 @@ def test_log_that_supervisord_rotates_is_followed_without_a_gap(running: Server)
     assert following.stdout is not None
     assert following.stdout.readline()
 
-    with httpx.Client(base_url=running.url, timeout=10) as client:
+    with httpx.Client(base_url=running.url, timeout=scaled(10)) as client:
         for number in range(300):
             client.post(f"/v1/chat/completions?n={number}", json={"messages": 1})
 
@@ -255,7 +256,7 @@ def test_log_that_supervisord_rotates_is_followed_without_a_gap(running: Server)
     assert all("POST /v1/chat/completions: 400" in line for line in seen)
     assert log.with_name(f"{log.name}.1").exists()
     following.send_signal(signal.SIGINT)
-    following.wait(timeout=10)
+    following.wait(timeout=scaled(10))
 
 
 def test_two_servers_side_by_side_do_not_touch_each_other(make_server: Callable[..., Server]):

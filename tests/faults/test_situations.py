@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.server import SCRIPT, Server, wait_until
+from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE, GATEWAY
 
@@ -29,7 +30,9 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fol
 
 def get(url: str, **headers: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=scaled(20)
+        ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.read().decode()
@@ -39,7 +42,7 @@ def ask(url: str) -> tuple[int, str]:
     body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2}).encode()
     request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=scaled(60)) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.read().decode()
@@ -94,7 +97,7 @@ def test_interrupted_start_leaves_the_server_to_go_on_and_says_so(server: Server
     assert "Starting: " in starting.stdout.readline()
 
     starting.send_signal(signal.SIGINT)
-    output, _ = starting.communicate(timeout=30)
+    output, _ = starting.communicate(timeout=scaled(30))
 
     assert starting.returncode == 130, output
     assert "goes on" in output
@@ -110,7 +113,7 @@ def test_start_interrupted_before_the_server_is_up_leaves_nothing_and_says_so(
     assert "model" in starting.stdout.readline()
 
     starting.send_signal(signal.SIGINT)
-    output, _ = starting.communicate(timeout=30)
+    output, _ = starting.communicate(timeout=scaled(30))
 
     assert starting.returncode == 130, output
     assert "  why: Ctrl-C before the server was up, so nothing was left running\n" in output

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_engine, run_gateway
+from tests.waits import scaled
 
 from local_ai.settings.state import State
 
@@ -38,5 +39,5 @@ def gateway(state: State) -> Iterator[Gateway]:
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, timeout=20) as client:
+    with httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client:
         yield client

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from tests.waits import scaled
 
 from local_ai.settings.state import State, write_state
 
@@ -42,6 +43,7 @@ def running_gateway(state: State, *, descriptors: int | None = None) -> Iterator
 
 def wait_for_answer(url: str, *, timeout_s: float = 20) -> httpx.Response:
     """Ask until somebody answers."""
+    timeout_s = scaled(timeout_s)
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while True:
@@ -54,6 +56,6 @@ def wait_for_answer(url: str, *, timeout_s: float = 20) -> httpx.Response:
 
 def output_of(process: subprocess.Popen[str], *, timeout_s: float = 10) -> str:
     """Return all it wrote, once it has ended by itself; `communicate` would close its stdin and so end it."""
-    process.wait(timeout_s)
+    process.wait(scaled(timeout_s))
     assert process.stdout is not None
     return process.stdout.read()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.gateway.fakes import FakeEngine, Gateway
+from tests.waits import scaled
 
 from local_ai.gateway.forwarding.routes import ROUTES
 
@@ -129,7 +130,7 @@ def test_any_headers_are_answered_in_words(
     lines = [request + b" HTTP/1.1", b"host: localhost", b"content-type: application/json"]
     lines += [name + b": " + value for name, value in headers]
     lines += [b"content-length: " + length, b"connection: close", b"", b"{}"]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=scaled(10)) as connection:
         connection.sendall(b"\r\n".join(lines))
         answer = bytearray()
         with contextlib.suppress(ConnectionResetError):

@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 from tests.server import Server, end, free_port
+from tests.waits import scaled
 
 from local_ai.models.catalog import STARTER_ID
 
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Ite
 def test_plain_request_without_a_model_is_answered(server: Server):
     body = {"messages": [{"role": "user", "content": QUESTION}]}
 
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=scaled(120))
 
     assert answer.status_code == 200, answer.text
     assert "Paris" in answer.json()["choices"][0]["message"]["content"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server import SCRIPT, Server, wait_until
+from tests.waits import scaled
 
 from local_ai.settings.example import example_text
 
@@ -65,7 +66,7 @@ def test_logs_follow_what_is_written_and_end_with_ctrl_c(server: Server):
 
     assert following.stdout.readline() == "new\n"
     following.send_signal(2)
-    assert following.wait(timeout=20) == 130
+    assert following.wait(timeout=scaled(20)) == 130
     assert "Traceback" not in following.stdout.read()
 
 
@@ -108,7 +109,7 @@ def test_foreground_start_that_is_not_ready_ends_by_sigterm_as_wanted(server: Se
     wait_until(lambda: getattr(server.paths, moment).exists())
 
     foreground.send_signal(signal.SIGTERM)
-    output, _ = foreground.communicate(timeout=60)
+    output, _ = foreground.communicate(timeout=scaled(60))
 
     assert foreground.returncode == 0, output
     assert output.splitlines()[-1] == "Stopped."
@@ -124,7 +125,9 @@ def test_lines_of_one_request_share_its_id_and_a_stopped_answer_has_its_tokens(
     body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 3000, "stream": True}
     url = f"{server.url}/v1/chat/completions"
 
-    with httpx.stream("POST", url, json=body, headers={"x-request-id": "mine-1"}, timeout=60) as answer:
+    with httpx.stream(
+        "POST", url, json=body, headers={"x-request-id": "mine-1"}, timeout=scaled(60)
+    ) as answer:
         lines = answer.iter_lines()
         while '"content"' not in next(lines):
             pass

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server import Server, wait_until
+from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE
 
@@ -39,7 +40,7 @@ class Asked:
     def _read(self) -> None:
         with (
             suppress(httpx.RemoteProtocolError),  # by force, it ends in the middle
-            httpx.stream("POST", self._url, json=self._body, timeout=60) as answer,
+            httpx.stream("POST", self._url, json=self._body, timeout=scaled(60)) as answer,
         ):
             for chunk in answer.iter_text():
                 self.text += chunk
@@ -81,7 +82,7 @@ def test_new_requests_are_refused_while_answers_finish(slow_server: Callable[...
         refused = wait_until(lambda: (answer := ask(server)).status_code == 503 and answer)
         shown = httpx.get(f"{server.url}/queue.json").json()
         said = server.status()["verdict"]["sentence"]
-        output, _ = stopping.communicate(timeout=60)
+        output, _ = stopping.communicate(timeout=scaled(60))
 
     assert refused.headers["retry-after"] == "5"
     assert refused.json()["error"]["code"] == "stopping"
@@ -111,7 +112,7 @@ def test_ctrl_c_in_a_restart_cuts_running_answers_off_and_restarts(slow_server: 
         assert restarting.stdout is not None
         line = next(line for line in restarting.stdout if "Waiting for" in line)
         os.killpg(restarting.pid, signal.SIGINT)  # as a terminal does: to all that the command started
-        output, _ = restarting.communicate(timeout=120)
+        output, _ = restarting.communicate(timeout=scaled(120))
 
     assert line == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
     assert restarting.returncode == 0, output
@@ -140,7 +141,7 @@ def test_whole_answers_that_take_longer_are_refused_in_words(
     length = "max_output_tokens" if "responses" in path else "max_tokens"
 
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{server.url}{path}", json=body | {length: 4000}, timeout=60)
+        asked = pool.submit(httpx.post, f"{server.url}{path}", json=body | {length: 4000}, timeout=scaled(60))
         wait_until(lambda: httpx.get(f"{server.url}/queue.json").json()["running"])
         server.stop()
 
@@ -150,4 +151,6 @@ def test_whole_answers_that_take_longer_are_refused_in_words(
 
 
 def ask(server: Server) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/completions", json={"prompt": "a", "max_tokens": 1}, timeout=60)
+    return httpx.post(
+        f"{server.url}/v1/completions", json={"prompt": "a", "max_tokens": 1}, timeout=scaled(60)
+    )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 from tests.server import Server, free_port, wait_until
+from tests.waits import scaled
 
 from local_ai import ServerManager
 from local_ai.settings.load import load_config
@@ -36,7 +37,7 @@ def ended(done: subprocess.CompletedProcess[str], first_line: str) -> subprocess
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=scaled(10)) as answer:
         body: bytes = answer.read()
         return body
 
@@ -201,7 +202,7 @@ def test_taken_port_is_named_with_its_owner_and_nothing_is_started(server: Serve
 
 def test_two_starts_at_once_make_one_server(server: Server):
     both = [server.popen("server.start") for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in both]
+    outputs = [process.communicate(timeout=scaled(120))[0] for process in both]
 
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sum("already running" in output for output in outputs) == 1
@@ -214,7 +215,7 @@ def test_stop_wins_over_a_start_under_way(server: Server):
 
     stopped = server.stop()
 
-    output, _ = starting.communicate(timeout=60)
+    output, _ = starting.communicate(timeout=scaled(60))
     assert stopped.stdout == "Stopped.\n"
     assert starting.returncode == 1
     assert "  why: it was stopped while it was starting\n" in output
@@ -323,7 +324,7 @@ def test_foreground_start_ends_with_its_terminal(server: Server):
     assert f"Ready: tiny answers at 127.0.0.1:{server.port}\n" in lines
 
     foreground.send_signal(signal.SIGINT)
-    output, _ = foreground.communicate(timeout=60)
+    output, _ = foreground.communicate(timeout=scaled(60))
 
     assert foreground.returncode == 0, output
     assert server.processes() == []

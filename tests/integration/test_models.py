@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server import Server
+from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE
 
@@ -35,7 +36,7 @@ def test_list_shows_what_there_is_and_what_is_loaded(running: Server):
 def test_model_that_comes_later_is_listed_and_not_the_default_until_a_restart(running: Server):
     def default() -> str:
         body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
-        return httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=60).json()["model"]
+        return httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()["model"]
 
     shutil.copytree(running.paths.models_dir / "tiny", running.paths.models_dir / "newer")
 
@@ -121,10 +122,12 @@ def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server
     assert server.run("models.info", "gpt-4o").stdout.splitlines()[0].split() == ["name", "org/new"]
 
     body = {"model": "gpt-4o", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
-    stream = httpx.post(f"{server.url}/v1/chat/completions", json=body | {"stream": True}, timeout=60).text
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()
+    stream = httpx.post(
+        f"{server.url}/v1/chat/completions", json=body | {"stream": True}, timeout=scaled(60)
+    ).text
     message = httpx.post(
-        f"{server.url}/anthropic/v1/messages", json=body | {"model": "claude-any"}, timeout=60
+        f"{server.url}/anthropic/v1/messages", json=body | {"model": "claude-any"}, timeout=scaled(60)
     ).json()
     assert (answer["model"], message["model"]) == ("gpt-4o", "claude-any")
     assert '"model":"gpt-4o"' in stream
@@ -137,7 +140,7 @@ def test_engine_that_begins_anew_once_it_is_idle_fails_nobody(make_server: Calla
     ask = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
     seen: set[object] = set()
 
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    with httpx.Client(base_url=server.url, timeout=scaled(60)) as client:
         first = client.post("/v1/chat/completions", json=ask).json()["choices"]
         while log.read_text().count("imported mlx-lm") < 2:
             seen.add(client.get("/status.json").json()["verdict"]["health"])

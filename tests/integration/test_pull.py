@@ -17,6 +17,7 @@ import pytest
 from tests.fake_hub import COMMIT, FakeHub, run_hub
 from tests.server import SCRIPT, Server, wait_until
 from tests.tiny_model import make_tiny_model
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -65,7 +66,7 @@ def test_pull_brings_what_is_needed_and_the_running_server_answers_with_it(
         "tokenizer_config.json",
     }
     body = {"model": NAME, "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=60).json()
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()
     assert answer["choices"][0]["message"]["content"]
     assert answer["model"] == NAME
 
@@ -112,7 +113,7 @@ def test_ctrl_c_keeps_what_is_here_and_the_same_command_goes_on(server: Server, 
     wait_until(lambda: [file for file in blobs.glob("*.incomplete") if file.stat().st_size])
 
     os.kill(pull.pid, signal.SIGINT)
-    said, _ = pull.communicate(timeout=30)
+    said, _ = pull.communicate(timeout=scaled(30))
 
     assert pull.returncode == 130
     assert re.search(
@@ -289,7 +290,7 @@ def test_terminal_shows_one_line_that_changes(server: Server, hub: FakeHub):
         stdin=other,
         stdout=other,
         stderr=other,
-        timeout=60,
+        timeout=scaled(60),
     )
     os.close(other)
 

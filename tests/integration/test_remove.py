@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.server import SCRIPT, Server
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -157,7 +158,7 @@ def test_person_is_asked_first(empty: Server, tiny_model: Path, answer: bytes, s
         stdin=other,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
     )
     for end in (main, other):
         os.close(end)

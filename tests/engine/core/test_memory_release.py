@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.waits import scaled
 
 from local_ai.engine.core import memory_release
 from local_ai.engine.core.memory_release import Freed
@@ -67,4 +68,4 @@ before = own_bytes()
 give_back()
 assert before - own_bytes() > 40_000_000, (before, own_bytes())
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=scaled(60))

@@ -9,6 +9,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from tests.engine.conftest import fill_with_tiny_models
 from tests.engine.generated import Case, operations, read_document, send_cases, within_reach
 from tests.server import Server
+from tests.waits import scaled
 
 # Not those about which bodies are refused: of what the document allows, some needs more (top_logprobs:
 # logprobs), and null is as good as absent.
@@ -28,7 +29,7 @@ def test_every_answer_is_one_of_the_documents(make_server: Callable[..., Server]
     statuses: set[int] = set()
 
     def send(case: Case) -> None:
-        response = case.call(base_url=server.url, timeout=30)
+        response = case.call(base_url=server.url, timeout=scaled(30))
         case.validate_response(response, checks=ANSWER_CHECKS)
         assert '"internal_error"' not in response.text
         statuses.add(response.status_code)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.waits import scaled
 
 from local_ai.engine.process import blas
 from local_ai.engine.process.blas import REFERENCE, Blas, check_product, preload_blas
@@ -35,7 +36,7 @@ print(mx.abs(identity - mx.eye(64)).max().item() < 1e-4)
 
 
 def test_the_packages_library_multiplies_for_mlx():
-    used = subprocess.run([sys.executable, "-c", _USE], capture_output=True, text=True, timeout=120)
+    used = subprocess.run([sys.executable, "-c", _USE], capture_output=True, text=True, timeout=scaled(120))
 
     assert used.stderr == ""
     name, file, is_right = used.stdout.splitlines()

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from tests.gateway.fakes import make_patient_state, run_gateway
 from tests.server import wait_until
+from tests.waits import scaled
 
 CHAT = "/v1/chat/completions"
 POISON = {"messages": [{"role": "user", "content": "poison"}]}
@@ -92,7 +93,7 @@ def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answer
     with (
         mortal_engine(state.engine_socket) as engine,
         run_gateway(state) as gateway,
-        httpx.Client(base_url=gateway.url, timeout=60) as client,
+        httpx.Client(base_url=gateway.url, timeout=scaled(60)) as client,
         ThreadPoolExecutor(8) as pool,
     ):
         beside = [
@@ -115,7 +116,7 @@ def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answer
 def test_poisonous_stream_ends_in_words_too(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=10)
     with mortal_engine(state.engine_socket) as engine, run_gateway(state) as gateway:
-        answer = httpx.post(f"{gateway.url}{CHAT}", json=POISON | {"stream": True}, timeout=60)
+        answer = httpx.post(f"{gateway.url}{CHAT}", json=POISON | {"stream": True}, timeout=scaled(60))
 
     assert "request_ends_engine" in answer.text
     assert engine.deaths == 2

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tests import coroutines
 from tests.gateway.fakes import Gateway, MortalEngine, make_patient_state, run_gateway
+from tests.waits import scaled
 
 from local_ai.gateway.admission import quarantine
 from local_ai.gateway.admission.quarantine import Quarantine
@@ -41,7 +42,7 @@ def gateway(state: State, engine: MortalEngine) -> Iterator[Gateway]:
 
 
 def ask(gateway: Gateway, **body: Any) -> httpx.Response:
-    return httpx.post(gateway.url + CHAT, json={"model": "tiny", **body}, timeout=60)
+    return httpx.post(gateway.url + CHAT, json={"model": "tiny", **body}, timeout=scaled(60))
 
 
 def test_request_that_ends_the_engine_twice_is_not_sent_again(gateway: Gateway, engine: MortalEngine) -> None:

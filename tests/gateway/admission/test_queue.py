@@ -23,6 +23,7 @@ from tests.gateway.fakes import (
     run_gateway,
 )
 from tests.server import wait_until
+from tests.waits import scaled
 
 from local_ai.gateway.context import make_site
 from local_ai.gateway.listener.protocol import BoundedProtocol
@@ -62,7 +63,7 @@ def ask(gateway: Gateway, engine: FakeEngine) -> Iterator[Callable[..., Future[h
 
         def send(model: str = "slow", *, path: str = CHAT, **body: Any) -> Future[httpx.Response]:
             asked = {"model": model, **body}
-            return pool.submit(httpx.post, gateway.url + path, json=asked, timeout=30)
+            return pool.submit(httpx.post, gateway.url + path, json=asked, timeout=scaled(30))
 
         yield send
         engine.release.set()
@@ -122,7 +123,7 @@ def test_waiting_stream_hears_its_place(
     wait_until(lambda: queue_of(gateway)["running"] == 1)
     body = {"model": "stream", "stream": True}
 
-    with httpx.stream("POST", gateway.url + CHAT, json=body, timeout=30) as answer:
+    with httpx.stream("POST", gateway.url + CHAT, json=body, timeout=scaled(30)) as answer:
         lines = answer.iter_lines()
         assert next(lines) == ": waiting, position 1 of 1"
         engine.release.set()
@@ -222,4 +223,4 @@ def test_client_that_takes_nothing_of_its_answer_makes_room_for_the_next(
         wait_until(lambda: queue_of(gateway)["running"] == 1)
 
         assert wait_until(lambda: queue_of(gateway)["running"] == 0)
-        assert httpx.post(gateway.url + CHAT, json={"model": "plain"}, timeout=30).status_code == 200
+        assert httpx.post(gateway.url + CHAT, json={"model": "plain"}, timeout=scaled(30)).status_code == 200

@@ -24,6 +24,7 @@ from tests.gateway.fakes import (
     run_gateway,
 )
 from tests.server import wait_until
+from tests.waits import scaled
 
 from local_ai.gateway.context import make_site
 from local_ai.gateway.endpoints.health import health_router
@@ -288,7 +289,7 @@ def test_names_and_files_of_any_kind_are_shown_everywhere(tmp_path: Path) -> Non
     with (
         FakeSupervisord(state.supervisor_socket).run(),
         run_gateway(state) as gateway,
-        httpx.Client(base_url=gateway.url, timeout=20) as client,
+        httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client,
         ThreadPoolExecutor(2) as pool,
     ):
         waiting = [

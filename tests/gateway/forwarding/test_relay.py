@@ -20,6 +20,7 @@ from tests.gateway.fakes import (
     run_engine,
     run_gateway,
 )
+from tests.waits import scaled
 
 from local_ai.gateway.context import Site, make_site
 from local_ai.settings.state import State
@@ -141,7 +142,7 @@ def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=5)
 
     with run_dying_engine(state.engine_socket, deaths=1), run_gateway(state) as gateway:
-        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=scaled(10))
 
     assert answer.json() == {"answered": True}
 
@@ -150,7 +151,7 @@ def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=5)
 
     with run_dying_engine(state.engine_socket, deaths=2), run_gateway(state) as gateway:
-        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=10)
+        answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=scaled(10))
 
     assert answer.status_code == 422
     assert answer.json()["error"] == {
@@ -169,7 +170,9 @@ def test_request_waits_for_an_engine_that_is_not_there_yet(tmp_path: Path) -> No
 
     with run_gateway(state) as gateway:
         waiting = threading.Thread(
-            target=lambda: answers.append(httpx.post(gateway.url + CHAT, json={}, timeout=30).status_code)
+            target=lambda: answers.append(
+                httpx.post(gateway.url + CHAT, json={}, timeout=scaled(30)).status_code
+            )
         )
         waiting.start()
         waiting.join(0.3)
@@ -258,7 +261,9 @@ def test_stopping_gateway_refuses_what_waits(tmp_path: Path) -> None:
 
     with run_gateway(state) as gateway:
         waiting = threading.Thread(
-            target=lambda: answers.append(httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=30))
+            target=lambda: answers.append(
+                httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=scaled(30))
+            )
         )
         waiting.start()
         waiting.join(0.3)

@@ -27,6 +27,7 @@ from tests.gateway.fakes import (
 )
 from tests.gateway.running import output_of, running_gateway, wait_for_answer
 from tests.server import wait_until
+from tests.waits import scaled
 
 from local_ai.gateway.forwarding import request_body
 from local_ai.gateway.listener.protocol import MOST_HEAD_BYTES, MOST_HEADERS, MOST_URL_BYTES, BoundedProtocol
@@ -36,7 +37,7 @@ CHAT = "/v1/chat/completions"
 
 @contextmanager
 def connected(gateway: Gateway) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port_of(gateway)), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(gateway)), timeout=scaled(20)) as connection:
         yield connection
 
 
@@ -215,7 +216,7 @@ def test_large_bodies_at_once_never_fill_the_memory(tmp_path: Path) -> None:
     with (
         run_engine(FakeEngine(), state.engine_socket) as engine,
         run_gateway(state) as gateway,
-        httpx.Client(base_url=gateway.url, timeout=20) as client,
+        httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client,
         ThreadPoolExecutor(4) as pool,
     ):
         running = [pool.submit(client.post, CHAT, json=large) for _ in range(4)]
@@ -331,7 +332,9 @@ def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
         ExitStack() as stack,
     ):
         wait_for_answer(url)
-        connect = partial(socket.create_connection, ("127.0.0.1", state.settings.server.port), timeout=20)
+        connect = partial(
+            socket.create_connection, ("127.0.0.1", state.settings.server.port), timeout=scaled(20)
+        )
         for _ in range(300):
             stack.enter_context(connect()).sendall(b"GET / HTTP")
         assert httpx.get(f"{url}/healthz").status_code == 200
