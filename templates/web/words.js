@@ -1,4 +1,4 @@
-// Figures in words, as gateway/view.py writes them.
+// Figures in words, as status/words.py writes them.
 
 export const MARKS = {
   healthy: "✓", ready: "✓", busy: "◐", starting: "…", unhealthy: "✕", unknown: "?", stopped: "■",
@@ -15,7 +15,7 @@ export function wordsForSeconds(seconds) {
 
 export function wordsForBytes(size) {
   if (size === null) return "–";
-  return size >= 1e9 ? `${(size / 1e9).toFixed(1)} GB` : `${Math.round(size / 1e6)} MB`;
+  return size >= 1e9 ? `${(Math.round(size / 1e8) / 10).toFixed(1)} GB` : `${Math.round(size / 1e6)} MB`;
 }
 
 // What a request hears while it waits: position 1 is the next.

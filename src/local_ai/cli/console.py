@@ -21,6 +21,7 @@ from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Health, Readiness, Report, base_url
+from local_ai.status.words import in_words, size_in_words
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -185,25 +186,6 @@ def describe(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def format_seconds(seconds: float | None) -> str:
-    """Write a duration as people say it: "42 s", "3 min", "2 h 5 min", "4 d 3 h"; "–" for none."""
-    if seconds is None:
-        return "–"
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    if hours < 1:
-        return f"{minutes} min"
-    return f"{hours} h {minutes % 60} min" if days < 1 else f"{days} d {hours % 24} h"
-
-
-def format_bytes(size: int | None) -> str:
-    """Write a size in powers of 1000: "812 MB", "1.2 GB"; "–" for none."""
-    if size is None:
-        return "–"
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
 class _LiveLine:
     """A line that changes in place, from the first sentence on."""
 
@@ -277,9 +259,9 @@ def _print_programs(report: Report) -> None:
             row.name,
             row.state.value,
             f"{_READINESS[row.readiness][0]} {row.readiness.value}",
-            format_seconds(row.uptime_s),
+            in_words(row.uptime_s),
             str(row.restarts),
-            format_bytes(row.memory_bytes),
+            size_in_words(row.memory_bytes),
             str(row.pid or "–"),
         )
         for row in report.programs

@@ -27,6 +27,7 @@ from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target
 from local_ai.status.probe import probe_engine
+from local_ai.status.words import size_in_words
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
@@ -103,7 +104,7 @@ def info(name: str, *, as_json: bool) -> None:
     shown = {
         "name": row["id"],
         "folder": row["path"],
-        "size": console.format_bytes(row["size_bytes"]),
+        "size": size_in_words(row["size_bytes"]),
         "family": row["family"] or "not said",
         "quantisation": row["quantisation"] or "none",
         "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
@@ -137,7 +138,7 @@ def unload() -> None:
     if done.model is None:
         console.print_line("No model was loaded.")
     else:
-        console.print_line(f"Unloaded {done.model}: {console.format_bytes(done.freed_bytes)} given back.")
+        console.print_line(f"Unloaded {done.model}: {size_in_words(done.freed_bytes)} given back.")
         console.print_line("The next request for a model loads it again.")
 
 
@@ -165,7 +166,7 @@ def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["id"],
-        console.format_bytes(row["size_bytes"]),
+        size_in_words(row["size_bytes"]),
         row["quantisation"] or "–",
         str(row["context_tokens"] or "–"),
         row["family"] or "–",

@@ -16,6 +16,7 @@ from local_ai.models.download import SPARE_DISK_BYTES, download, free_disk_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import total_bytes, working_set_bytes
 from local_ai.settings.paths import Paths
+from local_ai.status.words import in_words, size_in_words
 
 _NOT_DONE = "the model was not downloaded"
 # Of its memory, what a machine can give to weights: the conversation and everything else need the rest.
@@ -46,8 +47,8 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
     except KeyboardInterrupt as exc:
         raise LocalAIError(
             "interrupted",
-            why=f"Ctrl-C, with {console.format_bytes(meter.done)} of "
-            f"{console.format_bytes(meter.total)} here; they are kept",
+            why=f"Ctrl-C, with {size_in_words(meter.done)} of "
+            f"{size_in_words(meter.total)} here; they are kept",
             fix=f"to go on, run the same again: {command}",
             exit_code=EXIT_INTERRUPTED,
         ) from exc
@@ -95,13 +96,13 @@ class Meter:
     @property
     def sentence(self) -> str:
         """Say it: "1.2 GB of 4.3 GB (28 %), 35 MB/s, 1 min left"."""
-        said = f"{console.format_bytes(self.done)} of {console.format_bytes(self.total)} ({self.share:.0%})"
+        said = f"{size_in_words(self.done)} of {size_in_words(self.total)} ({self.share:.0%})"
         (first_at, first), (last_at, last) = self._seen[0], self._seen[-1]
         if self.done >= self.total or last_at <= first_at or last <= first:
             return said
         speed = (last - first) / (last_at - first_at)
-        left = console.format_seconds((self.total - self.done) / speed)
-        return f"{said}, {console.format_bytes(round(speed))}/s, {left} left"
+        left = in_words((self.total - self.done) / speed)
+        return f"{said}, {size_in_words(round(speed))}/s, {left} left"
 
 
 def _reporter(meter: Meter, show: Callable[[str, float], None]) -> Callable[[int], None]:
@@ -119,8 +120,8 @@ def _check_memory(remote: Remote, command: str, *, even_if_too_large: bool) -> N
     if remote.weight_bytes <= most:
         return
     too_large = (
-        f"the weights of {remote.name} need {console.format_bytes(remote.weight_bytes)} of memory, and this "
-        f"machine can give {console.format_bytes(most)} to models"
+        f"the weights of {remote.name} need {size_in_words(remote.weight_bytes)} of memory, and this "
+        f"machine can give {size_in_words(most)} to models"
     )
     if even_if_too_large:
         console.print_warning(f"{too_large}; it is downloaded all the same")
@@ -139,20 +140,20 @@ def _check_disk(missing: int, paths: Paths, command: str) -> None:
         return
     raise LocalAIError(
         _NOT_DONE,
-        why=f"{console.format_bytes(missing)} are still to come (and "
-        f"{console.format_bytes(SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
-        f"{console.format_bytes(free)} free",
+        why=f"{size_in_words(missing)} are still to come (and "
+        f"{size_in_words(SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
+        f"{size_in_words(free)} free",
         fix="make room (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a folder "
         f"on a larger disk, then run: {command}",
     )
 
 
 def _beginning(remote: Remote, missing: int) -> str:
-    size = console.format_bytes(remote.size_bytes)
+    size = size_in_words(remote.size_bytes)
     if not missing:
         return f"{remote.name}: all {size} are here already"
     if missing < remote.size_bytes:
-        return f"{remote.name}: {size}, of which {console.format_bytes(missing)} are still to come"
+        return f"{remote.name}: {size}, of which {size_in_words(missing)} are still to come"
     return f"{remote.name}: {size}"
 
 
@@ -172,7 +173,7 @@ def _tell_result(
             }
         )
         return
-    console.print_line(f"{known or remote.name} is here: {console.format_bytes(remote.size_bytes)}, {folder}")
+    console.print_line(f"{known or remote.name} is here: {size_in_words(remote.size_bytes)}, {folder}")
     console.print_line(f"Clients name it {known}." if known else "Clients name it by that folder.")
     console.print_line(f"To make it the default: local-ai models use {known or folder}")
 

@@ -12,6 +12,7 @@ from local_ai.models.removal import Home, Removal, plan_removal
 from local_ai.models.removal import remove as remove_files
 from local_ai.settings.state import read_target
 from local_ai.status.probe import probe_engine
+from local_ai.status.words import size_in_words
 
 _NOT_DONE = "the model was not removed"
 
@@ -29,7 +30,7 @@ def remove(name: str, *, yes: bool) -> None:
     if removal.home is Home.LINK:
         console.print_line(f"Removed the link {removal.folder}; what it led to stays.")
     else:
-        freed = console.format_bytes(removal.size_bytes)
+        freed = size_in_words(removal.size_bytes)
         console.print_line(f"Removed {found}: {freed} given back ({removal.folder}).")
     if found == STARTER_ID:
         console.print_line("A start that finds no other model prepares it anew.")
@@ -69,7 +70,7 @@ def _confirm(name: str, removal: Removal) -> bool:
     if removal.home is Home.LINK:
         question = f"Remove {name}: the link {removal.folder} (what it leads to stays)?"
     else:
-        question = f"Remove {name}: {console.format_bytes(removal.size_bytes)} in {removal.folder}?"
+        question = f"Remove {name}: {size_in_words(removal.size_bytes)} in {removal.folder}?"
     answer = console.ask(question)
     if answer is None:
         raise ConfigError(

@@ -11,6 +11,7 @@ from local_ai.entry import as_called
 from local_ai.gateway.endpoints.snippets import Snippet, snippets
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import Health, ProgramStatus, Report
+from local_ai.status.words import in_words, size_in_words
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings, LocalAISettings
@@ -131,26 +132,6 @@ def failing_program(report: Report) -> str:
     return next((row.name for row in report.programs if str(row.log) == report.verdict.see), "")
 
 
-def words_for_seconds(seconds: float | None) -> str:
-    """Return a span in its two largest units, "–" for None: "4 s", "3 min", "2 h 5 min", "3 d 4 h"."""
-    if seconds is None:
-        return "–"
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else f"{int(seconds)} s"
-
-
-def words_for_bytes(size: int | None) -> str:
-    """Return a size in MB or GB, "–" for None."""
-    if size is None:
-        return "–"
-    megabytes = size / 1e6
-    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
-
-
 def _row(program: ProgramStatus) -> Row:
     return Row(
         name=program.name,
@@ -159,9 +140,9 @@ def _row(program: ProgramStatus) -> Row:
         readiness=program.readiness.value,
         mark=MARKS[program.readiness.value],
         detail=program.detail,
-        uptime=words_for_seconds(program.uptime_s),
+        uptime=in_words(program.uptime_s),
         restarts=program.restarts,
-        memory=words_for_bytes(program.memory_bytes),
+        memory=size_in_words(program.memory_bytes),
     )
 
 
@@ -173,7 +154,7 @@ def _request(request: QueuedRequest) -> RequestRow:
         place=str(request.position or "–"),
         model=request.model or "–",
         path=request.path,
-        seconds=words_for_seconds(request.seconds),
+        seconds=in_words(request.seconds),
     )
 
 
@@ -181,7 +162,7 @@ def _queue_words(queue: Queue) -> str:
     running = f"{queue.running} of at most {queue.max_concurrency} running"
     words = [f"{running}, {queue.waiting} of at most {queue.max_queue} waiting"]
     if queue.waiting:
-        words.append(f"the longest for {words_for_seconds(queue.longest_wait_s)}")
+        words.append(f"the longest for {in_words(queue.longest_wait_s)}")
     listed = [request for request in queue.requests if request.state is not RequestState.HELD]
     if (more := queue.running + queue.waiting - len(listed)) > 0:
         words.append(f"{more} more not listed")

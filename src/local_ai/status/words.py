@@ -1,0 +1,23 @@
+"""Figures in words: the same on terminal and page. `templates/web/words.js` has the same rules."""
+
+from __future__ import annotations
+
+
+def in_words(seconds: float | None) -> str:
+    """Write a duration by its whole units: "42 s", "3 min", "2 h 5 min", "4 d 3 h"; "–" for none."""
+    if seconds is None:
+        return "–"
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def size_in_words(size: int | None) -> str:
+    """Write a size in powers of 1000: "812 MB", "1.2 GB"; "–" for none."""
+    if size is None:
+        return "–"
+    # Halves go up, as JavaScript's Math.round has it.
+    return f"{int(size / 1e8 + 0.5) / 10:.1f} GB" if size >= 1e9 else f"{int(size / 1e6 + 0.5)} MB"
