@@ -32,6 +32,7 @@ class Server:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     begun: list[subprocess.Popen[str]] = field(default_factory=list)  # commands in the background
+    script: Path = SCRIPT
 
     @property
     def paths(self) -> Paths:
@@ -44,7 +45,7 @@ class Server:
     def run(self, *words: str, timeout_s: float = 120, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run `local-ai WORDS` to its end."""
         return subprocess.run(
-            [str(SCRIPT), *words],
+            [str(self.script), *words],
             env=self._environ() | extra,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -80,7 +81,7 @@ class Server:
     def popen(self, *words: str) -> subprocess.Popen[str]:
         """Run `local-ai WORDS` in the background."""
         process = subprocess.Popen(
-            [str(SCRIPT), *words],
+            [str(self.script), *words],
             env=self._environ(),
             cwd=self.home,
             stdin=subprocess.DEVNULL,

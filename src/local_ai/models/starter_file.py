@@ -124,7 +124,7 @@ def _bytes_in(folder: Path) -> int:
 def _reason(said: str) -> str:
     """Return the end of what pip or uv said, without what only they can use."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith(("error", "caused by", "×", "╰"))]
+    errors = [line for line in lines if line.lower().startswith(("error", "cause", "×", "╰"))]
     return " ".join(errors or lines[-1:])[:500]
 
 
