@@ -1,4 +1,4 @@
-"""The wheel: built, installed by plain pip into an empty environment of each Python here, and used from there."""
+"""The wheel: built, installed by plain pip into an empty environment of each Python here, and used there."""
 
 from __future__ import annotations
 
@@ -129,7 +129,6 @@ def test_wheel_holds_the_templates_and_the_example(wheel: Path):
 def test_default_install_is_light(installed: Installed):
     packages, megabytes = installed.packages(), installed.megabytes()
 
-    print(f"{len(packages)} packages, {megabytes:.0f} MB")
     assert not packages & UNWANTED
     assert len(packages) <= MOST_PACKAGES
     assert megabytes <= MOST_MEGABYTES

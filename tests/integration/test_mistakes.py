@@ -102,12 +102,12 @@ def test_missing_engine_package(server: Server):
     # An environment in which the look-up finds nothing, as where the package was never installed.
     hide = server.home / "hide"
     hide.mkdir()
-    (hide / "sitecustomize.py").write_text("import sys\nsys.modules['mlx_omni_server'] = None\n")
+    (hide / "sitecustomize.py").write_text("import sys\nsys.modules['mlx_lm'] = None\n")
 
     text = refused(server, "server.start", code=1, PYTHONPATH=str(hide))
 
     assert text.startswith("error: the engine is not installed\n  why: missing from ")
-    assert text.endswith(": mlx-omni-server\n  fix: uv sync (in the checkout), or reinstall local-ai\n")
+    assert text.endswith(": mlx-lm\n  fix: uv sync (in the checkout), or reinstall local-ai\n")
 
 
 def test_unknown_variable_is_warned_about_and_the_nearest_named(server: Server):

@@ -109,16 +109,30 @@ def test_socket_path_that_is_too_long_is_told_when_the_short_folder_is_not_ours(
 
 def test_missing_engine_package_is_told(monkeypatch: pytest.MonkeyPatch):
     # What an environment without the package looks like to a look-up.
-    monkeypatch.setitem(sys.modules, "mlx_omni_server", None)
+    monkeypatch.setitem(sys.modules, "mlx_lm", None)
 
     with pytest.raises(LocalAIError) as caught:
-        preflight.check_packages()
+        preflight.check_packages("mlx-lm")
 
     assert caught.value.exit_code == 1
     assert str(caught.value) == (
         "error: the engine is not installed\n"
-        f"  why: missing from {sys.prefix}: mlx-omni-server\n"
+        f"  why: missing from {sys.prefix}: mlx-lm\n"
         "  fix: uv sync (in the checkout), or reinstall local-ai"
+    )
+
+
+def test_omni_is_missed_only_where_it_is_to_generate_text(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "mlx_omni_server", None)
+
+    preflight.check_packages("mlx-lm")
+    with pytest.raises(LocalAIError) as caught:
+        preflight.check_packages("mlx-omni-server")
+
+    assert str(caught.value) == (
+        "error: MLX Omni Server is not installed\n"
+        f'  why: engine.text is "mlx-omni-server", and {sys.prefix} has no such package\n'
+        "  fix: run it in the checkout, which installs it, or set engine.text back to mlx-lm"
     )
 
 

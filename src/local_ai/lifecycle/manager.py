@@ -204,8 +204,8 @@ class ServerManager:
 
     def _check(self) -> str:
         """Refuse what cannot work before anything is touched; return a warning, or ""."""
-        preflight.check_packages()
         settings = self.settings
+        preflight.check_packages(settings.engine.text)
         preflight.check_model(settings.model.path, self.paths.with_model_folders(settings.models.paths))
         return preflight.check_exposure(settings.server)
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, ServerSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
-_ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx_omni_server": "mlx-omni-server", "mlx": "mlx"}
+_ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx": "mlx"}
+_OMNI = {"mlx_omni_server": "mlx-omni-server"}
 
 # Below it the engine or the gateway runs out of them once they are used: sockets, logs, model files.
 _FEWEST_OPEN_FILES = 128
@@ -57,13 +58,22 @@ def prepare_folders(paths: Paths) -> None:
             ) from exc
 
 
-def check_packages() -> None:
+def check_packages(text: str) -> None:
     """Make sure that what the engine imports is installed.
+
+    Args:
+        text: The setting `engine.text`.
 
     Raises:
         ServerError: A package is missing from this Python environment.
     """
     missing = [name for module, name in _ENGINE_PACKAGES.items() if not _is_installed(module)]
+    if not missing and text == "mlx-omni-server" and not all(map(_is_installed, _OMNI)):
+        raise ServerError(
+            "MLX Omni Server is not installed",
+            why=f'engine.text is "{text}", and {sys.prefix} has no such package',
+            fix="run it in the checkout, which installs it, or set engine.text back to mlx-lm",
+        )
     if missing:
         raise ServerError(
             "the engine is not installed",
