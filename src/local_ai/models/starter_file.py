@@ -116,7 +116,7 @@ def _bytes_in(folder: Path) -> int:
     for place, _, names in os.walk(folder):  # passes over what is gone meanwhile
         for name in names:
             try:
-                total += os.stat(os.path.join(place, name)).st_size
+                total += (Path(place) / name).stat().st_size
             except OSError:
                 continue
     return total
