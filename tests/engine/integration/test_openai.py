@@ -369,3 +369,37 @@ def test_a_users_message_says_something(engine: RunningEngine, message: dict[str
 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "messages[0].content"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 5, 20])
+@pytest.mark.parametrize("temperature", [0, 1.9])
+def test_a_completion_s_logprobs_list_every_token_and_where_it_begins(
+    engine: RunningEngine, temperature: float, count: int, stream: bool
+):
+    """The tiny model's vocabulary is mostly bytes: many of its tokens are parts of characters."""
+    body = {"prompt": "é漢😀 x", "max_tokens": 60, "temperature": temperature, "seed": 3, "logprobs": count}
+    body |= {"logit_bias": {"0": -100, "2": -100}}
+    if stream:
+        choices = [event["choices"][0] for event in engine.events("/v1/completions", body)]
+        parts = [choice["logprobs"] for choice in choices]
+        text = "".join(choice["text"] for choice in choices)
+        logprobs = {key: [each for part in parts for each in part[key]] for key in parts[0]}
+    else:
+        choice = engine.post("/v1/completions", body).json()["choices"][0]
+        text, logprobs = choice["text"], choice["logprobs"]
+
+    assert {len(listed) for listed in logprobs.values()} == {60}
+    offsets = logprobs["text_offset"]
+    assert offsets == sorted(offsets)
+    assert offsets[0] == 0
+    assert offsets[-1] <= len(text)
+    for at, token in zip(offsets, logprobs["tokens"], strict=True):
+        if not token.startswith("bytes:"):
+            assert text.startswith(token, at), (token, at, text)
+    for token, logprob, top in zip(
+        logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True
+    ):
+        assert logprob in top.values()
+        assert token in top or any(name.startswith("token_id:") for name in top)
+        assert len(top) in ({1} if count == 0 else {count, count + 1})

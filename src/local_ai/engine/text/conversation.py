@@ -106,6 +106,7 @@ class TextPiece:
 
     text: str
     chances: tuple[tuple[Chance, tuple[Chance, ...]], ...] = ()  # of its tokens: the chosen, the likeliest
+    offsets: tuple[int, ...] = ()  # of its tokens: where in the whole text each begins, in characters
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,14 @@ def _post_of(loop: asyncio.AbstractEventLoop) -> _Post:
     return _posts.setdefault(loop, _Post(loop))
 
 
+_Pending = tuple[int, Chance, tuple[Chance, ...]]  # where the token begins, the chosen, the likeliest
+
+
+def _text_piece(text: str, tokens: list[_Pending]) -> TextPiece:
+    chances = tuple((chosen, likeliest) for _, chosen, likeliest in tokens)
+    return TextPiece(text, chances, tuple(at for at, _, _ in tokens))
+
+
 class _Reader:
     """Reads one answer's events."""
 
@@ -109,7 +117,7 @@ class _Reader:
         self._calls: set[str] = set()  # the ids of those made
         self._seen = 0  # characters of text so far
         self._forced = ""
-        self._pending: list[tuple[int, Chance, tuple[Chance, ...]]] = []  # where each token begins
+        self._pending: list[_Pending] = []
 
     def read(self, event: Event) -> list[Piece]:
         if isinstance(event, Failed):
@@ -123,8 +131,16 @@ class _Reader:
             self._tokens += 1
             self._thought_tokens += self._splitter.kind == "thought"
             if event.chosen:
-                self._pending.append((self._seen, event.chosen, event.likeliest))
+                self._pending.append((self._begins(event.text, event.chosen), event.chosen, event.likeliest))
         return self._read_text(event)
+
+    def _begins(self, text: str, chosen: Chance) -> int:
+        """Find where in the whole text a token begins that has brought so much text.
+
+        Where tokens before it have left a character unfinished, its replacement comes with this one's text.
+        """
+        is_behind = text.startswith("\ufffd") and text.endswith(chosen.text) and "\ufffd" not in chosen.text
+        return self._seen + (len(text) - len(chosen.text) if is_behind else 0)
 
     def _read_text(self, event: Token | Finished) -> list[Piece]:
         self._seen += len(event.text)
@@ -138,8 +154,7 @@ class _Reader:
             return [*pieces, Ended("tool_calls", self.usage())]
         if isinstance(event, Finished):
             if self._pending and self._splitter.kind == "text":  # tokens of an unfinished character
-                rest = tuple((chosen, likeliest) for _, chosen, likeliest in self._pending)
-                pieces.append(TextPiece("", rest))
+                pieces.append(_text_piece("", self._pending))
             return [*pieces, *self._end(event.reason)]
         return pieces
 
@@ -153,7 +168,7 @@ class _Reader:
             elif self._prepared.forced_call:
                 self._forced += segment.text
             else:
-                pieces.append(TextPiece(segment.text, self._release()))
+                pieces.append(_text_piece(segment.text, self._release()))
         if not any(segment.kind == "text" for segment in segments):
             self._drop_decided()
         return pieces
@@ -179,10 +194,10 @@ class _Reader:
             return [*pieces, Ended("length", self.usage())]
         return [*pieces, Ended("tool_calls" if self._calls else "stop", self.usage())]
 
-    def _release(self) -> tuple[tuple[Chance, tuple[Chance, ...]], ...]:
-        """Take the chances of tokens that begin in the text given out."""
+    def _release(self) -> list[_Pending]:
+        """Take the tokens that begin in the text given out."""
         consumed = self._splitter.consumed
-        ready = tuple((chosen, likeliest) for at, chosen, likeliest in self._pending if at < consumed)
+        ready = [entry for entry in self._pending if entry[0] < consumed]
         self._pending = [entry for entry in self._pending if entry[0] >= consumed]
         return ready
 

@@ -122,9 +122,8 @@ class TextChoice:
     words: ModelWords
     with_logprobs: bool
     text: str = ""
-    chances: list[tuple[Chance, tuple[Chance, ...]]] = field(default_factory=list)
+    tokens: list[_LoggedToken] = field(default_factory=list)
     ended: Ended | None = None
-    _length: int = 0  # characters of the tokens whose logprobs were given out
 
     def begin(self) -> Json | None:
         return self._choice(self.text, [], None) if self.text else None  # the echoed prompt
@@ -132,8 +131,12 @@ class TextChoice:
     def add(self, piece: Piece) -> Json | None:
         if isinstance(piece, TextPiece):
             self.text += piece.text
-            self.chances += piece.chances
-            return self._choice(piece.text, list(piece.chances), None)
+            tokens = [
+                _LoggedToken(at, chosen, likeliest)
+                for at, (chosen, likeliest) in zip(piece.offsets, piece.chances, strict=True)
+            ]
+            self.tokens += tokens
+            return self._choice(piece.text, tokens, None)
         if isinstance(piece, Ended):
             self.ended = piece
             return self._choice("", [], _REASONS[piece.reason])
@@ -141,25 +144,49 @@ class TextChoice:
 
     def whole(self) -> Json:
         assert self.ended
-        self._length = 0
-        return self._choice(self.text, self.chances, _REASONS[self.ended.reason])
+        return self._choice(self.text, self.tokens, _REASONS[self.ended.reason])
 
-    def _choice(
-        self, text: str, chances: list[tuple[Chance, tuple[Chance, ...]]], reason: str | None
-    ) -> Json:
+    def _choice(self, text: str, tokens: list[_LoggedToken], reason: str | None) -> Json:
         logprobs: Json | None = None
         if self.with_logprobs:
-            offsets = []
-            for chosen, _ in chances:
-                offsets.append(self._length)
-                self._length += len(chosen.text)
             logprobs = {
-                "tokens": [chosen.text for chosen, _ in chances],
-                "token_logprobs": [chosen.logprob for chosen, _ in chances],
-                "top_logprobs": [{c.text: c.logprob for c in likeliest} for _, likeliest in chances],
-                "text_offset": offsets,
+                "tokens": [_spell(token.chosen, self.words) for token in tokens],
+                "token_logprobs": [token.chosen.logprob for token in tokens],
+                "top_logprobs": [token.alternatives(self.words) for token in tokens],
+                "text_offset": [token.at for token in tokens],
             }
         return {"index": self.index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+
+
+@dataclass(frozen=True)
+class _LoggedToken:
+    """A token of a plain completion, and where in its text it begins."""
+
+    at: int
+    chosen: Chance
+    likeliest: tuple[Chance, ...]
+
+    def alternatives(self, words: ModelWords) -> dict[str, float]:
+        """List the likeliest tokens, and the chosen one, each by a spelling of its own.
+
+        Source: OpenAI's completions always list the chosen one too. Tokens that look alike are told apart by
+        their number, as vLLM spells tokens (return_tokens_as_token_ids).
+        """
+        found: dict[str, float] = {}
+        known: set[int] = set()
+        for chance in (self.chosen, *self.likeliest):
+            if chance.token not in known:
+                spelling = _spell(chance, words)
+                found[f"token_id:{chance.token}" if spelling in found else spelling] = chance.logprob
+                known.add(chance.token)
+        return dict(sorted(found.items(), key=lambda entry: -entry[1]))
+
+
+def _spell(chance: Chance, words: ModelWords) -> str:
+    """Spell a token; a part of a character by its bytes, as OpenAI's completions do."""
+    if "\ufffd" not in chance.text:
+        return chance.text
+    return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token_bytes(chance, words))
 
 
 def chat_logprob(chosen: Chance, likeliest: tuple[Chance, ...], words: ModelWords) -> Json:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from local_ai.engine.core.terms import Chance
 from local_ai.engine.core.tokenizer import ModelWords
+
+_FALLBACK = re.compile("<0x([0-9A-F]{2})>")  # how sentencepiece's vocabularies spell a byte
 
 
 def token_bytes(chance: Chance, words: ModelWords) -> list[int]:
@@ -13,6 +16,8 @@ def token_bytes(chance: Chance, words: ModelWords) -> list[int]:
     if "\ufffd" not in chance.text:
         return list(chance.text.encode("utf-8", "replace"))
     spelling = str(words.tokenizer.convert_ids_to_tokens(chance.token))
+    if byte := _FALLBACK.fullmatch(spelling):
+        return [int(byte[1], 16)]
     table = _byte_of_letter()
     if all(letter in table for letter in spelling):
         return [table[letter] for letter in spelling]
