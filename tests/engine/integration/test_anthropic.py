@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import anthropic
 import pytest
@@ -259,3 +259,32 @@ def test_a_prompt_that_is_too_long_is_refused_in_words_that_clients_look_for(eng
 def test_unknown_model_is_a_typed_error(engine: RunningEngine):
     with pytest.raises(anthropic.NotFoundError):
         engine.anthropic.messages.create(model="claude-nine", max_tokens=5, messages=ASK)
+
+
+def test_the_sdk_s_tool_runner_goes_through_a_whole_loop(engine: RunningEngine):
+    """It sends `thread` first, and the whole conversation where an error says so in its form."""
+    asked: list[str] = []
+
+    @anthropic.beta_tool
+    def get_weather(city: Literal["Paris", "Rome"]) -> str:
+        """Weather of a city.
+
+        Args:
+            city: Its name.
+        """
+        asked.append(city)
+        return "sunny"
+
+    runner = engine.anthropic.beta.messages.tool_runner(
+        model="tools",
+        max_tokens=400,
+        tools=[get_weather],
+        tool_choice={"type": "any"},
+        messages=ASK,
+        max_iterations=3,
+    )
+    messages = list(runner)
+
+    assert [message.stop_reason for message in messages] == ["tool_use"] * 3
+    assert len(asked) >= 2
+    assert "param=thread" in engine.log
