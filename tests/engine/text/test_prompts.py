@@ -124,3 +124,18 @@ def test_a_text_a_little_above_the_context_is_refused_with_its_whole_length():
     why, _ = refused("x" * 1001, longest_token=64)
 
     assert why == "the prompt has 1001 tokens and the context of 'm' holds 1000"
+
+
+@pytest.mark.parametrize(
+    ("system", "written"),
+    [
+        ("x-anthropic-billing-header: cc_version=2.1.42; cch=0e1f2;\n\nYou help.", "s:'You help.' u:'a'"),
+        ("x-anthropic-billing-header: cch=1;\nX-Other-Client-Header: 2\nYou help.", "s:'You help.' u:'a'"),
+        ("x-anthropic-billing-header: cch=1;", "u:'a'"),
+        ("You help.\nx-anthropic-billing-header: y", "s:'You help.\\nx-anthropic-billing-header: y' u:'a'"),
+        ("x-axis: time", "s:'x-axis: time' u:'a'"),
+    ],
+    ids=["a block of its own", "two lines", "alone", "further down", "another text"],
+)
+def test_a_clients_changing_header_before_the_system_text_is_left_out(system: str, written: str):
+    assert prompt(Message("system", system), ASKED) == written

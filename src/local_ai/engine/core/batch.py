@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, StopSequences
-from mlx_lm.models.cache import KVCache, make_prompt_cache
 
+from local_ai.engine.core.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
 from local_ai.engine.core.loading import LoadedModel
+from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
-from local_ai.engine.core.prompt_cache import Layers, PrefixMemory
+from local_ai.engine.core.prompt_cache import PrefixMemory, thin_out
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import make_sampler
+from local_ai.engine.core.segments import cut, pauses
 from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError, unexpected
+from local_ai.models.kv_cache import kv_cache_bytes
 
 log = logging.getLogger(__name__)
 
 _MOST_TOKENS = 2048  # of each prompt, read in one step
+_WORTH_TOKENS = 256  # a prompt of which so many were read is remembered before its answer is complete
+_TIDY_STEPS = 64
+_GUARD_STEPS = 8  # of answers alone; where prompts are read, each step may take much
+_STEP_TOKENS = 256  # mlx-lm makes room for so many at once
 
 
 @dataclass
@@ -32,6 +39,12 @@ class _Running:
     writer: Writer
     cached: int
     left: int  # tokens of the prompt still to be read; 0: its answer has begun
+    answered: int = 0  # tokens
+    checkpoints: tuple[Checkpoint, ...] = field(default=())  # of its prompt, until they are remembered
+
+    @property
+    def tokens(self) -> int:
+        return len(self.writer.request.job.prompt) - self.left + self.answered
 
 
 class Batch:
@@ -39,16 +52,16 @@ class Batch:
 
     most = 16  # answers at once
 
-    def __init__(self, loaded: LoadedModel, memory: PrefixMemory) -> None:
+    def __init__(self, loaded: LoadedModel, memory: PrefixMemory, guard: MemoryGuard | None = None) -> None:
         self._loaded = loaded
         self._memory = memory
+        self._guard = guard or MemoryGuard()
         self._running: dict[int, _Running] = {}
-        self._held: list[Request] = []  # their prompts wait until others are read
+        self._held: list[Request] = []  # their prompts wait until others are read, or for memory
+        self._is_scarce = False  # memory
+        self._steps = 0
         self._pace = Pace(512 if mx.metal.is_available() else 64)
         self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
-        # Plain attention can be cut back to any shorter prompt; of others the prompt's end is kept too.
-        layers = make_prompt_cache(loaded.model)
-        self._keep_prompts = not all(type(layer) is KVCache for layer in layers)
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
@@ -62,6 +75,7 @@ class Batch:
     def step(self) -> None:
         """Generate one token for each answer and read one piece of the prompts."""
         self._drop_cancelled()
+        self._keep_memory()
         self._admit()
         if not self._running:
             return
@@ -70,11 +84,74 @@ class Batch:
         piece = self._pace.piece(reading, company=company) if reading else _MOST_TOKENS
         self._generator.prefill_step_size = piece
         before = time.perf_counter()
-        prompts, answers = self._generator.next()
+        with self._guard.measured_step():
+            prompts, answers = self._generator.next()
         if self._report_prompts(prompts):
             self._pace.learn(piece * sum(left > 1 for left in reading), time.perf_counter() - before)
         for answer in answers:
             self._report_token(answer)
+        self._steps += 1
+        if self._steps % _TIDY_STEPS == 0:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Have everything computed that caches hold and no step needs.
+
+        mlx-lm 0.32 takes a token off `ArraysCache.left_padding` in every step, and adds one to the offset of
+        layers without a rotary position. Where nothing reads them they are never computed, and each step adds
+        a buffer to each such layer; Metal has 499,000 in all. Not by `mx.eval`, which would wait for the step
+        that has begun. Drop it once https://github.com/ml-explore/mlx-lm/issues/1845 is fixed.
+        """
+        caches = leaves(self._generator._generation_batch.prompt_cache)
+        mx.async_eval([cache.state for cache in caches])  # type: ignore[no-untyped-call]
+
+    def _keep_memory(self) -> None:
+        """Where memory runs short, give back what is least missed; see `memory_guard`."""
+        reading = any(running.left for running in self._running.values())
+        if not (reading or self._is_scarce or self._steps % _GUARD_STEPS == 0):
+            return
+        need = self._next_bytes()
+        self._is_scarce = not self._has_memory(need)
+        if self._is_scarce and self._running and self._guard.short_by(need) > 0:
+            self._end_longest()
+
+    def _has_memory(self, need: int) -> bool:
+        """Whether so many bytes are to be had; remembered prompts are forgotten for them."""
+        missing = self._guard.scarce_by(need)
+        if missing > 0:
+            self._memory.forget(missing)
+            mx.clear_cache()
+            missing = self._guard.scarce_by(need)
+        return missing <= 0
+
+    def _next_bytes(self) -> int:
+        """Estimate what the next steps take: room for further tokens, and a layer's copy while it is made."""
+        if not self._running:
+            return 0
+        caches = int(self._generator.prompt_cache_nbytes)
+        layers = max(1, len(leaves(self._generator._generation_batch.prompt_cache)))
+        return caches // layers + len(self._running) * self._cache_bytes(_STEP_TOKENS)
+
+    def _admission_bytes(self, tokens: int) -> int:
+        """Estimate what one more prompt takes: in a batch, each row has room for the longest."""
+        longest = max([tokens, *(len(r.writer.request.job.prompt) for r in self._running.values())])
+        held = int(self._generator.prompt_cache_nbytes)
+        return max(self._cache_bytes(tokens), (len(self._running) + 1) * self._cache_bytes(longest) - held)
+
+    def _cache_bytes(self, tokens: int) -> int:
+        return kv_cache_bytes(self._loaded.config, tokens)
+
+    def _end_longest(self) -> None:
+        """End the answer that holds most, and wait until its memory is free."""
+        uid, longest = max(self._running.items(), key=lambda item: item[1].tokens)
+        held = f"of the {len(self._running)} that are held this is the longest, of {longest.tokens} tokens"
+        log.error("memory runs short: an answer of %d tokens ends", longest.tokens)
+        longest.writer.request.send(Failed(out_of_memory("the answer was cut off", held)))
+        del self._running[uid]
+        self._generator.remove([uid])
+        for batch in (self._generator._prompt_batch, self._generator._generation_batch):
+            mx.eval([cache.state for cache in leaves(batch.prompt_cache)])
+        mx.clear_cache()
 
     def _admit(self) -> None:
         """Begin to read the prompts that have room beside those being read."""
@@ -84,19 +161,41 @@ class Batch:
             if not has_room(reading, len(request.job.prompt)):
                 self._held.append(request)
                 continue
+            need = self._admission_bytes(len(request.job.prompt))
+            if not self._has_memory(need):
+                self._is_scarce = True
+                if self._running:
+                    self._held.append(request)
+                    continue
             try:
+                if self._is_scarce:
+                    self._check_fit(need, len(request.job.prompt))
                 self._begin(request)
+            except EngineError as exc:
+                request.send(Failed(exc))
             except Exception as exc:
                 log.exception("an answer could not be begun")
                 request.send(Failed(unexpected("the answer could not be begun", exc)))
+
+    def _check_fit(self, need: int, tokens: int) -> None:
+        """Refuse a prompt that does not fit even alone.
+
+        Raises:
+            EngineError: 503 `out_of_memory`.
+        """
+        if not self._guard.fits_alone(need):
+            held = f"a prompt of {tokens} tokens does not fit beside the model"
+            raise out_of_memory("the answer was not begun", held)
 
     def _begin(self, request: Request) -> None:
         job = request.job
         words = self._loaded.words
         processors = request_processors(job, words, words.vocabulary_size)
         remembered = self._memory.recall(job.prompt)
+        keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
+        places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
         (uid,) = self._generator.insert_segments(
-            segments=[[list(job.prompt[remembered.tokens :])]],
+            segments=[cut(job.prompt, remembered.tokens, places)],
             max_tokens=[job.max_tokens],
             caches=[remembered.layers],
             all_tokens=[list(job.prompt[: remembered.tokens])],
@@ -106,7 +205,7 @@ class Batch:
         )
         left = len(job.prompt) - remembered.tokens
         self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)
-        request.send(Started(remembered.tokens))
+        request.send(Started(remembered.tokens, remembered.miss))
 
     def fail_all(self, error: EngineError) -> None:
         """End every answer with an error; what the failed step left behind is dropped."""
@@ -136,8 +235,8 @@ class Batch:
         gone = [uid for uid, running in self._running.items() if running.writer.request.cancelled]
         if not gone:
             return
-        for layers, tokens in self._generator.remove(gone, return_prompt_caches=True).values():
-            self._remember(tokens, layers)
+        for uid, (layers, tokens) in self._generator.remove(gone, return_prompt_caches=True).items():
+            self._remember(self._running[uid], tokens, layers)
         for uid in gone:
             del self._running[uid]
 
@@ -150,21 +249,37 @@ class Batch:
             running.left = total - done
             running.writer.request.send(Progress(running.cached + done, running.cached + total))
             full |= not response.end_of_segment
-            if self._keep_prompts and response.end_of_segment and not response.end_of_prompt:
-                for layers, tokens in self._generator.extract_cache([response.uid]).values():
-                    self._remember(list(tokens), layers)
+            if response.end_of_segment and not response.end_of_prompt:
+                self._keep(response.uid, running)
         return full
 
+    def _keep(self, uid: int, running: _Running) -> None:
+        """Keep the state that a prompt has where it pauses."""
+        if not self._memory.max_bytes:
+            return
+        if running.left == 1:
+            read = len(running.writer.request.job.prompt) - running.cached
+            if not self._loaded.cuts_anywhere or read >= _WORTH_TOKENS:
+                ((layers, tokens),) = self._generator.extract_cache([uid]).values()
+                self._remember(running, tokens, layers)
+        else:
+            ((layers, tokens),) = self._generator.extract_cache([uid]).values()
+            kept = (*running.checkpoints, checkpoint(len(tokens), layers))
+            running.checkpoints = thin_out(kept, self._memory.checkpoint_bytes)
+
     def _report_token(self, answer: Any) -> None:
-        writer = self._running[answer.uid].writer
+        running = self._running[answer.uid]
+        running.answered += 1
         if answer.finish_reason != "stop":
-            writer.token(answer.token, answer.logprobs)
+            running.writer.token(answer.token, answer.logprobs)
         if answer.finish_reason is not None:
             del self._running[answer.uid]
-            writer.finish(answer.finish_reason)
-            self._remember(answer.all_tokens, answer.prompt_cache)
+            running.writer.finish(answer.finish_reason)
+            self._remember(running, answer.all_tokens, answer.prompt_cache)
 
-    def _remember(self, tokens: list[int], layers: Layers) -> None:
-        if tokens:
-            mx.eval([layer.state for layer in layers])  # else the slices keep the whole batch in memory
-            self._memory.remember(tokens, layers)
+    def _remember(self, running: _Running, tokens: list[int], layers: Layers) -> None:
+        """Have memory keep what was read of a prompt, or written to it."""
+        if tokens and self._memory.max_bytes and not self._is_scarce:
+            settle(layers)
+            self._memory.remember(tokens, layers, running.checkpoints)
+        running.checkpoints = ()

@@ -13,6 +13,7 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, load
 
+from local_ai.engine.core.cache_layers import cuts_anywhere
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords, make_words
 from local_ai.engine.errors import EngineError, model_not_loadable
@@ -29,6 +30,8 @@ class LoadedModel:
     words: ModelWords
     model: Any  # mlx.nn.Module
     batchable: bool  # several answers can be generated in one step
+    cuts_anywhere: bool  # its attention state can be cut back to any shorter prompt
+    config: dict[str, Any]  # its config.json
 
 
 def free_bytes() -> int:
@@ -91,16 +94,20 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
             return_config=True,
             trust_remote_code=trust_remote_code,
         )
-        words = make_words(key, tokenizer, _context_tokens(config), _embedding_rows(model))
+        layers = make_prompt_cache(model)
+        can_cut = cuts_anywhere(layers)
+        words = make_words(
+            key, tokenizer, _context_tokens(config), _embedding_rows(model), keeps_branches=not can_cut
+        )
         # Building the layers draws random weights, which are then replaced. The draws are never evaluated,
         # and each holds the one before: half a megabyte more with every load, for ever.
         mx.eval(mx.random.state)
-        batchable = all(hasattr(layer, "merge") for layer in make_prompt_cache(model))
+        batchable = all(hasattr(layer, "merge") for layer in layers)
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
         raise model_not_loadable(
             key.id, _first_line(exc), "download it again, or take another model"
         ) from exc
-    return LoadedModel(words, model, batchable)
+    return LoadedModel(words, model, batchable, can_cut, config)
 
 
 def clear_cache() -> None:

@@ -1,5 +1,8 @@
 """Remembered prompts: the attention state of earlier conversations, so a follow-up reads only what is new.
 
+One entry is one conversation as far as it was read or written. Where its layers cannot be cut back, it has
+checkpoints at the places where others may branch off; conversations that begin alike share them.
+
 mlx-lm's own `LRUPromptCache` is not used: a prompt it holds exactly comes back with nothing left to read,
 which its server's thread does not survive, and its search for a longer entry takes time that grows with the
 square of that entry's length.
@@ -7,23 +10,52 @@ square of that entry's length.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
 from numpy.typing import NDArray
 
-Layers = list[Any]  # one mlx_lm cache per layer
+from local_ai.engine.core.cache_layers import (
+    Checkpoint,
+    Layers,
+    checkpoint,
+    count_bytes,
+    cut_back,
+    cuts_anywhere,
+    leaves,
+)
+
+log = logging.getLogger(__name__)
+
+Tokens = NDArray[np.int32]
+
+MOST_CHECKPOINTS = 8  # of one conversation
+_LATEST = 3  # of them, left alone while there are others: most conversations go on from their end
+_MOST_FORGOTTEN = 32  # whose tokens are known still, to say that they were forgotten
+_SOME_TOKENS = 16  # what any two prompts of one template may have in common
 
 
 @dataclass(eq=False)
 class _Entry:
-    tokens: NDArray[np.int64]
+    tokens: Tokens
     layers: Layers
-    n_bytes: int
+    checkpoints: tuple[Checkpoint, ...]  # shortest first
+    n_bytes: int = field(init=False)  # without the checkpoints
+
+    def __post_init__(self) -> None:
+        self.n_bytes = count_bytes(self.layers) + self.tokens.nbytes
+        # A window that is not full yet can be cut back too.
+        self._can_be_cut = all(leaf.is_trimmable() for leaf in leaves(self.layers))
+
+    def reach(self, common: int) -> tuple[int, Checkpoint | None]:
+        """Find how far the first `common` tokens can be gone on from, and the checkpoint that takes."""
+        if common == len(self.tokens) or self._can_be_cut:
+            return common, None
+        kept = max((c for c in self.checkpoints if c.tokens <= common), key=_length, default=None)
+        return (kept.tokens, kept) if kept else (0, None)
 
 
 @dataclass(frozen=True)
@@ -32,57 +64,123 @@ class Remembered:
 
     layers: Layers | None  # None: nothing of it is remembered
     tokens: int  # how many of the prompt's tokens it covers; always fewer than there are
+    miss: str = ""  # why it is not more: new prompt | differs at token N | forgotten
 
 
 class PrefixMemory:
     """The latest prompts and answers of the loaded model, bounded by bytes."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        self.checkpoint_bytes = max_bytes // 4  # most that those of one conversation may take
         self._entries: list[_Entry] = []  # the least recently used first
+        self._forgotten: deque[Tokens] = deque(maxlen=_MOST_FORGOTTEN)
 
     @property
     def n_bytes(self) -> int:
-        return sum(entry.n_bytes for entry in self._entries)
+        kept = {id(c): c.n_bytes for entry in self._entries for c in entry.checkpoints}
+        return sum(entry.n_bytes for entry in self._entries) + sum(kept.values())
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def clear(self) -> None:
         self._entries.clear()
+        self._forgotten.clear()
 
     def recall(self, prompt: Sequence[int]) -> Remembered:
         """Find the longest remembered beginning; at least the last token is always left to read."""
-        wanted = np.asarray(prompt, dtype=np.int64)
-        best, best_length = None, 0
+        wanted = _as_tokens(prompt)
+        best, length, kept = None, 0, None
+        nearest, is_continued = 0, False
         for entry in self._entries:
-            length = min(_common(entry.tokens, wanted), len(wanted) - 1)
-            if length < len(entry.tokens) and not can_trim_prompt_cache(entry.layers):
-                continue
-            if length > best_length:
-                best, best_length = entry, length
+            common = _common(entry.tokens, wanted)
+            nearest, is_continued = max((nearest, is_continued), (common, common == len(entry.tokens)))
+            reached, at = entry.reach(min(common, len(wanted) - 1))
+            if reached > length:
+                best, length, kept = entry, reached, at
+        miss = self._miss(wanted, nearest, is_continued=is_continued)
         if best is None:
-            return Remembered(None, 0)
+            return Remembered(None, 0, miss)
         self._entries.remove(best)
         self._entries.append(best)
-        layers = copy.deepcopy(best.layers)
-        if best_length < len(best.tokens):
-            trim_prompt_cache(layers, len(best.tokens) - best_length)
-        return Remembered(layers, best_length)
+        return Remembered(cut_back(best.layers, length, len(best.tokens), kept), length, miss)
 
-    def remember(self, tokens: Sequence[int], layers: Layers) -> None:
-        """Keep a prompt's state; what it makes superfluous, and then the oldest, is forgotten."""
-        entry = _Entry(np.asarray(tokens, dtype=np.int64), layers, sum(layer.nbytes for layer in layers))
-        if entry.n_bytes > self._max_bytes or not len(tokens):
+    def _miss(self, wanted: Tokens, nearest: int, *, is_continued: bool) -> str:
+        """Say why nothing remembered goes on as this prompt does after its first `nearest` tokens."""
+        if any(_common(tokens, wanted) > nearest + _SOME_TOKENS for tokens in self._forgotten):
+            return "forgotten"
+        if is_continued or nearest >= len(wanted) - 1:
+            return ""
+        return f"differs at token {nearest}" if nearest >= _SOME_TOKENS else "new prompt"
+
+    def remember(self, tokens: Sequence[int], layers: Layers, checkpoints: Iterable[Checkpoint] = ()) -> None:
+        """Keep a prompt's state; what it makes superfluous, and then the oldest, is forgotten.
+
+        Args:
+            tokens: That it covers.
+            layers: Settled.
+            checkpoints: At earlier places of it; those of conversations with the same beginning are added.
+        """
+        entry = _Entry(_as_tokens(tokens), layers, tuple(checkpoints))
+        if entry.n_bytes > self.max_bytes or not len(tokens):
             return
-        if can_trim_prompt_cache(layers):
-            self._entries = [e for e in self._entries if _common(e.tokens, entry.tokens) < len(e.tokens)]
+        common = {id(other): _common(other.tokens, entry.tokens) for other in self._entries}
+        if not cuts_anywhere(layers):
+            kept = {c.tokens: c for other in self._entries for c in _within(other, common[id(other)])}
+            kept |= {c.tokens: c for c in entry.checkpoints}
+            kept.pop(len(tokens), None)
+            entry.checkpoints = thin_out(kept.values(), self.checkpoint_bytes)
+        self._entries = [other for other in self._entries if common[id(other)] < len(other.tokens)]
         self._entries.append(entry)
-        while self.n_bytes > self._max_bytes:
-            del self._entries[0]
+        self.forget(self.n_bytes - self.max_bytes)
+
+    def forget(self, n_bytes: int) -> None:
+        """Forget the oldest until so many bytes are given back, or nothing is left."""
+        target = self.n_bytes - n_bytes
+        while self._entries and self.n_bytes > target:
+            oldest = self._entries.pop(0)
+            self._forgotten.append(oldest.tokens)
+            log.info("forgot a prompt of %d tokens, %d MB", len(oldest.tokens), oldest.n_bytes // 1_000_000)
 
 
-def _common(left: NDArray[np.int64], right: NDArray[np.int64]) -> int:
+def thin_out(checkpoints: Iterable[Checkpoint], most_bytes: int) -> tuple[Checkpoint, ...]:
+    """Choose which of one conversation's checkpoints stay: the first, the latest, and some spread between.
+
+    Args:
+        checkpoints: In any order.
+        most_bytes: That they may take.
+
+    Returns:
+        At most `MOST_CHECKPOINTS`, the shortest first.
+    """
+    kept = sorted(checkpoints, key=_length)
+    while kept and (len(kept) > MOST_CHECKPOINTS or sum(c.n_bytes for c in kept) > most_bytes):
+        if len(kept) > _LATEST + 1:
+            gaps = {n: kept[n + 1].tokens - kept[n - 1].tokens for n in range(1, len(kept) - _LATEST)}
+            del kept[min(gaps, key=lambda n: gaps[n])]
+        else:
+            del kept[-2 if len(kept) > 2 else 0]
+    return tuple(kept)
+
+
+def _within(entry: _Entry, common: int) -> list[Checkpoint]:
+    """List an entry's checkpoints within its first `common` tokens, its own end among them."""
+    kept = [c for c in entry.checkpoints if c.tokens <= common]
+    if common == len(entry.tokens):
+        kept.append(checkpoint(common, entry.layers))
+    return kept
+
+
+def _length(kept: Checkpoint) -> int:
+    return kept.tokens
+
+
+def _as_tokens(tokens: Sequence[int]) -> Tokens:
+    return np.asarray(tokens, dtype=np.int32)
+
+
+def _common(left: Tokens, right: Tokens) -> int:
     """Count the tokens that both begin with."""
     length = min(len(left), len(right))
     differs = np.flatnonzero(left[:length] != right[:length])

@@ -9,12 +9,15 @@ import mlx.core as mx
 from mlx_lm.generate import generate_step
 
 from local_ai.engine.core.loading import LoadedModel
+from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import make_sampler
 from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import EngineError
+from local_ai.models.kv_cache import kv_cache_bytes
 
 _PROMPT_STEP = 256  # tokens read between two looks at whether the client is still there
+_GUARD_STEPS = 8
 
 
 class _CancelledError(Exception):
@@ -26,8 +29,9 @@ class Sequence:
 
     most = 1
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, guard: MemoryGuard | None = None) -> None:
         self._loaded = loaded
+        self._guard = guard or MemoryGuard()
         self._request: Request | None = None
         self._steps: Iterator[bool] = iter(())
 
@@ -46,6 +50,8 @@ class Sequence:
                 return
         except _CancelledError:
             pass
+        except EngineError as exc:
+            self.fail_all(exc)
         self._request = None
 
     def fail_all(self, error: EngineError) -> None:
@@ -65,6 +71,7 @@ class Sequence:
             request.send(Progress(done, total))
             if request.cancelled:
                 raise _CancelledError
+            self._check_memory(done)
 
         drawn: Any = generate_step(
             mx.array(job.prompt),
@@ -77,10 +84,23 @@ class Sequence:
             prefill_step_size=_PROMPT_STEP,
             prompt_progress_callback=progress,
         )
-        for token, logprobs in drawn:
+        for answered, (token, logprobs) in enumerate(drawn, start=1):
             if token in words.eos:
                 writer.finish("stop")
                 return
             writer.token(token, logprobs)
             yield True
+            if answered % _GUARD_STEPS == 0:
+                self._check_memory(len(job.prompt) + answered)
         writer.finish("length")
+
+    def _check_memory(self, tokens: int) -> None:
+        """End an answer for which memory runs short.
+
+        Raises:
+            EngineError: 503 `out_of_memory`.
+        """
+        if self._guard.short_by(kv_cache_bytes(self._loaded.config, _PROMPT_STEP)) > 0:
+            mx.clear_cache()
+            if self._guard.short_by(0) > 0:
+                raise out_of_memory("the answer was cut off", f"this conversation of {tokens} tokens is held")

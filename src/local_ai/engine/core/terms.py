@@ -52,6 +52,7 @@ class Job:
     logprobs: int | None = None  # likeliest tokens wanted beside each chosen one; None: no logprobs at all
     thought_tokens: int | None = None  # a thought is ended after this many
     in_thought: bool = False  # the prompt ends inside a thought
+    branches: tuple[int, ...] = ()  # places, in tokens, where other prompts may go on differently
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Started:
     """The prompt is being read; `cached` of its tokens were remembered."""
 
     cached: int
+    miss: str = ""  # why it was not more: new prompt | differs at token N | forgotten
 
 
 @dataclass(frozen=True)

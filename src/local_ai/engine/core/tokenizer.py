@@ -28,6 +28,7 @@ class ModelWords:
     control: frozenset[int] = frozenset()  # tokens that are no text: special ones that are none of its marks
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
+    keeps_branches: bool = False  # its state is kept where prompts branch, for it cannot be cut back
     # A tokenizer in Python may keep state: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,6 +56,8 @@ def make_words(
     context_tokens: int | None,
     embedding_rows: int | None = None,
     eos: frozenset[int] = frozenset(),
+    *,
+    keeps_branches: bool = False,
 ) -> ModelWords:
     """Read a tokenizer's abilities."""
     stated = getattr(tokenizer, "init_kwargs", {}).get("tool_parser_type")
@@ -78,6 +81,7 @@ def make_words(
         has_template=bool(tokenizer.has_chat_template),
         embedding_rows=embedding_rows,
         longest_token=longest_token,
+        keeps_branches=keeps_branches,
     )
 
 

@@ -98,6 +98,7 @@ class Begun:
     """The prompt is being read."""
 
     usage: Usage
+    miss: str = ""  # why no more of it was remembered
 
 
 @dataclass(frozen=True)

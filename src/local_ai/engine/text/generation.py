@@ -124,7 +124,7 @@ class _Reader:
             raise event.error
         if isinstance(event, Started):
             self._cached = event.cached
-            return [Begun(self.usage())]
+            return [Begun(self.usage(), event.miss)]
         if isinstance(event, Progress):
             return [Reading(event.done, event.total)]
         if isinstance(event, Token):

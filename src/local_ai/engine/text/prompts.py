@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from local_ai.engine.core.terms import Job
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.errors import EngineError, bad_field
 from local_ai.engine.formats.format import Format
+from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.grammars import make_grammar
 from local_ai.engine.text.tools import as_function, describe_plainly
 from local_ai.serving.errors import ContextLengthError
 
 _SHORT_ID = 9
+_CLIENT_HEADER = re.compile(
+    r"\A\s*(?:x-(?:anthropic-[\w-]+|(?:\w+-)+header):[^\n]*(?:\n\s*|\Z))+", re.ASCII | re.IGNORECASE
+)
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 # Of a text that may be too long, the first part that is tokenised: this many characters for each token of the
 # context, at least so many characters; it is too long where that has so much more tokens than the context.
@@ -43,14 +49,14 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
     Raises:
         EngineError: 400, naming the field: too long, no template, a schema that cannot be kept to.
     """
-    text, tokens = _write(ask, words, names)
+    written = _write(ask, words, names)
     forced_call = ask.tool_choice.kind in ("required", "named")
-    in_thought = bool(words.thought) and _ends_in_thought(text, words)
+    in_thought = bool(words.thought) and _ends_in_thought(written.text, words)
     return Prepared(
         Job(
             model=words.key,
-            prompt=tuple(tokens),
-            max_tokens=_bound(ask, len(tokens), words, names),
+            prompt=tuple(written.tokens),
+            max_tokens=_bound(ask, len(written.tokens), words, names),
             sampling=ask.sampling,
             grammar=make_grammar(
                 ask, words, in_thought=in_thought, schema_field=names.schema, tools_field=names.tools
@@ -58,6 +64,7 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             logprobs=ask.logprobs,
             thought_tokens=ask.thinking.max_tokens,
             in_thought=in_thought,
+            branches=written.branches,
         ),
         forced_call=forced_call,
     )
@@ -73,13 +80,22 @@ class FieldNames:
     tools: str = "tools"
 
 
-def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[int]]:
+@dataclass(frozen=True)
+class _Written:
+    """A prompt."""
+
+    text: str  # "" where it came as tokens
+    tokens: list[int]
+    branches: tuple[int, ...] = ()  # in tokens
+
+
+def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
     if ask.prompt is not None:
         if isinstance(ask.prompt, tuple):
             _check_tokens(ask.prompt, words, names)
-            return "", list(ask.prompt)
+            return _Written("", list(ask.prompt))
         tokens = _encode(ask.prompt, words, names, special=True)
-        return ask.prompt, _readable(tokens or words.encode(" "), words, names)
+        return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
     if not words.has_template:
         raise EngineError(
             f"the model {words.key.id!r} cannot chat",
@@ -87,8 +103,9 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[in
             fix="use /v1/completions, or take a model whose name says instruct, it or chat",
             param="model",
         )
-    text = _apply_template(ask, words, names)
-    return text, _readable(_encode(text, words, names), words, names)
+    text, places = _apply_template(ask, words, names)
+    tokens = _readable(_encode(text, words, names), words, names)
+    return _Written(text, tokens, token_places(words, text, tokens, places))
 
 
 def _encode(text: str, words: ModelWords, names: FieldNames, *, special: bool = False) -> list[int]:
@@ -135,9 +152,10 @@ def _check_tokens(tokens: tuple[int, ...], words: ModelWords, names: FieldNames)
             )
 
 
-def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
+def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str, list[int]]:
+    """Write a chat as text, and find where in it others may branch off, in characters."""
     shown = ask.tools if ask.tool_choice.kind != "none" else ()
-    messages = ask.messages
+    messages = _without_client_header(ask.messages)
     if shown and not words.format.knows_tools:
         messages = _with_system_text(messages, describe_plainly(shown))
         shown = ()
@@ -147,17 +165,25 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
     if ask.thinking.effort is not None:
         options.setdefault("reasoning_effort", ask.thinking.effort)
 
-    def write(messages: Sequence[Message], *, as_text: bool = False) -> str:
+    def write(
+        messages: Sequence[Message], *, as_text: bool = False, begins: bool = False, continues: bool = False
+    ) -> str:
         return str(
             words.tokenizer.apply_chat_template(
                 [_as_template_message(message, words.format, as_text=as_text) for message in messages],
                 tools=[as_function(tool) for tool in shown] or None,
-                add_generation_prompt=not ask.continues_last,
-                continue_final_message=ask.continues_last,
+                add_generation_prompt=begins,
+                continue_final_message=continues,
                 tokenize=False,
                 **options,
             )
         )
+
+    def prompt(messages: Sequence[Message], *, as_text: bool) -> tuple[str, list[int]]:
+        text = write(messages, as_text=as_text, begins=not ask.continues_last, continues=ask.continues_last)
+        if not words.keeps_branches:
+            return text, []
+        return text, branch_places(partial(write, as_text=as_text), messages, text)
 
     attempts: list[tuple[tuple[Message, ...], bool]] = [(messages, False)]
     attempts += [(mild, False)] if (mild := _later_system_as_user(messages)) != messages else []
@@ -166,8 +192,8 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
     try:
         for attempt, as_text in attempts[:-1]:
             with suppress(Exception):
-                return write(attempt, as_text=as_text)
-        return write(attempts[-1][0], as_text=attempts[-1][1])
+                return prompt(attempt, as_text=as_text)
+        return prompt(attempts[-1][0], as_text=attempts[-1][1])
     except Exception as exc:  # templates are programs: they raise what they like
         reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
         raise bad_field(
@@ -175,6 +201,21 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> str:
             f"the chat template of {words.key.id!r} refuses them: {reason}",
             "change the order of roles, or take another model",
         ) from exc
+
+
+def _without_client_header(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Leave out lines that a client puts before its system text for its own server.
+
+    They change with each request, so that nothing after them could be remembered, and say nothing to a model.
+
+    Source: Claude Code 2.1 sends a leading block "x-anthropic-billing-header: cc_version=…; cch=…;".
+    """
+    if not messages or messages[0].role != "system":
+        return messages
+    text = _CLIENT_HEADER.sub("", messages[0].text)
+    if text == messages[0].text:
+        return messages
+    return (replace(messages[0], text=text), *messages[1:]) if text else messages[1:] or messages
 
 
 def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -175,12 +175,15 @@ class _Record:
         self._started = time.perf_counter()
         self._first: float | None = None
         self._usage = Usage(0, 0, 0)
+        self._miss = ""
         self.outcome = "client left"
 
     def count(self, usage: Usage) -> None:
         self._usage = usage
 
     def note(self, piece: Piece) -> None:
+        if isinstance(piece, Begun):
+            self._miss = f" ({piece.miss})" if piece.miss else ""
         if isinstance(piece, Ended):
             self.outcome = piece.reason
         elif not isinstance(piece, Begun | Reading) and self._first is None:
@@ -192,10 +195,11 @@ class _Record:
         # Of what came after the first: one token alone has no rate.
         rate = (self._usage.answer - 1) / (now - first) if now > first and self._usage.answer > 1 else 0.0
         log.info(
-            "model=%s in=%d cached=%d out=%d first=%.2fs rate=%.1f/s total=%.2fs outcome=%s",
+            "model=%s in=%d cached=%d%s out=%d first=%.2fs rate=%.1f/s total=%.2fs outcome=%s",
             self._model,
             self._usage.prompt,
             self._usage.cached,
+            self._miss,
             self._usage.answer,
             first - self._started,
             rate,

@@ -1,0 +1,92 @@
+"""Whether memory runs short while answers are generated, so that it is never the process that ends.
+
+plenty ─▶ scarce: remembered prompts are forgotten, and no further request begins beside those that run
+       ─▶ short:  the longest answer ends, with an error that says so
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import mlx.core as mx
+
+from local_ai.engine.errors import EngineError
+from local_ai.models.memory import available_bytes, total_bytes, working_set_bytes
+
+_RESERVE_SHARE = 0.03  # of the machine's memory: for what one step takes for a moment
+_FADING = 0.99
+_LEAST_RESERVE, _MOST_RESERVE = 256_000_000, 1_000_000_000
+
+
+class MemoryGuard:
+    """How much memory is missing, by what the machine has left."""
+
+    def __init__(self, room: Callable[[], int] | None = None, reserve_bytes: int | None = None) -> None:
+        """Watch this machine's memory.
+
+        Args:
+            room: Returns the bytes that can be taken still; None: as this machine has them.
+            reserve_bytes: That are never taken on purpose, unless a step takes more; None: a share of the
+                machine's memory.
+        """
+        self._room = room or _machine_room()
+        self._least_reserve = _machine_reserve() if reserve_bytes is None else reserve_bytes
+        self._taken = 0.0  # bytes that steps take for a moment, as measured
+
+    @property
+    def _reserve(self) -> int:
+        return max(self._least_reserve, int(self._taken))
+
+    @contextmanager
+    def measured_step(self) -> Iterator[None]:
+        """Learn what a step takes for a moment, beside what it leaves behind."""
+        mx.reset_peak_memory()
+        yield
+        taken = mx.get_peak_memory() - mx.get_active_memory()
+        self._taken = max(taken, self._taken * _FADING)
+
+    def scarce_by(self, need: int) -> int:
+        """Count the bytes that are missing to take `need` more and be at ease; 0 or less: none."""
+        return need + 2 * self._reserve - self._room()
+
+    def fits_alone(self, need: int) -> bool:
+        """Whether `need` bytes can be taken where nothing runs: what larger batches took does not count."""
+        return need + self._least_reserve <= self._room()
+
+    def short_by(self, need: int) -> int:
+        """Count the bytes that are missing to take `need` more; 0 or less: none."""
+        return need + self._reserve - self._room()
+
+
+def out_of_memory(what: str, held: str) -> EngineError:
+    """Word the end of an answer for want of memory (503).
+
+    Args:
+        what: Stopped.
+        held: What memory is needed for, a clause.
+    """
+    return EngineError(
+        what,
+        why=f"memory runs short: {held}",
+        fix="shorten the conversation, send fewer at once, or take a smaller model",
+        status=503,
+        code="out_of_memory",
+    )
+
+
+def _machine_room() -> Callable[[], int]:
+    """Make what reads the room on this machine.
+
+    With Metal: what it recommends to keep in use at once. There the system's own figure counts as taken
+    what it could compress.
+    """
+    if (limit := working_set_bytes()) is not None:
+        most = limit
+        return lambda: most - int(mx.get_active_memory())
+    return lambda: available_bytes() + int(mx.get_cache_memory())
+
+
+def _machine_reserve() -> int:
+    most = working_set_bytes() or total_bytes()
+    return int(min(max(_RESERVE_SHARE * most, _LEAST_RESERVE), _MOST_RESERVE))
