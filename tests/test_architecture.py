@@ -29,6 +29,8 @@ SETTERS_OF_THE_ENVIRONMENT = {
     "cli/console.py",  # NO_COLOR
     "engine/__main__.py",  # sets what its libraries read
     "models/starter_file.py",  # passes its own environment on to pip or uv
+    "engine/omni/__main__.py",  # the same, and where ffmpeg lies
+    "lifecycle/omni.py",  # passes its own environment on to the installer
     "supervision/supervisord.py",  # passes its own environment on to supervisord
 }
 

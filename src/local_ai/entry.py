@@ -12,7 +12,7 @@ from pathlib import PurePath
 DEFAULT = "local-ai"
 _MODULE = "python -m local_ai"
 _UV = "uv run "
-_GROUPS = "server|models|client|config"
+_GROUPS = "server|models|client|service|omni|config"
 _ANY_ENTRY = rf"\b(?:{_UV})?(?:local-ai|{_MODULE}|inv)"
 _COMMAND = re.compile(rf"{_ANY_ENTRY} ({_GROUPS})[ .](\w+)")
 # A whole command at the end of a text: its name, at most one argument, and options.

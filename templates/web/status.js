@@ -5,6 +5,8 @@ import { MARKS, wordsForBytes, wordsForSeconds } from "./words.js";
 
 // As people call local-ai here, which the page's HTML tells.
 export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;
+const ROLES = { "mlx-omni-server": "engine", "welcome-page": "gateway", omni: "speech, images" };
+
 export let report = null; // the latest /status.json, null until the first
 const listeners = [];
 let lastSeen = Date.now(); // when the gateway last answered
@@ -65,7 +67,7 @@ function showPrograms(programs) {
       row = $("program-row").content.firstElementChild.cloneNode(true);
       row.dataset.program = program.name;
       row.querySelector(".program").textContent = program.name;
-      row.querySelector("small").textContent = program.name === "mlx-omni-server" ? "engine" : "gateway";
+      row.querySelector("small").textContent = ROLES[program.name];
       row.querySelector("a").href = `/logs/${program.name}`;
       body.append(row);
     }

@@ -71,6 +71,6 @@ def test_value_that_is_not_allowed_is_refused_before_the_function_runs():
 
     assert str(refused.value) == (
         "error: the command line is not valid\n"
-        "  why: --program is 'enigne', must be one of mlx-omni-server, welcome-page, supervisord\n"
+        "  why: --program is 'enigne', must be one of mlx-omni-server, welcome-page, omni, supervisord\n"
         "  fix: --program engine"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -10,16 +11,20 @@ from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_eng
 from tests.waits import scaled
 
 from local_ai.settings.state import State
+from local_ai.supervision.omni import PART_NAMES
 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> State:
-    return make_patient_state(tmp_path_factory.mktemp("shared"), wait_s=5)
+    return replace(make_patient_state(tmp_path_factory.mktemp("shared"), wait_s=5), omni_parts=PART_NAMES)
 
 
 @pytest.fixture(scope="module")
 def _engine(state: State) -> Iterator[FakeEngine]:
-    with run_engine(FakeEngine(), state.engine_socket) as engine:
+    with (
+        run_engine(FakeEngine(), state.engine_socket) as engine,
+        run_engine(engine, state.paths.omni_socket),
+    ):
         yield engine
 
 

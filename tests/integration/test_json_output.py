@@ -88,6 +88,13 @@ def test_the_service_is_as_described(server: Server):
     assert set(shown) == set(SECTIONS["service status"]["field"])
 
 
+def test_parts_are_as_described(server: Server):
+    shown = json.loads(server.run("omni", "parts", "--json").stdout)
+
+    assert all(set(row) == set(SECTIONS["omni parts"]["field"]) for row in shown)
+    assert SECTIONS["omni install"] == SECTIONS["omni parts"]
+
+
 def test_settings_are_as_described(server: Server):
     shown = json.loads(server.run("config", "--json").stdout)
 

@@ -134,7 +134,7 @@ def test_wrong_usage_ends_with_code_2_and_a_fix(server: Server):
         (("server.logs", "--lines", "-1"), "--lines must be a whole number, 0 or more, got '-1'"),
         (
             ("server.logs", "--program", "nobody"),
-            "--program is 'nobody', must be one of mlx-omni-server, welcome-page, supervisord",
+            "--program is 'nobody', must be one of mlx-omni-server, welcome-page, omni, supervisord",
         ),
     ],
     ids=["timeout", "lines", "program"],

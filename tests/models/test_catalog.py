@@ -101,6 +101,12 @@ def test_kind_of_model_is_told_by_its_architecture(paths: Paths, architectures: 
     assert list_models(paths)[0].generates_text is generates
 
 
+def test_a_model_that_transcribes_is_no_default_for_text(paths: Paths):
+    make(paths.models_dir / "m", model_type="whisper")
+
+    assert list_models(paths)[0].generates_text is False
+
+
 def test_default_is_the_newest_that_generates_text_and_fits():
     models = [model("huge", size=90), model("bert", generates=False), model("good"), model("older")]
 

@@ -8,7 +8,7 @@ import pytest
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Health, Readiness, Report, Supervisor, base_url
-from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, ProcessInfo, ProcessState
+from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, OMNI, ProcessInfo, ProcessState
 
 NOW = 1000.0
 READY = EngineHealth("ready", 990.0, "m", 0, 0, "mlx-lm", None)
@@ -63,6 +63,23 @@ def test_a_ready_engine_with_a_slow_blas_says_so_and_how_to_fix_it():
     assert report.programs[0].detail == (
         "prompts are read slowly: MLX's reference BLAS multiplies; to fix it: install another"
     )
+
+
+@pytest.mark.parametrize("state", [ProcessState.FATAL, ProcessState.STOPPED, ProcessState.BACKOFF])
+def test_a_program_for_speech_and_images_that_is_not_well_does_not_bear_on_the_verdict(state: ProcessState):
+    report = judge(replace(FACTS, processes=(*FACTS.processes, process(OMNI, state))))
+
+    assert report.verdict.sentence == "Ready: m answers at 127.0.0.1:8080"
+    assert [row.name for row in report.programs] == [ENGINE, GATEWAY, OMNI]
+    assert report.programs[2].readiness is not Readiness.READY
+
+
+def test_a_program_for_speech_and_images_is_as_ready_as_it_says():
+    busy = replace(READY, state="busy", running=1)
+
+    report = judge(replace(FACTS, processes=(*FACTS.processes, process(OMNI)), omni=busy))
+
+    assert (report.programs[2].readiness, report.programs[2].detail) == (Readiness.BUSY, "1 answer running")
 
 
 def test_verdict_names_the_fix_when_there_is_no_model():

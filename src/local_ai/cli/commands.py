@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from local_ai.cli.command import Argument, Command, Option
 from local_ai.clients import CLIENTS, PROGRAMS, SHELLS
-from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
+from local_ai.supervision.omni import PART_NAMES
+from local_ai.supervision.program import ENGINE, GATEWAY, LOG_NAMES
 
 _SERVER = "local_ai.cli.server"
 _CONFIG = "local_ai.cli.config"
 _MODELS = "local_ai.cli.models"
 _CLIENT = "local_ai.cli.client"
 _SERVICE = "local_ai.cli.service"
+_OMNI = "local_ai.cli.omni"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _JSON = Option("--json", "print the result as JSON, for programs", parameter="as_json")
@@ -92,7 +94,7 @@ COMMANDS = (
                 "whose log (engine and gateway name the first two)",
                 "PROGRAM",
                 ENGINE,
-                values=(ENGINE, GATEWAY, SUPERVISORD),
+                values=LOG_NAMES,
                 other_names={"engine": ENGINE, "gateway": GATEWAY},
             ),
             Option("--lines", "how many of the last lines", "COUNT", "50"),
@@ -210,6 +212,24 @@ COMMANDS = (
         is_default=True,
     ),
     Command(
+        "omni",
+        "parts",
+        "List speech, transcription and images: installed or not, or impossible here.",
+        "--json",
+        f"{_OMNI}:show_parts",
+        (_JSON,),
+        is_default=True,
+    ),
+    Command(
+        "omni",
+        "install",
+        "Install speech, transcription or images into an environment of their own.",
+        "transcription",
+        f"{_OMNI}:install",
+        (_JSON,),
+        Argument("part", "what to install", PART_NAMES),
+    ),
+    Command(
         "config",
         "show",
         "Show every setting, its value and where the value came from.",
@@ -248,6 +268,7 @@ GROUPS = {
     "models": "the models on this machine",
     "client": "clients of the server",
     "service": "the server as a service of the system",
+    "omni": "speech, transcription and images",
     "config": "the settings",
 }
 SHORT_FORMS = ("start", "stop", "restart", "status", "logs", "pull", "list")

@@ -21,11 +21,9 @@ def _help_on_all() -> str:
     lines = [
         f"local-ai {version('local-ai')}: one local endpoint for large language models, managed like a "
         "service.",
-        "",
         "Usage: local-ai COMMAND [options], for example: local-ai server start",
         "",
         *(f"  {each.group} {each.word:<{18 - len(each.group)}}{each.summary}" for each in COMMANDS),
-        "",
         f"In short: local-ai {'|'.join(SHORT_FORMS)}.",
         _OPTIONS_OF_ALL,
         "Completion: local-ai --print-completion-script zsh|bash|fish.",

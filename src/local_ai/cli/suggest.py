@@ -21,6 +21,7 @@ _MEANT = {
     "models use": "default select choose set switch load",
     "models unload": "free release evict",
     "service install": "autostart login register launchd systemd systemctl launchctl",
+    "omni install": "speech transcription images audio tts stt whisper",
     "config show": "settings configuration cfg conf options get-config",
     "config check": "validate verify test lint doctor",
     "config init": "create new example setup",

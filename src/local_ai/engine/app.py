@@ -26,15 +26,8 @@ from local_ai.engine.core.worker import Worker, WorkerSettings
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
 from local_ai.engine.errors import EngineError, model_not_found
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.omni import (
-    ANTHROPIC_TEXT,
-    IMAGES,
-    OPENAI_TEXT,
-    SPEECH,
-    TRANSCRIPTION,
-    OmniRouters,
-)
-from local_ai.engine.omni_fields import Place, place_model, place_text
+from local_ai.engine.omni.fields import Place, place_text
+from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
 from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import Renewal
 from local_ai.engine.text.service import Service
@@ -78,16 +71,12 @@ def make_app(
         done = asyncio.wrap_future(worker.unload())
         return json_response(dataclasses.asdict(await unless_gone(request, done)))
 
-    place = place_model(service)
     return Starlette(
         routes=[
             Route("/health", health),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service, generation) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
-            _omni_route(omni, place, SPEECH, "/v1/audio/speech"),
-            _omni_route(omni, place, TRANSCRIPTION, "/v1/audio/transcriptions"),
-            _omni_route(omni, place, IMAGES, "/v1/images/generations"),
             *responses_routes(service, responses, generation),
             *openai_routes(service, generation),
             *anthropic_routes(service, generation),

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from local_ai.gateway.admission.body_memory import Room
+from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Quarantine
 from local_ai.gateway.admission.queue import Turnstile
 from local_ai.gateway.admission.readiness import Gate, stopping_refusal
@@ -17,7 +18,7 @@ from local_ai.models.catalog import Model, find_model
 from local_ai.models.library import ModelLibrary, read_library
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
-from local_ai.supervision.program import SUPERVISORD
+from local_ai.supervision.program import OMNI, SUPERVISORD
 
 # Of the largest size, how many fit in memory at once.
 _BODIES_HELD = 4
@@ -30,6 +31,7 @@ class Site:
     state: State
     watch: Watch
     lane: Lane
+    omni_lane: Lane  # to the program `omni`
     room: Room
 
     async def models(self) -> list[Model]:
@@ -60,10 +62,15 @@ def make_site(state: State) -> Site:
         quarantine=quarantine,
         supervisor_log=state.paths.log(SUPERVISORD),
     )
+    omni_upstream = Upstream(state.paths.omni_socket)
+    omni_gate = OmniGate(omni_upstream, watch, ending.closed, wait_s=settings.wait_for_engine_s)
+    # Its crashes are its own: they mark no model of the engine.
+    omni_lane = replace(lane, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine())
     return Site(
         state=state,
         watch=watch,
         lane=lane,
+        omni_lane=omni_lane,
         room=Room(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
     )
 

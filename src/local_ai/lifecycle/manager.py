@@ -41,6 +41,7 @@ from local_ai.settings.state import (
 from local_ai.status.observe import observe
 from local_ai.status.report import Health, Report
 from local_ai.supervision import supervisord
+from local_ai.supervision.omni import installed_parts, link_package
 from local_ai.supervision.plan import plan
 from local_ai.supervision.program import ProcessState
 from local_ai.supervision.render import render
@@ -191,7 +192,11 @@ class ServerManager:
         """Return whether it ran already, and what the user should know."""
         warning = self._check()
         preflight.prepare_folders(self.paths)
-        state = replace(make_state(self.settings, self.paths), given=self._by_hand)
+        state = replace(
+            make_state(self.settings, self.paths),
+            given=self._by_hand,
+            omni_parts=installed_parts(self.paths),
+        )
         conf = render(plan(state), self.paths, open_files=preflight.check_open_files())
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self._settled_report(stop_s=_STOP_S)
@@ -237,10 +242,11 @@ class ServerManager:
                 with suppress(SupervisorError):
                     client.start(row.name)
         last = self._last_state()
-        if last and (last.settings, last.version, last.python) != (
+        if last and (last.settings, last.version, last.python, last.omni_parts) != (
             state.settings,
             state.version,
             state.python,
+            state.omni_parts,
         ):
             return "settings have changed since it was started; to use them: local-ai server restart"
         return ""
@@ -254,6 +260,8 @@ class ServerManager:
             default = start.prepare_model(state, self._on_progress)
             state = replace(state, default_model=default)
             preflight.prepare_folders(self.paths)
+            if state.omni_parts:
+                link_package(self.paths)
             write_private(self.paths.conf, conf)
             write_state(state, self.paths.state_file)
             if foreground:

@@ -18,7 +18,7 @@ from local_ai.models.aliases import unknown_targets
 from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list_models, nearest_names
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
-from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
+from local_ai.supervision.program import LOG_NAMES
 from local_ai.supervision.render import OPEN_FILES
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def prepare_folders(paths: Paths) -> None:
     _refuse_root_in_anothers_home(paths.state_dir)
     _make_private(paths.state_dir, "the state directory", "set XDG_STATE_HOME to a folder you can write to")
     _make_private(paths.logs_dir, "the log directory", f"mv {paths.logs_dir} {paths.logs_dir}.old")
-    for name in (*PROGRAM_NAMES, SUPERVISORD):
+    for name in LOG_NAMES:
         _refuse_link(paths.log(name))
     if paths.socket_dir != paths.state_dir:
         try:

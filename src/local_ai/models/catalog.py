@@ -30,6 +30,7 @@ STARTER_ID = "SmolLM2-135M-Instruct"
 _MOST_CONFIG_BYTES = 16 * 1024 * 1024
 _LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
 _MOST_OF_A_FAMILY = 100  # characters
+_TRANSCRIBES = "whisper"  # a family whose models write down what they hear, and answer nothing
 _LEAST_OF_A_NAME = 3  # letters that say which model is meant
 
 
@@ -172,11 +173,12 @@ def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Tr
         text_config.get("max_position_embeddings") if isinstance(text_config, dict) else None
     )
     kinds = config.get("architectures")
+    family = printable(str(config.get("model_type") or "")[:_MOST_OF_A_FAMILY])
     return _Traits(
-        family=printable(str(config.get("model_type") or "")[:_MOST_OF_A_FAMILY]),
+        family=family,
         quantisation=_quantisation(config),
         context_tokens=context if type(context) is int and 0 < context < 2**53 else None,
-        generates_text=_generates_text(kinds if isinstance(kinds, list) else []),
+        generates_text=family != _TRANSCRIBES and _generates_text(kinds if isinstance(kinds, list) else []),
     )
 
 

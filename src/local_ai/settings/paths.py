@@ -38,6 +38,11 @@ class Paths:
         """Our own model folders, the prepared starter model among them."""
         return self.data_dir / "models"
 
+    @property
+    def omni_dir(self) -> Path:
+        """The environment of speech, transcription and images; there once one of them is installed."""
+        return self.data_dir / "omni"
+
     def with_model_folders(self, folders: Iterable[str | Path]) -> Paths:
         """Look for models in these folders too; "~" is the home of whoever reads."""
         # Not Path.expanduser: it raises for a user that does not exist.
@@ -92,6 +97,10 @@ class Paths:
     @property
     def engine_socket(self) -> Path:
         return self.socket_dir / "engine.sock"
+
+    @property
+    def omni_socket(self) -> Path:
+        return self.socket_dir / "omni.sock"
 
 
 def current_folder() -> Path | None:

@@ -55,6 +55,7 @@ class State:
     supervisor_socket: Path
     engine_socket: Path
     entry: str = DEFAULT  # how it was started, as people type it (see entry.py)
+    omni_parts: tuple[str, ...] = ()  # what the program `omni` can do; without any, it is not run
     default_model: str | None = None  # id of what a start chose where `model.path` is not set
     given: Given = field(default_factory=Given)
 
@@ -100,6 +101,7 @@ def write_state(state: State, file: Path) -> None:
         "version": state.version,
         "settings": state.settings.model_dump(mode="json", context=REVEAL),
         "entry": state.entry,
+        "omni_parts": state.omni_parts,
         "default_model": state.default_model,
         "given": asdict(state.given),
         **{name: str(getattr(state, name)) for name in _PATHS},
@@ -123,6 +125,7 @@ def read_state(file: Path) -> State:
             version=raw["version"],
             settings=LocalAISettings.model_validate(raw["settings"], extra="ignore"),
             entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
+            omni_parts=tuple(raw.get("omni_parts", ())),
             default_model=raw.get("default_model"),
             given=Given(**raw.get("given", {})),
             **{name: Path(raw[name]) for name in _PATHS},

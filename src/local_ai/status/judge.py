@@ -24,7 +24,7 @@ from local_ai.status.report import (
     Verdict,
     base_url,
 )
-from local_ai.supervision.program import ENGINE, GATEWAY, PROGRAM_NAMES, ProcessState
+from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessState
 
 # A program that has just been spawned binds its socket within a second or two; on a loaded machine, ten.
 _YOUNG_S = 15.0
@@ -34,9 +34,11 @@ def judge(facts: Facts) -> Report:
     """Turn facts into the report that every surface shows."""
     programs = tuple(_program(name, facts) for name in PROGRAM_NAMES)
     engine_row = programs[0]
+    # Run where it is installed; text is answered without it, so it does not bear on the verdict.
+    optional = tuple(_program(info.name, facts) for info in facts.processes if info.name == OMNI)
     return Report(
         verdict=_verdict(facts, programs),
-        programs=programs if facts.supervisor is Supervisor.ANSWERS else (),
+        programs=(*programs, *optional) if facts.supervisor is Supervisor.ANSWERS else (),
         engine=facts.engine,
         host=facts.host,
         port=facts.port,
@@ -86,6 +88,8 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
         return Readiness.UNKNOWN, ""
     if name == GATEWAY and facts.gateway_answers:
         return Readiness.READY, ""
+    if name == OMNI and facts.omni is not None:
+        return _engine_readiness(facts.omni, facts.now, in_line=0)
     if name == ENGINE and facts.engine is not None:
         return _engine_readiness(facts.engine, facts.now, in_line=facts.queue.waiting if facts.queue else 0)
     if name == ENGINE and uptime_s is not None and facts.engine_began is not None:

@@ -18,7 +18,7 @@ from local_ai.status.probe import probe_engine, probe_gateway
 from local_ai.status.report import Facts, Report, Supervisor
 from local_ai.supervision.crashes import Exits, explain_exit, read_exits
 from local_ai.supervision.log_files import tail
-from local_ai.supervision.program import SUPERVISORD, ProcessInfo
+from local_ai.supervision.program import OMNI, SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
 
 # Of a program's log, searched for why it ended.
@@ -48,6 +48,9 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             processes=answer.processes,
             gateway_answers=queue is not None,
             engine=probe_engine(paths.engine_socket) if up else None,
+            omni=probe_engine(paths.omni_socket)
+            if any(each.name == OMNI for each in answer.processes)
+            else None,
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),

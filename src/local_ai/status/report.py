@@ -63,6 +63,7 @@ class Facts:
     logs_dir: Path
     version: str
     queue: Queue | None = None  # what the gateway has to do, as it says itself
+    omni: EngineHealth | None = None  # of the program `omni`, where it is run
     engine_began: float | None = None  # seconds since 1970; later than its process where it began anew
 
 

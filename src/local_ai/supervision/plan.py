@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local_ai.supervision.program import ENGINE, GATEWAY, Program
+from local_ai.supervision.omni import omni_python
+from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, Program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local_ai.settings.state import State
 
 # A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
@@ -36,7 +39,7 @@ def plan(state: State) -> tuple[Program, ...]:
 
     The commands hold no user text but paths; programs read their settings from state.json.
     """
-    return (
+    programs = [
         _program(
             state,
             ENGINE,
@@ -53,7 +56,19 @@ def plan(state: State) -> tuple[Program, ...]:
             priority=20,
             start_s=_GATEWAY_START_S,
         ),
-    )
+    ]
+    if state.omni_parts:
+        omni = _program(
+            state,
+            OMNI,
+            "local_ai.engine.omni",
+            environment=_ENGINE_ENVIRONMENT,
+            priority=30,
+            start_s=_GATEWAY_START_S,
+            python=omni_python(state.paths),
+        )
+        programs.append(omni)
+    return tuple(programs)
 
 
 def _program(
@@ -64,12 +79,13 @@ def _program(
     environment: tuple[tuple[str, str], ...],
     priority: int,
     start_s: int,
+    python: Path | None = None,
 ) -> Program:
     paths = state.paths
     return Program(
         name=name,
         # -P: a stray module in the state folder must not be imported instead of the real one.
-        command=(str(state.python), "-P", "-m", module, "--state", str(paths.state_file)),
+        command=(str(python or state.python), "-P", "-m", module, "--state", str(paths.state_file)),
         directory=paths.state_dir,
         log=paths.log(name),
         environment=environment,

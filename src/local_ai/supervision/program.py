@@ -1,4 +1,4 @@
-"""The two programs, and what supervisord says of their processes."""
+"""The programs, and what supervisord says of their processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 ENGINE = "mlx-omni-server"
 GATEWAY = "welcome-page"
+OMNI = "omni"  # speech, transcription and images: run where one of them is installed
 SUPERVISORD = "supervisord"
 PROGRAM_NAMES = (ENGINE, GATEWAY)
+LOG_NAMES = (*PROGRAM_NAMES, OMNI, SUPERVISORD)
 
 # 3: the port cannot be bound. 78: the settings cannot be used. A restart fixes neither. 0 is not among them:
 # a program ends so when a signal from outside asks it to. A stop through supervisord counts as no exit there.

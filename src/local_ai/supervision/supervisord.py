@@ -153,7 +153,13 @@ def remove_leftovers(paths: Paths) -> None:
 
 
 def _run_files(paths: Paths) -> tuple[Path, ...]:
-    return (paths.supervisor_socket, paths.engine_socket, paths.supervisord_pid, paths.engine_pid)
+    return (
+        paths.supervisor_socket,
+        paths.engine_socket,
+        paths.omni_socket,
+        paths.supervisord_pid,
+        paths.engine_pid,
+    )
 
 
 def _not_launched(paths: Paths, reason: str) -> ServerError:

@@ -87,11 +87,6 @@ class Service:
         """
         return _find(name, self._library())
 
-    def folder_of(self, name: str) -> str:
-        """Find the folder of a model of any kind, as text; "" is the default, an unknown name stays."""
-        found = self._library().find(name)
-        return str(found.path) if found else name
-
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
         """Wait for the model and write the prompt.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import starlette.routing
 from starlette.requests import Request
 
+from local_ai.gateway.admission.omni import check_part
 from local_ai.gateway.context import Site
 from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
@@ -56,9 +57,13 @@ class _Forwarder:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or raise a Refusal."""
         request = Request(scope, receive)
+        lane = self._site.lane
+        if self._route.part is not None:
+            check_part(self._route.part, self._site.state)
+            lane = self._site.omni_lane
         with self._site.room.book() as booking:
             call = await self._call(request, booking)
-            await Forward(call, self._site.lane)(receive, send)
+            await Forward(call, lane)(receive, send)
 
     async def _call(self, request: Request, booking: Booking) -> Call:
         route = self._route

@@ -10,12 +10,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from local_ai.gateway.context import Site
-from local_ai.gateway.endpoints.logs import LOGS
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import DiagnosticsBody
 from local_ai.settings.state import State
 from local_ai.status.report import Report
 from local_ai.supervision.log_files import tail
+from local_ai.supervision.program import LOG_NAMES
 
 _PACKAGES = ("local-ai", "mlx", "mlx-lm", "mlx-omni-server", "supervisor", "starlette", "uvicorn")
 _SECRET_WORDS = ("key", "secret", "password", "credential")
@@ -46,7 +46,7 @@ def gather(state: State, report: Report) -> dict[str, Any]:
         },
         "settings": without_secrets(state.settings.model_dump(mode="json")),
         "status": report.to_json(),
-        "logs": {name: tail(state.paths.log(name), lines=_LINES) for name in LOGS},
+        "logs": {name: tail(state.paths.log(name), lines=_LINES) for name in LOG_NAMES},
     }
 
 

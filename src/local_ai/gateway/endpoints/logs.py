@@ -17,12 +17,11 @@ from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_n
 from local_ai.serving.refusal import Refusal
 from local_ai.serving.sse import COMMENT, HEADERS, with_ticks
 from local_ai.supervision.log_files import follow, tail
-from local_ai.supervision.program import PROGRAM_NAMES, SUPERVISORD
+from local_ai.supervision.program import LOG_NAMES
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-LOGS = (*PROGRAM_NAMES, SUPERVISORD)
 _LINES = 200
 _MOST_LINES = 5000
 _POLL_S = 0.3
@@ -66,13 +65,13 @@ def known_log(program: str) -> str:
     Raises:
         Refusal: There is none of that name.
     """
-    if program in LOGS:
+    if program in LOG_NAMES:
         return program
     raise Refusal(
         f'there is no log of "{program}"',
         status=404,
         why="no program of that name is run here",
-        fix="use one of: " + ", ".join(LOGS),
+        fix="use one of: " + ", ".join(LOG_NAMES),
     )
 
 

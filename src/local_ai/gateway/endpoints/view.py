@@ -12,6 +12,7 @@ from local_ai.gateway.endpoints.snippets import Snippet, snippets
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import Health, ProgramStatus, Report
 from local_ai.status.words import in_words, size_in_words
+from local_ai.supervision.program import ENGINE, GATEWAY, OMNI
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings, LocalAISettings
@@ -29,6 +30,9 @@ MARKS = {
     "waiting": "…",
     "held": "■",
 }
+
+
+_ROLES = {ENGINE: "engine", GATEWAY: "gateway", OMNI: "speech, images"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def failing_program(report: Report) -> str:
 def _row(program: ProgramStatus) -> Row:
     return Row(
         name=program.name,
-        role="engine" if program.name == "mlx-omni-server" else "gateway",
+        role=_ROLES[program.name],
         state=program.state.value.lower(),
         readiness=program.readiness.value,
         mark=MARKS[program.readiness.value],

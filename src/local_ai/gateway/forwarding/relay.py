@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Flight, Quarantine, Turn
 from local_ai.gateway.admission.queue import Turnstile, Visit
 from local_ai.gateway.admission.readiness import Gate, stopping_refusal
@@ -31,6 +32,7 @@ from local_ai.gateway.upstream.monitor import Watch
 from local_ai.serving.refusal import Refusal
 from local_ai.serving.sse import WholeEvents, until_gone
 from local_ai.status.health import RequestState
+from local_ai.supervision.program import ENGINE
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Send
@@ -52,11 +54,12 @@ class Lane:
     """What every call needs on its way."""
 
     upstream: Upstream
-    gate: Gate
+    gate: Gate | OmniGate
     watch: Watch
     turnstile: Turnstile
     ending: Ending
     supervisor_log: Path
+    program: str = ENGINE  # which one answers
     quarantine: Quarantine = field(default_factory=Quarantine)
     metrics: Metrics = field(default_factory=Metrics)
     comment_s: float = 5.0  # a waiting stream says so this often
@@ -159,7 +162,7 @@ class Forward:
                     crashes += await self._count_crash(before)
                 if crashes == _MOST_CRASHES:
                     break
-        raise engine_lost("each time before it answered")
+        raise engine_lost("each time before it answered", self._lane.program)
 
     async def _count_crash(self, memory_kills_before: int) -> int:
         """Return 1 if the engine crashed on its turn, 0 if it was ended from outside.
@@ -171,7 +174,10 @@ class Forward:
         assert flight is not None
         was_alone = flight.is_alone
         if await ended_from_outside(
-            lane.supervisor_log, since=flight.began, memory_kills_before=memory_kills_before
+            lane.supervisor_log,
+            program=lane.program,
+            since=flight.began,
+            memory_kills_before=memory_kills_before,
         ):
             return 0
         if was_alone:
@@ -184,7 +190,7 @@ class Forward:
         if self._lane.ending.closed.is_set():
             raise stopping_refusal() from exc
         if not reply.is_silent:
-            raise engine_lost("before its answer was whole") from exc
+            raise engine_lost("before its answer was whole", self._lane.program) from exc
         _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
 
     async def _try(self, reply: Reply, visit: Visit) -> Outcome:
@@ -274,13 +280,13 @@ async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:
     return bool(done)
 
 
-def engine_lost(when: str) -> Refusal:
+def engine_lost(when: str, program: str = ENGINE) -> Refusal:
     """Return what a request hears whose answer the engine did not finish."""
     return Refusal(
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",
-        fix="send the request again; why it ended is in: local-ai server logs --program mlx-omni-server",
+        fix=f"send the request again; why it ended is in: local-ai server logs --program {program}",
         code="engine_lost",
         retry_after_s=5,
     )

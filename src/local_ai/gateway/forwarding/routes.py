@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 
 from local_ai.serving.dialects import Dialect
+from local_ai.supervision.omni import IMAGES, SPEECH, TRANSCRIPTION, Part
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Route:
     names_text_model: bool = False  # the default model is meant where the request names none
     method: str = "POST"
     queues: bool = True  # generates, so it takes a place in the line
+    part: Part | None = None  # of MLX Omni Server: answered by the program `omni`, not by the engine
 
 
 ROUTES = (
@@ -29,9 +31,9 @@ ROUTES = (
     Route("/v1/responses/{id}/input_items", Dialect.RESPONSES, method="GET", takes=None, queues=False),
     Route("/v1/responses/{id}/cancel", Dialect.RESPONSES, takes=None, queues=False),
     Route("/v1/embeddings", Dialect.OPENAI),
-    Route("/v1/audio/speech", Dialect.OPENAI),
-    Route("/v1/audio/transcriptions", Dialect.OPENAI, takes="multipart/form-data"),
-    Route("/v1/images/generations", Dialect.OPENAI),
+    Route(SPEECH.path, Dialect.OPENAI, part=SPEECH),
+    Route(TRANSCRIPTION.path, Dialect.OPENAI, takes="multipart/form-data", part=TRANSCRIPTION),
+    Route(IMAGES.path, Dialect.OPENAI, part=IMAGES),
     Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True),
     Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
 )

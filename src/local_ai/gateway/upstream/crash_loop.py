@@ -12,7 +12,7 @@ import logging
 
 from local_ai.settings.state import State
 from local_ai.supervision.crashes import read_exits
-from local_ai.supervision.program import ENGINE, SUPERVISORD, ProcessState
+from local_ai.supervision.program import ENGINE, OMNI, SUPERVISORD, ProcessState
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 _LOG = logging.getLogger("local_ai.gateway")
@@ -32,20 +32,18 @@ async def stop_flapping(state: State) -> None:
 
 
 def stop_if_flapping(state: State) -> None:
-    """Stop the engine if it has ended too often in too short a time."""
+    """Stop each program that holds models and has ended too often in too short a time."""
     max_crashes = state.settings.engine.max_crashes
-    exits = read_exits(state.paths.log(SUPERVISORD), max_crashes=max_crashes).get(ENGINE)
-    if exits is None or not exits.is_flapping:
+    exits = read_exits(state.paths.log(SUPERVISORD), max_crashes=max_crashes)
+    flapping = {name for name in (ENGINE, OMNI) if name in exits and exits[name].is_flapping}
+    if not flapping:
         return
     client = SupervisorClient(state.supervisor_socket)
     try:
-        # In any other state a stop leaves no trace in the log, or supervisord gives up by itself.
-        if any(_is_up(info.name, info.state) for info in client.processes()):
-            client.stop(ENGINE)
-            _LOG.error("stopped the engine: it ended %d times in a short while", max_crashes)
+        for info in client.processes():
+            # In any other state a stop leaves no trace in the log, or supervisord gives up by itself.
+            if info.name in flapping and info.state in {ProcessState.RUNNING, ProcessState.STARTING}:
+                client.stop(info.name)
+                _LOG.error("stopped %s: it ended %d times in a short while", info.name, max_crashes)
     except SupervisorError as exc:
-        _LOG.warning("the engine keeps ending, but supervisord did not stop it: %s", exc)
-
-
-def _is_up(name: str, state: ProcessState) -> bool:
-    return name == ENGINE and state in {ProcessState.RUNNING, ProcessState.STARTING}
+        _LOG.warning("%s keeps ending, but supervisord did not stop it: %s", ", ".join(flapping), exc)

@@ -33,7 +33,9 @@ def memory_kills() -> int:
     return int(match[1]) if match else 0
 
 
-async def ended_from_outside(log: Path, *, since: float, memory_kills_before: int) -> bool:
+async def ended_from_outside(
+    log: Path, *, program: str = ENGINE, since: float, memory_kills_before: int
+) -> bool:
     """Tell whether the engine was ended by something else than its own crash.
 
     Args:
@@ -48,7 +50,7 @@ async def ended_from_outside(log: Path, *, since: float, memory_kills_before: in
         return False
     for pause_s in _PAUSES_S:
         await asyncio.sleep(pause_s)
-        exits = (await asyncio.to_thread(read_exits, log)).get(ENGINE, Exits())
+        exits = (await asyncio.to_thread(read_exits, log)).get(program, Exits())
         if exits.run and exits.run[-1] >= since:
             is_signal = _FROM_OUTSIDE.fullmatch(exits.reason) is not None
             return is_signal and memory_kills() == memory_kills_before

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_ai.engine.text.service import Service
-
 if TYPE_CHECKING:
+    from local_ai.engine.text.service import Service
     from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
@@ -28,12 +27,12 @@ class Placed:
 Place = Callable[[Json], Placed]
 
 
-def place_model(service: Service) -> Place:
-    """Name a model of any kind by its folder; an unknown name stays."""
+def place_model(folder_of: Callable[[str], str]) -> Place:
+    """Name a model of any kind by its folder; where the body names none, the router has a default."""
 
     def place(body: Json) -> Placed:
         name = _text(body, "model")
-        return Placed({"model": service.folder_of(name)}, name)
+        return Placed({"model": folder_of(name)} if name else {}, name)
 
     return place
 

@@ -1,4 +1,4 @@
-"""MLX Omni Server's own routers: speech, transcription, images, and its text path as an escape.
+"""MLX Omni Server's own routers, called from an event loop of ours.
 
 They block their event loop, so they get a thread with a loop of their own; importing them takes seconds
 and needs what not every machine has, so each is imported when it is first called.
@@ -10,12 +10,10 @@ import asyncio
 import importlib
 import json
 import logging
-import os
-import sys
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from starlette.requests import Request
@@ -23,16 +21,23 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message
 
 from local_ai.engine.errors import EngineError, unavailable
-from local_ai.engine.omni_fields import Place
+from local_ai.engine.omni.fields import Place
 
 log = logging.getLogger(__name__)
 
 # Never mlx_omni_server.main or .routers: they install packages and fetch files when imported.
-SPEECH = "mlx_omni_server.tts.tts"
-TRANSCRIPTION = "mlx_omni_server.stt.stt"
-IMAGES = "mlx_omni_server.images.images"
 OPENAI_TEXT = "mlx_omni_server.chat.openai.router"
 ANTHROPIC_TEXT = "mlx_omni_server.chat.anthropic.router"
+
+# The field "model" of multipart/form-data: the end of its head, its value, and the line that ends it.
+_FORM_MODEL = re.compile(rb'(; name="model"[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)([^\r\n]*)(\r\n--)')
+
+# Its own requirements exclude our mlx-lm, and are more than its text routers import.
+_TEXT_FIX = (
+    "in a checkout run: uv sync; elsewhere install it beside local-ai with: "
+    'pip install --no-deps "mlx-omni-server>=0.5.3,<0.6"; or set engine.text = "mlx-lm"'
+)
+_PART_FIX = "install the part again with local-ai omni install, then run: local-ai server restart"
 
 Count = Callable[[int], None]  # so many more requests run now
 Rename = tuple[bytes, bytes]  # what an answer has, what it is to have
@@ -57,15 +62,19 @@ class OmniRouters:
         Args:
             module: Which router.
             path: The path it knows the endpoint by.
-            place: Makes the fields that a JSON body gets; raises where there is no such model.
+            place: Makes the fields that a body gets; raises where there is no such model. Of a form, the
+                model alone is changed.
 
         Raises:
             EngineError: 503 if the router cannot be imported here; else what it answered, in our words.
         """
         body = await request.body()
         renames: list[Rename] = []
-        if request.headers.get("content-type", "").startswith("application/json"):
+        media_type = request.headers.get("content-type", "")
+        if media_type.startswith("application/json"):
             body, renames = _with_fields(body, place)
+        elif media_type.startswith("multipart/form-data"):
+            body = _form_with_folder(body, place)
         exchange = _Exchange(asyncio.get_running_loop(), body)
         scope = _plain_scope(request, path, len(body))
         running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())
@@ -160,13 +169,12 @@ def _import_app(module: str) -> ASGIApp:
 
         app = FastAPI()
         app.add_exception_handler(ValueError, _complain)
-        stand_in_for_pillows_types()
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
         raise unavailable(
-            "this machine cannot do that",
+            "MLX Omni Server cannot answer",
             f"{module} cannot be imported: {type(exc).__name__}: {str(exc)[:200]}",
-            "use a Mac with Apple Silicon, or leave this request out",
+            _TEXT_FIX if module in {OPENAI_TEXT, ANTHROPIC_TEXT} else _PART_FIX,
         ) from exc
     finally:
         # They set the root logger to show everything, prompts among it.
@@ -177,13 +185,6 @@ def _import_app(module: str) -> ASGIApp:
             if name.startswith("mlx_omni"):
                 logging.getLogger(name).setLevel(logging.ERROR)
     return app
-
-
-def stand_in_for_pillows_types() -> None:
-    """Give mflux 0.17 a type from a private module, which Pillow 13 has for type checkers alone."""
-    types = ModuleType("PIL._typing")
-    types.StrOrBytesPath = str | bytes | os.PathLike  # type: ignore[attr-defined]
-    sys.modules.setdefault("PIL._typing", types)
 
 
 async def _complain(_request: Request, exc: Exception) -> Response:
@@ -201,6 +202,16 @@ def _with_fields(body: bytes, place: Place) -> tuple[bytes, list[Rename]]:
     placed = place(content)
     renames = _renames(placed.fields["model"], placed.name) if placed.name else []
     return json.dumps(content | placed.fields).encode(), renames
+
+
+def _form_with_folder(body: bytes, place: Place) -> bytes:
+    """Name the model of a form by its folder; a form without one is the router's to complain of."""
+
+    def placed(found: re.Match[bytes]) -> bytes:
+        name = found[2].decode("utf-8", "replace")
+        return found[1] + str(place({"model": name}).fields["model"]).encode() + found[3]
+
+    return _FORM_MODEL.sub(placed, body, count=1)
 
 
 def _renames(folder: str, name: str) -> list[Rename]:

@@ -1,0 +1,77 @@
+"""The application of the program `omni`: its health, and a router for each part that is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from local_ai.engine.errors import model_not_found
+from local_ai.engine.health import HealthBoard
+from local_ai.engine.omni.fields import Place, place_model
+from local_ai.engine.omni.routers import OmniRouters
+from local_ai.models.library import read_library
+from local_ai.serving.dialects import Dialect, error_response
+from local_ai.serving.errors import ApiError
+from local_ai.settings.state import State
+from local_ai.supervision.omni import PARTS, Part
+
+
+def make_app(state: State, board: HealthBoard) -> Starlette:
+    """Put the application together; a router is imported when it is first called."""
+    routers = OmniRouters(board.count_elsewhere)
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse(dataclasses.asdict(board.read()))
+
+    place = place_model(lambda name: folder_of(name, state))
+    parts = [part for part in PARTS if part.name in state.omni_parts]
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            *(
+                Route(part.path, in_words(_endpoint(routers, part, place)), methods=["POST"])
+                for part in parts
+            ),
+        ]
+    )
+
+
+def _endpoint(routers: OmniRouters, part: Part, place: Place) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await routers.call(part.module, request, path=part.path, place=place)
+
+    return endpoint
+
+
+def in_words(
+    endpoint: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Answer with an endpoint's error as OpenAI's clients expect it."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except ApiError as exc:
+            return error_response(Dialect.OPENAI, exc, source="engine")
+
+    return guarded
+
+
+def folder_of(name: str, state: State) -> str:
+    """Find the folder of a model by its name or an alias; one of the hub cache may keep its name.
+
+    Raises:
+        ApiError: No such model is on this machine (404).
+    """
+    library = read_library(state.paths, configured=state.settings.model.path, aliases=state.settings.aliases)
+    if found := library.find(name):
+        return str(found.path)
+    # Its weights may be in a format that text models do not have, such as weights.npz.
+    if "/" in name and (state.hub_cache / f"models--{name.replace('/', '--')}").is_dir():
+        return name
+    raise model_not_found(name, library.nearest(name), any_models=bool(library.models))

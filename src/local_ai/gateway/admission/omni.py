@@ -1,0 +1,89 @@
+"""The way to the program `omni`: whether a part is there, and whether the program can take a request.
+
+can never work on this platform ──▶ 501
+not installed, or not started ────▶ 503, naming the command that is missing
+starting, or restarting ──────────▶ wait, at most gateway.wait_for_engine_s, then 503
+failed, or stopped by hand ───────▶ 503 at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from local_ai.gateway.admission.readiness import stopping_refusal
+from local_ai.gateway.upstream.client import Upstream
+from local_ai.gateway.upstream.monitor import Watch
+from local_ai.serving.errors import ApiError
+from local_ai.settings.state import State
+from local_ai.status.report import Readiness
+from local_ai.supervision.omni import Part, installed_parts, runs_here
+from local_ai.supervision.program import OMNI
+
+_POLL_S = 0.2
+
+
+def check_part(part: Part, state: State) -> None:
+    """Let a request for a part pass where the program `omni` was started with it.
+
+    Raises:
+        ApiError: 501, it cannot work here; 503, a command is missing.
+    """
+    if part.name in state.omni_parts:
+        return
+    what = f"{part.path} is not answered"
+    if not runs_here(part):
+        raise ApiError(
+            what,
+            status=501,
+            why=part.why_not_here,
+            fix="use a Mac with Apple Silicon, or leave this request out",
+            code="not_implemented",
+        )
+    if part.name in installed_parts(state.paths):
+        why, fix = f"{part.name} was installed after the server started", "local-ai server restart"
+    else:
+        why = f"{part.name} is not installed"
+        fix = f"local-ai omni install {part.name}, then: local-ai server restart"
+    raise ApiError(what, status=503, why=why, fix=fix, code="not_installed")
+
+
+class OmniGate:
+    """Holds requests while the program `omni` cannot take them."""
+
+    def __init__(self, upstream: Upstream, watch: Watch, closed: asyncio.Event, *, wait_s: float) -> None:
+        self._upstream = upstream
+        self._watch = watch
+        self._closed = closed
+        self._wait_s = wait_s
+
+    async def pass_through(self, waited_s: float = 0.0) -> None:
+        """Return as soon as the program can take a request.
+
+        Args:
+            waited_s: How long the request has waited already, in the queue.
+
+        Raises:
+            ApiError: It cannot, and waiting is over or no use.
+        """
+        deadline = time.monotonic() + self._wait_s - waited_s
+        while True:
+            if self._closed.is_set():
+                raise stopping_refusal()
+            if (await self._upstream.look()).can_answer:
+                return
+            await self._refuse_unless_coming(is_over=time.monotonic() >= deadline)
+            await asyncio.sleep(_POLL_S)
+
+    async def _refuse_unless_coming(self, *, is_over: bool) -> None:
+        report = await self._watch.report()
+        row = next((row for row in report.programs if row.name == OMNI), None)
+        has_failed = row is not None and row.readiness in {Readiness.UNHEALTHY, Readiness.STOPPED}
+        if has_failed or is_over:
+            raise ApiError(
+                "the program omni cannot answer",
+                status=503,
+                why=(row.detail if row else "") or "it does not listen",
+                fix="read local-ai server logs --program omni, then run: local-ai server restart",
+                code="omni_down",
+            )

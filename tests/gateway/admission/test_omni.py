@@ -1,0 +1,133 @@
+"""Speech, transcription and images: refused in words where they are not there, else held until they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.gateway.fakes import (
+    FakeEngine,
+    FakeSupervisord,
+    Gateway,
+    make_patient_state,
+    run_engine,
+    run_gateway,
+)
+from tests.server import wait_until
+
+from local_ai.settings.state import State
+from local_ai.status.health import RequestState
+from local_ai.supervision.omni import PARTS, TRANSCRIPTION, omni_python, record_parts
+
+SOUND = {"files": {"file": ("a.wav", b"sound")}, "data": {"model": "whisper"}}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return make_patient_state(tmp_path, wait_s=1)
+
+
+@pytest.fixture
+def with_part(state: State) -> State:
+    return replace(state, omni_parts=(TRANSCRIPTION.name,))
+
+
+@pytest.fixture
+def supervisord(state: State) -> Iterator[FakeSupervisord]:
+    with FakeSupervisord(state.supervisor_socket).run() as fake:
+        yield fake
+
+
+def ask(gateway: Gateway) -> httpx.Response:
+    return httpx.post(f"{gateway.url}{TRANSCRIPTION.path}", timeout=20, **SOUND)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_that_is_not_installed_names_the_command(part, state: State):
+    body = {"json": {}} if part is not TRANSCRIPTION else SOUND
+
+    with run_gateway(state) as gateway:
+        answer = httpx.post(f"{gateway.url}{part.path}", timeout=20, **body)
+
+    error = answer.json()["error"]
+    if sys.platform in part.platforms:
+        assert (answer.status_code, error["code"]) == (503, "not_installed")
+        assert error["message"] == (
+            f"{part.path} is not answered: {part.name} is not installed. To fix it: "
+            f"local-ai omni install {part.name}, then: local-ai server restart"
+        )
+    else:
+        assert (answer.status_code, error["code"]) == (501, "not_implemented")
+        assert error["message"] == (
+            f"{part.path} is not answered: speech needs Metal, which only a Mac has (its library vocos-mlx "
+            "says so when imported). To fix it: use a Mac with Apple Silicon, or leave this request out"
+        )
+
+
+def test_a_part_that_was_installed_since_the_start_names_the_restart(state: State):
+    python = omni_python(state.paths)
+    python.parent.mkdir(parents=True)
+    python.touch()
+    record_parts(state.paths, [TRANSCRIPTION.name])
+
+    with run_gateway(state) as gateway:
+        error = ask(gateway).json()["error"]
+
+    assert error["message"] == (
+        "/v1/audio/transcriptions is not answered: transcription was installed after the server started. "
+        "To fix it: local-ai server restart"
+    )
+
+
+def test_a_request_waits_for_the_program_to_listen(tmp_path: Path):
+    state = replace(make_patient_state(tmp_path, wait_s=20), omni_parts=(TRANSCRIPTION.name,))
+
+    with (
+        run_gateway(state) as gateway,
+        ThreadPoolExecutor() as pool,
+        FakeSupervisord(state.supervisor_socket).run(),
+    ):
+        asked = pool.submit(ask, gateway)
+        wait_until(
+            lambda: any(one.state is RequestState.HELD for one in gateway.site.lane.turnstile.requests())
+        )
+        with run_engine(FakeEngine(), state.paths.omni_socket) as program:
+            answer = asked.result(20)
+
+    assert answer.status_code == 200
+    assert b"sound" in program.requests[0]["raw"]
+
+
+def test_a_program_that_does_not_come_up_is_told_after_the_wait(
+    with_part: State, supervisord: FakeSupervisord
+):
+    supervisord.states["omni"] = "RUNNING"
+
+    with run_gateway(with_part) as gateway:
+        answer = ask(gateway)
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "omni_down"
+
+
+@pytest.mark.parametrize("program_state", ["FATAL", "STOPPED"])
+def test_a_failed_program_is_told_at_once_and_leaves_text_alone(
+    with_part: State, supervisord: FakeSupervisord, program_state: str
+):
+    supervisord.states["omni"] = program_state
+
+    with run_engine(FakeEngine(), with_part.engine_socket), run_gateway(with_part) as gateway:
+        answer = ask(gateway)
+        chat = httpx.post(
+            f"{gateway.url}/v1/chat/completions", json={"model": "tiny", "messages": []}, timeout=20
+        )
+        ready = httpx.get(f"{gateway.url}/readyz", timeout=20)
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"].startswith("the program omni cannot answer: ")
+    assert (chat.status_code, ready.status_code) == (200, 200)
