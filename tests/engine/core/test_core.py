@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_adapter, make_tiny_model
 
 from local_ai.engine.core.terms import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
 
@@ -203,7 +204,7 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
         (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "model.safetensors is damaged"),
         (
             lambda f: (f / "model.safetensors.index.json").write_text(
-                '{"weight_map": {"a": "model-2.safetensors"}}'
+                '{"weight_map": {"a": "model-2.safetensors", "b": "model.safetensors"}}'
             ),
             "model-2.safetensors is missing",
         ),
@@ -261,3 +262,81 @@ def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded:
     graph = tmp_path / "graph.dot"
     mx.export_to_dot(str(graph), mx.random.state[0])
     assert "Random" not in graph.read_text()
+
+
+@pytest.mark.parametrize("tokenizer_class", ["PreTrainedTokenizerFast", "LlamaTokenizer"])
+def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
+    tmp_path: Path, tokenizer_class: str
+):
+    from local_ai.engine.core.loading import load_model
+
+    folder = make_tiny_model(tmp_path)
+    stated = json.loads((folder / "tokenizer.json").read_text())
+    replaced = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+    stated["decoder"] = {
+        "type": "Sequence",
+        "decoders": [replaced, {"type": "ByteFallback"}, {"type": "Fuse"}],
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(stated))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"tokenizer_class": tokenizer_class}))
+
+    words = load_model(ModelKey("m", folder), trust_remote_code=False).words
+
+    assert words.decode(words.encode("caf\u00e9 a b")) == "caf\u00e9 a b"
+
+
+def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: Path):
+    from local_ai.engine.core.loading import check_model, load_model
+
+    folder = make_tiny_model(tmp_path)
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1-of-2.safetensors"}}')
+    (folder / "generation_config.json").write_text('{"eos_token_id": [7, 999999]}')
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    template = config.pop("chat_template")
+    config |= {"tool_parser_type": "unheard_of", "chat_template_type": "unheard_of"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+
+    key = ModelKey("m", folder)
+    check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+    words = load_model(key, trust_remote_code=False).words
+
+    assert words.eos == {0, 2, 7}
+    assert words.has_template
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda f: (f / "adapters.safetensors").unlink(), "has no weights"),
+        (lambda f: (f / "adapter_config.json").write_text('{"peft_type": "LORA"}'), "is PEFT's"),
+        (
+            lambda f: (f / "adapter_config.json").write_text("["),
+            "has no adapter_config.json that can be read",
+        ),
+        (lambda f: _zero_adapter(f), "changes nothing"),
+    ],
+    ids=["no weights", "PEFT's", "no config", "zeros"],
+)
+def test_an_adapter_that_cannot_serve_is_refused_by_name(tmp_path: Path, spoil: Any, why: str):
+    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.errors import EngineError
+
+    folder, adapter = make_tiny_model(tmp_path / "m"), make_tiny_adapter(tmp_path / "a")
+    key = ModelKey("m", folder, adapter)
+    check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+    spoil(adapter)
+
+    with pytest.raises(EngineError) as caught:
+        check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+
+    assert caught.value.why.startswith(f"the adapter {adapter} {why}")
+
+
+def _zero_adapter(folder: Path) -> None:
+    import mlx.core as mx
+
+    weights = mx.load(str(folder / "adapters.safetensors"))
+    zeros = {name: array * (0 if name.endswith("lora_b") else 1) for name, array in weights.items()}
+    mx.save_safetensors(str(folder / "adapters.safetensors"), zeros)

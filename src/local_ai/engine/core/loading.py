@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlx_lm.utils import MODEL_REMAPPING, load
 from local_ai.engine.core.cache_layers import cuts_anywhere
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords, make_words
+from local_ai.engine.core.tokenizer_files import end_tokens, prepare_tokenizer, read_object
 from local_ai.engine.errors import EngineError, model_not_loadable
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
@@ -69,12 +71,8 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
         raise _broken(key, "it has no weights named model*.safetensors")
     for shard in (*shards, *_listed_shards(key)):
         _check_shard(key, shard)
-    if key.adapter and not (key.adapter / "adapter_config.json").is_file():
-        raise model_not_loadable(
-            key.id,
-            f"the adapter {key.adapter} has no adapter_config.json",
-            "set model.adapter_path to the folder that mlx_lm.lora wrote",
-        )
+    if key.adapter:
+        _check_adapter(key, key.adapter)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, _context_tokens(config) or tokens)
     _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
@@ -89,24 +87,28 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     try:
         model, tokenizer, config = load(
             str(key.path),
-            tokenizer_config={"trust_remote_code": trust_remote_code},
+            tokenizer_config={"trust_remote_code": trust_remote_code, **_unknown_modules(key)},
             adapter_path=str(key.adapter) if key.adapter else None,
             return_config=True,
             trust_remote_code=trust_remote_code,
         )
         layers = make_prompt_cache(model)
         can_cut = cuts_anywhere(layers)
+        prepare_tokenizer(tokenizer, key.path)
         words = make_words(
-            key, tokenizer, _context_tokens(config), _embedding_rows(model), keeps_branches=not can_cut
+            key,
+            tokenizer,
+            _context_tokens(config),
+            _embedding_rows(model),
+            keeps_branches=not can_cut,
+            eos=end_tokens(key.path),
         )
         # Building the layers draws random weights, which are then replaced. The draws are never evaluated,
         # and each holds the one before: half a megabyte more with every load, for ever.
         mx.eval(mx.random.state)
         batchable = all(hasattr(layer, "merge") for layer in layers)
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
-        raise model_not_loadable(
-            key.id, _first_line(exc), "download it again, or take another model"
-        ) from exc
+        raise model_not_loadable(key.id, _cause(exc), "download it again, or take another model") from exc
     return LoadedModel(words, model, batchable, can_cut, config)
 
 
@@ -118,8 +120,10 @@ def clear_cache() -> None:
 def _read_config(key: ModelKey) -> dict[str, Any]:
     try:
         config = json.loads((key.path / "config.json").read_bytes())
-    except (OSError, ValueError) as exc:
-        raise _broken(key, f"config.json cannot be read: {exc}") from exc
+    except (OSError, ValueError, RecursionError) as exc:
+        raise model_not_loadable(
+            key.id, f"config.json cannot be read: {exc}", f"correct or replace {key.path / 'config.json'}"
+        ) from exc
     if not isinstance(config, dict):
         raise _broken(key, "config.json is not an object")
     return config
@@ -144,14 +148,26 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
         )
 
 
+def _unknown_modules(key: ModelKey) -> dict[str, None]:
+    """Name the settings of a tokenizer that ask for a module this mlx-lm does not have: it does without."""
+    stated = read_object(key.path / "tokenizer_config.json")
+    places = {"chat_template_type": "mlx_lm.chat_templates", "tool_parser_type": "mlx_lm.tool_parsers"}
+    return {
+        name: None
+        for name, package in places.items()
+        if stated.get(name)
+        and not (str(stated[name]).isidentifier() and find_spec(f"{package}.{stated[name]}"))
+    }
+
+
 def _listed_shards(key: ModelKey) -> list[Path]:
     try:
         index = json.loads((key.path / "model.safetensors.index.json").read_bytes())
-        return [key.path / name for name in sorted(set(index["weight_map"].values()))]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:
-        raise _broken(key, "model.safetensors.index.json cannot be read") from exc
+        listed = [key.path / name for name in sorted(set(index["weight_map"].values()))]
+    except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError):
+        return []  # the loader does without it
+    # One that names none of the files that are there was left over from before a conversion.
+    return listed if any(shard.is_file() for shard in listed) else []
 
 
 def _check_shard(key: ModelKey, shard: Path) -> None:
@@ -171,6 +187,28 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
         raise _broken(key, f"{shard.name} is damaged") from exc
     if 8 + length + max(ends, default=0) != size:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
+
+
+def _check_adapter(key: ModelKey, adapter: Path) -> None:
+    stated = read_object(adapter / "adapter_config.json")
+    weights = adapter / "adapters.safetensors"
+    if "peft_type" in stated or (adapter / "adapter_model.safetensors").is_file():
+        why = "is PEFT's, which mlx-lm does not read"
+    elif not stated:
+        why = "has no adapter_config.json that can be read"
+    elif not weights.is_file():
+        why = "has no weights (adapters.safetensors)"
+    else:
+        tensors: Any = mx.load(str(weights))
+        effects = [array for name, array in tensors.items() if not name.endswith(".lora_a")]
+        if any(mx.any(array != 0).item() for array in effects):
+            return
+        why = "changes nothing: it has no weights but zeros"
+    raise model_not_loadable(
+        key.id,
+        f"the adapter {adapter} {why}",
+        "name the folder that mlx_lm.lora wrote (adapters, or model.adapter_path)",
+    )
 
 
 def _check_memory(
@@ -217,6 +255,7 @@ def _broken(key: ModelKey, why: str) -> EngineError:
     return model_not_loadable(key.id, why, f"download it again into {key.path}")
 
 
-def _first_line(exc: Exception) -> str:
-    lines = str(exc).strip().splitlines()
-    return f"{type(exc).__name__}: {lines[0][:300]}" if lines else type(exc).__name__
+def _cause(exc: Exception) -> str:
+    """Say the whole of what the library says, in one line."""
+    text = " ".join(str(exc).split())
+    return f"{type(exc).__name__}: {text[:500]}" if text else type(exc).__name__

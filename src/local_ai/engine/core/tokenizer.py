@@ -75,7 +75,8 @@ def make_words(
         tokenizer=tokenizer,
         context_tokens=context_tokens,
         vocabulary_size=len(vocabulary),
-        eos=frozenset(int(token) for token in tokenizer.eos_token_ids) | eos,
+        # A stale id may be none of the vocabulary's.
+        eos=frozenset({*map(int, tokenizer.eos_token_ids), *eos} & {*vocabulary.values()}),
         format=form,
         control=_control_tokens(tokenizer, form),
         has_template=bool(tokenizer.has_chat_template),
