@@ -198,3 +198,14 @@ def test_a_value_that_is_shown_is_cut():
     error = refusal(CHAT, reasoning_effort="x" * 5000)
 
     assert len(json.dumps(error.why)) < 200
+
+
+@pytest.mark.parametrize(
+    ("heading", "field"),
+    [(CHAT, "max_tokens"), (CHAT, "max_completion_tokens"), (RESPONSES, "max_output_tokens")],
+)
+def test_no_bound_is_asked_for_by_leaving_it_out(heading: str, field: str):
+    assert refusal(heading, **{field: -1}).sentence == (
+        f"{field} cannot be used: it must be from 1 to 1000000000000, got -1. To fix it: leave it out: "
+        "the settings' generation.max_tokens holds then, as far as the context goes"
+    )

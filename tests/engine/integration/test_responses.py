@@ -235,3 +235,21 @@ def test_unknown_model_is_a_typed_error_with_near_names(engine: RunningEngine):
         engine.openai.responses.create(model="plian", input="x")
 
     assert caught.value.code == "model_not_found"
+
+
+def test_a_response_s_tokens_are_counted_without_an_answer(engine: RunningEngine):
+    client = engine.openai.responses
+
+    counted = client.input_tokens.count(model="plain", input="one two", instructions="Be brief.")
+    answer = client.create(model="plain", input="one two", instructions="Be brief.", max_output_tokens=1)
+
+    assert answer.usage
+    assert counted.input_tokens == answer.usage.input_tokens
+    assert counted.object == "response.input_tokens"
+
+
+def test_compacting_is_refused_in_words_and_no_other_word_is_taken_for_an_id(engine: RunningEngine):
+    with pytest.raises(openai.BadRequestError, match="contexts are not compacted here"):
+        engine.openai.responses.compact(model="plain", input="x")
+    with pytest.raises(openai.NotFoundError, match="is not here"):
+        engine.openai.responses.retrieve("input_tokens")

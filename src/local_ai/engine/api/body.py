@@ -51,6 +51,13 @@ class Must:
 
 
 @dataclass(frozen=True)
+class Fix:
+    """What to do instead of a number that is too small."""
+
+    do: str
+
+
+@dataclass(frozen=True)
 class Kinds:
     """What to say of an object in a list whose type cannot be read.
 
@@ -168,7 +175,8 @@ Bias = Annotated[
     Must(f"an object of at most {_MOST_BIASES} token ids"),
 ]
 
-MaxTokens = Annotated[int, Field(ge=1, le=_MOST_TOKENS_WORTH_SAYING)] | None
+_NO_BOUND = Fix("leave it out: the settings' generation.max_tokens holds then, as far as the context goes")
+MaxTokens = Annotated[int, Field(ge=1, le=_MOST_TOKENS_WORTH_SAYING), _NO_BOUND] | None
 TopLogprobs = Annotated[int, Field(ge=0, le=20)] | None
 _Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None

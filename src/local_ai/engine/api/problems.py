@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from local_ai.engine.api.body import Kinds, Must, Only, Reason, shown
+from local_ai.engine.api.body import Fix, Kinds, Must, Only, Reason, shown
 from local_ai.engine.api.meanings import nearest_meaning
 from local_ai.engine.errors import EngineError, bad_field
 from local_ai.serving.json_body import parse_json
@@ -80,7 +80,8 @@ def _in_words(finding: Finding, model: type[BaseModel]) -> EngineError:
         return bad_field(name, "it is empty", fix)
     if only := next((note for note in finding.notes if isinstance(note, Only)), None):
         return bad_field(name, only.why, "leave it out")
-    fix = "correct it or leave it out"
+    instead = next((note.do for note in finding.notes if isinstance(note, Fix)), None)
+    fix = instead if instead and finding.kind == "greater_than_equal" else "correct it or leave it out"
     return bad_field(name, f"it must be {_expected(finding)}, got {shown(finding.value)}", fix)
 
 

@@ -26,6 +26,8 @@ ROUTES = (
     Route("/v1/chat/completions", Dialect.OPENAI, names_text_model=True),
     Route("/v1/completions", Dialect.OPENAI, names_text_model=True),
     Route("/v1/responses", Dialect.RESPONSES, names_text_model=True),
+    Route("/v1/responses/input_tokens", Dialect.RESPONSES, names_text_model=True, queues=False),
+    Route("/v1/responses/compact", Dialect.RESPONSES, queues=False),
     Route("/v1/responses/{id}", Dialect.RESPONSES, method="GET", takes=None, queues=False),
     Route("/v1/responses/{id}", Dialect.RESPONSES, method="DELETE", takes=None, queues=False),
     Route("/v1/responses/{id}/input_items", Dialect.RESPONSES, method="GET", takes=None, queues=False),

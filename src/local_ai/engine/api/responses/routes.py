@@ -16,7 +16,7 @@ from starlette.routing import Route
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.requests import json_response
+from local_ai.engine.api.requests import json_response, unless_gone
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
 from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
@@ -51,6 +51,23 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
         whole = None if wanted.stream else answer.whole
         return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
 
+    async def count(request: Request) -> Response:
+        wanted = read_response_request(await request.body(), generation, store.find_item)
+        limits = dataclasses.replace(wanted.ask.limits, is_default=True)  # no answer follows
+        ask = dataclasses.replace(wanted.ask, limits=limits)
+        answer = _Answer(service, store, dataclasses.replace(wanted, ask=ask))
+        opened = await unless_gone(request, answer.open())
+        tokens = len(opened.prepared.job.prompt)
+        return json_response({"object": "response.input_tokens", "input_tokens": tokens})
+
+    async def compact(_request: Request) -> Response:
+        raise EngineError(
+            "the conversation was not compacted",
+            why="contexts are not compacted here",
+            fix='send fewer items, or "truncation": "auto", which leaves out the oldest turns',
+            code="not_supported",
+        )
+
     async def retrieve(request: Request) -> Response:
         _read_query(request.query_params, ("include", "include[]", "include_obfuscation"))
         return json_response(store.get(request.path_params["id"]).body)
@@ -73,6 +90,8 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
 
     return [
         Route("/v1/responses", _guard(create), methods=["POST"]),
+        Route("/v1/responses/input_tokens", _guard(count), methods=["POST"]),
+        Route("/v1/responses/compact", _guard(compact), methods=["POST"]),
         Route("/v1/responses/{id}", _guard(retrieve)),
         Route("/v1/responses/{id}", _guard(delete), methods=["DELETE"]),
         Route("/v1/responses/{id}/cancel", _guard(cancel), methods=["POST"]),
