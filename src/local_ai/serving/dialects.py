@@ -107,8 +107,9 @@ def refused_response(path: str, error: ApiError, *, source: Source = "gateway") 
 
 def refused_bytes(path: str, error: ApiError, *, request_id: str) -> bytes:
     """Return the answer as it goes over the wire where there is no request to answer; the last on its way."""
-    REQUEST_ID.set(request_id)
+    before = REQUEST_ID.set(request_id)
     response = refused_response(path, error)
+    REQUEST_ID.reset(before)  # what follows on this thread belongs to another request
     response.headers["Connection"] = "close"
     lines = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()]
     headers = [*response.raw_headers, *id_headers(path, request_id)]
