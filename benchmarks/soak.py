@@ -253,7 +253,7 @@ def _pid(server: Server, program: str) -> int | None:
 
 
 def _memory(server: Server) -> dict[str, float]:
-    """Resident memory, in MB; the gateway's is that of the process that runs just now."""
+    """ModelSlot memory, in MB; the gateway's is that of the process that runs just now."""
     found = {}
     for process in server.processes():
         words = " ".join(process.cmdline())

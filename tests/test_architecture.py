@@ -18,7 +18,7 @@ ROWS = (
     {"models"},
     {"supervision"},
     {"status"},
-    {"lifecycle", "gateway", "engine", "service"},
+    {"lifecycle", "gateway", "engine", "system_service"},
     {"cli"},
     {"__main__"},
 )

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import pytest
 
-from local_ai.cli.command import Command
 from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_short
+from local_ai.cli.declaration import Command
 from local_ai.cli.parser import parse
 from local_ai.errors import ConfigError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from local_ai.cli.command import Command
 from local_ai.cli.commands import COMMANDS, GROUPS, commands_of
+from local_ai.cli.declaration import Command
 from local_ai.cli.help import help_text
 from local_ai.cli.parser import parse
 

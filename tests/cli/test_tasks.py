@@ -2,8 +2,8 @@
 
 import pytest
 
-from local_ai.cli.command import Command
 from local_ai.cli.commands import COMMANDS
+from local_ai.cli.declaration import Command
 from local_ai.cli.tasks import namespace
 
 

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local_ai.gateway.app import make_app
-from local_ai.gateway.context import Site, make_site
+from local_ai.gateway.context import GatewayContext, make_context
 from local_ai.gateway.listener.server import listen, uvicorn_config
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
@@ -322,21 +322,21 @@ class Gateway:
     """A gateway under test."""
 
     url: str
-    site: Site
+    context: GatewayContext
     loop: asyncio.AbstractEventLoop
 
 
 @contextmanager
-def run_gateway(state: State, *, site: Site | None = None) -> Iterator[Gateway]:
+def run_gateway(state: State, *, context: GatewayContext | None = None) -> Iterator[Gateway]:
     """Serve a real gateway from a thread."""
-    site = site or make_site(state)
+    context = context or make_context(state)
     server = state.settings.server
-    with run_app(make_app(site), listen(server.host, server.port)) as loop:
+    with run_app(make_app(context), listen(server.host, server.port)) as loop:
         try:
-            yield Gateway(f"http://127.0.0.1:{server.port}", site, loop)
+            yield Gateway(f"http://127.0.0.1:{server.port}", context, loop)
         finally:
             # As the real one does on SIGTERM, so that open log streams end.
-            loop.call_soon_threadsafe(site.lane.ending.stop)
+            loop.call_soon_threadsafe(context.forwarding.shutdown.stop)
 
 
 class FakeSupervisord:

@@ -126,7 +126,7 @@ def test_any_headers_are_answered_in_words(
     length: bytes,
 ) -> None:
     """Over a socket: clients' libraries do not let most of these out."""
-    port = gateway.site.state.settings.server.port
+    port = gateway.context.state.settings.server.port
     lines = [request + b" HTTP/1.1", b"host: localhost", b"content-type: application/json"]
     lines += [name + b": " + value for name, value in headers]
     lines += [b"content-length: " + length, b"connection: close", b"", b"{}"]

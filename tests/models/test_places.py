@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.gateway.fakes import make_model
-from tests.somebody import as_nobody, closed, open_folder
+from tests.other_user import as_nobody, closed, open_folder
 
 from local_ai.models.catalog import list_incomplete, list_models
 from local_ai.settings.paths import Paths

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from local_ai.serving import nonblocking_log
-from local_ai.serving.nonblocking_log import PatientHandler, RequestIdFormatter
+from local_ai.serving.nonblocking_log import NonblockingHandler, RequestIdFormatter
 from local_ai.serving.request_id import REQUEST_ID
 
 _PIPE_BYTES = 64 * 1024
@@ -23,7 +23,7 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writer)
 
 
-def emit(handler: PatientHandler, text: str) -> None:
+def emit(handler: NonblockingHandler, text: str) -> None:
     handler.handle(logging.LogRecord("name", logging.INFO, "file", 1, text, None, None))
 
 
@@ -38,14 +38,14 @@ def read_lines(reader: int, count: int) -> list[str]:
 def test_line_is_written_at_once(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
 
-    emit(PatientHandler(writer), "hello")
+    emit(NonblockingHandler(writer), "hello")
 
     assert read_lines(reader, 1) == ["hello"]
 
 
 def test_lines_that_nobody_reads_are_kept_and_written_later_in_order(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    handler = PatientHandler(writer)
+    handler = NonblockingHandler(writer)
     lines = [f"{number} {'x' * 200}" for number in range(_PIPE_BYTES * 3 // 2 // 200)]
 
     for line in lines:
@@ -59,7 +59,7 @@ def test_lines_that_nobody_reads_are_kept_and_written_later_in_order(pipe: tuple
 def test_line_longer_than_the_pipe_takes_at_once_comes_whole(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
 
-    emit(PatientHandler(writer), "y" * 20_000)
+    emit(NonblockingHandler(writer), "y" * 20_000)
 
     assert read_lines(reader, 1) == ["y" * 20_000]
 
@@ -67,7 +67,7 @@ def test_line_longer_than_the_pipe_takes_at_once_comes_whole(pipe: tuple[int, in
 def test_what_is_too_much_to_keep_is_counted(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nonblocking_log, "_MOST_KEPT", 2)
     reader, writer = pipe
-    handler = PatientHandler(writer)
+    handler = NonblockingHandler(writer)
     os.write(writer, b"z" * _PIPE_BYTES)
 
     for number in range(5):
@@ -82,7 +82,7 @@ def test_reader_that_is_gone_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
 
-    emit(PatientHandler(writer), "hello")
+    emit(NonblockingHandler(writer), "hello")
 
     os.close(writer)
 

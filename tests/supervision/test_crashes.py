@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.supervision.crashes import Exits, explain_exit, read_exits
+from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
 
 STARTED = "2026-01-01 11:00:00,000 INFO supervisord started with pid 5"
 
@@ -17,10 +17,10 @@ def stopped(clock: str) -> str:
     return f"2026-01-01 {clock},250 INFO stopped: engine (exit status 0)"
 
 
-def read(tmp_path: Path, *lines: str) -> Exits:
+def read(tmp_path: Path, *lines: str) -> Crashes:
     log = tmp_path / "supervisord.log"
     log.write_text("\n".join(lines) + "\n")
-    return read_exits(log).get("engine", Exits())
+    return read_crashes(log).get("engine", Crashes())
 
 
 def test_exits_count_since_supervisord_started_and_quote_the_last(tmp_path: Path):
@@ -53,8 +53,8 @@ def test_how_many_crashes_are_too_many_is_a_setting(tmp_path: Path):
 
     log = tmp_path / "supervisord.log"
 
-    assert read_exits(log, max_crashes=4)["engine"].is_flapping
-    assert not read_exits(log, max_crashes=5)["engine"].is_flapping
+    assert read_crashes(log, max_crashes=4)["engine"].is_flapping
+    assert not read_crashes(log, max_crashes=5)["engine"].is_flapping
 
 
 def test_spawn_errors_count_too(tmp_path: Path):
@@ -86,7 +86,7 @@ def test_stop_by_hand_of_a_steady_program_is_no_giving_up(tmp_path: Path):
 
 
 def test_missing_log_holds_no_exits(tmp_path: Path):
-    assert read_exits(tmp_path / "none.log") == {}
+    assert read_crashes(tmp_path / "none.log") == {}
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_missing_log_holds_no_exits(tmp_path: Path):
     ],
 )
 def test_exit_is_translated(reason: str, line: str, text: str):
-    assert explain_exit(reason, ["earlier", line, "later"]) == text
+    assert explain_crash(reason, ["earlier", line, "later"]) == text

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.gateway.fakes import FakeSupervisord, Gateway, make_model, make_test_state, run_engine, run_gateway
 from tests.web.engine import ChatEngine
 
-from local_ai.gateway.context import Site, make_site
+from local_ai.gateway.context import GatewayContext, make_context
 from local_ai.settings.state import State
 
 
@@ -37,8 +37,8 @@ class Server:
         self.gateway = part.enter_context(run_gateway(self.state, site=self._site()))
         return part
 
-    def _site(self) -> Site:
-        site = make_site(self.state)
+    def _site(self) -> GatewayContext:
+        site = make_context(self.state)
         return replace(site, lane=replace(site.lane, comment_s=self.comment_s))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_ai.cli.command import Argument, Command, Option
+from local_ai.cli.declaration import Argument, Command, Option
 from local_ai.clients import CLIENTS, PROGRAMS, SHELLS
 from local_ai.supervision.omni import PART_NAMES
 from local_ai.supervision.program import ENGINE, GATEWAY, LOG_NAMES

@@ -16,9 +16,9 @@ from local_ai.settings.paths import find_paths
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local_ai.service.definition import ServiceDefinition
-    from local_ai.service.manage import Service, ServiceReport
     from local_ai.settings.paths import Paths
+    from local_ai.system_service.definition import ServiceDefinition
+    from local_ai.system_service.manage import Service, ServiceReport
 
 _APPEARS_S = 60.0  # from the system's start of the service to a supervisord that answers
 _POLL_S = 0.1
@@ -26,8 +26,8 @@ _POLL_S = 0.1
 
 def install(*, boot: bool, config: str | None) -> None:
     """Have the system start the server now and at each login, or at boot."""
-    from local_ai.service.manage import find_service, inspect
-    from local_ai.service.manage import install as install_service
+    from local_ai.system_service.manage import find_service, inspect
+    from local_ai.system_service.manage import install as install_service
 
     paths = find_paths()
     service = find_service(paths, at_boot=boot)
@@ -45,8 +45,8 @@ def install(*, boot: bool, config: str | None) -> None:
 
 def uninstall() -> None:
     """Stop the service, and have the server no longer started by the system."""
-    from local_ai.service.manage import find_service
-    from local_ai.service.manage import uninstall as uninstall_service
+    from local_ai.system_service.manage import find_service
+    from local_ai.system_service.manage import uninstall as uninstall_service
 
     service = find_service(find_paths())
     if uninstall_service(service):
@@ -57,7 +57,7 @@ def uninstall() -> None:
 
 def status(*, as_json: bool) -> int:
     """Show whether the service is installed, up to date and running: exit code 0, or 3."""
-    from local_ai.service.manage import find_service, inspect
+    from local_ai.system_service.manage import find_service, inspect
 
     paths = find_paths()
     service = find_service(paths)
@@ -81,7 +81,7 @@ def status(*, as_json: bool) -> int:
 
 def installed_service() -> Service | None:
     """Return the service, if it is installed."""
-    from local_ai.service.manage import find_service
+    from local_ai.system_service.manage import find_service
 
     service = find_service(find_paths())
     return service if service.file.exists() else None
@@ -166,7 +166,7 @@ def _end_server_run_by_hand(before: ServiceReport) -> None:
 
 
 def _definition(paths: Paths, config: str | None) -> ServiceDefinition:
-    from local_ai.service.definition import define
+    from local_ai.system_service.definition import define
 
     loaded = load_settings(config, {})
     log = _log(paths)

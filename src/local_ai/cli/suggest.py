@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 
-from local_ai.cli.command import Command
 from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of
+from local_ai.cli.declaration import Command
 
 # Words of other programs (ollama, systemctl, docker, npm, llama-swap) → ours.
 _MEANT = {

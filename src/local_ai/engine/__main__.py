@@ -18,11 +18,11 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from local_ai.engine.process.environment import tell_libraries
-from local_ai.engine.process.self_restart import LISTENER, begin_anew
+from local_ai.engine.process.self_restart import LISTENER, restart_in_place
 from local_ai.engine.process.socket import listen, pid_file
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
-from local_ai.serving.nonblocking_log import log_patiently
+from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
 from local_ai.settings.state import State, read_state
 
@@ -52,7 +52,7 @@ def main() -> int:
         return exc.exit_code
     os.chdir(state.state_dir)
     tell_libraries(os.environ, state.state_dir)
-    log_patiently(state.settings.server.log_level)
+    log_without_blocking(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     start_orphan_guard()
     stopping = _Stopping()
@@ -64,7 +64,7 @@ def main() -> int:
             if kept is not None and stopping.let_signals_end_it():
                 with suppress(OSError):  # so that whoever finds it silent sees that it is young
                     os.utime(state.paths.engine_pid)
-                begin_anew(kept)
+                restart_in_place(kept)
         finally:
             state.engine_socket.unlink(missing_ok=True)
     return 0
@@ -102,7 +102,7 @@ def _serve(
     from local_ai.engine.process.server import EngineServer
 
     engine = assemble(state, anew=goes_on)
-    server = EngineServer(engine.app, listener, engine.renewal.is_due)
+    server = EngineServer(engine.app, listener, engine.self_restart.is_due)
     preload = state.settings.model.preload and not goes_on
     engine.worker.start(engine.first, tokens=state.settings.generation.max_tokens, preload=preload)
     stopping.server = server

@@ -24,16 +24,17 @@ from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.worker import Worker, WorkerSettings
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
-from local_ai.engine.errors import EngineError, model_not_found
+from local_ai.engine.errors import model_not_found
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_text
 from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
 from local_ai.engine.process.blas import Blas, preload_blas
-from local_ai.engine.process.self_restart import Renewal
+from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.library import ModelLibrary, read_library
 from local_ai.serving.dialects import refused_response
+from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State
 
@@ -121,7 +122,7 @@ def _omni_route(omni: OmniRouters, place: Place, module: str, at: str, *, path: 
 async def _no_such_route(request: Request, _exc: Exception) -> Response:
     return _refused(
         request,
-        EngineError(
+        ApiError(
             f"{request.url.path[:200]} is not answered here",
             why="no such path",
             fix="see docs/api.md for the paths there are",
@@ -134,7 +135,7 @@ async def _no_such_route(request: Request, _exc: Exception) -> Response:
 async def _wrong_method(request: Request, _exc: Exception) -> Response:
     return _refused(
         request,
-        EngineError(
+        ApiError(
             f"{request.method} is not answered here",
             why=f"{request.url.path[:200]} knows other methods",
             fix="use POST to generate and GET to list",
@@ -144,7 +145,7 @@ async def _wrong_method(request: Request, _exc: Exception) -> Response:
     )
 
 
-def _refused(request: Request, error: EngineError) -> Response:
+def _refused(request: Request, error: ApiError) -> Response:
     return refused_response(request.url.path, error, source="engine")
 
 
@@ -158,7 +159,7 @@ class Engine:
     app: Starlette
     worker: Worker
     first: ModelKey | None  # the model to load at start
-    renewal: Renewal
+    self_restart: SelfRestart
 
 
 def assemble(state: State, *, anew: bool = False) -> Engine:
@@ -198,7 +199,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         service, worker, board, embedder, responses, omni, settings.generation, omni_text=omni_text
     )
     keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
-    return Engine(app, worker, first, Renewal(board, keeps, state.paths.state_file))
+    return Engine(app, worker, first, SelfRestart(board, keeps, state.paths.state_file))
 
 
 def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
@@ -213,5 +214,5 @@ def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
     return blas, None
 
 
-def _missing(name: str, library: ModelLibrary) -> EngineError:
+def _missing(name: str, library: ModelLibrary) -> ApiError:
     return model_not_found(name, library.nearest(name), any_models=bool(library.models))

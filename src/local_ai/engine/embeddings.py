@@ -74,7 +74,7 @@ def read_embedding_request(raw: bytes) -> EmbeddingRequest:
     """Read a body.
 
     Raises:
-        EngineError: 400, naming the field.
+        ApiError: 400, naming the field.
     """
     return read_model(raw, EmbeddingRequest)
 
@@ -96,7 +96,7 @@ class Embedder:
         """Turn texts into vectors of length 1.
 
         Raises:
-            EngineError: No such model, it is not one that embeds, or a text is too long for it.
+            ApiError: No such model, it is not one that embeds, or a text is too long for it.
         """
         found = self._find(request.model)
         loop = asyncio.get_running_loop()

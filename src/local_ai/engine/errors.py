@@ -7,19 +7,17 @@ from typing import Any
 
 from local_ai.serving.errors import ApiError
 
-EngineError = ApiError
-
 
 def bad_field(
     param: str, why: str, fix: str, *, code: str | None = None, details: Mapping[str, Any] | None = None
-) -> EngineError:
+) -> ApiError:
     """Refuse one field of the body, by name (400)."""
-    return EngineError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code, details=details)
+    return ApiError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code, details=details)
 
 
 def model_not_found(
     name: str, nearest: Iterable[str], *, any_models: bool, target: str | None = None
-) -> EngineError:
+) -> ApiError:
     """Say that no model goes by that name, and which come near (404).
 
     Args:
@@ -33,7 +31,7 @@ def model_not_found(
     else:
         fix = "put a model folder where local-ai looks for them (local-ai config show), or download one with "
         fix += "local-ai models pull"
-    return EngineError(
+    return ApiError(
         f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
         why=_why_not_found(name, target, any_models=any_models),
         fix=fix,
@@ -53,9 +51,9 @@ def _why_not_found(name: str, target: str | None, *, any_models: bool) -> str:
     return "this machine has no model"
 
 
-def model_not_loadable(model: str, why: str, fix: str) -> EngineError:
+def model_not_loadable(model: str, why: str, fix: str) -> ApiError:
     """Say why a model that is there cannot be loaded (422)."""
-    return EngineError(
+    return ApiError(
         f"the model {model!r} cannot be loaded",
         why=why,
         fix=fix,
@@ -65,14 +63,14 @@ def model_not_loadable(model: str, why: str, fix: str) -> EngineError:
     )
 
 
-def unavailable(what: str, why: str, fix: str) -> EngineError:
+def unavailable(what: str, why: str, fix: str) -> ApiError:
     """Say what cannot be done now or on this machine (503)."""
-    return EngineError(what, why=why, fix=fix, status=503, code="unavailable")
+    return ApiError(what, why=why, fix=fix, status=503, code="unavailable")
 
 
-def unexpected(what: str, exc: BaseException) -> EngineError:
+def unexpected(what: str, exc: BaseException) -> ApiError:
     """Word a failure nobody foresaw; the log has its traceback (500)."""
-    return EngineError(
+    return ApiError(
         what,
         why=f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,
         fix="see the engine's log (local-ai server logs) and please report it",

@@ -11,7 +11,7 @@ from pathlib import Path
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.gateway.listener.server import listen, serve
-from local_ai.serving.nonblocking_log import log_patiently
+from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
 from local_ai.settings.state import read_state, read_target
 
@@ -34,7 +34,7 @@ def main() -> int:
         set_entry(state.entry)
         server = state.settings.server
         listener = listener or listen(server.host, server.port)
-        log_patiently(server.log_level)
+        log_without_blocking(server.log_level)
         _LOG.info("listening on %s:%d", server.host, server.port)
         serve(state, listener)
     except LocalAIError as exc:

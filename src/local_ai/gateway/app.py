@@ -17,17 +17,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from local_ai.gateway.access.middleware import Doors
-from local_ai.gateway.context import Site
+from local_ai.gateway.access.middleware import AccessMiddleware
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.api import forward_routes
 from local_ai.gateway.endpoints.assets import asset_routes, load_assets
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
-from local_ai.gateway.upstream.cached import Fresh
+from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import hold_lifeline
 from local_ai.serving.dialects import dialect_of, refused_response
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 
 if TYPE_CHECKING:
@@ -36,27 +36,31 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("local_ai.gateway")
 
 
-def make_app(site: Site) -> ASGIApp:
+def make_app(context: GatewayContext) -> ASGIApp:
     """Put the application together."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        work = (_warm_up(site, own), stop_flapping(site.state), hold_lifeline(site.state, site.watch))
+        work = (
+            _warm_up(context, own),
+            stop_flapping(context.state),
+            hold_lifeline(context.state, context.watch),
+        )
         tasks = [asyncio.create_task(each) for each in work]
         yield
         for task in tasks:
             task.cancel()
-        await site.lane.upstream.close()
+        await context.forwarding.upstream.close()
 
-    server = site.state.settings.server
+    server = context.state.settings.server
     keys = [key.get_secret_value() for key in server.api_keys]
-    own = _Own(site)
+    own = _Own(context)
     app = Starlette(
-        routes=[*forward_routes(site), *page_routes(site), *asset_routes()],
+        routes=[*forward_routes(context), *page_routes(context), *asset_routes()],
         middleware=[
             *_cors(server.allowed_origins),
             Middleware(
-                Doors,
+                AccessMiddleware,
                 bound=server.host,
                 allowed=server.allowed_hosts,
                 origins=server.allowed_origins,
@@ -75,9 +79,9 @@ def make_app(site: Site) -> ASGIApp:
 class _Own:
     """The FastAPI application of our own endpoints, made on its first use: importing it takes 0.3 s."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._app = Fresh(self._make, max_age_s=math.inf)
+    def __init__(self, context: GatewayContext) -> None:
+        self._site = context
+        self._app = Cached(self._make, max_age_s=math.inf)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; HEAD like GET, whose body the server leaves out."""
@@ -91,7 +95,7 @@ class _Own:
 
     async def _make(self) -> ASGIApp:
         def make() -> ASGIApp:
-            from local_ai.gateway.endpoints.own import make_own_app
+            from local_ai.gateway.endpoints.own_routes import make_own_app
 
             return make_own_app(self._site, _handlers())
 
@@ -100,7 +104,7 @@ class _Own:
 
 def _handlers() -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     return {
-        Refusal: _answer_refusal,
+        ApiError: _answer_refusal,
         HTTPException: _answer_http,
         ClientDisconnect: _answer_nobody,
         Exception: _answer_unexpected,
@@ -122,16 +126,21 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
     ]
 
 
-async def _warm_up(site: Site, own: _Own) -> None:
+async def _warm_up(context: GatewayContext, own: _Own) -> None:
     """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
-    await site.watch.report()
-    for prepare in (load_page, load_assets, site.lane.upstream.load, site.lane.metrics.load):
+    await context.watch.report()
+    for prepare in (
+        load_page,
+        load_assets,
+        context.forwarding.upstream.load,
+        context.forwarding.metrics.load,
+    ):
         await asyncio.to_thread(prepare)
     await own.load()
 
 
 async def _answer_refusal(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refusal)
+    assert isinstance(exc, ApiError)
     return refused_response(request.url.path, exc)
 
 
@@ -154,16 +163,16 @@ def _as_wrong_method(path: str, exc: HTTPException) -> HTTPException:
     return HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
 
 
-def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> Refusal:
+def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> ApiError:
     path = request.url.path
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "POST")
         why, fix = f"{path} does not take {request.method}", f"use {allowed}"
-        return Refusal("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
+        return ApiError("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
     asked = dialect_of(path)
     served = dict.fromkeys(route.path for route in ROUTES if asked and route.dialect.family == asked.family)
     fix = "use one of: " + ", ".join(served) if served else "open the page at /"
-    return Refusal(
+    return ApiError(
         "nothing is served at this address",
         status=exc.status_code,
         why=f"{path} is not one of this server's paths",
@@ -179,7 +188,7 @@ async def _answer_nobody(_request: Request, _exc: Exception) -> Response:
 
 async def _answer_unexpected(request: Request, exc: Exception) -> Response:
     # The traceback is in the log (uvicorn writes it); a client gets words.
-    refusal = Refusal(
+    refusal = ApiError(
         "the gateway failed on this request",
         status=500,
         why="of a mistake in local-ai itself",

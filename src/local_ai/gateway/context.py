@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from local_ai.gateway.admission.body_memory import Room
+from local_ai.gateway.admission.body_memory import MemoryBudget
 from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Quarantine
-from local_ai.gateway.admission.queue import Turnstile
-from local_ai.gateway.admission.readiness import Gate, stopping_refusal
-from local_ai.gateway.admission.shutdown import Ending
-from local_ai.gateway.forwarding.relay import Lane
+from local_ai.gateway.admission.queue import RequestQueue
+from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
+from local_ai.gateway.admission.shutdown import Shutdown
+from local_ai.gateway.forwarding.relay import ForwardingContext
 from local_ai.gateway.upstream.client import Upstream
-from local_ai.gateway.upstream.monitor import Watch
+from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.models.catalog import Model, find_model
 from local_ai.models.library import ModelLibrary, read_library
 from local_ai.settings.state import State
@@ -25,14 +25,14 @@ _BODIES_HELD = 4
 
 
 @dataclass(frozen=True)
-class Site:
+class GatewayContext:
     """One gateway."""
 
     state: State
-    watch: Watch
-    lane: Lane
-    omni_lane: Lane  # to the program `omni`
-    room: Room
+    watch: Monitor
+    forwarding: ForwardingContext
+    omni_lane: ForwardingContext  # to the program `omni`
+    room: MemoryBudget
 
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
@@ -43,48 +43,50 @@ class Site:
         return await asyncio.to_thread(_named, name, self.state)
 
 
-def make_site(state: State) -> Site:
+def make_context(state: State) -> GatewayContext:
     """Put together what a gateway needs; nothing is opened or read yet."""
     upstream = Upstream(state.engine_socket)
     settings = state.settings.gateway
-    turnstile = Turnstile(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
+    request_queue = RequestQueue(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
     quarantine = Quarantine()
-    ending = Ending()
-    watch = Watch(state, upstream, lambda: _queue(turnstile, quarantine, ending))
-    ending.on_change(lambda closed: turnstile.close(stopping_refusal if closed else None))
-    gate = Gate(watch, ending.closed, wait_s=settings.wait_for_engine_s)
-    lane = Lane(
+    shutdown = Shutdown()
+    watch = Monitor(state, upstream, lambda: _queue(request_queue, quarantine, shutdown))
+    shutdown.on_change(lambda closed: request_queue.close(stopping_refusal if closed else None))
+    gate = ReadinessGate(watch, shutdown.closed, wait_s=settings.wait_for_engine_s)
+    forwarding = ForwardingContext(
         upstream=upstream,
         gate=gate,
         watch=watch,
-        turnstile=turnstile,
-        ending=ending,
+        request_queue=request_queue,
+        shutdown=shutdown,
         quarantine=quarantine,
         supervisor_log=state.paths.log(SUPERVISORD),
     )
     omni_upstream = Upstream(state.paths.omni_socket)
-    omni_gate = OmniGate(omni_upstream, watch, ending.closed, wait_s=settings.wait_for_engine_s)
+    omni_gate = OmniGate(omni_upstream, watch, shutdown.closed, wait_s=settings.wait_for_engine_s)
     # Its crashes are its own: they mark no model of the engine.
-    omni_lane = replace(lane, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine())
-    return Site(
+    omni_lane = replace(
+        forwarding, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine()
+    )
+    return GatewayContext(
         state=state,
         watch=watch,
-        lane=lane,
+        forwarding=forwarding,
         omni_lane=omni_lane,
-        room=Room(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
+        room=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
     )
 
 
-def _queue(turnstile: Turnstile, quarantine: Quarantine, ending: Ending) -> Queue:
+def _queue(request_queue: RequestQueue, quarantine: Quarantine, shutdown: Shutdown) -> Queue:
     return Queue(
-        running=turnstile.running,
-        waiting=turnstile.waiting,
-        max_concurrency=turnstile.most_running,
-        max_queue=turnstile.most_waiting,
-        longest_wait_s=round(turnstile.longest_wait_s(), 1),
-        requests=turnstile.requests(),
+        running=request_queue.running,
+        waiting=request_queue.waiting,
+        max_concurrency=request_queue.most_running,
+        max_queue=request_queue.most_waiting,
+        longest_wait_s=round(request_queue.longest_wait_s(), 1),
+        requests=request_queue.requests(),
         marked_models=quarantine.marked(),
-        is_closed=ending.closed.is_set(),
+        is_closed=shutdown.closed.is_set(),
     )
 
 

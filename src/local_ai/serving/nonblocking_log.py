@@ -19,7 +19,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MOST_KEPT = 10_000  # pieces, each of at most PIPE_BUF bytes and mostly of a hundred
 
 
-class PatientHandler(logging.Handler):
+class NonblockingHandler(logging.Handler):
     """Writes lines to a descriptor as far as it takes them at once, and the rest with a later line."""
 
     def __init__(self, descriptor: int) -> None:
@@ -71,8 +71,8 @@ class RequestIdFormatter(logging.Formatter):
         return f"{line} [{request_id}]" if request_id else line
 
 
-def log_patiently(level: str) -> None:
+def log_without_blocking(level: str) -> None:
     """Have this process's log written to stderr, never waiting for its reader."""
-    handler = PatientHandler(sys.stderr.fileno())
+    handler = NonblockingHandler(sys.stderr.fileno())
     handler.setFormatter(RequestIdFormatter(_FORMAT))
     logging.basicConfig(level=level, handlers=[handler])

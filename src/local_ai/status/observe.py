@@ -16,7 +16,7 @@ from local_ai.status.health import Queue
 from local_ai.status.judge import judge
 from local_ai.status.probe import probe_engine, probe_gateway
 from local_ai.status.report import Facts, Report, Supervisor
-from local_ai.supervision.crashes import Exits, explain_exit, read_exits
+from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import OMNI, SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
@@ -35,7 +35,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
     up = answer.supervisor is Supervisor.ANSWERS
     if queue is None and up:
         queue = probe_gateway(target.host, target.port)
-    exits = read_exits(paths.log(SUPERVISORD), max_crashes=target.max_crashes) if up else {}
+    exits = read_crashes(paths.log(SUPERVISORD), max_crashes=target.max_crashes) if up else {}
     models = list_models(paths.with_model_folders(target.model_folders), target.model_path)
     default = choose_default(
         models, configured=target.model_path, memory_bytes=total_bytes(), settled=target.default_model
@@ -85,8 +85,8 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
         return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
 
 
-def _explain(name: str, ended: Exits, paths: Paths) -> str:
-    return explain_exit(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
+def _explain(name: str, ended: Crashes, paths: Paths) -> str:
+    return explain_crash(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
 
 
 def _memory_of(pid: int) -> int | None:

@@ -26,7 +26,7 @@ _LINE = re.compile(
 
 
 @dataclass(frozen=True)
-class Exits:
+class Crashes:
     """One program's unexpected ends since supervisord started."""
 
     count: int = 0
@@ -46,23 +46,23 @@ class Exits:
         return _is_dense(self.run_before_stop, self.max_crashes) and not self.run
 
 
-def read_exits(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Exits]:
+def read_crashes(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Crashes]:
     """Read the end of supervisord's log; programs that never ended by themselves are not in it.
 
     Args:
         max_crashes: How many ends within five minutes are too many.
     """
-    found: dict[str, Exits] = {}
+    found: dict[str, Crashes] = {}
     for line in _tail(log).splitlines():
         if " supervisord started with pid " in line:
             found = {}
         elif match := _LINE.match(line):
             name = match["name"]
-            found[name] = _after(match, found.get(name, Exits(max_crashes=max_crashes)))
+            found[name] = _after(match, found.get(name, Crashes(max_crashes=max_crashes)))
     return {name: exits for name, exits in found.items() if exits.count}
 
 
-def _after(match: re.Match[str], before: Exits) -> Exits:
+def _after(match: re.Match[str], before: Crashes) -> Crashes:
     if match["word"] == "stopped":
         return replace(before, run=(), run_before_stop=before.run or before.run_before_stop)
     if match["word"] == "gave up":
@@ -112,7 +112,7 @@ _EXITS = {
 _FROM_OUTSIDE = {"terminated by SIGKILL", "terminated by SIGTERM", "exit status 0"}
 
 
-def explain_exit(reason: str, log_lines: Sequence[str]) -> str:
+def explain_crash(reason: str, log_lines: Sequence[str]) -> str:
     """Translate an exit.
 
     Args:

@@ -15,7 +15,7 @@ from local_ai.engine.api.anthropic.request import MessagesRequest, read_request
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, read_chat, read_completion
 from local_ai.engine.api.responses.request import ResponseRequest, read_response_request
 from local_ai.engine.embeddings import EmbeddingRequest, read_embedding_request
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
@@ -90,7 +90,7 @@ def test_the_readme_has_every_field_once_and_says_the_same_of_it():
 def test_refused_fields_are_refused_by_name(heading: str, field: str):
     reader, body = READERS[heading]
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         reader(body | {field: {"some": "value"}})
 
     assert (caught.value.status, caught.value.param) == (400, field)
@@ -104,7 +104,7 @@ def test_honoured_fields_are_checked_by_name(heading: str, field: str):
     """A value no field could mean is refused: so nothing honoured is just swallowed."""
     reader, body = READERS[heading]
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         reader(body | {field: [[["nonsense"]]]})
 
     assert caught.value.status == 400
@@ -115,7 +115,7 @@ def test_honoured_fields_are_checked_by_name(heading: str, field: str):
 def test_an_unknown_field_is_refused_with_the_nearest_name(heading: str):
     reader, body = READERS[heading]
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         reader(body | {"modle": "x"})
 
     assert caught.value.sentence == (
@@ -148,7 +148,7 @@ def test_an_unknown_field_is_refused_with_the_nearest_name(heading: str):
     ],
 )
 def test_a_wrong_value_is_refused_with_what_is_allowed(field: str, value: object, sentence: str):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         READERS["POST /v1/chat/completions"][0]({"messages": MESSAGES, field: value})
 
     assert caught.value.sentence.startswith(sentence)

@@ -10,8 +10,8 @@ from tests.engine.api.test_api_tables import READERS, table
 from tests.engine.generated import read_document
 
 from local_ai.engine.api.document import with_requests
-from local_ai.engine.errors import EngineError
 from local_ai.gateway.forwarding.routes import ROUTES
+from local_ai.serving.errors import ApiError
 
 SCHEMAS = {
     "POST /v1/chat/completions": "ChatRequest",
@@ -84,7 +84,7 @@ def test_bounds_are_those_of_the_code(heading: str, field: str, bound: str):
     beyond = last + (1 if bound == "maximum" else -1)
 
     reader(body | needs(heading, field, last) | {field: last})
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         reader(body | needs(heading, field, beyond) | {field: beyond})
 
     assert caught.value.param in (field, *needs(heading, field, beyond))
@@ -104,7 +104,7 @@ def test_required_fields_are_required(heading: str):
     required = read_document()["components"]["schemas"][SCHEMAS[heading]]["required"]
 
     for field in required:
-        with pytest.raises(EngineError):
+        with pytest.raises(ApiError):
             reader({name: value for name, value in body.items() if name != field})
     reader({field: body[field] for field in required})
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.engine.api.test_api_tables import MESSAGES, MODELS, READERS
 
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 
 CHAT, COMPLETION = "POST /v1/chat/completions", "POST /v1/completions"
 TEXT = {"type": "text", "text": "x"}
@@ -16,9 +16,9 @@ BROKEN_CALL = {"function": {"name": "f", "arguments": "x"}}
 RESPONSES, ANTHROPIC = "POST /v1/responses", "POST /anthropic/v1/messages"
 
 
-def refusal(heading: str, **fields: Any) -> EngineError:
+def refusal(heading: str, **fields: Any) -> ApiError:
     read, body = READERS[heading]
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         read(body | fields)
     return caught.value
 
@@ -188,7 +188,7 @@ def test_hints_for_a_cache_have_no_effect_on_parts_and_tools():
 def test_more_faults_than_anybody_wants_to_read_take_no_longer():
     read, body = READERS[CHAT]
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         read(body | {f"k{number}": number for number in range(20_000)})
 
     assert (caught.value.param, caught.value.code) == ("k0", "unknown_parameter")

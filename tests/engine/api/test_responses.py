@@ -14,7 +14,6 @@ from local_ai.engine.api.responses.response import ResponseBuilder
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.api.responses.tools import Toolbox
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
-from local_ai.engine.errors import EngineError
 from local_ai.engine.text.conversation import (
     Ask,
     Begun,
@@ -23,11 +22,12 @@ from local_ai.engine.text.conversation import (
     Ended,
     Message,
     Piece,
+    ReasoningPiece,
     TextPiece,
-    ThoughtPiece,
     ToolChoice,
     Usage,
 )
+from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
 
 DEFAULTS = GenerationSettings()
@@ -94,7 +94,7 @@ def test_text_alone_is_a_message_of_the_user():
     ],
 )
 def test_items_that_cannot_be_read_are_refused_by_name(item: dict[str, Any], sentence: str):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         read(input=[item])
 
     assert caught.value.sentence.startswith(sentence)
@@ -111,7 +111,7 @@ def test_items_that_cannot_be_read_are_refused_by_name(item: dict[str, Any], sen
     ],
 )
 def test_tools_that_cannot_be_called_are_refused_by_name(tool: dict[str, Any], sentence: str):
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         read(tools=[tool])
 
     assert caught.value.sentence.startswith(sentence)
@@ -146,7 +146,7 @@ def test_events_come_in_the_documented_order():
     response = builder()
     pieces: list[Piece] = [
         Begun(USAGE),
-        ThoughtPiece("hm"),
+        ReasoningPiece("hm"),
         TextPiece("Let me"),
         TextPiece(" look."),
         CallPiece(Call("c1", "look", "{}")),
@@ -194,9 +194,7 @@ def test_a_cut_answer_is_incomplete_and_a_failed_one_says_why():
     cut, failed = builder(), builder()
     for piece in (Begun(USAGE), TextPiece("a"), Ended("length", USAGE)):
         last = cut.add(piece)[-1]
-    failure = failed.fail(
-        EngineError("it broke", why="of rust", fix="oil it", code="context_length_exceeded")
-    )
+    failure = failed.fail(ApiError("it broke", why="of rust", fix="oil it", code="context_length_exceeded"))
 
     assert last["type"] == "response.incomplete"
     assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
@@ -224,7 +222,7 @@ def test_the_oldest_response_goes_first_when_there_are_too_many_or_they_are_too_
 def is_kept(store: ResponseStore, name: str) -> bool:
     try:
         store.get(name)
-    except EngineError as exc:
+    except ApiError as exc:
         assert (exc.status, exc.code) == (404, "response_not_found")
         return False
     return True
@@ -238,7 +236,7 @@ def test_a_deleted_response_is_gone_with_its_items():
     store.delete("a")
 
     assert store.find_item("in") is store.find_item("out") is None
-    with pytest.raises(EngineError):
+    with pytest.raises(ApiError):
         store.delete("a")
 
 
@@ -260,12 +258,12 @@ def test_truncation_keeps_the_system_message_and_as_many_turns_as_fit(room: int)
 
 async def fits(ask: Ask, room: int) -> Any:
     if sum(message.role == "user" for message in ask.messages) > room:
-        raise EngineError("too long", why="it is", fix="cut", code="context_length_exceeded")
+        raise ApiError("too long", why="it is", fix="cut", code="context_length_exceeded")
     return ask
 
 
 def test_truncation_that_cannot_help_says_what_is_too_long():
     ask = Ask(messages=(Message("user", "a"), Message("user", "b")))
 
-    with pytest.raises(EngineError, match="too long"):
+    with pytest.raises(ApiError, match="too long"):
         coroutines.run(open_with_fewer_turns(ask, lambda tried: fits(tried, 0)))

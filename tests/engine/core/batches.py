@@ -31,9 +31,9 @@ def make_batch(family: str, *, memory_bytes: int = 10**9, guard: Any = None) -> 
     """Make a batch that remembers; without a `guard`, memory is plenty."""
     from local_ai.engine.core.batch import Batch
     from local_ai.engine.core.memory_guard import MemoryGuard
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
 
-    return Batch(loaded(family), PrefixMemory(memory_bytes), guard or MemoryGuard(lambda: PLENTY, 0))
+    return Batch(loaded(family), PromptCache(memory_bytes), guard or MemoryGuard(lambda: PLENTY, 0))
 
 
 @dataclass

@@ -50,21 +50,21 @@ def answer(runner: Any, loaded: Any, **options: Any) -> str:
 )
 def test_a_model_answers_the_same_batched_and_one_at_a_time(loaded: Any, options: dict[str, Any]):
     from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
     from local_ai.engine.core.sequential import Sequence
 
-    batched = answer(Batch(loaded, PrefixMemory(0)), loaded, **options)
+    batched = answer(Batch(loaded, PromptCache(0)), loaded, **options)
 
     assert answer(Sequence(loaded), loaded, **options) == batched
 
 
 def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any):
     from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
     from local_ai.engine.core.request import Request
     from local_ai.engine.errors import unexpected
 
-    batch = Batch(loaded, PrefixMemory(10**9))
+    batch = Batch(loaded, PromptCache(10**9))
     good = answer(batch, loaded)
     events: list[Event] = []
     batch.add(Request(Job(loaded.words.key, PROMPT, 12), events.append))
@@ -80,10 +80,10 @@ def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any)
 def test_a_short_question_overtakes_long_prompts(loaded: Any):
     """It waits for the piece being read, its own, and a small one; never for a prompt's end."""
     from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
     from local_ai.engine.core.request import Request
 
-    batch = Batch(loaded, PrefixMemory(0))
+    batch = Batch(loaded, PromptCache(0))
     heard: dict[str, list[Event]] = {"short": []}
     for number in range(6):
         heard[f"long {number}"] = []
@@ -108,16 +108,16 @@ def test_a_short_question_overtakes_long_prompts(loaded: Any):
 def test_a_thought_limit_ends_a_thought_that_has_begun_and_no_other():
     import mlx.core as mx
 
-    from local_ai.engine.core.constraint import ThoughtLimit
+    from local_ai.engine.core.constraint import ReasoningLimit
 
-    def likeliest(limit: ThoughtLimit, generated: list[int]) -> int:
+    def likeliest(limit: ReasoningLimit, generated: list[int]) -> int:
         return int(mx.argmax(limit(mx.array([1, *generated]), mx.zeros((1, 9))), axis=-1).item())
 
-    begun = ThoughtLimit(2, None, [7, 8], 1)
+    begun = ReasoningLimit(2, None, [7, 8], 1)
     assert [likeliest(begun, [3] * count) for count in (1, 2, 3, 4)] == [0, 7, 8, 0]
-    assert likeliest(ThoughtLimit(2, [6], [7], 1), [6, 3]) == 7
-    assert likeliest(ThoughtLimit(2, [6], [7], 1), [3, 3]) == 0
-    assert likeliest(ThoughtLimit(2, None, [7], 1), [7, 3]) == 0
+    assert likeliest(ReasoningLimit(2, [6], [7], 1), [6, 3]) == 7
+    assert likeliest(ReasoningLimit(2, [6], [7], 1), [3, 3]) == 0
+    assert likeliest(ReasoningLimit(2, None, [7], 1), [7, 3]) == 0
 
 
 def layers(tokens: int) -> list[Any]:
@@ -131,9 +131,9 @@ def layers(tokens: int) -> list[Any]:
 
 
 def test_memory_recalls_the_longest_beginning_and_leaves_one_token_to_read():
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
 
-    memory = PrefixMemory(10**9)
+    memory = PromptCache(10**9)
     memory.remember([1, 2, 3, 4], layers(4))
     memory.remember([1, 2, 9], layers(3))
 
@@ -144,9 +144,9 @@ def test_memory_recalls_the_longest_beginning_and_leaves_one_token_to_read():
 
 
 def test_memory_gives_out_copies():
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
 
-    memory = PrefixMemory(10**9)
+    memory = PromptCache(10**9)
     memory.remember([1, 2, 3], layers(3))
 
     memory.recall([1, 9]).layers[0].trim(1)  # type: ignore[index]
@@ -155,10 +155,10 @@ def test_memory_gives_out_copies():
 
 
 def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
 
     one = sum(layer.nbytes for layer in layers(4))
-    memory = PrefixMemory(2 * one + 32)  # and their tokens
+    memory = PromptCache(2 * one + 32)  # and their tokens
     for first in (1, 2, 3):
         memory.remember([first, 0, 0, 0], layers(4))
 
@@ -167,9 +167,9 @@ def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
 
 
 def test_memory_keeps_only_the_longer_of_two_with_one_beginning():
-    from local_ai.engine.core.prompt_cache import PrefixMemory
+    from local_ai.engine.core.prompt_cache import PromptCache
 
-    memory = PrefixMemory(10**9)
+    memory = PromptCache(10**9)
     memory.remember([1, 2], layers(2))
     memory.remember([1, 2, 3], layers(3))
 
@@ -212,13 +212,13 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
 )
 def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why: str):
     from local_ai.engine.core.loading import check_model
-    from local_ai.engine.errors import EngineError
+    from local_ai.serving.errors import ApiError
 
     folder = make_tiny_model(tmp_path)
     check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
     spoil(folder)
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
 
     assert caught.value.why.startswith(why)
@@ -227,13 +227,13 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
 
 def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Path):
     from local_ai.engine.core.loading import check_model
-    from local_ai.engine.errors import EngineError
+    from local_ai.serving.errors import ApiError
 
     folder = make_tiny_model(tmp_path / "m")
     size = (folder / "model.safetensors").stat().st_size
 
     check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size)
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size - 1)
 
     assert (caught.value.status, caught.value.code) == (422, "model_not_loadable")
@@ -321,14 +321,14 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
 )
 def test_an_adapter_that_cannot_serve_is_refused_by_name(tmp_path: Path, spoil: Any, why: str):
     from local_ai.engine.core.loading import check_model
-    from local_ai.engine.errors import EngineError
+    from local_ai.serving.errors import ApiError
 
     folder, adapter = make_tiny_model(tmp_path / "m"), make_tiny_adapter(tmp_path / "a")
     key = ModelKey("m", folder, adapter)
     check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
     spoil(adapter)
 
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
 
     assert caught.value.why.startswith(f"the adapter {adapter} {why}")

@@ -9,7 +9,7 @@ import pytest
 from tests.waits import scaled
 
 from local_ai.engine.core import memory_release
-from local_ai.engine.core.memory_release import Freed
+from local_ai.engine.core.memory_release import MemoryRelease
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 def test_nothing_is_due_before_the_first_step():
-    assert Freed().due_s(100.0) is None
+    assert MemoryRelease().due_s(100.0) is None
 
 
 def test_what_steps_have_freed_is_given_back_once_when_none_has_come_for_a_while(given_back: list[None]):
-    memory = Freed()
+    memory = MemoryRelease()
     memory.stepped(100.0)
 
     memory.idle(104.0)
@@ -37,7 +37,7 @@ def test_what_steps_have_freed_is_given_back_once_when_none_has_come_for_a_while
 
 
 def test_where_one_step_follows_another_it_is_given_back_twice_a_minute(given_back: list[None]):
-    memory = Freed()
+    memory = MemoryRelease()
 
     for second in range(100):
         memory.stepped(float(second))
@@ -46,7 +46,7 @@ def test_where_one_step_follows_another_it_is_given_back_twice_a_minute(given_ba
 
 
 def test_the_first_step_after_a_rest_gives_nothing_back(given_back: list[None]):
-    memory = Freed()
+    memory = MemoryRelease()
     memory.stepped(0.0)
     memory.idle(5.0)
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
+from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
 
 
-def pace_of(tokens_per_s: float) -> Pace:
+def pace_of(tokens_per_s: float) -> PrefillPace:
     """A pace that has learned what this machine does."""
-    pace = Pace(64)
+    pace = PrefillPace(64)
     for _ in range(20):
         pace.learn(int(tokens_per_s / 2), 0.5)
     return pace
@@ -39,7 +39,7 @@ def test_an_answer_about_to_begin_waits_for_a_small_piece_only():
 
 @pytest.mark.parametrize(("tokens_per_s", "piece"), [(1, 32), (1e9, 2048)], ids=["slow", "fast"])
 def test_pieces_have_bounds(tokens_per_s: float, piece: int):
-    pace = Pace(64)
+    pace = PrefillPace(64)
     for _ in range(40):
         pace.learn(2048 if tokens_per_s > 1 else 32, 2048 / tokens_per_s)
 

@@ -27,7 +27,7 @@ def content(answer: dict[str, Any]) -> str:
     return text
 
 
-def put_away(engine: RunningEngine) -> tuple[str | None, int]:
+def unload(engine: RunningEngine) -> tuple[str | None, int]:
     done = unload_model(engine.paths.engine_socket, on_wait=lambda sentence: None)
     return done.model, done.freed_bytes
 
@@ -57,11 +57,11 @@ def test_unload_gives_memory_back_and_the_next_request_loads_again():
         first = content(engine.chat())
         size = (engine.paths.models_dir / "plain/model.safetensors").stat().st_size
 
-        name, freed = put_away(engine)
+        name, freed = unload(engine)
 
         assert (name, engine.health()["model"], engine.health()["state"]) == ("plain", None, "ready")
         assert freed >= size
-        assert put_away(engine) == (None, 0)
+        assert unload(engine) == (None, 0)
         assert content(engine.chat()) == first
 
 
@@ -141,7 +141,7 @@ def test_unload_waits_for_the_answer_that_runs(starter_model: Path):
         answer = pool.submit(engine.chat, "Tell me a long story.", max_tokens=40, min_p=0.0)
         engine.wait(lambda health: health["running"] == 1)
 
-        name, freed = put_away(engine)
+        name, freed = unload(engine)
 
         assert answer.result()["usage"]["completion_tokens"] == 40
         assert name == starter_model.name

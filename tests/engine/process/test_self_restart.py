@@ -10,7 +10,7 @@ import pytest
 
 from local_ai.engine.__main__ import _Stopping
 from local_ai.engine.health import HealthBoard
-from local_ai.engine.process.self_restart import Renewal
+from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import make_state, write_state
@@ -37,7 +37,7 @@ def paths(tmp_path: Path) -> Paths:
 def is_due(paths: Paths, *, rest_s: float = 3, keeps: bool = False, started_by: str | None = OWN) -> bool:
     if started_by is not None:
         write_state(replace(make_state(LocalAISettings(), paths), version=started_by), paths.state_file)
-    return Renewal(RestingBoard(rest_s), [lambda: False, lambda: keeps], paths.state_file).is_due()
+    return SelfRestart(RestingBoard(rest_s), [lambda: False, lambda: keeps], paths.state_file).is_due()
 
 
 def test_engine_at_rest_without_a_model_begins_anew(paths: Paths):
@@ -80,9 +80,9 @@ def test_rest_begins_when_a_model_is_put_away_and_ends_with_a_request():
     loaded = board.rests_without_model_s()
 
     board.loaded(None)
-    put_away = board.rests_without_model_s()
+    unload = board.rests_without_model_s()
     board.count(running=1, waiting=0)
     board.count(running=0, waiting=0)
 
     assert (never_loaded, loaded, board.rests_without_model_s()) == (0, 0, 0)
-    assert put_away > 0
+    assert unload > 0

@@ -18,8 +18,8 @@ from local_ai.engine.text.conversation import (
     Ended,
     Limits,
     Message,
+    ReasoningPiece,
     TextPiece,
-    ThoughtPiece,
     Tool,
     ToolChoice,
 )
@@ -156,7 +156,7 @@ def test_marks_mean_nothing_without_tools():
 def test_thoughts_are_told_apart_and_counted():
     pieces = read("hm, why\n</think>\n\nParis", in_thought=True, form=THINKER)
 
-    assert joined(pieces, ThoughtPiece) == "hm, why\n"
+    assert joined(pieces, ReasoningPiece) == "hm, why\n"
     assert joined(pieces, TextPiece) == "Paris"
     assert pieces[-1].usage.thought > 0
 

@@ -10,10 +10,10 @@ import pytest
 
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames, prepare
+from local_ai.serving.errors import ApiError
 
 SYSTEM, ASKED, ANSWERED = Message("system", "s"), Message("user", "a"), Message("assistant", "b")
 REMINDED, ASKED_AGAIN = Message("system", "r"), Message("user", "c")
@@ -71,7 +71,7 @@ def test_a_later_system_message_is_the_users_where_the_template_refuses_it(
 
 
 def test_what_the_template_refuses_all_the_same_is_told():
-    with pytest.raises(EngineError, match="refuses them: system message must be at the beginning"):
+    with pytest.raises(ApiError, match="refuses them: system message must be at the beginning"):
         prompt(ASKED, ASKED_AGAIN)
 
 
@@ -100,7 +100,7 @@ def refused(text: str, *, longest_token: int | None, context: int = 1000) -> tup
         has_template=True,
         longest_token=longest_token,
     )
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ApiError) as caught:
         prepare(Ask(prompt=text), words, names=FieldNames())
     assert caught.value.code == "context_length_exceeded"
     return caught.value.why, tokenizer.encoded

@@ -3,7 +3,7 @@
 import pytest
 
 from local_ai.gateway.access.api_keys import check_key
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 KEYS = ("first-secret", "second-secret")
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.7"
@@ -19,7 +19,7 @@ def status(
 ) -> int:
     try:
         check_key(headers or {}, method=method, path=path, peer=peer, keys=keys)
-    except Refusal as refusal:
+    except ApiError as refusal:
         return refusal.status
     return 200
 
@@ -70,7 +70,7 @@ def test_no_key_is_needed_where_none_is_set():
 
 
 def test_refusal_names_the_two_headers_and_no_key():
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         check_key({b"x-api-key": "guess"}, method="POST", path="/v1/x", peer=HERE, keys=KEYS)
 
     text = str(caught.value)

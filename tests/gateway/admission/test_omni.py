@@ -94,7 +94,9 @@ def test_a_request_waits_for_the_program_to_listen(tmp_path: Path):
     ):
         asked = pool.submit(ask, gateway)
         wait_until(
-            lambda: any(one.state is RequestState.HELD for one in gateway.site.lane.turnstile.requests())
+            lambda: any(
+                one.state is RequestState.HELD for one in gateway.context.forwarding.request_queue.requests()
+            )
         )
         with run_engine(FakeEngine(), state.paths.omni_socket) as program:
             answer = asked.result(20)

@@ -17,7 +17,7 @@ from tests.waits import scaled
 
 from local_ai.gateway.admission import quarantine
 from local_ai.gateway.admission.quarantine import Quarantine
-from local_ai.gateway.upstream import ends
+from local_ai.gateway.upstream import engine_exits
 from local_ai.settings.state import State
 from local_ai.supervision.program import SUPERVISORD
 
@@ -97,10 +97,10 @@ def test_model_that_never_answered_is_not_tried_on_every_request(
 
 
 def test_another_model_is_not_held_to_account() -> None:
-    suspects = Quarantine()
-    suspects.isolate(CHAT, b"poison", "bad")
+    quarantine = Quarantine()
+    quarantine.isolate(CHAT, b"poison", "bad")
 
-    suspects.check(CHAT, b"other", "good")
+    quarantine.check(CHAT, b"other", "good")
 
 
 def test_suspects_time_alone_begins_when_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_kill_by_the_system_for_want_of_memory_is_a_crash(
 ) -> None:
     counts = tmp_path / "vmstat"
     counts.write_text("nr_free_pages 1\noom_kill 0\n")
-    monkeypatch.setattr(ends, "_VMSTAT", counts)
+    monkeypatch.setattr(engine_exits, "_VMSTAT", counts)
 
     def die() -> None:
         counts.write_text(f"nr_free_pages 1\noom_kill {engine.deaths}\n")
@@ -223,7 +223,7 @@ def test_kill_by_the_system_for_want_of_memory_is_a_crash(
 def test_request_is_not_convicted_where_supervisord_does_not_say_how_the_engine_ended(
     gateway: Gateway, engine: MortalEngine, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ends, "_PAUSES_S", (0.0,))
+    monkeypatch.setattr(engine_exits, "_PAUSES_S", (0.0,))
     state.paths.log(SUPERVISORD).touch()
     engine.most_deaths = 3
 

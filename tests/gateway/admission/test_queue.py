@@ -25,7 +25,7 @@ from tests.gateway.fakes import (
 from tests.server import wait_until
 from tests.waits import scaled
 
-from local_ai.gateway.context import make_site
+from local_ai.gateway.context import make_context
 from local_ai.gateway.listener.protocol import BoundedProtocol
 from local_ai.settings.state import State
 
@@ -49,9 +49,9 @@ def engine(state: State) -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def gateway(state: State, engine: FakeEngine) -> Iterator[Gateway]:
-    site = make_site(state)
-    site = replace(site, lane=replace(site.lane, comment_s=0.1))
-    with run_gateway(state, site=site) as gateway:
+    context = make_context(state)
+    context = replace(context, forwarding=replace(context.forwarding, comment_s=0.1))
+    with run_gateway(state, context=context) as gateway:
         yield gateway
         engine.release.set()
 
@@ -188,13 +188,13 @@ def test_closed_gateway_finishes_what_runs_and_refuses_the_rest_until_it_opens_a
     waits = ask()
     wait_until(lambda: queue_of(gateway)["waiting"] == 1)
 
-    in_gateway(gateway, lambda: gateway.site.lane.ending.close(reopen_after_s=60))
+    in_gateway(gateway, lambda: gateway.context.forwarding.shutdown.close(reopen_after_s=60))
 
     assert (waits.result().status_code, waits.result().json()["error"]["code"]) == (503, "stopping")
     assert (ask().result().status_code, httpx.get(f"{gateway.url}/readyz").status_code) == (503, 503)
     engine.release.set()
     assert runs.result().status_code == 200
-    in_gateway(gateway, lambda: gateway.site.lane.ending.close(reopen_after_s=0))
+    in_gateway(gateway, lambda: gateway.context.forwarding.shutdown.close(reopen_after_s=0))
     assert wait_until(lambda: ask("plain").result().status_code == 200)
 
 

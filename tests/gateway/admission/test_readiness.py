@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.gateway.admission.readiness import hopeless
-from local_ai.gateway.upstream.client import Look
+from local_ai.gateway.admission.readiness import unrecoverable
+from local_ai.gateway.upstream.client import EngineProbe
 from local_ai.status.health import EngineHealth
 from local_ai.status.report import Health, ProgramStatus, Readiness, Report, Verdict
 from local_ai.supervision.program import ProcessState
@@ -49,34 +49,34 @@ def report(
 @pytest.mark.parametrize(
     ("look", "can_answer"),
     [
-        (Look(listens=False), False),
-        (Look(listens=True), True),
-        (Look(listens=True, health=health("ready")), True),
-        (Look(listens=True, health=health("busy")), True),
-        (Look(listens=True, health=health("importing")), False),
-        (Look(listens=True, health=health("loading")), False),
-        (Look(listens=True, health=health("failed")), True),
+        (EngineProbe(listens=False), False),
+        (EngineProbe(listens=True), True),
+        (EngineProbe(listens=True, health=health("ready")), True),
+        (EngineProbe(listens=True, health=health("busy")), True),
+        (EngineProbe(listens=True, health=health("importing")), False),
+        (EngineProbe(listens=True, health=health("loading")), False),
+        (EngineProbe(listens=True, health=health("failed")), True),
     ],
     ids=["absent", "silent", "ready", "busy", "importing", "loading", "failed"],
 )
-def test_engine_that_listens_but_is_silent_counts_as_busy(look: Look, can_answer: bool) -> None:
+def test_engine_that_listens_but_is_silent_counts_as_busy(look: EngineProbe, can_answer: bool) -> None:
     assert look.can_answer is can_answer
 
 
 @pytest.mark.parametrize("state", [ProcessState.STARTING, ProcessState.RUNNING, ProcessState.BACKOFF])
 def test_waiting_may_help_while_the_engine_is_coming(state: ProcessState) -> None:
-    assert hopeless(report(state), waited_s=60) is None
+    assert unrecoverable(report(state), waited_s=60) is None
 
 
 def test_crashed_engine_that_is_being_restarted_is_waited_for() -> None:
-    assert hopeless(report(ProcessState.EXITED, readiness=Readiness.STARTING), waited_s=60) is None
+    assert unrecoverable(report(ProcessState.EXITED, readiness=Readiness.STARTING), waited_s=60) is None
 
 
 def test_stopped_engine_gets_a_moment_to_be_restarted_by_hand() -> None:
     stopped = report(ProcessState.STOPPED, readiness=Readiness.STOPPED)
 
-    assert hopeless(stopped, waited_s=0.5) is None
-    refusal = hopeless(stopped, waited_s=5)
+    assert unrecoverable(stopped, waited_s=0.5) is None
+    refusal = unrecoverable(stopped, waited_s=5)
     assert refusal is not None
     assert refusal.sentence == (
         "the engine cannot answer: it is STOPPED, and nothing starts it by itself. "
@@ -87,4 +87,4 @@ def test_stopped_engine_gets_a_moment_to_be_restarted_by_hand() -> None:
 
 @pytest.mark.parametrize("state", [ProcessState.FATAL, ProcessState.EXITED])
 def test_engine_that_failed_for_good_is_hopeless_at_once(state: ProcessState) -> None:
-    assert hopeless(report(state), waited_s=0)
+    assert unrecoverable(report(state), waited_s=0)

@@ -6,7 +6,7 @@ import pytest
 
 from local_ai.gateway.endpoints.models import anthropic_list, openai_list, pick_model
 from local_ai.models.catalog import Model
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 
 def model(name: str, created: int = 1_700_000_000) -> Model:
@@ -72,7 +72,7 @@ def test_anthropic_list_is_paged(asked: dict[str, object], ids: str, has_more: b
 
 
 def test_unknown_model_is_refused_with_suggestions() -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         pick_model("org/nmae", [model("org/name")])
 
     assert refused.value.sentence == (

@@ -26,7 +26,7 @@ from tests.gateway.fakes import (
 from tests.server import wait_until
 from tests.waits import scaled
 
-from local_ai.gateway.context import make_site
+from local_ai.gateway.context import make_context
 from local_ai.gateway.endpoints.health import health_router
 from local_ai.settings.state import State
 from local_ai.supervision.program import SUPERVISORD
@@ -60,7 +60,7 @@ def test_folders_and_reasons_are_told_on_this_machine_alone(
 ) -> None:
     async def ask(path: str) -> dict[str, Any]:
         app = FastAPI()
-        app.include_router(health_router(make_site(state)))  # a new one, which has seen nothing yet
+        app.include_router(health_router(make_context(state)))  # a new one, which has seen nothing yet
         transport = httpx.ASGITransport(app, client=(peer, 1) if peer else None)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{own}") as client:
             answer: dict[str, Any] = (await client.get(path)).json()

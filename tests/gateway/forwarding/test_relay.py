@@ -22,7 +22,7 @@ from tests.gateway.fakes import (
 )
 from tests.waits import scaled
 
-from local_ai.gateway.context import Site, make_site
+from local_ai.gateway.context import GatewayContext, make_context
 from local_ai.settings.state import State
 
 CHAT = "/v1/chat/completions"
@@ -185,10 +185,10 @@ def test_request_waits_for_an_engine_that_is_not_there_yet(tmp_path: Path) -> No
 
 def test_waiting_stream_says_so_and_then_streams(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=20)
-    site = quick_site(state)
+    context = quick_site(state)
 
     with (
-        run_gateway(state, site=site) as gateway,
+        run_gateway(state, context=context) as gateway,
         httpx.stream("POST", gateway.url + CHAT, json={"model": "stream", "stream": True}) as answer,
     ):
         lines = answer.iter_lines()
@@ -224,7 +224,7 @@ def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
 def test_waiting_stream_that_was_begun_ends_with_an_error_event(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=0.3)
 
-    with run_gateway(state, site=quick_site(state)) as gateway:
+    with run_gateway(state, context=quick_site(state)) as gateway:
         text = httpx.post(gateway.url + MESSAGES, json={"model": "x", "stream": True}).text
 
     assert text.startswith(": waiting\n\n")
@@ -267,7 +267,7 @@ def test_stopping_gateway_refuses_what_waits(tmp_path: Path) -> None:
         )
         waiting.start()
         waiting.join(0.3)
-        gateway.site.lane.ending.stop()
+        gateway.context.forwarding.shutdown.stop()
         waiting.join(10)
 
     assert answers[0].status_code == 503
@@ -359,10 +359,10 @@ def test_pages_of_other_sites_are_refused(client: httpx.Client, engine: FakeEngi
     assert own.status_code == 200
 
 
-def quick_site(state: State) -> Site:
+def quick_site(state: State) -> GatewayContext:
     """A site whose waiting streams speak up ten times a second."""
-    site = make_site(state)
-    return replace(site, lane=replace(site.lane, comment_s=0.1))
+    context = make_context(state)
+    return replace(context, forwarding=replace(context.forwarding, comment_s=0.1))
 
 
 @pytest.fixture

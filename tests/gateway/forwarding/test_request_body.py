@@ -11,7 +11,7 @@ from starlette.types import Message
 from tests import coroutines
 
 from local_ai.gateway.forwarding.request_body import Peek, peek, read_body
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 
 def test_refused_body_that_has_come_whole_is_not_waited_for() -> None:
@@ -24,7 +24,7 @@ def test_refused_body_that_has_come_whole_is_not_waited_for() -> None:
     headers = [(b"connection", b"close")]
     request = Request({"type": "http", "headers": headers}, receive)
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ApiError) as refused:
         coroutines.run(read_body(request, most_bytes=4, hold=lambda _size: None))
 
     assert refused.value.status == 413

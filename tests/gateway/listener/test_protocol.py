@@ -42,7 +42,7 @@ def connected(gateway: Gateway) -> Iterator[socket.socket]:
 
 
 def port_of(gateway: Gateway) -> int:
-    return gateway.site.state.settings.server.port
+    return gateway.context.state.settings.server.port
 
 
 def answer_on(connection: socket.socket) -> bytes:
@@ -233,14 +233,14 @@ def test_large_bodies_at_once_never_fill_the_memory(tmp_path: Path) -> None:
             "(4 times gateway.max_body_mb). To fix it: try again in a moment, or send less at once"
         )
         assert (small.status_code, answered, again.status_code) == (200, [200] * 4, 200)
-        wait_until(lambda: gateway.site.room.free == gateway.site.room.most_bytes)
+        wait_until(lambda: gateway.context.room.free == gateway.context.room.most_bytes)
 
 
 def test_refused_body_leaves_its_room_to_others(gateway: Gateway, client: httpx.Client) -> None:
     refused = client.post(CHAT, content=b"x" * 1_000_000, headers={"content-type": "application/json"})
 
     assert refused.status_code == 400
-    assert gateway.site.room.free == gateway.site.room.most_bytes
+    assert gateway.context.room.free == gateway.context.room.most_bytes
 
 
 def test_connection_whose_client_takes_nothing_is_cut(
@@ -249,10 +249,10 @@ def test_connection_whose_client_takes_nothing_is_cut(
     monkeypatch.setattr(BoundedProtocol, "stuck_s", 0.2)
     with connected(gateway) as connection:
         connection.sendall(ask("flood"))
-        wait_until(lambda: gateway.site.lane.turnstile.requests())
+        wait_until(lambda: gateway.context.forwarding.request_queue.requests())
 
         wait_until(lambda: connection.getsockname() not in peers_of(gateway))
-    assert gateway.site.lane.turnstile.requests() == ()
+    assert gateway.context.forwarding.request_queue.requests() == ()
 
 
 def test_answer_is_given_whole_to_a_client_that_is_slow_and_takes_it(

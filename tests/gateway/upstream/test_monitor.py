@@ -12,27 +12,27 @@ from tests import coroutines
 from tests.gateway.fakes import make_patient_state
 
 from local_ai.gateway.upstream import monitor
-from local_ai.gateway.upstream.client import Look, Upstream
-from local_ai.gateway.upstream.monitor import Watch
+from local_ai.gateway.upstream.client import EngineProbe, Upstream
+from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.status.health import EngineHealth, Queue
 
 
-def engine(state: str) -> Look:
+def engine(state: str) -> EngineProbe:
     health = EngineHealth(state=state, since=0, model=None, running=0, waiting=0, text="mlx-lm", reason=None)
-    return Look(listens=True, health=health)
+    return EngineProbe(listens=True, health=health)
 
 
-SILENT = Look(listens=True)
+SILENT = EngineProbe(listens=True)
 
 
 @dataclass
 class FakeUpstream:
     """An engine that is as the test says."""
 
-    seen: Look = field(default_factory=lambda: engine("ready"))
+    seen: EngineProbe = field(default_factory=lambda: engine("ready"))
     looks: int = 0
 
-    async def look(self) -> Look:
+    async def look(self) -> EngineProbe:
         self.looks += 1
         return self.seen
 
@@ -43,18 +43,23 @@ def upstream() -> FakeUpstream:
 
 
 @pytest.fixture
-def watch(upstream: FakeUpstream, tmp_path: Path) -> Watch:
+def watch(upstream: FakeUpstream, tmp_path: Path) -> Monitor:
     queue = Queue(running=0, waiting=0, max_concurrency=1, max_queue=1, longest_wait_s=0)
-    return Watch(make_patient_state(tmp_path, wait_s=5), cast(Upstream, upstream), lambda: queue)
+    return Monitor(make_patient_state(tmp_path, wait_s=5), cast(Upstream, upstream), lambda: queue)
 
 
 @pytest.mark.parametrize(
     ("seen", "trusts"),
-    [(engine("ready"), True), (SILENT, True), (engine("loading"), False), (Look(listens=False), False)],
+    [
+        (engine("ready"), True),
+        (SILENT, True),
+        (engine("loading"), False),
+        (EngineProbe(listens=False), False),
+    ],
     ids=["ready", "silent and so busy", "loading", "absent"],
 )
 def test_probe_that_went_well_counts_for_a_while(
-    watch: Watch, upstream: FakeUpstream, seen: Look, trusts: bool
+    watch: Monitor, upstream: FakeUpstream, seen: EngineProbe, trusts: bool
 ) -> None:
     upstream.seen = seen
     before = watch.trusts_engine()
@@ -64,7 +69,7 @@ def test_probe_that_went_well_counts_for_a_while(
     assert (before, watch.trusts_engine()) == (False, trusts)
 
 
-def test_engine_is_probed_again_after_a_while(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_is_probed_again_after_a_while(watch: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "_TRUST_S", 0)
 
     coroutines.run(watch.look())
@@ -72,7 +77,7 @@ def test_engine_is_probed_again_after_a_while(watch: Watch, monkeypatch: pytest.
     assert not watch.trusts_engine()
 
 
-def test_engine_that_ended_is_not_trusted(watch: Watch) -> None:
+def test_engine_that_ended_is_not_trusted(watch: Monitor) -> None:
     coroutines.run(watch.look())
 
     watch.engine_is_gone()
@@ -80,7 +85,7 @@ def test_engine_that_ended_is_not_trusted(watch: Watch) -> None:
     assert not watch.trusts_engine()
 
 
-def test_probe_of_an_engine_that_ended_meanwhile_counts_for_nothing(watch: Watch) -> None:
+def test_probe_of_an_engine_that_ended_meanwhile_counts_for_nothing(watch: Monitor) -> None:
     async def run() -> None:
         looking = asyncio.create_task(watch.look())
         await asyncio.sleep(0)

@@ -16,8 +16,9 @@ from local_ai.engine.api.requests import (
     note_refusal,
     unless_gone,
 )
-from local_ai.engine.errors import EngineError, unexpected
+from local_ai.engine.errors import unexpected
 from local_ai.serving.dialects import Dialect, error_response
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import event_stream
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def in_dialect(dialect: Dialect) -> Callable[[Endpoint], Endpoint]:
         async def guarded(request: Request) -> Response:
             try:
                 return await endpoint(request)
-            except EngineError as exc:
+            except ApiError as exc:
                 note_refusal(request, exc)
                 return error_response(dialect, exc, source="engine")
             except ClientGoneError:

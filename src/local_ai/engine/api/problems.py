@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from local_ai.engine.api.body import Fix, Kinds, Must, Only, Reason, shown
-from local_ai.engine.api.meanings import nearest_meaning
-from local_ai.engine.errors import EngineError, bad_field
+from local_ai.engine.api.hints import nearest_meaning
+from local_ai.engine.errors import bad_field
+from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
 from local_ai.settings.findings import Finding, read_finding
 
@@ -37,7 +38,7 @@ def read_model(raw: bytes, model: type[M]) -> M:
     """Read a body.
 
     Raises:
-        EngineError: 400, it is no JSON object, or a field of it cannot be used: that one is named.
+        ApiError: 400, it is no JSON object, or a field of it cannot be used: that one is named.
     """
     try:
         return parse_json(raw, model.model_validate_json)
@@ -45,7 +46,7 @@ def read_model(raw: bytes, model: type[M]) -> M:
         raise word(exc, model, raw) from None
 
 
-def word(exc: ValidationError, model: type[BaseModel], raw: bytes = b"{}") -> EngineError:
+def word(exc: ValidationError, model: type[BaseModel], raw: bytes = b"{}") -> ApiError:
     """Put the finding that helps most into words."""
     if exc.error_count() > _MOST_FINDINGS:
         for name in from_json(raw):
@@ -59,7 +60,7 @@ def word(exc: ValidationError, model: type[BaseModel], raw: bytes = b"{}") -> En
     return _in_words(first if refused else max(same, key=lambda finding: len(finding.path)), model)
 
 
-def _in_words(finding: Finding, model: type[BaseModel]) -> EngineError:
+def _in_words(finding: Finding, model: type[BaseModel]) -> ApiError:
     name = finding.name or "the body"
     if finding.kind == "refused":
         reason = next(note for note in finding.notes if isinstance(note, Reason))
@@ -105,7 +106,7 @@ def _must(finding: Finding) -> Must | None:
     return next((note for note in finding.notes if isinstance(note, Must)), None)
 
 
-def _wrong_tag(finding: Finding) -> EngineError:
+def _wrong_tag(finding: Finding) -> ApiError:
     if (must := _must(finding)) is not None:
         if finding.value is None:
             return bad_field(finding.name, "it is required and missing", "add it")
@@ -127,7 +128,7 @@ def _wrong_tag(finding: Finding) -> EngineError:
     return bad_field(at, f"it must be one of {choices}, got {tag!r}", "correct it or leave it out")
 
 
-def _unknown(name: str, asked: str, siblings: tuple[str, ...], model: type[BaseModel]) -> EngineError:
+def _unknown(name: str, asked: str, siblings: tuple[str, ...], model: type[BaseModel]) -> ApiError:
     fix = nearest_meaning(asked, siblings, is_refused=lambda known: _is_refused(known, model))
     return bad_field(name, "there is no such field here", fix, code="unknown_parameter")
 

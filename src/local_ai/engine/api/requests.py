@@ -11,7 +11,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import to_json, until_gone
 
 _MOST_PATH = 200  # characters of a refused request's path in the log
@@ -26,7 +26,7 @@ class ClientGoneError(Exception):
     """The client closed the connection; nobody hears the answer."""
 
 
-def note_refusal(request: Request, error: EngineError) -> None:
+def note_refusal(request: Request, error: ApiError) -> None:
     """Write a refused request's line in the log; never what was said."""
     log.info(
         "path=%s refused=%d code=%s param=%s",

@@ -16,14 +16,15 @@ from mlx_lm.generate import BatchGenerator, StopSequences
 from local_ai.engine.core.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
 from local_ai.engine.core.loading import LoadedModel
 from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
-from local_ai.engine.core.prefill import MOST_PROMPTS, Pace, has_room
-from local_ai.engine.core.prompt_cache import PrefixMemory, thin_out
+from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
+from local_ai.engine.core.prompt_cache import PromptCache, thin_out
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import make_sampler
 from local_ai.engine.core.segments import cut, pauses
 from local_ai.engine.core.terms import Failed, Progress, Started
-from local_ai.engine.errors import EngineError, unexpected
+from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Batch:
 
     most = 16  # answers at once
 
-    def __init__(self, loaded: LoadedModel, memory: PrefixMemory, guard: MemoryGuard | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, memory: PromptCache, guard: MemoryGuard | None = None) -> None:
         self._loaded = loaded
         self._memory = memory
         self._guard = guard or MemoryGuard()
@@ -60,7 +61,7 @@ class Batch:
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
         self._is_scarce = False  # memory
         self._steps = 0
-        self._pace = Pace(512 if mx.metal.is_available() else 64)
+        self._pace = PrefillPace(512 if mx.metal.is_available() else 64)
         self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
         self._generator = self._new_generator()
 
@@ -171,7 +172,7 @@ class Batch:
                 if self._is_scarce:
                     self._check_fit(need, len(request.job.prompt))
                 self._begin(request)
-            except EngineError as exc:
+            except ApiError as exc:
                 request.send(Failed(exc))
             except Exception as exc:
                 log.exception("an answer could not be begun")
@@ -181,7 +182,7 @@ class Batch:
         """Refuse a prompt that does not fit even alone.
 
         Raises:
-            EngineError: 503 `out_of_memory`.
+            ApiError: 503 `out_of_memory`.
         """
         if not self._guard.fits_alone(need):
             held = f"a prompt of {tokens} tokens does not fit beside the model"
@@ -207,7 +208,7 @@ class Batch:
         self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)
         request.send(Started(remembered.tokens, remembered.miss))
 
-    def fail_all(self, error: EngineError) -> None:
+    def fail_all(self, error: ApiError) -> None:
         """End every answer with an error; what the failed step left behind is dropped."""
         for request in (*(running.writer.request for running in self._running.values()), *self._held):
             request.send(Failed(error))

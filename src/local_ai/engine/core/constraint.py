@@ -70,7 +70,7 @@ class Constraint:
         return allowed
 
 
-class ThoughtLimit:
+class ReasoningLimit:
     """Ends a thought that has gone on for its budget, by allowing nothing but its end.
 
     Args:

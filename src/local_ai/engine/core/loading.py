@@ -18,9 +18,10 @@ from local_ai.engine.core.cache_layers import cuts_anywhere
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords, make_words
 from local_ai.engine.core.tokenizer_files import end_tokens, prepare_tokenizer, read_object
-from local_ai.engine.errors import EngineError, model_not_loadable
+from local_ai.engine.errors import model_not_loadable
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
+from local_ai.serving.errors import ApiError
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 
@@ -60,7 +61,7 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
         tokens: Length of that conversation, prompt and answer.
 
     Raises:
-        EngineError: It could not, and why: 422 `model_not_loadable`.
+        ApiError: It could not, and why: 422 `model_not_loadable`.
     """
     config = _read_config(key)
     _check_type(key, config, trust_remote_code=trust_remote_code)
@@ -82,7 +83,7 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     """Read a checked model into memory.
 
     Raises:
-        EngineError: 422 `model_not_loadable`, with mlx-lm's reason.
+        ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
     """
     try:
         model, tokenizer, config = load(
@@ -217,7 +218,7 @@ def _check_memory(
     """Compare what a model and one conversation with it need with what there is.
 
     Raises:
-        EngineError: 422 `model_not_loadable`, with the figures.
+        ApiError: 422 `model_not_loadable`, with the figures.
     """
     if weight_bytes + cache_bytes <= most_bytes:
         return
@@ -251,7 +252,7 @@ def _context_tokens(config: dict[str, Any]) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _broken(key: ModelKey, why: str) -> EngineError:
+def _broken(key: ModelKey, why: str) -> ApiError:
     return model_not_loadable(key.id, why, f"download it again into {key.path}")
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import mlx.core as mx
 
-from local_ai.engine.errors import EngineError
 from local_ai.models.memory import available_bytes, total_bytes, working_set_bytes
+from local_ai.serving.errors import ApiError
 
 _RESERVE_SHARE = 0.03  # of the machine's memory: for what one step takes for a moment
 _FADING = 0.99
@@ -59,14 +59,14 @@ class MemoryGuard:
         return need + self._reserve - self._room()
 
 
-def out_of_memory(what: str, held: str) -> EngineError:
+def out_of_memory(what: str, held: str) -> ApiError:
     """Word the end of an answer for want of memory (503).
 
     Args:
         what: Stopped.
         held: What memory is needed for, a clause.
     """
-    return EngineError(
+    return ApiError(
         what,
         why=f"memory runs short: {held}",
         fix="shorten the conversation, send fewer at once, or take a smaller model",

@@ -13,13 +13,13 @@ _IDLE_S = 5.0  # after the last step
 _BUSY_S = 30.0  # where one step follows another
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Give back what the C library keeps for reuse."""
     if _malloc_trim is not None:
         _malloc_trim(0)
 
 
-class Freed:
+class MemoryRelease:
     """What steps have freed: given back when nobody waits, and now and then where somebody always does.
 
     Not at once: what one step frees the next one takes. Measured on two cores with the starter model, where
@@ -54,4 +54,4 @@ class Freed:
 
     def _give_back(self) -> None:
         self._first = None
-        give_back()
+        release_memory()

@@ -18,17 +18,17 @@ from local_ai.engine.core.loading import (
     held_bytes,
     load_model,
 )
-from local_ai.engine.core.memory_release import give_back
-from local_ai.engine.core.prompt_cache import PrefixMemory
+from local_ai.engine.core.memory_release import release_memory
+from local_ai.engine.core.prompt_cache import PromptCache
 from local_ai.engine.core.sequential import Sequence
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
 
 
-class Resident:
+class ModelSlot:
     """At most one model; for the generating thread alone, but for `words`."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Resident:
             on_loading: Told of each model that is about to be loaded.
         """
         self._trust_remote_code = trust_remote_code
-        self._memory = PrefixMemory(prompt_cache_bytes)
+        self._memory = PromptCache(prompt_cache_bytes)
         self._on_loading = on_loading
         self._loaded: LoadedModel | None = None
         self.batch: Batch | Sequence | None = None
@@ -65,26 +65,26 @@ class Resident:
         """Load a model in place of the one before; if that fails, the one before comes back.
 
         Raises:
-            EngineError: It cannot be loaded.
+            ApiError: It cannot be loaded.
         """
         before = self.key
-        self.put_away()
+        self.unload()
         try:
             self._load(key)
-        except EngineError:
-            self.put_away()
+        except ApiError:
+            self.unload()
             if before is not None:
                 log.warning("%s cannot be loaded; %s comes back", key.id, before.id)
                 self._load(before)
             raise
 
-    def put_away(self) -> int:
+    def unload(self) -> int:
         """Drop the model and give its memory back; returns the bytes that the process holds less."""
         before = held_bytes()
         self._drop()
         gc.collect()
         clear_cache()
-        give_back()
+        release_memory()
         return max(0, before - held_bytes())
 
     def end(self) -> None:

@@ -24,7 +24,7 @@ def has_room(reading: Sequence[int], tokens: int) -> bool:
     return len(reading) < MOST_PROMPTS and (tokens <= _SHORT_TOKENS or long < _MOST_LONG)
 
 
-class Pace:
+class PrefillPace:
     """How fast prompts are read, as measured so far."""
 
     def __init__(self, first_piece: int) -> None:

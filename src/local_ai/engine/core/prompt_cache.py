@@ -67,7 +67,7 @@ class Remembered:
     miss: str = ""  # why it is not more: new prompt | differs at token N | forgotten
 
 
-class PrefixMemory:
+class PromptCache:
     """The latest prompts and answers of the loaded model, bounded by bytes."""
 
     def __init__(self, max_bytes: int) -> None:

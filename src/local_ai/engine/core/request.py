@@ -7,10 +7,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from local_ai.engine.core.constraint import Constraint, ThoughtLimit
+from local_ai.engine.core.constraint import Constraint, ReasoningLimit
 from local_ai.engine.core.detokenize import Detokenizer
 from local_ai.engine.core.sampling import Processor, make_processors
-from local_ai.engine.core.terms import Chance, Event, Finished, Job, Token
+from local_ai.engine.core.terms import Event, Finished, Job, Token, TokenLogprob
 from local_ai.engine.core.tokenizer import ModelWords
 
 Array = Any  # mlx.core.array
@@ -40,13 +40,13 @@ class Writer:
         if wanted is None:
             self.request.send(Token(text))
             return
-        chosen = Chance(token, self._words.decode([token]), _finite(logprobs[token].item()))
+        chosen = TokenLogprob(token, self._words.decode([token]), _finite(logprobs[token].item()))
         self.request.send(Token(text, chosen, self._likeliest(logprobs, wanted)))
 
     def finish(self, reason: str) -> None:
         self.request.send(Finished(reason, self._detokenizer.finish()))
 
-    def _likeliest(self, logprobs: Array, count: int) -> tuple[Chance, ...]:
+    def _likeliest(self, logprobs: Array, count: int) -> tuple[TokenLogprob, ...]:
         count = min(count, logprobs.shape[-1])
         if count == 0:
             return ()
@@ -54,7 +54,7 @@ class Writer:
         tokens: list[int] = best.tolist()  # type: ignore[assignment]
         values: list[float] = logprobs[best].tolist()
         return tuple(
-            Chance(token, self._words.decode([token]), _finite(value))
+            TokenLogprob(token, self._words.decode([token]), _finite(value))
             for token, value in zip(tokens, values, strict=True)
         )
 
@@ -70,7 +70,7 @@ def request_processors(job: Job, words: ModelWords, vocabulary: int) -> list[Pro
     if job.thought_tokens is not None and words.thought:
         begin, end = words.encode(words.thought.start), words.encode(words.thought.end)
         begins = None if job.in_thought else begin
-        processors.append(ThoughtLimit(job.thought_tokens, begins, end, start))
+        processors.append(ReasoningLimit(job.thought_tokens, begins, end, start))
     if job.grammar:
         processors.append(Constraint(job.grammar, words, start))
     return processors

@@ -13,8 +13,8 @@ from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.request import Request, Writer, request_processors
 from local_ai.engine.core.sampling import make_sampler
 from local_ai.engine.core.terms import Failed, Progress, Started
-from local_ai.engine.errors import EngineError
 from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.serving.errors import ApiError
 
 _PROMPT_STEP = 256  # tokens read between two looks at whether the client is still there
 _GUARD_STEPS = 8
@@ -50,11 +50,11 @@ class Sequence:
                 return
         except _CancelledError:
             pass
-        except EngineError as exc:
+        except ApiError as exc:
             self.fail_all(exc)
         self._request = None
 
-    def fail_all(self, error: EngineError) -> None:
+    def fail_all(self, error: ApiError) -> None:
         if self._request:
             self._request.send(Failed(error))
         self._request = None
@@ -98,7 +98,7 @@ class Sequence:
         """End an answer for which memory runs short.
 
         Raises:
-            EngineError: 503 `out_of_memory`.
+            ApiError: 503 `out_of_memory`.
         """
         if self._guard.short_by(kv_cache_bytes(self._loaded.config, _PROMPT_STEP)) > 0:
             mx.clear_cache()

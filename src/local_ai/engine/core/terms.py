@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Chance:
+class TokenLogprob:
     """A token and its log probability."""
 
     token: int
@@ -85,8 +85,8 @@ class Token:
     """One generated token; its text may be empty until a character is complete."""
 
     text: str
-    chosen: Chance | None = None
-    likeliest: tuple[Chance, ...] = ()
+    chosen: TokenLogprob | None = None
+    likeliest: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Finished:
 class Failed:
     """The answer cannot be completed."""
 
-    error: EngineError
+    error: ApiError
 
 
 Event = Started | Progress | Token | Finished | Failed

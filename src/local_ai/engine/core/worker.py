@@ -21,17 +21,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_ai.engine.core.inbox import Answer, Ask, Item, Load, Unload, Unloaded
-from local_ai.engine.core.memory_release import Freed
+from local_ai.engine.core.memory_release import MemoryRelease
 from local_ai.engine.core.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError, unavailable, unexpected
+from local_ai.engine.errors import unavailable, unexpected
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.environment import limits_as_they_are
 from local_ai.errors import LocalAIError
+from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.model_slot import Resident
+    from local_ai.engine.core.model_slot import ModelSlot
     from local_ai.engine.core.request import Request
 
 log = logging.getLogger(__name__)
@@ -59,15 +60,15 @@ class Worker:
         self._board = board
         self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._waiting: deque[Item] = deque()
-        self._resident: Resident | None = None  # once all is imported
+        self._slot: ModelSlot | None = None  # once all is imported
         self._stopping = False
         self._broken = _as_unavailable(problem) if problem else None
-        self._problem: EngineError | None = None  # why the default model cannot be used
+        self._problem: ApiError | None = None  # why the default model cannot be used
         self._default: ModelKey | None = None
         self._preload = False
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
-        self._freed = Freed()
+        self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
         self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
         self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
@@ -75,7 +76,7 @@ class Worker:
     @property
     def words(self) -> ModelWords | None:
         """The loaded model's text side."""
-        return self._resident.words if self._resident else None
+        return self._slot.words if self._slot else None
 
     def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
         """Start the thread; it imports, and then loads this model.
@@ -90,7 +91,7 @@ class Worker:
             self._inbox.put(Load(first, Future(), tokens))
         self._thread.start()
 
-    def report(self, problem: EngineError) -> None:
+    def report(self, problem: ApiError) -> None:
         """Have health show why the default model cannot be used, until another one is loaded."""
         self._problem = problem
 
@@ -115,7 +116,7 @@ class Worker:
             tokens: Length of the conversation that there should be memory for.
 
         Returns:
-            Its text side, or an EngineError.
+            Its text side, or an ApiError.
         """
         done: Future[ModelWords] = Future()
         words = self.words
@@ -156,10 +157,10 @@ class Worker:
                 log.exception("a step of generating failed")
                 self._fail_batch(unexpected("the answer was cut off", exc))
             self._flush()
-        if self._resident is not None:
-            self._resident.end()
+        if self._slot is not None:
+            self._slot.end()
 
-    def _import(self) -> EngineError | None:
+    def _import(self) -> ApiError | None:
         """Import everything of mlx on this thread; return why it cannot be."""
         started = time.perf_counter()
         try:
@@ -175,7 +176,7 @@ class Worker:
 
         model_slot.spare_compiler()
         self._make_request = request.Request
-        self._resident = model_slot.Resident(
+        self._slot = model_slot.ModelSlot(
             trust_remote_code=self._settings.trust_remote_code,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
             on_loading=lambda key: self._board.loading(key.id),
@@ -199,7 +200,7 @@ class Worker:
 
     @property
     def _running(self) -> int:
-        return self._resident.running if self._resident else 0
+        return self._slot.running if self._slot else 0
 
     def _turn(self) -> None:
         self._waiting = deque(item for item in self._waiting if not item.is_given_up)
@@ -211,16 +212,16 @@ class Worker:
             self._step()
         elif not self._waiting:
             self._unload_when_idle()
-            self._freed.idle(time.monotonic())
+            self._memory_release.idle(time.monotonic())
 
     def _step(self) -> None:
-        resident = self._resident
-        assert resident and resident.batch and resident.key
+        slot = self._slot
+        assert slot and slot.batch and slot.key
         self._answered = 0
-        resident.batch.step()
+        slot.batch.step()
         self._last_used = time.monotonic()
-        self._freed.stepped(self._last_used)
-        self._board.stepped(resident.key.id, answer=self._answered)
+        self._memory_release.stepped(self._last_used)
+        self._board.stepped(slot.key.id, answer=self._answered)
         self._count()
 
     def _count(self) -> None:
@@ -233,25 +234,25 @@ class Worker:
         try:
             if self._broken:
                 raise self._broken
-            assert self._resident
-            if self._resident.key != item.key and not self._switch(item.key, item.tokens, self._resident):
+            assert self._slot
+            if self._slot.key != item.key and not self._switch(item.key, item.tokens, self._slot):
                 return False
             if isinstance(item, Ask):
-                return self._begin(item, self._resident)
-            if (words := self._resident.words) and item.done.set_running_or_notify_cancel():
+                return self._begin(item, self._slot)
+            if (words := self._slot.words) and item.done.set_running_or_notify_cancel():
                 item.done.set_result(words)
         except Exception as exc:
             self._refuse(item, exc)
         return True
 
-    def _begin(self, item: Ask, resident: Resident) -> bool:
-        assert resident.batch is not None
-        if resident.running >= resident.batch.most:
+    def _begin(self, item: Ask, slot: ModelSlot) -> bool:
+        assert slot.batch is not None
+        if slot.running >= slot.batch.most:
             return False
         request: Request = self._make_request(item.job, self._sending(item))
         item.slot.append(request)
         request.cancelled = item.answer.is_cancelled
-        resident.batch.add(request)
+        slot.batch.add(request)
         return True
 
     def _sending(self, item: Ask) -> Callable[[Event], None]:
@@ -281,10 +282,10 @@ class Worker:
             flush()
 
     def _refuse(self, item: Load | Ask, exc: Exception) -> None:
-        if not isinstance(exc, EngineError):
+        if not isinstance(exc, ApiError):
             log.exception("a request could not be begun")
             exc = unexpected("the request could not be begun", exc)
-        if item.key == self._default and not (self._resident and self._resident.key):
+        if item.key == self._default and not (self._slot and self._slot.key):
             self._problem = exc
             log.error("%s", exc)
         self._settle()
@@ -295,26 +296,26 @@ class Worker:
 
     def _settle(self) -> None:
         """Let health say what is in memory now, or why nothing is."""
-        if self._resident and self._resident.key:
-            self._board.loaded(self._resident.key.id)
+        if self._slot and self._slot.key:
+            self._board.loaded(self._slot.key.id)
         elif problem := self._broken or self._problem:
             self._board.failed(problem.sentence, model=None)
         else:
             self._board.loaded(None)
 
-    def _switch(self, key: ModelKey, tokens: int, resident: Resident) -> bool:
+    def _switch(self, key: ModelKey, tokens: int, slot: ModelSlot) -> bool:
         """Load a model in place of the one in memory; False where that must wait for what runs.
 
         One that can be seen not to load disturbs nothing.
         """
         if key != self._checked:
-            resident.check(key, tokens=tokens)
+            slot.check(key, tokens=tokens)
             self._checked = key
-        if resident.running:
+        if slot.running:
             return False
         self._checked = None
         try:
-            resident.exchange(key)
+            slot.exchange(key)
         finally:
             self._last_used = time.monotonic()
         self._problem = None
@@ -325,8 +326,8 @@ class Worker:
         if self._running:
             return False
         name, freed = None, 0
-        if self._resident and self._resident.key:
-            name, freed = self._resident.key.id, self._resident.put_away()
+        if self._slot and self._slot.key:
+            name, freed = self._slot.key.id, self._slot.unload()
             log.info("put %s away as asked, %d MB", name, freed // 1_000_000)
             self._settle()
         if item.done.set_running_or_notify_cancel():
@@ -335,27 +336,27 @@ class Worker:
 
     def _rest_s(self) -> float | None:
         """Seconds that may be slept with nothing to do; None: until something comes."""
-        waits = (self._until_unload(), self._freed.due_s(time.monotonic()))
+        waits = (self._until_unload(), self._memory_release.due_s(time.monotonic()))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _until_unload(self) -> float | None:
         """Seconds until the idle model is put away; None: never."""
-        if not self._settings.idle_unload_s or not self._resident or not self._resident.key:
+        if not self._settings.idle_unload_s or not self._slot or not self._slot.key:
             return None
         return max(0.01, self._last_used + self._settings.idle_unload_s - time.monotonic())
 
     def _unload_when_idle(self) -> None:
-        limit, resident = self._settings.idle_unload_s, self._resident
-        if not limit or not resident or not resident.key or time.monotonic() - self._last_used < limit:
+        limit, slot = self._settings.idle_unload_s, self._slot
+        if not limit or not slot or not slot.key or time.monotonic() - self._last_used < limit:
             return
-        log.info("put %s away after %g idle seconds", resident.key.id, limit)
-        resident.put_away()
+        log.info("put %s away after %g idle seconds", slot.key.id, limit)
+        slot.unload()
         self._settle()
 
-    def _fail_batch(self, error: EngineError) -> None:
-        if self._resident and self._resident.batch is not None:
-            self._resident.batch.fail_all(error)
+    def _fail_batch(self, error: ApiError) -> None:
+        if self._slot and self._slot.batch is not None:
+            self._slot.batch.fail_all(error)
 
 
-def _as_unavailable(problem: LocalAIError) -> EngineError:
+def _as_unavailable(problem: LocalAIError) -> ApiError:
     return unavailable(problem.what, problem.why, problem.fix)

@@ -20,7 +20,7 @@ from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.environment import tell_libraries
 from local_ai.engine.process.socket import listen
 from local_ai.errors import LocalAIError
-from local_ai.serving.nonblocking_log import log_patiently
+from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
 from local_ai.settings.state import State, read_state
 
@@ -35,7 +35,7 @@ def main() -> int:
     start_orphan_guard()
     try:
         state = read_state(arguments.state)
-        log_patiently(state.settings.server.log_level)
+        log_without_blocking(state.settings.server.log_level)
         blas = preload_blas(state.settings.engine.blas)
         listener = listen(state.paths.omni_socket)
     except LocalAIError as exc:

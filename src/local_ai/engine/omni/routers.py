@@ -20,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message
 
-from local_ai.engine.errors import EngineError, unavailable
+from local_ai.engine.errors import unavailable
 from local_ai.engine.omni.fields import Place
+from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class OmniRouters:
                 model alone is changed.
 
         Raises:
-            EngineError: 503 if the router cannot be imported here; else what it answered, in our words.
+            ApiError: 503 if the router cannot be imported here; else what it answered, in our words.
         """
         body = await request.body()
         renames: list[Rename] = []
@@ -81,7 +82,7 @@ class OmniRouters:
         self._count(1)
         running.add_done_callback(lambda _: self._count(-1))
         started = await exchange.start()
-        if isinstance(started, EngineError):
+        if isinstance(started, ApiError):
             raise started
         status, headers = started
         if status >= 400:
@@ -99,7 +100,7 @@ class OmniRouters:
             if module not in self._apps:
                 self._apps[module] = _import_app(module)
             await self._apps[module](scope, exchange.receive, exchange.send)
-        except EngineError as exc:
+        except ApiError as exc:
             exchange.fail(exc)
         except Exception as exc:
             log.exception("a router of mlx-omni-server failed")
@@ -114,7 +115,7 @@ class _Exchange:
     def __init__(self, ours: asyncio.AbstractEventLoop, body: bytes) -> None:
         self._ours = ours
         self._body: bytes | None = body
-        self._out: asyncio.Queue[Message | EngineError | None] = asyncio.Queue()
+        self._out: asyncio.Queue[Message | ApiError | None] = asyncio.Queue()
 
     async def receive(self) -> Message:
         if self._body is None:
@@ -125,16 +126,16 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         self._put(message)
 
-    def fail(self, error: EngineError) -> None:
+    def fail(self, error: ApiError) -> None:
         self._put(error)
 
     def finish(self) -> None:
         self._put(None)
 
-    async def start(self) -> tuple[int, dict[str, str]] | EngineError:
+    async def start(self) -> tuple[int, dict[str, str]] | ApiError:
         """Wait for the response's head."""
         message = await self._out.get()
-        if message is None or isinstance(message, EngineError):
+        if message is None or isinstance(message, ApiError):
             return message or _as_error(500, b"no answer came")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
         headers.pop("content-length", None)
@@ -145,7 +146,7 @@ class _Exchange:
             if message["type"] == "http.response.body":
                 yield message.get("body", b"")
 
-    def _put(self, item: Message | EngineError | None) -> None:
+    def _put(self, item: Message | ApiError | None) -> None:
         self._ours.call_soon_threadsafe(partial(self._out.put_nowait, item))
 
 
@@ -249,14 +250,14 @@ def _plain_scope(request: Request, path: str, length: int) -> dict[str, Any]:
     }
 
 
-def _as_error(status: int, body: bytes) -> EngineError:
+def _as_error(status: int, body: bytes) -> ApiError:
     text = body.decode("utf-8", "replace")
     try:
         detail = json.loads(text)["detail"]
         text = detail if isinstance(detail, str) else json.dumps(detail)
     except (ValueError, KeyError, TypeError):
         pass
-    return EngineError(
+    return ApiError(
         "mlx-omni-server could not answer",
         why=" ".join(text.split())[:500] or f"it answered {status}",
         fix="correct the request, or see the engine's log",

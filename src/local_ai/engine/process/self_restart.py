@@ -27,7 +27,7 @@ _REST_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class Renewal:
+class SelfRestart:
     """Whether the engine may begin anew now."""
 
     def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], state_file: Path) -> None:
@@ -53,7 +53,7 @@ class Renewal:
             return False
 
 
-def begin_anew(listener: socket.socket) -> None:
+def restart_in_place(listener: socket.socket) -> None:
     """Replace this process by a new engine that listens on the same socket and loads nothing yet.
 
     Raises:

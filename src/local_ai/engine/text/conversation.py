@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from local_ai.engine.core.terms import Chance, Sampling
+from local_ai.engine.core.terms import Sampling, TokenLogprob
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -106,12 +106,14 @@ class TextPiece:
     """A piece of the answer proper."""
 
     text: str
-    chances: tuple[tuple[Chance, tuple[Chance, ...]], ...] = ()  # of its tokens: the chosen, the likeliest
+    chances: tuple[
+        tuple[TokenLogprob, tuple[TokenLogprob, ...]], ...
+    ] = ()  # of its tokens: the chosen, the likeliest
     offsets: tuple[int, ...] = ()  # of its tokens: where in the whole text each begins, in characters
 
 
 @dataclass(frozen=True)
-class ThoughtPiece:
+class ReasoningPiece:
     """A piece of what the model thinks aloud."""
 
     text: str
@@ -141,4 +143,4 @@ class Ended:
     stop: str | None = None  # the stop string that was met
 
 
-Piece = Begun | Reading | TextPiece | ThoughtPiece | CallPiece | Ended
+Piece = Begun | Reading | TextPiece | ReasoningPiece | CallPiece | Ended

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from local_ai.engine.core.terms import Chance, Event, Failed, Finished, Progress, Started, Token
+from local_ai.engine.core.terms import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.text.conversation import (
@@ -19,8 +19,8 @@ from local_ai.engine.text.conversation import (
     Ended,
     Piece,
     Reading,
+    ReasoningPiece,
     TextPiece,
-    ThoughtPiece,
     Usage,
 )
 from local_ai.engine.text.output_parser import Segment, Splitter
@@ -40,7 +40,7 @@ async def run(
         `Begun`, any number of pieces, and `Ended` last.
 
     Raises:
-        EngineError: It could not be begun or finished.
+        ApiError: It could not be begun or finished.
     """
     post = _post_of(asyncio.get_running_loop())
     events: asyncio.Queue[Event] = asyncio.Queue()
@@ -90,7 +90,9 @@ def _post_of(loop: asyncio.AbstractEventLoop) -> _Post:
     return _posts.setdefault(loop, _Post(loop))
 
 
-_Pending = tuple[int, Chance, tuple[Chance, ...]]  # where the token begins, the chosen, the likeliest
+_Pending = tuple[
+    int, TokenLogprob, tuple[TokenLogprob, ...]
+]  # where the token begins, the chosen, the likeliest
 
 
 def _text_piece(text: str, tokens: list[_Pending]) -> TextPiece:
@@ -134,7 +136,7 @@ class _Reader:
                 self._pending.append((self._begins(event.text, event.chosen), event.chosen, event.likeliest))
         return self._read_text(event)
 
-    def _begins(self, text: str, chosen: Chance) -> int:
+    def _begins(self, text: str, chosen: TokenLogprob) -> int:
         """Find where in the whole text a token begins that has brought so much text.
 
         Where tokens before it have left a character unfinished, its replacement comes with this one's text.
@@ -162,7 +164,7 @@ class _Reader:
         pieces: list[Piece] = []
         for segment in segments:
             if segment.kind == "thought":
-                pieces.append(ThoughtPiece(segment.text))
+                pieces.append(ReasoningPiece(segment.text))
             elif segment.kind == "call":
                 pieces += self._read_calls(segment)
             elif self._prepared.forced_call:

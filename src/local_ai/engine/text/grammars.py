@@ -29,7 +29,7 @@ def make_grammar(
         schema_field: What an error calls the answer's schema; `tools_field` the tools'.
 
     Raises:
-        EngineError: 400, naming the field, for a schema that cannot be kept to.
+        ApiError: 400, naming the field, for a schema that cannot be kept to.
     """
     forced = ask.tool_choice.kind in ("required", "named")
     if not forced and ask.schema is None:

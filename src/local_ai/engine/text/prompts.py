@@ -13,13 +13,13 @@ from typing import Any
 
 from local_ai.engine.core.terms import Job
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError, bad_field
+from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
 from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.grammars import make_grammar
 from local_ai.engine.text.tools import as_function, describe_plainly
-from local_ai.serving.errors import ContextLengthError
+from local_ai.serving.errors import ApiError, ContextLengthError
 
 _SHORT_ID = 9
 _CLIENT_HEADER = re.compile(
@@ -47,7 +47,7 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
     Takes time that grows with the prompt: not for the event loop.
 
     Raises:
-        EngineError: 400, naming the field: too long, no template, a schema that cannot be kept to.
+        ApiError: 400, naming the field: too long, no template, a schema that cannot be kept to.
     """
     written = _write(ask, words, names)
     forced_call = ask.tool_choice.kind in ("required", "named")
@@ -97,7 +97,7 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
         tokens = _encode(ask.prompt, words, names, special=True)
         return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
     if not words.has_template:
-        raise EngineError(
+        raise ApiError(
             f"the model {words.key.id!r} cannot chat",
             why="it has no chat template, so it is made to continue a text",
             fix="use /v1/completions, or take a model whose name says instruct, it or chat",

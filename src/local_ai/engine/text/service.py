@@ -13,13 +13,14 @@ from pathlib import Path
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.core.worker import Worker
-from local_ai.engine.errors import EngineError, bad_field, model_not_found, model_not_loadable
+from local_ai.engine.errors import bad_field, model_not_found, model_not_loadable
 from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
 from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.prompts import FieldNames, Prepared, prepare
 from local_ai.models.catalog import Model
 from local_ai.models.library import ModelLibrary
+from local_ai.serving.errors import ApiError
 
 log = logging.getLogger("local_ai.engine.requests")
 
@@ -70,7 +71,7 @@ class Service:
             adapter: Folder of the adapter that the request asks for.
 
         Raises:
-            EngineError: 404 `model_not_found`, with the nearest names.
+            ApiError: 404 `model_not_found`, with the nearest names.
         """
         library = self._library()
         found = _find(name, library)
@@ -83,7 +84,7 @@ class Service:
         """Find a model of any kind by name or alias; no name means the default.
 
         Raises:
-            EngineError: 404 `model_not_found`, with the nearest names.
+            ApiError: 404 `model_not_found`, with the nearest names.
         """
         return _find(name, self._library())
 
@@ -91,11 +92,11 @@ class Service:
         """Wait for the model and write the prompt.
 
         Raises:
-            EngineError: No such model, it cannot be loaded, or the request does not fit it.
+            ApiError: No such model, it cannot be loaded, or the request does not fit it.
         """
         key = self.resolve(name, adapter)
         if self._worker.is_full:
-            raise EngineError(
+            raise ApiError(
                 "the request cannot wait here",
                 why="too many requests wait already",
                 fix="try again in a moment",
@@ -127,7 +128,7 @@ class Service:
             async for piece in pieces:
                 record.note(piece)
                 yield piece
-        except EngineError as exc:
+        except ApiError as exc:
             record.outcome = exc.code or f"error {exc.status}"
             raise
         finally:

@@ -13,7 +13,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 _OPEN = ("/", "/healthz", "/readyz")
 _OPEN_FOLDER = "/assets/"
@@ -40,7 +40,7 @@ def check_key(
     # Every key is compared, each in constant time, so that the time tells nothing.
     matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
     if not any(matches):
-        raise Refusal(
+        raise ApiError(
             "the request was refused",
             status=401,
             why="its API key is not one of this server's" if given else "it brings no API key",

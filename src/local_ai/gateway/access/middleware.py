@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from local_ai.gateway.access.api_keys import check_key
 from local_ai.serving.dialects import refused_response
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,7 +47,7 @@ def check_host(host: str, *, bound: str, allowed: Sequence[str]) -> None:
         is_loopback = address.is_loopback or bound in {"0.0.0.0", "::"}
     if is_loopback or (name and name in {bound.lower(), *(_host_name(entry) for entry in allowed)}):
         return
-    raise Refusal(
+    raise ApiError(
         "the request was refused",
         status=403,
         why=f'its Host header is "{host}", which is not a name of this server',
@@ -72,7 +72,7 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> 
     parts = urlsplit(origin)
     is_page = origin == "null" or parts.scheme in {"http", "https"}
     if is_page and parts.netloc.lower() != host.lower():
-        raise Refusal(
+        raise ApiError(
             "the request was refused",
             status=403,
             why=f'a page of another site sent it (Origin "{origin}")',
@@ -81,7 +81,7 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> 
         )
 
 
-class Doors:
+class AccessMiddleware:
     """ASGI middleware that turns strangers away before anything else looks at a request."""
 
     def __init__(
@@ -122,13 +122,13 @@ class Doors:
                 peer=(scope.get("client") or (None,))[0],
                 keys=self._keys,
             )
-        except Refusal as refusal:
+        except ApiError as refusal:
             await _send_refusal(refusal, scope["path"], send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
 
-async def _send_refusal(refusal: Refusal, path: str, send: Send) -> None:
+async def _send_refusal(refusal: ApiError, path: str, send: Send) -> None:
     response = refused_response(path, refusal)
     # The body was not read, so the connection cannot carry another request.
     response.headers["Connection"] = "close"

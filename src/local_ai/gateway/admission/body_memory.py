@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from typing import Self
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 # What is smaller always has room: the number of connections bounds it well enough.
 SMALL_BYTES = 64 * 1024
 _RETRY_AFTER_S = 2
 
 
-class Room:
+class MemoryBudget:
     """Bytes of large bodies that may be held at once."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.free = most_bytes
 
-    def book(self) -> Booking:
+    def book(self) -> Reservation:
         """Begin to hold a body."""
-        return Booking(self)
+        return Reservation(self)
 
 
-class Booking:
+class Reservation:
     """One body's part of the room, held inside a with block."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: MemoryBudget) -> None:
         self._room = room
         self._held = 0
 
@@ -54,8 +54,8 @@ class Booking:
         self._held = 0
 
 
-def _no_room(most_bytes: int) -> Refusal:
-    return Refusal(
+def _no_room(most_bytes: int) -> ApiError:
+    return ApiError(
         "the request cannot be held now",
         status=503,
         why=f"the large requests under way fill the {most_bytes // 1024 // 1024} MB there are for them "

@@ -13,7 +13,7 @@ import time
 
 from local_ai.gateway.admission.readiness import stopping_refusal
 from local_ai.gateway.upstream.client import Upstream
-from local_ai.gateway.upstream.monitor import Watch
+from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
 from local_ai.status.report import Readiness
@@ -51,7 +51,7 @@ def check_part(part: Part, state: State) -> None:
 class OmniGate:
     """Holds requests while the program `omni` cannot take them."""
 
-    def __init__(self, upstream: Upstream, watch: Watch, closed: asyncio.Event, *, wait_s: float) -> None:
+    def __init__(self, upstream: Upstream, watch: Monitor, closed: asyncio.Event, *, wait_s: float) -> None:
         self._upstream = upstream
         self._watch = watch
         self._closed = closed

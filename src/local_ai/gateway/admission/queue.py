@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 from local_ai.status.health import QueuedRequest, RequestState
 
 _SHOWN = 50
@@ -26,7 +26,7 @@ _SMOOTHING = 0.2
 
 
 @dataclass(eq=False)
-class Visit:
+class QueuedCall:
     """One request, from its arrival to its end; nothing of what it says."""
 
     id: str
@@ -43,39 +43,39 @@ class Visit:
         return time.monotonic() - self.arrived
 
 
-class Turnstile:
+class RequestQueue:
     """Lets requests in, in the order of their arrival."""
 
     def __init__(self, *, most_running: int, most_waiting: int) -> None:
         self.most_running = most_running
         self.most_waiting = most_waiting
         self._free = most_running
-        self._waiting: deque[Visit] = deque()
-        self._visits: dict[str, Visit] = {}
+        self._waiting: deque[QueuedCall] = deque()
+        self._visits: dict[str, QueuedCall] = {}
         self._numbers = itertools.count(1)
         self._mean_s = 0.0
-        self._closed: Callable[[], Refusal] | None = None
+        self._closed: Callable[[], ApiError] | None = None
 
     @contextmanager
-    def visit(self, path: str, model: str | None, *, streams: bool) -> Iterator[Visit]:
+    def queued(self, path: str, model: str | None, *, streams: bool) -> Iterator[QueuedCall]:
         """Keep a request on the list from its arrival to its end."""
-        visit = Visit(str(next(self._numbers)), path, model, streams, time.monotonic())
-        self._visits[visit.id] = visit
+        queued = QueuedCall(str(next(self._numbers)), path, model, streams, time.monotonic())
+        self._visits[queued.id] = queued
         try:
-            yield visit
+            yield queued
         finally:
-            del self._visits[visit.id]
+            del self._visits[queued.id]
 
     @asynccontextmanager
-    async def let_in(self, visit: Visit) -> AsyncIterator[None]:
+    async def admit(self, queued: QueuedCall) -> AsyncIterator[None]:
         """Wait for a place, keep it inside the block, and give it to the next in line.
 
         Raises:
             Refusal: 429, too many wait already; 503, the server closed meanwhile.
         """
-        await self._enter(visit)
+        await self._enter(queued)
         began = time.monotonic()
-        visit.state = RequestState.HELD
+        queued.state = RequestState.HELD
         try:
             yield
         finally:
@@ -84,7 +84,7 @@ class Turnstile:
             self._free += 1
             self._admit()
 
-    def close(self, refusal: Callable[[], Refusal] | None) -> None:
+    def close(self, refusal: Callable[[], ApiError] | None) -> None:
         """Refuse what waits and what arrives from now on, in these words; None opens again."""
         self._closed = refusal
         while refusal is not None and self._waiting:
@@ -92,9 +92,9 @@ class Turnstile:
             if waiter is not None and not waiter.done():
                 waiter.set_exception(refusal())
 
-    def position(self, visit: Visit) -> int | None:
+    def position(self, queued: QueuedCall) -> int | None:
         """Return its place in the line, from 1; None if it does not wait."""
-        return next((place for place, other in enumerate(self._waiting, 1) if other is visit), None)
+        return next((place for place, other in enumerate(self._waiting, 1) if other is queued), None)
 
     @property
     def waiting(self) -> int:
@@ -103,7 +103,7 @@ class Turnstile:
     @property
     def running(self) -> int:
         """How many requests the engine has now."""
-        return sum(visit.state is RequestState.RUNNING for visit in self._visits.values())
+        return sum(queued.state is RequestState.RUNNING for queued in self._visits.values())
 
     def longest_wait_s(self) -> float:
         """Seconds that the first in line has waited."""
@@ -111,21 +111,21 @@ class Turnstile:
 
     def requests(self) -> tuple[QueuedRequest, ...]:
         """List the requests that are here, the oldest first; at most fifty."""
-        places = {visit.id: place for place, visit in enumerate(self._waiting, 1)}
+        places = {queued.id: place for place, queued in enumerate(self._waiting, 1)}
         return tuple(
             QueuedRequest(
-                id=visit.id,
-                path=visit.path,
-                model=visit.model,
-                state=visit.state,
-                position=places.get(visit.id),
-                seconds=round(visit.seconds, 1),
-                streams=visit.streams,
+                id=queued.id,
+                path=queued.path,
+                model=queued.model,
+                state=queued.state,
+                position=places.get(queued.id),
+                seconds=round(queued.seconds, 1),
+                streams=queued.streams,
             )
-            for visit in itertools.islice(self._visits.values(), _SHOWN)
+            for queued in itertools.islice(self._visits.values(), _SHOWN)
         )
 
-    async def _enter(self, visit: Visit) -> None:
+    async def _enter(self, queued: QueuedCall) -> None:
         if self._closed is not None:
             raise self._closed()
         if self._free and not self._waiting:
@@ -133,17 +133,17 @@ class Turnstile:
             return
         if len(self._waiting) >= self.most_waiting:
             raise self._full()
-        waiter = visit.waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(visit)
+        waiter = queued.waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(queued)
         try:
             await waiter
         except asyncio.CancelledError:
-            self._give_up(visit, waiter)
+            self._give_up(queued, waiter)
             raise
 
-    def _give_up(self, visit: Visit, waiter: asyncio.Future[None]) -> None:
-        if visit in self._waiting:
-            self._waiting.remove(visit)
+    def _give_up(self, queued: QueuedCall, waiter: asyncio.Future[None]) -> None:
+        if queued in self._waiting:
+            self._waiting.remove(queued)
         elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             # It had just been let in.
             self._free += 1
@@ -156,9 +156,9 @@ class Turnstile:
                 self._free -= 1
                 waiter.set_result(None)
 
-    def _full(self) -> Refusal:
+    def _full(self) -> ApiError:
         wait_s = self._mean_s * (len(self._waiting) + 1) / self.most_running
-        return Refusal(
+        return ApiError(
             "the request cannot wait here",
             status=429,
             why=f"{len(self._waiting)} requests wait already (gateway.max_queue)",

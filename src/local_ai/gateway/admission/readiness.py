@@ -13,8 +13,8 @@ import asyncio
 import time
 from collections.abc import Coroutine
 
-from local_ai.gateway.upstream.monitor import Watch
-from local_ai.serving.refusal import Refusal
+from local_ai.gateway.upstream.monitor import Monitor
+from local_ai.serving.errors import ApiError
 from local_ai.status.report import Readiness, Report
 from local_ai.supervision.program import ENGINE, STOPPED_S, ProcessState
 
@@ -25,10 +25,10 @@ _STARTING_RETRY_S = 5
 _FAILED_RETRY_S = 30
 
 
-class Gate:
+class ReadinessGate:
     """The way to the engine."""
 
-    def __init__(self, watch: Watch, closed: asyncio.Event, *, wait_s: float) -> None:
+    def __init__(self, watch: Monitor, closed: asyncio.Event, *, wait_s: float) -> None:
         self._watch = watch
         self._closed = closed
         self._wait_s = wait_s
@@ -72,7 +72,7 @@ class Gate:
         began = time.monotonic()
         while True:
             report = await self._watch.report()
-            if refusal := hopeless(report, waited_s=time.monotonic() - began):
+            if refusal := unrecoverable(report, waited_s=time.monotonic() - began):
                 raise refusal
             await asyncio.sleep(_SUPERVISOR_POLL_S)
 
@@ -80,13 +80,13 @@ class Gate:
         await self._closed.wait()
         raise stopping_refusal()
 
-    async def _too_long(self) -> Refusal:
+    async def _too_long(self) -> ApiError:
         try:
             report = await asyncio.wait_for(self._watch.report(), 1.0)
             why = report.verdict.sentence
         except TimeoutError:
             why = "supervisord does not answer"
-        return Refusal(
+        return ApiError(
             f"the engine was not ready within {self._wait_s:g} s",
             status=503,
             why=why[:1].lower() + why[1:],
@@ -96,7 +96,7 @@ class Gate:
         )
 
 
-def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
+def unrecoverable(report: Report, *, waited_s: float) -> ApiError | None:
     """Tell why no waiting will help, or None if it may.
 
     Args:
@@ -107,7 +107,7 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
         return None
     failed = row.state in {ProcessState.FATAL, ProcessState.EXITED} and row.readiness is Readiness.UNHEALTHY
     if failed or (row.state is ProcessState.STOPPED and waited_s >= STOPPED_S):
-        return Refusal(
+        return ApiError(
             "the engine cannot answer",
             status=503,
             why=f"{row.detail or 'it is ' + row.state.value}, and nothing starts it by itself",
@@ -118,9 +118,9 @@ def hopeless(report: Report, *, waited_s: float) -> Refusal | None:
     return None
 
 
-def stopping_refusal() -> Refusal:
+def stopping_refusal() -> ApiError:
     """Return what a request hears that comes, or still runs, while the server stops."""
-    return Refusal(
+    return ApiError(
         "the server is stopping",
         status=503,
         why="it was told to stop or restart",

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Ending:
+class Shutdown:
     """Closed, then stopping."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import starlette.routing
 from starlette.requests import Request
 
 from local_ai.gateway.admission.omni import check_part
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
@@ -21,7 +21,7 @@ from local_ai.settings.state import State
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from local_ai.gateway.admission.body_memory import Booking
+    from local_ai.gateway.admission.body_memory import Reservation
 
 # Of the client's headers; keys and cookies, for one, are none of the engine's business.
 _PASSED_ON = {
@@ -37,10 +37,10 @@ _LARGE_BYTES = 256 * 1024
 _MOST_NAME = 200  # characters of a model's name that are shown
 
 
-def forward_routes(site: Site) -> list[starlette.routing.Route]:
+def forward_routes(context: GatewayContext) -> list[starlette.routing.Route]:
     """Forward what `ROUTES` lists."""
     return [
-        starlette.routing.Route(route.path, _Forwarder(route, site), methods=[route.method])
+        starlette.routing.Route(route.path, _Forwarder(route, context), methods=[route.method])
         for route in ROUTES
     ]
 
@@ -48,30 +48,30 @@ def forward_routes(site: Site) -> list[starlette.routing.Route]:
 class _Forwarder:
     """One path's application: makes the call that a request stands for, and has it answered."""
 
-    def __init__(self, route: Route, site: Site) -> None:
+    def __init__(self, route: Route, context: GatewayContext) -> None:
         self._route = route
-        self._site = site
-        self._most_bytes = site.state.settings.gateway.max_body_mb * 1024 * 1024
-        self._default_name = _default_name(site.state) if route.names_text_model else None
+        self._site = context
+        self._most_bytes = context.state.settings.gateway.max_body_mb * 1024 * 1024
+        self._default_name = _default_name(context.state) if route.names_text_model else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or raise a Refusal."""
         request = Request(scope, receive)
-        lane = self._site.lane
+        forwarding = self._site.forwarding
         if self._route.part is not None:
             check_part(self._route.part, self._site.state)
-            lane = self._site.omni_lane
-        with self._site.room.book() as booking:
-            call = await self._call(request, booking)
-            await Forward(call, lane)(receive, send)
+            forwarding = self._site.omni_lane
+        with self._site.room.book() as reservation:
+            call = await self._call(request, reservation)
+            await Forward(call, forwarding)(receive, send)
 
-    async def _call(self, request: Request, booking: Booking) -> Call:
+    async def _call(self, request: Request, reservation: Reservation) -> Call:
         route = self._route
         call = Call(route, route.method, _target(request), _headers(request), b"")
         if route.takes is None:
             return call
         check_media_type(request.headers.get("content-type", ""), route)
-        body = await read_body(request, most_bytes=self._most_bytes, hold=booking.hold)
+        body = await read_body(request, most_bytes=self._most_bytes, hold=reservation.hold)
         if route.takes != "application/json":
             return replace(call, body=body)
         wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)

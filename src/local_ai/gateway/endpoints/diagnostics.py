@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import DiagnosticsBody
 from local_ai.settings.state import State
@@ -22,7 +22,7 @@ _SECRET_WORDS = ("key", "secret", "password", "credential")
 _LINES = 40
 
 
-def diagnostics_router(site: Site) -> APIRouter:
+def diagnostics_router(context: GatewayContext) -> APIRouter:
     """Answer `/diagnostics.json`."""
     router = APIRouter()
 
@@ -30,8 +30,8 @@ def diagnostics_router(site: Site) -> APIRouter:
     async def diagnostics(response: Response) -> Any:
         """Return what a report of a problem should hold: what the page's "Copy diagnostics" copies."""
         response.headers["Cache-Control"] = "no-store"
-        report = await site.watch.report()
-        return await asyncio.to_thread(gather, site.state, report)
+        report = await context.watch.report()
+        return await asyncio.to_thread(gather, context.state, report)
 
     return router
 

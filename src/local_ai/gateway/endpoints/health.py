@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from local_ai.gateway.access.api_keys import is_local
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import Liveness, QueueBody, ReadinessBody, StatusBody
 from local_ai.gateway.metrics import CONTENT_TYPE
@@ -20,7 +20,7 @@ _NOT_STORED = {"Cache-Control": "no-store"}
 _NOT_READY: dict[str, Any] = {"model": ReadinessBody, "description": "It cannot."}
 
 
-def health_router(site: Site) -> APIRouter:
+def health_router(context: GatewayContext) -> APIRouter:
     """Answer `/healthz`, `/readyz`, `/status.json`, `/queue.json` and `/metrics`."""
     router = APIRouter()
 
@@ -30,15 +30,15 @@ def health_router(site: Site) -> APIRouter:
     async def healthz(request: Request, response: Response) -> Any:
         """Answer as long as the gateway lives; on this machine, `state_dir` tells which copy this is."""
         response.headers.update(_NOT_STORED)
-        answer = {"service": "local-ai", "status": "ok", "version": site.state.version}
-        own = {"state_dir": str(site.state.state_dir), "pid": os.getpid()}
+        answer = {"service": "local-ai", "status": "ok", "version": context.state.version}
+        own = {"state_dir": str(context.state.state_dir), "pid": os.getpid()}
         return answer | own if _is_here(request) else answer
 
     @router.get("/readyz", response_model=ReadinessBody, responses={**refusals(403), 503: _NOT_READY})
     async def readyz(request: Request, response: Response) -> Any:
         """Say whether the engine can take a request, by asking the engine itself."""
-        ready = (await site.watch.look()).can_answer and not site.lane.ending.closed.is_set()
-        verdict = (await site.watch.report()).to_json()["verdict"]
+        ready = (await context.watch.look()).can_answer and not context.forwarding.shutdown.closed.is_set()
+        verdict = (await context.watch.report()).to_json()["verdict"]
         if not _is_here(request):
             # A reason may quote a log and name a folder; a sentence ends with it in brackets.
             verdict |= {"sentence": verdict["sentence"].partition(" (")[0], "why": "", "see": ""}
@@ -50,19 +50,19 @@ def health_router(site: Site) -> APIRouter:
     async def status(response: Response) -> Any:
         """Return the report that `local-ai server status --json` prints."""
         response.headers.update(_NOT_STORED)
-        return (await site.watch.report()).to_json()
+        return (await context.watch.report()).to_json()
 
     @router.get("/queue.json", response_model=QueueBody, responses=refusals(401, 403))
     async def queue(response: Response) -> Any:
         """List the requests that run and wait; `server status` sees by it that the gateway is ours."""
         response.headers.update(_NOT_STORED)
-        return {"service": "local-ai", **to_plain(site.watch.queue())}
+        return {"service": "local-ai", **to_plain(context.watch.queue())}
 
     @router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401, 403))
     async def metrics() -> Response:
         """Return requests, queue, times, tokens, restarts and memory, for Prometheus."""
-        report = await site.watch.report()
-        text = await asyncio.to_thread(site.lane.metrics.render, report)
+        report = await context.watch.report()
+        text = await asyncio.to_thread(context.forwarding.metrics.render, report)
         return Response(text, headers=_NOT_STORED, media_type=CONTENT_TYPE)
 
     return router

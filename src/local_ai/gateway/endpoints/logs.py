@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import COMMENT, HEADERS, with_ticks
 from local_ai.supervision.log_files import follow, tail
 from local_ai.supervision.program import LOG_NAMES
@@ -30,10 +30,10 @@ _COMMENT_S = 15.0
 _MOST_UNREAD = 10_000
 
 
-def log_router(site: Site) -> APIRouter:
+def log_router(context: GatewayContext) -> APIRouter:
     """Answer `/logs/PROGRAM` and `/logs/PROGRAM/stream`."""
     router = APIRouter()
-    paths = site.state.paths
+    paths = context.state.paths
     describes: dict[str, Any] = {
         "responses": refusals(400, 401, 403, 404),
         "openapi_extra": {"parameters": [number_parameter("lines", least=1, most=_MOST_LINES)]},
@@ -50,7 +50,7 @@ def log_router(site: Site) -> APIRouter:
     async def stream(request: Request, program: str) -> Response:
         """Follow a program's log as server-sent events, from its last lines on."""
         file, lines = paths.log(known_log(program)), _lines(request)
-        return _LogStream(file, lines, site.lane.ending.stopping)
+        return _LogStream(file, lines, context.forwarding.shutdown.stopping)
 
     return router
 
@@ -67,7 +67,7 @@ def known_log(program: str) -> str:
     """
     if program in LOG_NAMES:
         return program
-    raise Refusal(
+    raise ApiError(
         f'there is no log of "{program}"',
         status=404,
         why="no program of that name is run here",

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
 from local_ai.gateway.endpoints.schemas import (
     AnthropicModel,
@@ -21,7 +21,7 @@ from local_ai.gateway.endpoints.schemas import (
     OpenAIModelList,
 )
 from local_ai.models.catalog import Model, find_model, nearest_names
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 MOST_PER_PAGE = 1000
 
@@ -81,7 +81,7 @@ def pick_model(name: str, models: Sequence[Model]) -> Model:
     if model := find_model(name, models):
         return model
     near = nearest_names(name, models) or [model.id for model in models[:3]]
-    raise Refusal(
+    raise ApiError(
         f'no model named "{name}"',
         status=404,
         why="no usable model folder on this machine has that name",
@@ -93,19 +93,19 @@ def pick_model(name: str, models: Sequence[Model]) -> Model:
     )
 
 
-def models_router(site: Site) -> APIRouter:
+def models_router(context: GatewayContext) -> APIRouter:
     """Answer the families' model lists from the model folders."""
     router = APIRouter()
 
     @router.get("/v1/models", response_model=OpenAIModelList, responses=refusals(401, 403))
     async def openai_models() -> Any:
         """List the models of this machine."""
-        return openai_list(await site.models())
+        return openai_list(await context.models())
 
     @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
     async def openai_one(id: str) -> Any:  # noqa: A002 (the name in the address)
         """Describe one model."""
-        return openai_model(await _one(id, site))
+        return openai_model(await _one(id, context))
 
     @router.get(
         "/anthropic/v1/models",
@@ -118,17 +118,17 @@ def models_router(site: Site) -> APIRouter:
     ) -> Any:
         """List the models of this machine, in pages."""
         limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
-        return anthropic_list(await site.models(), limit=limit, after=after_id, before=before_id)
+        return anthropic_list(await context.models(), limit=limit, after=after_id, before=before_id)
 
     @router.get(
         "/anthropic/v1/models/{id:path}", response_model=AnthropicModel, responses=refusals(401, 403, 404)
     )
     async def anthropic_one(id: str) -> Any:  # noqa: A002
         """Describe one model."""
-        return anthropic_model(await _one(id, site))
+        return anthropic_model(await _one(id, context))
 
     return router
 
 
-async def _one(name: str, site: Site) -> Model:
-    return await site.model_named(name) or pick_model(name, await site.models())
+async def _one(name: str, context: GatewayContext) -> Model:
+    return await context.model_named(name) or pick_model(name, await context.models())

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.supervision.log_files import tail
@@ -23,17 +23,17 @@ _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
 _TROUBLE_LINES = 12
 
 
-def page_routes(site: Site) -> list[Route]:
+def page_routes(context: GatewayContext) -> list[Route]:
     """Answer `/`: the page for browsers, one plain sentence for other clients."""
 
     async def page(request: Request) -> Response:
-        report = await site.watch.report()
+        report = await context.watch.report()
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
         lines: list[str] = []
         if failing := failing_program(report):
-            lines = await asyncio.to_thread(tail, site.state.paths.log(failing), lines=_TROUBLE_LINES)
-        view = make_view(report, site.state.settings, log_lines=lines)
+            lines = await asyncio.to_thread(tail, context.state.paths.log(failing), lines=_TROUBLE_LINES)
+        view = make_view(report, context.state.settings, log_lines=lines)
         return _html(request, render_page(view))
 
     return [Route("/", page)]

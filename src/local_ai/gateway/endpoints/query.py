@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 
 def whole_number(request: Request, name: str, *, default: int, least: int, most: int) -> int:
@@ -21,7 +21,7 @@ def whole_number(request: Request, name: str, *, default: int, least: int, most:
     # isdecimal also takes other scripts' digits, as int does.
     if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
         return int(text)
-    raise Refusal(
+    raise ApiError(
         f"{name} is not valid",
         status=400,
         why=f"it must be a whole number from {least} to {most}, got {text[:40]!r}",

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Flight, Quarantine, Turn
-from local_ai.gateway.admission.queue import Turnstile, Visit
-from local_ai.gateway.admission.readiness import Gate, stopping_refusal
-from local_ai.gateway.admission.shutdown import Ending
+from local_ai.gateway.admission.queue import QueuedCall, RequestQueue
+from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
+from local_ai.gateway.admission.shutdown import Shutdown
 from local_ai.gateway.forwarding.reply import Reply, Sent
 from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, Upstream
-from local_ai.gateway.upstream.ends import ended_from_outside, memory_kills
-from local_ai.gateway.upstream.monitor import Watch
-from local_ai.serving.refusal import Refusal
+from local_ai.gateway.upstream.engine_exits import ended_from_outside, memory_kills
+from local_ai.gateway.upstream.monitor import Monitor
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import WholeEvents, until_gone
 from local_ai.status.health import RequestState
 from local_ai.supervision.program import ENGINE
@@ -50,14 +50,14 @@ _MOST_SENT = 20
 
 
 @dataclass(frozen=True)
-class Lane:
+class ForwardingContext:
     """What every call needs on its way."""
 
     upstream: Upstream
-    gate: Gate | OmniGate
-    watch: Watch
-    turnstile: Turnstile
-    ending: Ending
+    gate: ReadinessGate | OmniGate
+    watch: Monitor
+    request_queue: RequestQueue
+    shutdown: Shutdown
     supervisor_log: Path
     program: str = ENGINE  # which one answers
     quarantine: Quarantine = field(default_factory=Quarantine)
@@ -69,9 +69,9 @@ class Lane:
 class Forward:
     """The answer to a call: what the engine says, or why it says nothing."""
 
-    def __init__(self, call: Call, lane: Lane) -> None:
+    def __init__(self, call: Call, forwarding: ForwardingContext) -> None:
         self._call = call
-        self._lane = lane
+        self._forwarding = forwarding
         self._first_at: float | None = None
         self._has_left = False  # the client
         self._turn: Turn | None = None  # as a suspect
@@ -79,25 +79,25 @@ class Forward:
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves first."""
-        call, lane = self._call, self._lane
+        call, forwarding = self._call, self._forwarding
         reply = Reply(send, call.route.dialect)
-        with lane.turnstile.visit(call.route.path, call.model, streams=call.streams) as visit:
-            outcome = await self._answer_or_leave(reply, visit, receive)
-            took, first = visit.seconds, self._first_at and self._first_at - visit.arrived
-        lane.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
+        with forwarding.request_queue.queued(call.route.path, call.model, streams=call.streams) as queued:
+            outcome = await self._answer_or_leave(reply, queued, receive)
+            took, first = queued.seconds, self._first_at and self._first_at - queued.arrived
+        forwarding.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
         _LOG.info("%s %s: %s, %.2f s", call.method, call.route.path, outcome.text, took)
 
-    async def _answer_or_leave(self, reply: Reply, visit: Visit, receive: Receive) -> Outcome:
+    async def _answer_or_leave(self, reply: Reply, queued: QueuedCall, receive: Receive) -> Outcome:
         watching: list[asyncio.Task[None]] = []
         answering = asyncio.timeout(None)
 
         def watch() -> None:
-            watching.append(asyncio.create_task(self._keep_watch(answering, reply, visit, receive)))
+            watching.append(asyncio.create_task(self._keep_watch(answering, reply, queued, receive)))
 
         soon = asyncio.get_running_loop().call_later(_SOON_S, watch)
         try:
             async with answering:
-                return await self._answer(reply, visit)
+                return await self._answer(reply, queued)
         except TimeoutError:
             if not answering.expired():
                 raise  # not ours: a lost network drive, for one
@@ -110,59 +110,61 @@ class Forward:
                 task.cancel()
 
     async def _keep_watch(
-        self, answering: asyncio.Timeout, reply: Reply, visit: Visit, receive: Receive
+        self, answering: asyncio.Timeout, reply: Reply, queued: QueuedCall, receive: Receive
     ) -> None:
         """Tell a waiting client so; end the answer once its client leaves or the gateway stops."""
-        lane, streams = self._lane, self._call.streams
+        forwarding, streams = self._forwarding, self._call.streams
         left = asyncio.create_task(until_gone(receive))
-        stopping = asyncio.create_task(lane.ending.stopping.wait())
+        stopping = asyncio.create_task(forwarding.shutdown.stopping.wait())
         try:
-            while not await _first_of(left, stopping, timeout_s=lane.comment_s):
-                if streams and reply.quiet_s() >= lane.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
-                    await reply.comment(self._waiting_text(visit))
+            while not await _first_of(left, stopping, timeout_s=forwarding.comment_s):
+                if streams and reply.quiet_s() >= forwarding.comment_s / 2 and reply.sent in _CAN_BE_TOLD:
+                    await reply.comment(self._waiting_text(queued))
             if not left.done():
-                await asyncio.wait([left], timeout=lane.grace_s)
+                await asyncio.wait([left], timeout=forwarding.grace_s)
             self._has_left = left.done()
             answering.reschedule(asyncio.get_running_loop().time())
         finally:
             left.cancel()
             stopping.cancel()
 
-    def _waiting_text(self, visit: Visit) -> str:
-        place = self._lane.turnstile.position(visit)
-        return f"waiting, position {place} of {self._lane.turnstile.waiting}" if place else "waiting"
+    def _waiting_text(self, queued: QueuedCall) -> str:
+        place = self._forwarding.request_queue.position(queued)
+        return (
+            f"waiting, position {place} of {self._forwarding.request_queue.waiting}" if place else "waiting"
+        )
 
-    async def _answer(self, reply: Reply, visit: Visit) -> Outcome:
+    async def _answer(self, reply: Reply, queued: QueuedCall) -> Outcome:
         """Run the call to its end."""
-        call, lane = self._call, self._lane
+        call, forwarding = self._call, self._forwarding
         try:
-            lane.quarantine.check(call.target, call.body, call.model)
+            forwarding.quarantine.check(call.target, call.body, call.model)
             if not call.route.queues:
-                return await self._tries(reply, visit)
-            async with lane.turnstile.let_in(visit):
-                return await self._tries(reply, visit)
-        except Refusal as refusal:
+                return await self._tries(reply, queued)
+            async with forwarding.request_queue.admit(queued):
+                return await self._tries(reply, queued)
+        except ApiError as refusal:
             return await self._refuse(refusal, reply)
 
-    async def _tries(self, reply: Reply, visit: Visit) -> Outcome:
+    async def _tries(self, reply: Reply, queued: QueuedCall) -> Outcome:
         """Send it, and again where the engine ends before the client has heard anything."""
         try:
-            return await self._try(reply, visit)
+            return await self._try(reply, queued)
         except EngineGone as exc:
             self._lost(reply, exc)
         crashes = 1
         for _ in range(_MOST_SENT - 1):
-            async with self._lane.quarantine.turn() as self._turn:
+            async with self._forwarding.quarantine.turn() as self._turn:
                 await asyncio.sleep(_AFTER_DEATH_S)
                 before = memory_kills()
                 try:
-                    return await self._try(reply, visit)
+                    return await self._try(reply, queued)
                 except EngineGone as exc:
                     self._lost(reply, exc)
                     crashes += await self._count_crash(before)
                 if crashes == _MOST_CRASHES:
                     break
-        raise engine_lost("each time before it answered", self._lane.program)
+        raise engine_lost("each time before it answered", self._forwarding.program)
 
     async def _count_crash(self, memory_kills_before: int) -> int:
         """Return 1 if the engine crashed on its turn, 0 if it was ended from outside.
@@ -170,56 +172,56 @@ class Forward:
         Raises:
             ApiError: 422, it crashed and had nothing else to do.
         """
-        flight, call, lane = self._flight, self._call, self._lane
+        flight, call, forwarding = self._flight, self._call, self._forwarding
         assert flight is not None
         was_alone = flight.is_alone
         if await ended_from_outside(
-            lane.supervisor_log,
-            program=lane.program,
+            forwarding.supervisor_log,
+            program=forwarding.program,
             since=flight.began,
             memory_kills_before=memory_kills_before,
         ):
             return 0
         if was_alone:
-            raise lane.quarantine.isolate(call.target, call.body, call.model)
+            raise forwarding.quarantine.isolate(call.target, call.body, call.model)
         return 1
 
     def _lost(self, reply: Reply, exc: EngineGone) -> None:
         """Go on only where nobody can tell that the request was sent twice."""
-        self._lane.watch.engine_is_gone()
-        if self._lane.ending.closed.is_set():
+        self._forwarding.watch.engine_is_gone()
+        if self._forwarding.shutdown.closed.is_set():
             raise stopping_refusal() from exc
         if not reply.is_silent:
-            raise engine_lost("before its answer was whole", self._lane.program) from exc
+            raise engine_lost("before its answer was whole", self._forwarding.program) from exc
         _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
 
-    async def _try(self, reply: Reply, visit: Visit) -> Outcome:
-        call, lane = self._call, self._lane
+    async def _try(self, reply: Reply, queued: QueuedCall) -> Outcome:
+        call, forwarding = self._call, self._forwarding
         while True:
-            await self._until_engine_is_free(visit)
-            with lane.quarantine.flight() as self._flight:
+            await self._until_engine_is_free(queued)
+            with forwarding.quarantine.flight() as self._flight:
                 try:
-                    answer = await lane.upstream.send(call.method, call.target, call.headers, call.body)
+                    answer = await forwarding.upstream.send(call.method, call.target, call.headers, call.body)
                 except EngineAbsent:
                     # Nothing was sent, so it waits at the gate like any other.
-                    lane.watch.engine_is_gone()
+                    forwarding.watch.engine_is_gone()
                     continue
                 try:
                     return await self._relay(answer, reply)
                 finally:
-                    visit.state = RequestState.HELD
+                    queued.state = RequestState.HELD
                     await answer.close()
 
-    async def _until_engine_is_free(self, visit: Visit) -> None:
+    async def _until_engine_is_free(self, queued: QueuedCall) -> None:
         """Wait until the engine can take a request, and this one in particular."""
-        lane, visit.state = self._lane, RequestState.HELD
-        await lane.gate.pass_through(visit.seconds)
-        while self._turn is None and lane.quarantine.holds_others:
-            await lane.quarantine.until_no_suspect()
-            await lane.gate.pass_through(visit.seconds)
+        forwarding, queued.state = self._forwarding, RequestState.HELD
+        await forwarding.gate.pass_through(queued.seconds)
+        while self._turn is None and forwarding.quarantine.holds_others:
+            await forwarding.quarantine.until_no_suspect()
+            await forwarding.gate.pass_through(queued.seconds)
         if self._turn is not None:
             self._turn.begin()
-        visit.state = RequestState.RUNNING
+        queued.state = RequestState.RUNNING
 
     async def _relay(self, answer: EngineAnswer, reply: Reply) -> Outcome:
         if answer.media_type == "application/json":
@@ -262,9 +264,9 @@ class Forward:
             self._turn.end()
         if status < 400:
             self._first_at = time.monotonic()
-            self._lane.quarantine.answered(self._call.model)
+            self._forwarding.quarantine.answered(self._call.model)
 
-    async def _refuse(self, refusal: Refusal, reply: Reply) -> Outcome:
+    async def _refuse(self, refusal: ApiError, reply: Reply) -> Outcome:
         begun = reply.sent is not Sent.NOTHING
         await reply.refuse(refusal)
         kind = "queue_full" if refusal.status == 429 else "cut" if begun else "failed"
@@ -280,9 +282,9 @@ async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:
     return bool(done)
 
 
-def engine_lost(when: str, program: str = ENGINE) -> Refusal:
+def engine_lost(when: str, program: str = ENGINE) -> ApiError:
     """Return what a request hears whose answer the engine did not finish."""
-    return Refusal(
+    return ApiError(
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",

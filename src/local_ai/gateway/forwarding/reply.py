@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from local_ai.serving import sse
 from local_ai.serving.dialects import Dialect, error_event, error_response, stream_event
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.types import Send
@@ -93,7 +93,7 @@ class Reply:
             await self.write(stream_event(self._dialect, error, sequence_number=self._sequence_number))
         await self.end()
 
-    async def refuse(self, refusal: Refusal) -> None:
+    async def refuse(self, refusal: ApiError) -> None:
         """Say no: with a status where none has been sent, within the stream where one runs."""
         match self.sent:
             case Sent.NOTHING:

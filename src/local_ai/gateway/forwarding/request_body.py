@@ -13,8 +13,8 @@ from pydantic_core import SchemaValidator, core_schema
 from starlette.requests import ClientDisconnect
 
 from local_ai.gateway.forwarding.routes import Route
+from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
-from local_ai.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,7 +37,7 @@ def check_media_type(content_type: str, route: Route) -> None:
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != route.takes:
-        raise Refusal(
+        raise ApiError(
             "the request's body was not read",
             status=415,
             why=f"its Content-Type is {media_type or 'missing'}, but {route.path} takes {route.takes}",
@@ -64,7 +64,7 @@ async def read_body(
         if announced.isdigit() and int(announced) > most_bytes:
             raise _too_large(most_bytes)
         return await _collect(parts, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
-    except Refusal as refusal:
+    except ApiError as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
         closes = "close" in request.headers.get("connection", "").lower()
         if closes and not parts.is_whole and refusal.status != _TOO_SLOW:
@@ -153,8 +153,8 @@ _PEEK = SchemaValidator(
 )
 
 
-def _too_large(most_bytes: int) -> Refusal:
-    return Refusal(
+def _too_large(most_bytes: int) -> ApiError:
+    return ApiError(
         "the request is too large",
         status=413,
         why=f"its body has more than {most_bytes // 1024 // 1024} MB (gateway.max_body_mb)",
@@ -163,8 +163,8 @@ def _too_large(most_bytes: int) -> Refusal:
     )
 
 
-def _too_slow(size: int, stall_s: float) -> Refusal:
-    return Refusal(
+def _too_slow(size: int, stall_s: float) -> ApiError:
+    return ApiError(
         "the request came too slowly",
         status=_TOO_SLOW,
         why=f"after {size} bytes of its body next to nothing came for {stall_s:g} s",

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from local_ai.serving.dialects import refused_bytes, refused_response
-from local_ai.serving.refusal import Refusal
+from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds, given_request_id, make_request_id
 
 # Sizes as nginx and Node have them; browsers and SDKs stay far below.
@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_progressed = False
         self._is_resuming = False  # a new parser is given the head of the request that is under way
         self._probe_timer: asyncio.TimerHandle | None = None
-        self._refusal: Refusal | None = None
+        self._refusal: ApiError | None = None
         self.idle_since = self.loop.time()
 
     @property
@@ -247,7 +247,7 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = [b"POST / HTTP/1.1", *(b"%b: %b" % pair for pair in lengths), b"", b""]
         self.data_received(b"\r\n".join(lines) + rest)
 
-    def _refusal_of_head(self) -> Refusal | None:
+    def _refusal_of_head(self) -> ApiError | None:
         if len(self.url) > MOST_URL_BYTES:
             return _url_too_long()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -282,14 +282,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(_INTERIM)
             self._probe_later(pauses_s)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ApiError) -> None:
         """Refuse what is no request yet; a request before it gets its answer first."""
         self._refusal = refusal
         self._stop_timer()
         if self.is_idle:
             self._write_refusal(refusal)
 
-    def _write_refusal(self, refusal: Refusal) -> None:
+    def _write_refusal(self, refusal: ApiError) -> None:
         if not self.transport.is_closing():
             url, headers = (self.url, self.headers) if self._is_in_head else (b"", [])
             request_id = given_request_id(headers) or make_request_id()
@@ -354,8 +354,8 @@ def _path(url: bytes) -> str:
     return url.partition(b"?")[0].decode("latin-1")
 
 
-def _not_http() -> Refusal:
-    return Refusal(
+def _not_http() -> ApiError:
+    return ApiError(
         "the request was not understood",
         status=400,
         why="it is not HTTP/1.1 as RFC 9112 has it",
@@ -364,8 +364,8 @@ def _not_http() -> Refusal:
     )
 
 
-def _url_too_long() -> Refusal:
-    return Refusal(
+def _url_too_long() -> ApiError:
+    return ApiError(
         "the request's address is too long",
         status=414,
         why=f"it has more than {MOST_URL_BYTES // 1024} KB",
@@ -374,8 +374,8 @@ def _url_too_long() -> Refusal:
     )
 
 
-def _head_too_long() -> Refusal:
-    return Refusal(
+def _head_too_long() -> ApiError:
+    return ApiError(
         "the request's headers are too large",
         status=431,
         why=f"together they have more than {MOST_HEAD_BYTES // 1024} KB",
@@ -384,8 +384,8 @@ def _head_too_long() -> Refusal:
     )
 
 
-def _too_many_headers(count: int) -> Refusal:
-    return Refusal(
+def _too_many_headers(count: int) -> ApiError:
+    return ApiError(
         "the request has too many headers",
         status=431,
         why=f"it has {count}, and at most {MOST_HEADERS} are taken",
@@ -394,8 +394,8 @@ def _too_many_headers(count: int) -> Refusal:
     )
 
 
-def _header_twice(name: str) -> Refusal:
-    return Refusal(
+def _header_twice(name: str) -> ApiError:
+    return ApiError(
         "the request was not understood",
         status=400,
         why=f"it has more than one {name} header",
@@ -404,8 +404,8 @@ def _header_twice(name: str) -> Refusal:
     )
 
 
-def _encoded(encoding: str) -> Refusal:
-    return Refusal(
+def _encoded(encoding: str) -> ApiError:
+    return ApiError(
         "the request's body was not read",
         status=415,
         why=f'it is encoded ("{encoding}"), and bodies are only taken as they are',
@@ -414,8 +414,8 @@ def _encoded(encoding: str) -> Refusal:
     )
 
 
-def _trailers_too_long() -> Refusal:
-    return Refusal(
+def _trailers_too_long() -> ApiError:
+    return ApiError(
         "the request's trailers are too large",
         status=431,
         why=f"what follows its body has more than {MOST_HEAD_BYTES // 1024} KB",
@@ -424,8 +424,8 @@ def _trailers_too_long() -> Refusal:
     )
 
 
-def _too_many_pipelined() -> Refusal:
-    return Refusal(
+def _too_many_pipelined() -> ApiError:
+    return ApiError(
         "the request was not taken",
         status=503,
         why=f"{MOST_PIPELINED} requests wait on this connection already",
@@ -435,8 +435,8 @@ def _too_many_pipelined() -> Refusal:
     )
 
 
-def _head_too_slow(seconds: float) -> Refusal:
-    return Refusal(
+def _head_too_slow(seconds: float) -> ApiError:
+    return ApiError(
         "the request came too slowly",
         status=408,
         why=f"its headers were not complete after {seconds:g} s",
@@ -445,8 +445,8 @@ def _head_too_slow(seconds: float) -> Refusal:
     )
 
 
-def _too_many_connections(count: int) -> Refusal:
-    return Refusal(
+def _too_many_connections(count: int) -> ApiError:
+    return ApiError(
         "the gateway cannot take another connection",
         status=503,
         why=f"all its {count} connections have a request under way",

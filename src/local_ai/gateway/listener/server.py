@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-    from local_ai.gateway.context import Site
+    from local_ai.gateway.context import GatewayContext
 
 EXIT_CANNOT_LISTEN = 3
 # Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
@@ -63,14 +63,14 @@ async def _serve(state: State, listener: socket.socket) -> None:
         import uvicorn
 
         from local_ai.gateway.app import make_app
-        from local_ai.gateway.context import make_site
+        from local_ai.gateway.context import make_context
 
     class Server(uvicorn.Server):
         """A uvicorn that tells the waiting requests and open log streams to end."""
 
-        def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        def __init__(self, config: uvicorn.Config, context: GatewayContext) -> None:
             super().__init__(config)
-            self._site = site
+            self._site = context
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -78,15 +78,17 @@ async def _serve(state: State, listener: socket.socket) -> None:
             listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self._site.lane.ending.stop()
+            self._site.forwarding.shutdown.stop()
             super().handle_exit(sig, frame)
 
-    site = make_site(state)
-    config = uvicorn_config(make_app(site), most=most_connections(state.settings.gateway))
+    context = make_context(state)
+    config = uvicorn_config(make_app(context), most=most_connections(state.settings.gateway))
     # Left closed by a stop that was itself ended: it opens again well after that stop would have been over.
-    close = partial(site.lane.ending.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S)
+    close = partial(
+        context.forwarding.shutdown.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, close)
-    await Server(config, site).serve([listener])
+    await Server(config, context).serve([listener])
 
 
 def uvicorn_config(app: ASGIApp, *, most: int | None = None) -> uvicorn.Config:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Fresh(Generic[T]):
+class Cached(Generic[T]):
     """The latest result of a slow look-up."""
 
     def __init__(self, look_up: Callable[[], Awaitable[T]], *, max_age_s: float) -> None:

@@ -37,7 +37,7 @@ class EngineAbsent(Exception):
 
 
 @dataclass(frozen=True)
-class Look:
+class EngineProbe:
     """One probe of the engine: whether it listens, and its health if it gave one."""
 
     listens: bool
@@ -97,16 +97,16 @@ class Upstream:
         """Import httpx (0.1 s), before the first request needs it."""
         _ = self._transport
 
-    async def look(self) -> Look:
+    async def look(self) -> EngineProbe:
         """Ask the engine for its health; takes at most a second."""
         try:
             async with asyncio.timeout(_PROBE_S):
                 body = await self._health()
         except (EngineAbsent, EngineGone):  # one that closes without an answer is ending
-            return Look(listens=False)
+            return EngineProbe(listens=False)
         except TimeoutError:
-            return Look(listens=True)
-        return Look(listens=True, health=_health_in(body))
+            return EngineProbe(listens=True)
+        return EngineProbe(listens=True, health=_health_in(body))
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
         """Send a request; returns once its answer has begun.

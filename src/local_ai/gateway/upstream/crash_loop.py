@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from local_ai.settings.state import State
-from local_ai.supervision.crashes import read_exits
+from local_ai.supervision.crashes import read_crashes
 from local_ai.supervision.program import ENGINE, OMNI, SUPERVISORD, ProcessState
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
@@ -34,7 +34,7 @@ async def stop_flapping(state: State) -> None:
 def stop_if_flapping(state: State) -> None:
     """Stop each program that holds models and has ended too often in too short a time."""
     max_crashes = state.settings.engine.max_crashes
-    exits = read_exits(state.paths.log(SUPERVISORD), max_crashes=max_crashes)
+    exits = read_crashes(state.paths.log(SUPERVISORD), max_crashes=max_crashes)
     flapping = {name for name in (ENGINE, OMNI) if name in exits and exits[name].is_flapping}
     if not flapping:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from local_ai.gateway.upstream.monitor import Watch
+from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.settings.state import State
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
@@ -17,7 +17,7 @@ _RECONNECT_S = 0.25
 _POKES_S = (0.05, 0.2, 0.5)
 
 
-async def hold_lifeline(state: State, watch: Watch) -> None:
+async def hold_lifeline(state: State, watch: Monitor) -> None:
     """Hold a connection to the engine, whichever runs, until cancelled."""
     while True:
         try:

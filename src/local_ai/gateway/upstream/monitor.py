@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from local_ai.gateway.upstream.cached import Fresh
-from local_ai.gateway.upstream.client import Look, Upstream
+from local_ai.gateway.upstream.cached import Cached
+from local_ai.gateway.upstream.client import EngineProbe, Upstream
 from local_ai.settings.state import State, target_of
 from local_ai.status.health import Queue
 from local_ai.status.observe import observe
@@ -20,14 +20,14 @@ _LOOK_AGE_S = 0.05
 _TRUST_S = 1.0
 
 
-class Watch:
+class Monitor:
     """The latest report and probe, each gathered once for all who ask."""
 
     def __init__(self, state: State, upstream: Upstream, queue: Callable[[], Queue]) -> None:
         self._state = state
         self.queue = queue
-        self._report = Fresh(self._observe, max_age_s=_REPORT_AGE_S)
-        self._look = Fresh(upstream.look, max_age_s=_LOOK_AGE_S)
+        self._report = Cached(self._observe, max_age_s=_REPORT_AGE_S)
+        self._look = Cached(upstream.look, max_age_s=_LOOK_AGE_S)
         self._trusted_until = 0.0  # time.monotonic()
         self._ends = 0  # how often the engine has ended
 
@@ -35,7 +35,7 @@ class Watch:
         """Return the report; up to some seconds late where supervisord hangs."""
         return await self._report.get()
 
-    async def look(self) -> Look:
+    async def look(self) -> EngineProbe:
         """Return a probe of the engine; takes at most a second."""
         ends = self._ends
         look = await self._look.get()

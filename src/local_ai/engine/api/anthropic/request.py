@@ -146,7 +146,7 @@ class MessagesRequest(Sampled):
             counting: No answer follows.
 
         Raises:
-            EngineError: 400, two fields do not go together.
+            ApiError: 400, two fields do not go together.
         """
         messages = read_turns(self.system, self.messages)
         tools = tuple(tool.tool() for tool in self.tools or ())
@@ -201,7 +201,7 @@ def read_request(raw: bytes, generation: GenerationSettings, *, counting: bool =
     """Read a /v1/messages or count_tokens body.
 
     Raises:
-        EngineError: 400, naming the field.
+        ApiError: 400, naming the field.
     """
     body = read_model(raw, MessagesRequest)
     ask = body.ask(generation, counting=counting)

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
+from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 
 Json = dict[str, Any]
 
@@ -41,7 +41,7 @@ class MessageBuilder:
             return [{"type": "message_start", "message": self._message(piece.usage, None, None)}]
         if isinstance(piece, TextPiece):
             return self._grow("text", "text", piece.text, {"type": "text", "text": ""})
-        if isinstance(piece, ThoughtPiece):
+        if isinstance(piece, ReasoningPiece):
             if not self.shows_thoughts:
                 return []
             empty: Json = {"type": "thinking", "thinking": "", "signature": ""}

@@ -17,11 +17,12 @@ from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.requests import json_response, unless_gone
-from local_ai.engine.errors import EngineError, unexpected
+from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ async def _events(
         async for each in events:
             each = each or {"type": "ping"}
             yield event(each, name=each["type"])
-    except EngineError as exc:
+    except ApiError as exc:
         yield error_event(Dialect.ANTHROPIC, exc, source="engine")
     except Exception as exc:
         log.exception("a stream failed")

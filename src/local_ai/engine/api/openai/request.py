@@ -211,7 +211,7 @@ class ChatRequest(OpenAIBody):
         """Say it in the core's terms.
 
         Raises:
-            EngineError: 400, two fields do not go together.
+            ApiError: 400, two fields do not go together.
         """
         self.check_stream()
         tools = tuple(tool.tool() for tool in self.tools or ())
@@ -289,7 +289,7 @@ class CompletionRequest(OpenAIBody):
         """Say it in the core's terms, one request per prompt.
 
         Raises:
-            EngineError: 400, two fields do not go together.
+            ApiError: 400, two fields do not go together.
         """
         self.check_stream()
         if self.best_of is not None and self.best_of != (self.n or 1):
@@ -321,7 +321,7 @@ def read_chat(raw: bytes, generation: GenerationSettings) -> OpenAIRequest:
     """Read a /v1/chat/completions body.
 
     Raises:
-        EngineError: 400, naming the field.
+        ApiError: 400, naming the field.
     """
     body = read_model(raw, ChatRequest)
     return _request(body, (body.ask(generation),))
@@ -331,7 +331,7 @@ def read_completion(raw: bytes, generation: GenerationSettings) -> OpenAIRequest
     """Read a /v1/completions body.
 
     Raises:
-        EngineError: 400, naming the field.
+        ApiError: 400, naming the field.
     """
     body = read_model(raw, CompletionRequest)
     return _request(body, body.asks(generation), echo=bool(body.echo))

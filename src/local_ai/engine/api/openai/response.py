@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_ai.engine.api.openai.token_bytes import token_bytes
-from local_ai.engine.core.terms import Chance
+from local_ai.engine.core.terms import TokenLogprob
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.text.conversation import CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
+from local_ai.engine.text.conversation import CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 
 Json = dict[str, Any]
 
@@ -81,7 +81,7 @@ class ChatChoice:
             logprobs = [chat_logprob(chosen, likeliest, self.words) for chosen, likeliest in piece.chances]
             self.logprobs += logprobs
             return self._chunk({"content": piece.text}, logprobs)
-        if isinstance(piece, ThoughtPiece):
+        if isinstance(piece, ReasoningPiece):
             self.thought += piece.text
             return self._chunk({"reasoning_content": piece.text})
         if isinstance(piece, CallPiece):
@@ -163,8 +163,8 @@ class _LoggedToken:
     """A token of a plain completion, and where in its text it begins."""
 
     at: int
-    chosen: Chance
-    likeliest: tuple[Chance, ...]
+    chosen: TokenLogprob
+    likeliest: tuple[TokenLogprob, ...]
 
     def alternatives(self, words: ModelWords) -> dict[str, float]:
         """List the likeliest tokens, and the chosen one, each by a spelling of its own.
@@ -182,17 +182,17 @@ class _LoggedToken:
         return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
 
-def _spell(chance: Chance, words: ModelWords) -> str:
+def _spell(chance: TokenLogprob, words: ModelWords) -> str:
     """Spell a token; a part of a character by its bytes, as OpenAI's completions do."""
     if "\ufffd" not in chance.text:
         return chance.text
     return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token_bytes(chance, words))
 
 
-def chat_logprob(chosen: Chance, likeliest: tuple[Chance, ...], words: ModelWords) -> Json:
+def chat_logprob(chosen: TokenLogprob, likeliest: tuple[TokenLogprob, ...], words: ModelWords) -> Json:
     """Write a token of an answer's text with those that might have stood in its place."""
     return _token_body(chosen, words) | {"top_logprobs": [_token_body(chance, words) for chance in likeliest]}
 
 
-def _token_body(chance: Chance, words: ModelWords) -> Json:
+def _token_body(chance: TokenLogprob, words: ModelWords) -> Json:
     return {"token": chance.text, "logprob": chance.logprob, "bytes": token_bytes(chance, words)}

@@ -24,11 +24,12 @@ from local_ai.engine.api.openai.response import (
     make_heading,
     usage_body,
 )
-from local_ai.engine.errors import EngineError, unexpected
+from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Ask, Piece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class _Answer:
         try:
             async for chunk in chunks:
                 yield b": still working\n\n" if chunk is None else event(chunk)
-        except EngineError as exc:
+        except ApiError as exc:
             yield error_event(Dialect.OPENAI, exc, source="engine")
         except Exception as exc:
             log.exception("a stream failed")

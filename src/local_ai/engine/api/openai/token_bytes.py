@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from local_ai.engine.core.terms import Chance
+from local_ai.engine.core.terms import TokenLogprob
 from local_ai.engine.core.tokenizer import ModelWords
 
 _FALLBACK = re.compile("<0x([0-9A-F]{2})>")  # how sentencepiece's vocabularies spell a byte
 
 
-def token_bytes(chance: Chance, words: ModelWords) -> list[int]:
+def token_bytes(chance: TokenLogprob, words: ModelWords) -> list[int]:
     """Return a token's bytes, from its text where that is whole, else from the vocabulary's spelling."""
     if "\ufffd" not in chance.text:
         return list(chance.text.encode("utf-8", "replace"))

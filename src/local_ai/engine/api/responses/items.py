@@ -169,7 +169,7 @@ def read_item(item: Json, at: str) -> Message:
     """Read one item that is kept; a message of its own, to be joined with its neighbours.
 
     Raises:
-        EngineError: 400, naming the item's field.
+        ApiError: 400, naming the item's field.
     """
     held = read_model(json.dumps({"item": item}).encode(), _Held).item
     assert not isinstance(held, ReferenceItem), at

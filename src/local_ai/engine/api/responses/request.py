@@ -160,7 +160,7 @@ class ResponseRequest(Sampled):
         """Check what goes together.
 
         Raises:
-            EngineError: 400, naming the field.
+            ApiError: 400, naming the field.
         """
         if self.stream_options is not None and not self.stream:
             raise bad_field("stream_options", "it needs stream", 'set "stream": true')
@@ -188,7 +188,7 @@ def read_response_request(
         find_item: Finds an item of an earlier response by its id.
 
     Raises:
-        EngineError: 400, naming the field, or an item that is not kept.
+        ApiError: 400, naming the field, or an item that is not kept.
     """
     body = read_model(raw, ResponseRequest)
     body.check()

@@ -19,8 +19,8 @@ from local_ai.engine.api.openai.response import chat_logprob
 from local_ai.engine.api.responses.items import make_id
 from local_ai.engine.api.responses.tools import Toolbox
 from local_ai.engine.core.tokenizer import ModelWords
-from local_ai.engine.errors import EngineError
-from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, TextPiece, ThoughtPiece, Usage
+from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
+from local_ai.serving.errors import ApiError
 
 Json = dict[str, Any]
 
@@ -59,7 +59,7 @@ class ResponseBuilder:
             return [self._lifecycle("in_progress")]
         if isinstance(piece, TextPiece):
             return self._grow_text(piece)
-        if isinstance(piece, ThoughtPiece):
+        if isinstance(piece, ReasoningPiece):
             return self._grow("reasoning", piece.text, {})
         if isinstance(piece, CallPiece):
             return self._call(piece)
@@ -71,7 +71,7 @@ class ResponseBuilder:
     def is_over(self) -> bool:
         return self._status != "in_progress"
 
-    def fail(self, error: EngineError) -> list[Json]:
+    def fail(self, error: ApiError) -> list[Json]:
         """End a stream that cannot be finished."""
         self._status = "failed"
         self._error = {"code": error.code or "server_error", "message": error.sentence}

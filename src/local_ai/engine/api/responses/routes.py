@@ -22,11 +22,12 @@ from local_ai.engine.api.responses.request import ResponsesRequest, read_respons
 from local_ai.engine.api.responses.response import ResponseBuilder
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
-from local_ai.engine.errors import EngineError, bad_field, unexpected
+from local_ai.engine.errors import bad_field, unexpected
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
+from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
         return json_response({"object": "response.input_tokens", "input_tokens": tokens})
 
     async def compact(_request: Request) -> Response:
-        raise EngineError(
+        raise ApiError(
             "the conversation was not compacted",
             why="contexts are not compacted here",
             fix='send fewer items, or "truncation": "auto", which leaves out the oldest turns',
@@ -78,7 +79,7 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
 
     async def cancel(request: Request) -> Response:
         store.get(request.path_params["id"])
-        raise EngineError(
+        raise ApiError(
             "the response was not cancelled",
             why="only responses that run in the background can be, and nothing runs there",
             fix="close the connection of one that is being generated: that ends it",
@@ -146,7 +147,7 @@ class _Answer:
             async for each in events:
                 yield b": still working\n\n" if each is None else event(each, name=each["type"])
         except Exception as exc:
-            if not isinstance(exc, EngineError):
+            if not isinstance(exc, ApiError):
                 log.exception("a stream failed")
                 exc = unexpected("the answer was cut off", exc)
             for each in self._response.fail(exc):

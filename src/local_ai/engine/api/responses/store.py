@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from local_ai.engine.errors import EngineError
+from local_ai.serving.errors import ApiError
 
 Json = dict[str, Any]
 
@@ -56,10 +56,10 @@ class ResponseStore:
         """Find a response.
 
         Raises:
-            EngineError: 404: never kept here, deleted, or gone to make room.
+            ApiError: 404: never kept here, deleted, or gone to make room.
         """
         if name not in self._kept:
-            raise EngineError(
+            raise ApiError(
                 f"the response {name[:100]!r} is not here",
                 why=f"the latest {self._most} are kept, in memory until a restart, unless store is false",
                 fix="send the whole conversation as input" if param else "create it again",
@@ -73,7 +73,7 @@ class ResponseStore:
         """Forget a response.
 
         Raises:
-            EngineError: 404, as `get`.
+            ApiError: 404, as `get`.
         """
         self.get(name)
         self._forget(name)

@@ -143,7 +143,7 @@ def read_tools(tools: Sequence[Any]) -> Toolbox:
     """Say which functions there are.
 
     Raises:
-        EngineError: 400, there are too many, or two of one name.
+        ApiError: 400, there are too many, or two of one name.
     """
     found = [each for tool in tools for each in _functions(tool)]
     if len(found) > MOST_TOOLS:
@@ -158,7 +158,7 @@ def read_tool_choice(choice: Any, toolbox: Toolbox, *, parallel: bool) -> tuple[
     """Say which function is called; `allowed_tools` leaves the others out.
 
     Raises:
-        EngineError: 400, no such function is among the tools.
+        ApiError: 400, no such function is among the tools.
     """
     if isinstance(choice, FunctionChoice):
         return ToolChoice("named", choice.qualified(toolbox), parallel), toolbox

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from local_ai.engine.errors import EngineError
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.service import Opened
+from local_ai.serving.errors import ApiError
 
 Attempt = Callable[[Ask], Awaitable[Opened]]
 
@@ -16,7 +16,7 @@ async def open_with_fewer_turns(ask: Ask, attempt: Attempt) -> Opened:
     """Open with as many of the latest turns as fit; the system message stays.
 
     Raises:
-        EngineError: Not even the last turn fits, or it fails for another reason.
+        ApiError: Not even the last turn fits, or it fails for another reason.
     """
     shorter = list(shortened(ask.messages))
     fitting = await _try(ask, attempt)
@@ -49,7 +49,7 @@ async def _search(ask: Ask, shorter: list[tuple[Message, ...]], attempt: Attempt
 async def _try(ask: Ask, attempt: Attempt) -> Opened | None:
     try:
         return await attempt(ask)
-    except EngineError as exc:
+    except ApiError as exc:
         if exc.code != "context_length_exceeded":
             raise
         return None

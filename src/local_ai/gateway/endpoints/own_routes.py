@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 import local_ai
-from local_ai.gateway.context import Site
+from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.diagnostics import diagnostics_router
 from local_ai.gateway.endpoints.health import health_router
@@ -25,7 +25,7 @@ from local_ai.gateway.forwarding.routes import ROUTES
 Json = dict[str, Any]
 
 
-def make_own_app(site: Site, handlers: Mapping[Any, Any]) -> FastAPI:
+def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAPI:
     """Put it together.
 
     Args:
@@ -33,7 +33,7 @@ def make_own_app(site: Site, handlers: Mapping[Any, Any]) -> FastAPI:
     """
     app = FastAPI(
         title="local-ai",
-        version=site.state.version,
+        version=context.state.version,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -41,7 +41,7 @@ def make_own_app(site: Site, handlers: Mapping[Any, Any]) -> FastAPI:
         redirect_slashes=False,
     )
     for make in (models_router, health_router, log_router, diagnostics_router):
-        app.include_router(make(site))
+        app.include_router(make(context))
     document = _Document(app)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ConfigError
-from local_ai.service.definition import ServiceDefinition, define
-from local_ai.service.launchd import LaunchdService
-from local_ai.service.systemd import SystemdService
+from local_ai.system_service.definition import ServiceDefinition, define
+from local_ai.system_service.launchd import LaunchdService
+from local_ai.system_service.systemd import SystemdService
 
 ODD = 'a "b" $HOME %h \\n ; # é'
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_ai.errors import LocalAIError
-from local_ai.service.definition import ServiceDefinition
-from local_ai.service.launchd import LaunchdService
-from local_ai.service.system import ServiceState, run_tool
-from local_ai.service.systemd import SystemdService
 from local_ai.settings.paths import Paths
+from local_ai.system_service.definition import ServiceDefinition
+from local_ai.system_service.launchd import LaunchdService
+from local_ai.system_service.system import ServiceState, run_tool
+from local_ai.system_service.systemd import SystemdService
 
 Service = SystemdService | LaunchdService
 

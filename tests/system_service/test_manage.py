@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import LocalAIError
-from local_ai.service.definition import ServiceDefinition
-from local_ai.service.launchd import LaunchdService
-from local_ai.service.manage import find_service, inspect, install, uninstall
-from local_ai.service.systemd import SystemdService
 from local_ai.settings.paths import find_paths
+from local_ai.system_service.definition import ServiceDefinition
+from local_ai.system_service.launchd import LaunchdService
+from local_ai.system_service.manage import find_service, inspect, install, uninstall
+from local_ai.system_service.systemd import SystemdService
 
 DEFINITION = ServiceDefinition(("/usr/bin/python3", "-m", "local_ai"), (("HOME", "/h"),), Path("/log"), 40)
 MOVED = ServiceDefinition(("/new/python3", "-m", "local_ai"), (("HOME", "/h"),), Path("/log"), 40)

@@ -10,8 +10,8 @@ import shlex
 from pathlib import Path
 
 from local_ai.errors import ConfigError
-from local_ai.service.definition import ServiceDefinition
-from local_ai.service.system import ServiceState, run_tool
+from local_ai.system_service.definition import ServiceDefinition
+from local_ai.system_service.system import ServiceState, run_tool
 
 UNIT = "local-ai.service"
 # systemd takes no quotes, backslashes or dollar signs in the name of the program itself.

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from local_ai.errors import LocalAIError
-from local_ai.service.definition import ServiceDefinition
-from local_ai.service.system import ServiceState, run_tool
+from local_ai.system_service.definition import ServiceDefinition
+from local_ai.system_service.system import ServiceState, run_tool
 
 LABEL = "local-ai.server"
 

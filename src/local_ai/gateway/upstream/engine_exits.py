@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from local_ai.supervision.crashes import Exits, read_exits
+from local_ai.supervision.crashes import Crashes, read_crashes
 from local_ai.supervision.program import ENGINE
 
 # supervisord's words for it; a shell's status for a signal is 128 and its number.
@@ -50,7 +50,7 @@ async def ended_from_outside(
         return False
     for pause_s in _PAUSES_S:
         await asyncio.sleep(pause_s)
-        exits = (await asyncio.to_thread(read_exits, log)).get(program, Exits())
+        exits = (await asyncio.to_thread(read_crashes, log)).get(program, Crashes())
         if exits.run and exits.run[-1] >= since:
             is_signal = _FROM_OUTSIDE.fullmatch(exits.reason) is not None
             return is_signal and memory_kills() == memory_kills_before
