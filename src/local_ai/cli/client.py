@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from local_ai.cli import console
-from local_ai.cli.run import load_settings
+from local_ai.cli.models import look
 from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, export_lines, past_proxies
 from local_ai.errors import ConfigError, LocalAIError
-from local_ai.models.catalog import find_model, list_models
-from local_ai.settings.paths import find_paths
 from local_ai.status.report import Report
 
 
@@ -69,13 +67,10 @@ def _endpoint(report: Report) -> Endpoint:
             why="no model was found on this machine",
             fix="local-ai server start prepares the starter model",
         )
-    settings = load_settings(None, {}).settings
-    keys = settings.server.api_keys
+    shelf = look()
+    keys = shelf.settings.server.api_keys
     key = keys[0].get_secret_value() if keys else "local"
-    model = find_model(
-        report.default_model,
-        list_models(find_paths().with_model_folders(settings.models.paths), settings.model.path),
-    )
+    model = shelf.library.find(report.default_model)
     return Endpoint(
         report.openai_url,
         report.anthropic_url,

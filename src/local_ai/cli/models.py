@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from local_ai.cli import console
 from local_ai.cli.run import load_settings
 from local_ai.errors import ConfigError
-from local_ai.models.aliases import aliases_of, find_named
-from local_ai.models.catalog import (
-    Incomplete,
-    Model,
-    choose_default,
-    find_model,
-    list_incomplete,
-    list_models,
-    nearest_names,
-)
-from local_ai.models.memory import total_bytes
+from local_ai.models.catalog import Incomplete, Model, find_model, list_incomplete, list_models, nearest_names
+from local_ai.models.library import ModelLibrary, read_library
 from local_ai.models.places import repository_of
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -39,12 +30,7 @@ class Shelf:
 
     settings: LocalAISettings
     paths: Paths
-    models: list[Model]
-    default: Model | None
-
-    def find(self, name: str) -> Model | None:
-        """Find by name, alias or folder."""
-        return find_named(as_folder(name), self.models, self.settings.aliases, self.default)
+    library: ModelLibrary
 
 
 def look(name: str | None = None) -> Shelf:
@@ -52,14 +38,16 @@ def look(name: str | None = None) -> Shelf:
     settings = load_settings(None, {}).settings
     paths = find_paths().with_model_folders(settings.models.paths)
     folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
-    configured = settings.model.path
-    models = list_models(paths, configured)
     running = read_target(paths.state_file) if os.path.exists(paths.supervisor_socket) else None
-    settled = running.default_model if running else None
-    default = choose_default(models, configured=configured, memory_bytes=total_bytes(), settled=settled)
-    if folder and find_model(folder, models) is None:
-        models = list_models(paths, folder)
-    return Shelf(settings, paths, models, default)
+    library = read_library(
+        paths,
+        configured=settings.model.path,
+        aliases=settings.aliases,
+        settled=running.default_model if running else None,
+    )
+    if folder and find_model(folder, library.models) is None:
+        library = replace(library, models=tuple(list_models(paths, folder)))
+    return Shelf(settings, paths, library)
 
 
 def as_folder(name: str) -> str:
@@ -80,7 +68,7 @@ def not_found(name: str, models: Sequence[Model]) -> ConfigError:
 def show_list(*, as_json: bool) -> None:
     """List every model on this machine, the newest first, and what is only partly there."""
     shelf = look()
-    rows = _describe(shelf.models, shelf)
+    rows = _describe(shelf.library.models, shelf)
     incomplete = list_incomplete(shelf.paths)
     if as_json:
         console.print_json({"models": rows, "incomplete": [asdict(one) for one in incomplete]})
@@ -143,9 +131,9 @@ def unload() -> None:
 
 
 def _find(name: str, shelf: Shelf) -> Model:
-    if model := shelf.find(name):
+    if model := shelf.library.find(as_folder(name)):
         return model
-    raise not_found(as_folder(name), shelf.models)
+    raise not_found(as_folder(name), shelf.library.models)
 
 
 def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
@@ -155,9 +143,9 @@ def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
         {
             **asdict(model),
             "path": str(model.path),
-            "default": model == shelf.default,
+            "default": model == shelf.library.default,
             "loaded": model.id == loaded,
-            "aliases": aliases_of(model, shelf.models, shelf.settings.aliases, shelf.default),
+            "aliases": shelf.library.aliases_of(model),
         }
         for model in models
     ]

@@ -38,12 +38,12 @@ def remove(name: str, *, yes: bool) -> None:
 
 def _find(name: str, shelf: Shelf) -> tuple[str, Path]:
     """Find a model, whole or not, by its name or folder; an alias is not enough to remove something."""
-    if model := find_model(as_folder(name), shelf.models):
+    if model := find_model(as_folder(name), shelf.library.models):
         return model.id, model.path
     for one in list_incomplete(shelf.paths):
         if name == one.id or as_folder(name) == str(one.path):
             return one.id, one.path
-    raise not_found(as_folder(name), shelf.models)
+    raise not_found(as_folder(name), shelf.library.models)
 
 
 def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ConfigError, LocalAIError, ServerError
-from local_ai.models.aliases import unknown_targets
-from local_ai.models.catalog import STARTER_ID, choose_default, find_model, list_models, nearest_names
-from local_ai.models.memory import total_bytes
+from local_ai.models.catalog import STARTER_ID
+from local_ai.models.library import read_library
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import LOG_NAMES
 from local_ai.supervision.render import OPEN_FILES
@@ -141,11 +140,11 @@ def check_model(configured: str | None, paths: Paths) -> None:
     """
     if configured is None or configured == STARTER_ID:
         return
-    models = list_models(paths, configured)
-    if find_model(configured, models):
+    library = read_library(paths, configured=configured)
+    if library.default:
         return
-    near = nearest_names(configured, models)
-    names = near or [model.id for model in models][:5] or [STARTER_ID]
+    near = library.nearest(configured)
+    names = near or [model.id for model in library.models][:5] or [STARTER_ID]
     fix = f"set model.path (or --model) to {' or '.join(names)}"
     if _HUB_NAME.fullmatch(configured) and not near:
         fix = f"local-ai models pull {configured} downloads it; or {fix}"
@@ -169,13 +168,12 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
     given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
     usual = set(ModelsSettings().paths)
     gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
-    models = list_models(paths, settings.model.path)
-    default = choose_default(models, configured=settings.model.path, memory_bytes=total_bytes())
+    library = read_library(paths, configured=settings.model.path, aliases=settings.aliases)
     return [
         *(f"models.paths: {folder} is no folder; it is passed over until there is one" for folder in gone),
         *(
             f"aliases: {name!r} leads to {target!r}, which is no model found on this machine"
-            for name, target in unknown_targets(models, settings.aliases, default)
+            for name, target in library.unknown_targets()
         ),
     ]
 

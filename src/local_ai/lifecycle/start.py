@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from local_ai.errors import HealthCheckError, LocalAIError, ServerError, split_sentence
 from local_ai.lifecycle.ports import check_port
-from local_ai.models.catalog import STARTER_ID, choose_default, list_models
-from local_ai.models.memory import total_bytes
+from local_ai.models.catalog import STARTER_ID
+from local_ai.models.library import read_library
 from local_ai.settings.paths import Paths
 from local_ai.status.probe import await_engine
 from local_ai.status.report import Health, ProgramStatus, Readiness, Report
@@ -44,8 +44,7 @@ def prepare_model(state: State, on_progress: Progress) -> str | None:
         Its id; None if `model.path` names a model that is not there.
     """
     configured = state.settings.model.path
-    paths = state.paths
-    wanted = choose_default(list_models(paths, configured), configured=configured, memory_bytes=total_bytes())
+    wanted = read_library(state.paths, configured=configured).default
     if wanted is not None or configured not in {None, STARTER_ID}:
         return wanted.id if wanted else None
     from local_ai.models.starter import prepare_starter
@@ -53,7 +52,7 @@ def prepare_model(state: State, on_progress: Progress) -> str | None:
     def say(step: str, share: float) -> None:
         on_progress(f"Preparing the starter model {STARTER_ID}: {step}, {share:.0%}")
 
-    prepare_starter(paths.models_dir, say)
+    prepare_starter(state.paths.models_dir, say)
     return STARTER_ID
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from local_ai.models.aliases import DEFAULT_TARGET, find_named, find_target, with_aliases
-from local_ai.models.catalog import Model, choose_default, list_models, nearest_names
+from local_ai.models.aliases import DEFAULT_TARGET, find_target, is_pattern
+from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
 
@@ -22,11 +22,28 @@ class ModelLibrary:
 
     def find(self, name: str | None) -> Model | None:
         """Find by id, folder or alias; no name means the default."""
-        return find_named(name, self.models, self.aliases, self.default) if name else self.default
+        if not name:
+            return self.default
+        return find_model(name, self.models) or self._at(find_target(name, self.aliases))
 
     def listed(self) -> list[Model]:
         """List the models, and each alias without a wildcard like a model of its own."""
-        return with_aliases(self.models, self.aliases, self.default)
+        own = {model.id for model in self.models}
+        names = [name for name in self.aliases if name not in own and not is_pattern(name)]
+        found = [(name, self.find(name)) for name in names]
+        return [*self.models, *(replace(model, id=name) for name, model in found if model)]
+
+    def aliases_of(self, model: Model) -> list[str]:
+        """List the aliases, wildcards too, that lead to a model."""
+        return [
+            name
+            for name, target in self.aliases.items()
+            if find_model(name, self.models) is None and self._at(target) == model
+        ]
+
+    def unknown_targets(self) -> list[tuple[str, str]]:
+        """List the aliases, as (name, target), that lead to no model of this machine."""
+        return [(name, target) for name, target in self.aliases.items() if self._at(target) is None]
 
     def target_of(self, name: str) -> str | None:
         """Return what an alias leads to in the end; None for a name that is no alias."""
@@ -36,6 +53,11 @@ class ModelLibrary:
     def nearest(self, name: str) -> list[str]:
         """Suggest ids for a name, or for what it is an alias of, that leads to no model."""
         return nearest_names(self.target_of(name) or name, self.models)
+
+    def _at(self, target: str | None) -> Model | None:
+        if target == DEFAULT_TARGET:
+            return self.default
+        return find_model(target, self.models) if target else None
 
 
 def read_library(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from local_ai.models.catalog import choose_default, list_models
-from local_ai.models.memory import total_bytes
+from local_ai.models.library import read_library
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import Target
 from local_ai.status.health import Queue
@@ -36,9 +35,10 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
     if queue is None and up:
         queue = probe_gateway(target.host, target.port)
     exits = read_crashes(paths.log(SUPERVISORD), max_crashes=target.max_crashes) if up else {}
-    models = list_models(paths.with_model_folders(target.model_folders), target.model_path)
-    default = choose_default(
-        models, configured=target.model_path, memory_bytes=total_bytes(), settled=target.default_model
+    library = read_library(
+        paths.with_model_folders(target.model_folders),
+        configured=target.model_path,
+        settled=target.default_model,
     )
     return judge(
         Facts(
@@ -57,8 +57,8 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             memory_bytes={info.name: _memory_of(info.pid) for info in answer.processes if info.pid},
             host=target.host,
             port=target.port,
-            models=tuple(model.id for model in models),
-            default_model=default.id if default else None,
+            models=tuple(model.id for model in library.models),
+            default_model=library.default.id if library.default else None,
             logs_dir=paths.logs_dir,
             version=target.version,
             queue=queue,

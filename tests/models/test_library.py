@@ -1,11 +1,12 @@
-"""Which model answers to a name."""
+"""Which model answers to a name, and which is the default."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from local_ai.models.aliases import aliases_of, find_named, find_target, unknown_targets, with_aliases
 from local_ai.models.catalog import Model
+from local_ai.models.library import ModelLibrary
 
 
 def model(name: str) -> Model:
@@ -13,7 +14,6 @@ def model(name: str) -> Model:
 
 
 SMALL, LARGE = model("small"), model("org/large")
-MODELS = [SMALL, LARGE]
 ALIASES = {
     "gpt-*": "small",
     "gpt-4*": "org/large",
@@ -22,6 +22,7 @@ ALIASES = {
     "org/large": "small",
     "lost": "gone",
 }
+LIBRARY = ModelLibrary((SMALL, LARGE), LARGE, ALIASES)
 
 
 @pytest.mark.parametrize(
@@ -50,21 +51,21 @@ ALIASES = {
     ],
 )
 def test_name_leads_to_its_model(name: str, found: Model | None):
-    assert find_named(name, MODELS, ALIASES, LARGE) == found
+    assert LIBRARY.find(name) == found
 
 
 def test_target_is_told_also_where_it_is_unknown():
-    assert find_target("lost", ALIASES) == "gone"
-    assert find_target("unheard-of", ALIASES) is None
+    assert LIBRARY.target_of("lost") == "gone"
+    assert LIBRARY.target_of("unheard-of") is None
 
 
 def test_default_follows_the_default_model():
-    assert find_named("gpt-4o", MODELS, ALIASES, SMALL) == SMALL
-    assert find_named("gpt-4o", MODELS, ALIASES, None) is None
+    assert replace(LIBRARY, default=SMALL).find("gpt-4o") == SMALL
+    assert replace(LIBRARY, default=None).find("gpt-4o") is None
 
 
 def test_list_has_aliases_without_wildcards_that_lead_somewhere():
-    listed = with_aliases(MODELS, ALIASES, LARGE)
+    listed = LIBRARY.listed()
 
     assert [(entry.id, entry.path) for entry in listed] == [
         ("small", SMALL.path),
@@ -74,10 +75,10 @@ def test_list_has_aliases_without_wildcards_that_lead_somewhere():
 
 
 def test_model_knows_all_its_aliases_but_none_that_a_models_name_overrides():
-    assert aliases_of(SMALL, MODELS, ALIASES, LARGE) == ["gpt-*", "gpt-4.[01]"]
-    assert aliases_of(LARGE, MODELS, ALIASES, LARGE) == ["gpt-4*", "gpt-4o"]
+    assert LIBRARY.aliases_of(SMALL) == ["gpt-*", "gpt-4.[01]"]
+    assert LIBRARY.aliases_of(LARGE) == ["gpt-4*", "gpt-4o"]
 
 
 def test_unknown_targets_are_told():
-    assert unknown_targets(MODELS, ALIASES, LARGE) == [("lost", "gone")]
-    assert unknown_targets(MODELS, {"x": "default"}, None) == [("x", "default")]
+    assert LIBRARY.unknown_targets() == [("lost", "gone")]
+    assert ModelLibrary((SMALL,), None, {"x": "default"}).unknown_targets() == [("x", "default")]
