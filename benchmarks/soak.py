@@ -1,12 +1,20 @@
 """Kill the engine and the gateway under load, for some time: what was answered, refused, lost, given twice?
 
     uv run python benchmarks/soak.py [--minutes 10] [--clients 8] [--engine-s 20] [--gateway-s 60]
+    uv run python benchmarks/soak.py --chaos [--seed N] [--minutes 10] [--clients 8]
 
-A real server with a tiny model; clients that ask both families, whole and streamed, each time something new,
-and that try again as SDKs do where the answer says so or the connection broke. The engine and the gateway are
-SIGKILLed in turns. Lost: a request that has no answer after two minutes of tries, or whose connection broke
-although the gateway was not killed. Given twice: an answer with more than one end, or more text than it may
-have, or more answers generated to their end than could be lost on their way. Exit code 1 if there was any.
+A real server with a tiny model; clients that ask in all three dialects, whole and streamed, each time
+something new, and that try again as SDKs do where the answer says so or the connection broke. The engine and
+the gateway are SIGKILLed in turns. Lost: a request that has no answer after two minutes of tries, or whose
+connection broke although the gateway was not killed. Given twice: an answer with more than one end, or more
+text than it may have, or more answers generated to their end than could be lost on their way. Exit code 1 if
+there was any.
+
+With --chaos, one of these happens at random every 2 to 12 s: the engine gets SIGKILL or SIGTERM, the gateway
+SIGKILL, supervisord SIGKILL and then a server.start, or one of the three is paused for 0.5 to 8 s. The
+clients then ask what an undisturbed server has answered before, at temperature 0, so that each answer is
+known. Mixed up: an answer that is not the one to its request. Innocent refused: any 422. Exit code 1 if there
+was any of these. Waits are scaled to the machine.
 
 With --gateway-s 0 the gateway is left alone, which shows its memory over a longer life.
 
@@ -28,7 +36,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +45,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import httpx
+import psutil
 from tests.server import Server, end, free_port
 from tests.tiny_model import make_tiny_model
+from tests.waits import scaled
 
-from local_ai.supervision.program import ENGINE, GATEWAY
+from benchmarks.chaos import DEEDS, Chaos, processes
+from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
 
 _TOKENS = 24
 _LOST_AFTER_S = 120.0
@@ -48,6 +60,13 @@ _TRY_PAUSE_S = 0.5
 _GATEWAY_BACK_S = 20.0
 _TIMEOUT_S = 120.0
 _LOST_ON_ITS_WAY = "connection lost (the gateway was killed), asked again"
+# With --chaos: prompts of each client.
+_PROMPTS = 12
+
+# Asks, and returns the answer's text.
+Way = Callable[[httpx.Client, str], str]
+# The answer to each prompt, by its dialect's path and itself.
+Known = dict[tuple[str, str], str]
 
 
 class _Broken(Exception):
@@ -56,6 +75,10 @@ class _Broken(Exception):
 
 class _Cut(Exception):
     """A stream that had begun ended with an error event."""
+
+
+class _Innocent(Exception):
+    """A refusal as a poison request: of status 422, or of a stream that had begun with comments."""
 
 
 class _Refused(Exception):
@@ -75,17 +98,33 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)  # of what was tried again, or ended a request
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    mixed: list[str] = field(default_factory=list)
+    innocent: list[str] = field(default_factory=list)  # refused with 422
     longest_s: float = 0.0
+    began: float = field(default_factory=time.monotonic)
     gateway_killed: list[float] = field(default_factory=list)  # time.monotonic()
+    deeds: list[str] = field(default_factory=list)  # with --chaos, in their order
 
     def broke(self, reason: str) -> None:
         """Note a connection that broke."""
         now = time.monotonic()
-        if any(killed <= now <= killed + _GATEWAY_BACK_S for killed in self.gateway_killed):
+        if any(killed <= now <= killed + scaled(_GATEWAY_BACK_S) for killed in self.gateway_killed):
             self.count(_LOST_ON_ITS_WAY)
         else:
-            with self.lock:
-                self.lost.append(f"connection lost although the gateway was not killed: {reason}")
+            self.fail(self.lost, f"connection lost although the gateway was not killed: {reason}")
+
+    def fail(self, failures: list[str], reason: str) -> None:
+        """Note a failure, and when it was."""
+        with self.lock:
+            failures.append(f"at {time.monotonic() - self.began:.1f} s: {reason}")
+
+    def note(self, deed: str) -> None:
+        """Note what was done to the server; more than the gateway's own end closes its connections."""
+        self.count(deed)
+        with self.lock:
+            self.deeds.append(f"at {time.monotonic() - self.began:.1f} s: {deed}")
+            if not deed.startswith(ENGINE):
+                self.gateway_killed.append(time.monotonic())
 
     def count(self, kind: str) -> None:
         with self.lock:
@@ -98,66 +137,122 @@ class Tally:
 
 
 def main() -> None:
-    """Run, print, and exit 1 if anything was lost or given twice."""
+    """Run, print, and exit 1 if anything was lost, mixed up, refused without reason or given twice."""
     options = _options()
     with _server() as server:
+        known = _learn(server, options.clients) if options.chaos else {}
+        before = _generated(server)
         tally = Tally()
-        stop = threading.Event()
+        chaos = Chaos(server, options.seed, tally.note)
+        stop, clients_stop = threading.Event(), threading.Event()
         memory = [_memory(server)]
         clients = [
-            threading.Thread(target=_ask_until, args=(stop, server, tally, number))
+            threading.Thread(target=_ask_until, args=(clients_stop, server, tally, number, known))
             for number in range(options.clients)
         ]
         killers = [
             threading.Thread(target=_kill_every, args=(stop, server, tally, program, seconds))
             for program, seconds in ((ENGINE, options.engine_s), (GATEWAY, options.gateway_s))
-            if seconds
-        ]
-        began = time.monotonic()
+            if seconds and not options.chaos
+        ] or [threading.Thread(target=chaos.run, args=(stop,))] * options.chaos
         for thread in (*clients, *killers):
             thread.start()
         for _ in range(2):
             stop.wait(options.minutes * 30)
             memory.append(_memory(server))
-        stop.set()
-        for thread in (*clients, *killers):
-            thread.join()
-        minutes = (time.monotonic() - began) / 60
-        problems = _tracebacks(server)
-        generated = _generated(server)
+        # The server is whole again before the clients end, so that none is left with a dead one.
+        for event, threads in ((stop, killers), (clients_stop, clients)):
+            event.set()
+            for thread in threads:
+                thread.join()
+        minutes = (time.monotonic() - tally.began) / 60
+        problems = [*chaos.failed_starts, *_tracebacks(server)]
+        generated = _generated(server) - before
     # An engine that is killed may take one whole answer of each client along, not yet given out.
-    killed = tally.kinds[f"{ENGINE} killed"] * options.clients
+    killed = sum(tally.kinds[kind] for kind in (f"{ENGINE} killed", *_ENDS_ENGINE)) * options.clients
     if generated > (most := tally.answered.total() + tally.kinds[_LOST_ON_ITS_WAY] + killed):
         tally.twice.append(f"{generated} answers were generated, for {most} requests")
     _print(tally, memory, minutes, generated)
-    wrong = [*tally.lost, *tally.twice, *problems]
-    print("\n".join(wrong[:20]) or "nothing lost, nothing twice, no traceback")
+    wrong = [
+        f"{kind}: {each}"
+        for kind, failures in (
+            ("lost", tally.lost),
+            ("mixed up", tally.mixed),
+            ("innocent refused", tally.innocent),
+            ("twice", tally.twice),
+            ("problem", problems),
+        )
+        for each in failures
+    ]
+    print("\n".join(wrong) or "nothing lost, nothing mixed up, nobody refused, nothing twice, no traceback")
+    if wrong and tally.deeds:
+        print(f"done to the server (seed {options.seed}):", *tally.deeds, sep="\n")
     sys.exit(1 if wrong else 0)
 
 
-def _ask_until(stop: threading.Event, server: Server, tally: Tally, client: int) -> None:
-    ways = itertools.cycle((_chat, _chat_stream, _messages, _messages_stream))
+def _learn(server: Server, clients: int) -> Known:
+    """Ask each client's prompts one after another, then all at once; keep those with an own answer."""
+    prompts = [_prompt(client, number) for client in range(clients) for number in range(_PROMPTS)]
+    keys = [(path, text) for text in prompts for path in _WHOLE]
+    with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
+
+        def ask(key: tuple[str, str]) -> str:
+            path, text = key
+            return _WHOLE[path](http, text)
+
+        known = dict(zip(keys, map(ask, keys), strict=True))
+        with ThreadPoolExecutor(clients) as pool:
+            beside = dict(zip(keys, pool.map(ask, keys), strict=True))
+    shared = Counter(known[_CHAT, text] for text in prompts)
+    unlike = {text for path, text in keys if known[path, text] != beside[path, text]}
+    same = {text for text in prompts if shared[known[_CHAT, text]] > 1}
+    unsure = unlike | same
+    print(f"{len(prompts)} prompts; left out: {len(unlike)} answered unlike, {len(same)} like another")
+    assert len(unsure) < len(prompts) / 4, unsure
+    return {key: answer for key, answer in known.items() if key[1] not in unsure}
+
+
+def _prompt(client: int, number: int) -> str:
+    return f"client {client} asks number {number}"
+
+
+def _ask_until(stop: threading.Event, server: Server, tally: Tally, client: int, known: Known) -> None:
+    ways = itertools.cycle(_WAYS)
     for _ in range(client):
         next(ways)
-    with httpx.Client(base_url=server.url, timeout=_TIMEOUT_S) as http:
-        for number in itertools.count():
+    texts: Iterator[str] = (_prompt(client, number) for number in itertools.count())
+    if known:
+        own = [_prompt(client, number) for number in range(_PROMPTS)]
+        texts = itertools.cycle([text for text in own if (_CHAT, text) in known])
+    with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
+        for text, (path, way) in zip(texts, ways, strict=False):
             if stop.is_set():
                 return
-            way = next(ways)
-            _ask(http, way, f"client {client} asks number {number}", tally)
+            answer = _ask(http, way, text, tally)
+            if known and answer is not None and answer != known[path, text]:
+                others = [key[1] for key, other in known.items() if other == answer]
+                whose = f"the answer to {others[0]!r}" if others else f"nobody's: {answer!r}"
+                reason = f"{_name(way)}: {text!r} got {whose}, not {known[path, text]!r}"
+                tally.fail(tally.mixed, reason)
 
 
-def _ask(http: httpx.Client, way: Callable[[httpx.Client, str], None], text: str, tally: Tally) -> None:
+def _name(way: Way) -> str:
+    return way.__name__.strip("_").replace("_", ", ")
+
+
+def _ask(http: httpx.Client, way: Way, text: str, tally: Tally) -> str | None:
     """Ask as an SDK does: again where the connection broke or the answer says so."""
-    name, began = way.__name__.strip("_").replace("_", ", "), time.monotonic()
+    name, began = _name(way), time.monotonic()
     last = ""
-    while time.monotonic() - began < _LOST_AFTER_S:
+    while time.monotonic() - began < scaled(_LOST_AFTER_S):
         try:
-            way(http, text)
+            answer = way(http, text)
         except AssertionError as exc:
-            with tally.lock:
-                tally.twice.append(f"{name}: {exc}")
-            return
+            tally.fail(tally.twice, f"{name}: {exc}")
+            return None
+        except _Innocent as exc:
+            tally.fail(tally.innocent, f"{name}, {text!r}: {exc}")
+            return None
         except _Cut as exc:
             # It began and ended in words: the client knows, and nothing was promised beyond that.
             last = str(exc)
@@ -172,69 +267,120 @@ def _ask(http: httpx.Client, way: Callable[[httpx.Client, str], None], text: str
             tally.broke(last)
         else:
             tally.end(name, began)
-            return
+            return answer
         time.sleep(_TRY_PAUSE_S)
-    with tally.lock:
-        tally.lost.append(f"{name}: {last}")
+    tally.fail(tally.lost, f"{name}, {text!r}, asked for {time.monotonic() - began:.1f} s: {last}")
+    return None
 
 
-def _chat(http: httpx.Client, text: str) -> None:
-    answer = http.post("/v1/chat/completions", json=_body(text))
-    body = _whole(answer)
+def _chat(http: httpx.Client, text: str) -> str:
+    body = _whole(http.post(_CHAT, json=_body(text)))
     assert len(body["choices"]) == 1
     assert body["usage"]["completion_tokens"] <= _TOKENS, body
+    return str(body["choices"][0]["message"]["content"])
 
 
-def _messages(http: httpx.Client, text: str) -> None:
-    answer = http.post("/anthropic/v1/messages", json=_body(text))
-    body = _whole(answer)
+def _messages(http: httpx.Client, text: str) -> str:
+    body = _whole(http.post(_MESSAGES, json=_body(text)))
     assert body["usage"]["output_tokens"] <= _TOKENS, body
+    return "".join(block["text"] for block in body["content"])
 
 
-def _chat_stream(http: httpx.Client, text: str) -> None:
+def _responses(http: httpx.Client, text: str) -> str:
+    body = _whole(http.post(_RESPONSES, json=_responses_body(text)))
+    assert body["usage"]["output_tokens"] <= _TOKENS, body
+    return "".join(part["text"] for item in body["output"] for part in item["content"])
+
+
+def _chat_stream(http: httpx.Client, text: str) -> str:
     body = _body(text) | {"stream": True, "stream_options": {"include_usage": True}}
-    events = list(_events(http, "/v1/chat/completions", body))
+    events = list(_events(http, _CHAT, body))
     if "[DONE]" not in events:
         raise _Broken("no [DONE]")
     assert events.count("[DONE]") == 1
     parsed = [json.loads(event) for event in events if event != "[DONE]"]
     ids = {event["id"] for event in parsed}
-    ends = sum(choice["finish_reason"] is not None for event in parsed for choice in event["choices"])
+    choices = [choice for event in parsed for choice in event["choices"]]
+    ends = sum(choice["finish_reason"] is not None for choice in choices)
     assert (len(ids), ends) == (1, 1), f"ids {ids}, ends {ends}"
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
-def _messages_stream(http: httpx.Client, text: str) -> None:
-    parsed = [
-        json.loads(event) for event in _events(http, "/anthropic/v1/messages", _body(text) | {"stream": True})
-    ]
+def _messages_stream(http: httpx.Client, text: str) -> str:
+    parsed = [json.loads(event) for event in _events(http, _MESSAGES, _body(text) | {"stream": True})]
     kinds = Counter(event["type"] for event in parsed)
     if not kinds["message_stop"]:
         raise _Broken("no message_stop")
     assert (kinds["message_start"], kinds["message_stop"]) == (1, 1), kinds
+    return "".join(event["delta"]["text"] for event in parsed if event["type"] == "content_block_delta")
+
+
+def _responses_stream(http: httpx.Client, text: str) -> str:
+    parsed = [
+        json.loads(event) for event in _events(http, _RESPONSES, _responses_body(text) | {"stream": True})
+    ]
+    kinds = Counter(event["type"] for event in parsed)
+    ends = kinds["response.completed"] + kinds["response.incomplete"]
+    if not ends:
+        raise _Broken("no response.completed")
+    assert (kinds["response.created"], ends) == (1, 1), kinds
+    return "".join(event["delta"] for event in parsed if event["type"] == "response.output_text.delta")
+
+
+_CHAT, _MESSAGES, _RESPONSES = "/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"
+_WAYS: tuple[tuple[str, Way], ...] = (
+    (_CHAT, _chat),
+    (_CHAT, _chat_stream),
+    (_MESSAGES, _messages),
+    (_MESSAGES, _messages_stream),
+    (_RESPONSES, _responses),
+    (_RESPONSES, _responses_stream),
+)
+_WHOLE: dict[str, Way] = {_CHAT: _chat, _MESSAGES: _messages, _RESPONSES: _responses}
+_ENDS_ENGINE = [str(deed) for deed in DEEDS if deed.ends and deed.program in {ENGINE, SUPERVISORD}]
 
 
 def _whole(answer: httpx.Response) -> Any:
+    _check(answer)
+    return answer.json()
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.status_code == 422:
+        raise _Innocent(answer.text)
     if answer.status_code != 200:
         raise _Refused(answer.status_code, answer.text)
-    return answer.json()
 
 
 def _events(http: httpx.Client, path: str, body: dict[str, Any]) -> Iterator[str]:
     with http.stream("POST", path, json=body) as answer:
         if answer.status_code != 200:
             answer.read()
-            raise _Refused(answer.status_code, answer.text)
+        _check(answer)
         for line in answer.iter_lines():
             if not line.startswith("data: "):
                 continue
             event = line.removeprefix("data: ")
-            if '"error"' in event and "source" in event:
-                raise _Cut(event)
+            if event != "[DONE]" and _is_error(json.loads(event)):
+                raise _Innocent(event) if any(words in event for words in _POISON_WORDS) else _Cut(event)
             yield event
 
 
+# Of the two refusals with 422; an error event has no status, and not in every dialect a code.
+_POISON_WORDS = ("is not sent to the engine again", "the model is not asked again for now")
+
+
+def _is_error(event: dict[str, Any]) -> bool:
+    """Return whether an event is its dialect's error."""
+    return event.get("type") in {"error", "response.failed"} or "error" in event.keys() - {"type"}
+
+
 def _body(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], "max_tokens": _TOKENS}
+    return {"messages": [{"role": "user", "content": text}], "max_tokens": _TOKENS, "temperature": 0}
+
+
+def _responses_body(text: str) -> dict[str, Any]:
+    return {"input": text, "max_output_tokens": _TOKENS, "temperature": 0, "store": False}
 
 
 def _kill_every(stop: threading.Event, server: Server, tally: Tally, program: str, seconds: float) -> None:
@@ -253,15 +399,11 @@ def _pid(server: Server, program: str) -> int | None:
 
 
 def _memory(server: Server) -> dict[str, float]:
-    """ModelSlot memory, in MB; the gateway's is that of the process that runs just now."""
+    """Resident memory, in MB, by program; none of a process that ends just now."""
     found = {}
-    for process in server.processes():
-        words = " ".join(process.cmdline())
-        kind = next(
-            (kind for kind in ("supervisord", "gateway", "engine") if f"local_ai.{kind}" in words),
-            "supervisord",
-        )
-        found[kind] = process.memory_info().rss / 1e6
+    for program, process in processes(server).items():
+        with suppress(psutil.NoSuchProcess):
+            found[program] = process.memory_info().rss / 1e6
     return found
 
 
@@ -276,7 +418,7 @@ def _tracebacks(server: Server) -> list[str]:
 def _generated(server: Server) -> int:
     """Count the answers that the engine generated to their end, by its log."""
     logs = server.paths.logs_dir.glob(f"{ENGINE}.log*")
-    return sum(len(re.findall(r" outcome=(?:stop|length)$", log.read_text(), re.MULTILINE)) for log in logs)
+    return sum(len(re.findall(r" outcome=(?:stop|length)\b", log.read_text())) for log in logs)
 
 
 @contextmanager
@@ -284,7 +426,7 @@ def _server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
         server = Server(Path(home), free_port(), {"LOCAL_AI_ENGINE__MAX_CRASHES": "10000"})
         server.paths.models_dir.mkdir(parents=True)
-        make_tiny_model(server.paths.models_dir / "tiny")
+        make_tiny_model(server.paths.models_dir / "tiny", endless=True)
         try:
             server.start()
             yield server
@@ -295,16 +437,18 @@ def _server() -> Iterator[Server]:
 def _print(tally: Tally, memory: list[dict[str, float]], minutes: float, generated: int) -> None:
     answered = tally.answered.total()
     print(f"{minutes:.1f} minutes\n\n| what | how many |\n|---|---|")
-    print(f"| requests | {answered + len(tally.lost) + len(tally.twice)} |\n| answered | {answered} |")
+    failed = len(tally.lost) + len(tally.innocent) + len(tally.twice)
+    print(f"| requests | {answered + failed} |\n| answered | {answered} |")
     for name, count in sorted(tally.answered.items()):
         print(f"| of these: {name} | {count} |")
     for kind, count in sorted(tally.kinds.items()):
         print(f"| {kind} | {count} |")
     print(f"| answers that the engine generated to their end | {generated} |")
-    print(f"| lost | {len(tally.lost)} |\n| answered twice | {len(tally.twice)} |")
+    print(f"| lost | {len(tally.lost)} |\n| mixed up | {len(tally.mixed)} |")
+    print(f"| innocent refused | {len(tally.innocent)} |\n| answered twice | {len(tally.twice)} |")
     print(f"| longest wait | {tally.longest_s:.1f} s |")
     print("\n| memory, MB | start | middle | end |\n|---|---|---|---|")
-    for name in ("gateway", "supervisord", "engine"):
+    for name in (GATEWAY, SUPERVISORD, ENGINE):
         row = " | ".join(f"{each[name]:.0f}" if name in each else "–" for each in memory)
         print(f"| {name} | {row} |")
 
@@ -315,6 +459,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--engine-s", type=float, default=20, help="seconds from one kill to the next")
     parser.add_argument("--gateway-s", type=float, default=60, help="0: never")
+    parser.add_argument("--chaos", action="store_true", help="kill and pause at random, check each answer")
+    parser.add_argument("--seed", type=int, default=1, help="of --chaos")
     return parser.parse_args()
 
 
