@@ -214,7 +214,7 @@ def _server() -> Iterator[Server]:
 
 
 def _memory(server: Server) -> dict[str, float]:
-    """ModelSlot memory by program, in MB."""
+    """Resident memory by program, in MB."""
     time.sleep(_REST_S)
     return {name: psutil.Process(server.pid_of(name)).memory_info().rss / 1e6 for name in _PROGRAMS}
 

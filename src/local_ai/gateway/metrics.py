@@ -120,7 +120,7 @@ class _Now:
                 "local_ai_longest_wait_seconds", "Of the first in line.", report.queue.longest_wait_s
             )
         restarts = CounterMetricFamily("local_ai_restarts", "Unexpected ends.", labels=("program",))
-        memory = GaugeMetricFamily("local_ai_memory_bytes", "ModelSlot memory.", labels=("program",))
+        memory = GaugeMetricFamily("local_ai_memory_bytes", "Resident memory.", labels=("program",))
         for row in report.programs:
             restarts.add_metric((row.name,), row.restarts)
             if row.memory_bytes is not None:
