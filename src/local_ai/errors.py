@@ -15,8 +15,6 @@ from local_ai.entry import as_called
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
-_FIX_FOLLOWS = ". To fix it: "
-
 
 class LocalAIError(Exception):
     """An expected failure, in words for the person who meets it."""
@@ -57,7 +55,7 @@ class LocalAIError(Exception):
     def sentence(self) -> str:
         """The same in one line, for API errors: "what: why. fix"."""
         why = " ".join(self.why.split()).rstrip(".")
-        return as_called(f"{self.what}: {why}{_FIX_FOLLOWS}{' '.join(self.fix.split())}")
+        return as_called(f"{self.what}: {why}. To fix it: {' '.join(self.fix.split())}")
 
 
 class ConfigError(LocalAIError):
@@ -72,12 +70,6 @@ class ServerError(LocalAIError):
 
 class HealthCheckError(ServerError):
     """A program runs but does not answer as it should."""
-
-
-def split_sentence(sentence: str) -> tuple[str, str | None]:
-    """Return what such a sentence says went wrong, and its fix; None where it names none."""
-    wrong, _, fix = sentence.partition(_FIX_FOLLOWS)
-    return wrong, fix or None
 
 
 def _indent(text: str) -> str:

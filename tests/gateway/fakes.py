@@ -70,7 +70,7 @@ class FakeEngine:
     """An engine that does as the request's `model` says, and remembers what it was asked."""
 
     state: str = "ready"
-    reason: str | None = None
+    failure: dict[str, str] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -108,7 +108,7 @@ class FakeEngine:
                 "running": 1 if self.state == "busy" else 0,
                 "waiting": 0,
                 "text": "mlx-lm",
-                "reason": self.reason,
+                "failure": self.failure,
                 "tokens": self.tokens,
             }
         )
@@ -226,7 +226,7 @@ def run_dying_engine(socket_path: Path, *, deaths: int) -> Iterator[None]:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"GET /health"):
             health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
-            await _give_json(writer, {**health, "text": "mlx-lm", "reason": None})
+            await _give_json(writer, {**health, "text": "mlx-lm"})
         elif left > 0:
             left -= 1
             writer.transport.abort()
@@ -288,7 +288,7 @@ class MortalEngine:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"GET /health"):
             health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
-            await _give_json(writer, {**health, "text": "mlx-lm", "reason": None})
+            await _give_json(writer, {**health, "text": "mlx-lm"})
             return
         size = next(line for line in head.splitlines() if line.lower().startswith(b"content-length:"))
         body = json.loads(await reader.readexactly(int(size.partition(b":")[2])))

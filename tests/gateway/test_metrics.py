@@ -12,7 +12,7 @@ from tests.server import wait_until
 from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.serving.dialects import Dialect
 from local_ai.settings.state import State
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.report import Health, Report, Verdict
 
 CHAT = "/v1/chat/completions"
@@ -98,7 +98,7 @@ def _report(tokens: dict[str, dict[str, int]]) -> Report:
     return Report(
         verdict=Verdict(Health.HEALTHY, "Ready"),
         programs=(),
-        engine=EngineHealth("ready", 0, None, 0, 0, "mlx-lm", None, tokens=tokens),
+        engine=EngineHealth(EngineState.READY, 0, None, 0, 0, "mlx-lm", None, tokens=tokens),
         host="127.0.0.1",
         port=8080,
         pid=1,

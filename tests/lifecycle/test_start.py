@@ -8,12 +8,12 @@ import pytest
 from local_ai.errors import ServerError
 from local_ai.lifecycle.start import wait_until_ready
 from local_ai.settings.paths import Paths, find_paths
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Report, Supervisor
 from local_ai.supervision.program import ENGINE, GATEWAY, ProcessInfo, ProcessState
 
-READY = EngineHealth("ready", 990.0, "m", 0, 0, "mlx-lm", None)
+READY = EngineHealth(EngineState.READY, 990.0, "m", 0, 0, "mlx-lm", None)
 
 
 @pytest.fixture

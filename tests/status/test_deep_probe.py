@@ -14,11 +14,11 @@ from tests.gateway.fakes import serving
 from tests.status.test_judge import FACTS
 
 from local_ai.status.deep_probe import Finding, deep_probe, with_finding
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.judge import judge
 
 READY = judge(FACTS)
-NO_MODEL = EngineHealth("ready", 990.0, None, 0, 0, "mlx-lm", None)
+NO_MODEL = EngineHealth(EngineState.READY, 990.0, None, 0, 0, "mlx-lm", None)
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def engine(
             looks += 1
             steps = looks if steps_grow else 1
             body = {"state": "busy", "since": 0, "model": "m", "running": 1, "waiting": 0, "steps": steps}
-            await give(writer, 200, {**body, "text": "mlx-lm", "reason": None})
+            await give(writer, 200, {**body, "text": "mlx-lm"})
         elif answers:
             await reader.read(65536)  # or closing would reset the connection
             await give(writer, status, {"error": {"message": "it has no weights"}})

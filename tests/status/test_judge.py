@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.status.health import EngineHealth, Queue
+from local_ai.status.health import EngineHealth, EngineState, Failure, Queue
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Health, Readiness, Report, Supervisor, base_url
 from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, OMNI, ProcessInfo, ProcessState
 
 NOW = 1000.0
-READY = EngineHealth("ready", 990.0, "m", 0, 0, "mlx-lm", None)
+READY = EngineHealth(EngineState.READY, 990.0, "m", 0, 0, "mlx-lm", None)
 
 
 def process(
@@ -75,7 +75,7 @@ def test_a_program_for_speech_and_images_that_is_not_well_does_not_bear_on_the_v
 
 
 def test_a_program_for_speech_and_images_is_as_ready_as_it_says():
-    busy = replace(READY, state="busy", running=1)
+    busy = replace(READY, state=EngineState.BUSY, running=1)
 
     report = judge(replace(FACTS, processes=(*FACTS.processes, process(OMNI)), omni=busy))
 
@@ -100,7 +100,9 @@ def test_verdict_names_the_fix_when_there_is_no_model():
     ],
 )
 def test_busy_is_not_dead(running: int, waiting: int, sentence: str):
-    report = judge(replace(FACTS, engine=replace(READY, state="busy", running=running, waiting=waiting)))
+    report = judge(
+        replace(FACTS, engine=replace(READY, state=EngineState.BUSY, running=running, waiting=waiting))
+    )
 
     assert (report.verdict.sentence, report.exit_code) == (sentence, 0)
 
@@ -108,9 +110,9 @@ def test_busy_is_not_dead(running: int, waiting: int, sentence: str):
 @pytest.mark.parametrize(
     ("health", "sentence"),
     [
-        (replace(READY, state="importing", since=996.0), "Starting: the engine is importing, 4 s"),
+        (replace(READY, state=EngineState.IMPORTING, since=996.0), "Starting: the engine is importing, 4 s"),
         (
-            replace(READY, state="loading", since=970.0, loading="m"),
+            replace(READY, state=EngineState.LOADING, since=970.0, loading="m"),
             "Starting: the engine is loading m, 30 s",
         ),
     ],
@@ -155,19 +157,26 @@ def test_silent_engine_that_has_begun_anew_is_starting():
 
 
 def test_engine_that_cannot_load_its_model_says_why():
-    report = judge(replace(FACTS, engine=replace(READY, state="failed", reason="no such weights")))
+    report = judge(
+        replace(
+            FACTS,
+            engine=replace(
+                READY, state=EngineState.FAILED, failure=Failure("it failed", "no such weights", "get some")
+            ),
+        )
+    )
 
     assert (report.verdict.sentence, report.verdict.why) == (
         "Failed: the engine cannot serve",
-        "no such weights",
+        "it failed: no such weights",
     )
     assert report.verdict.see == "/logs/mlx-omni-server.log"
 
 
 def test_what_the_engine_knows_against_its_failure_is_the_fix():
-    reason = "the model 'm' cannot be loaded: it is damaged. To fix it: download it again into /m"
+    failure = Failure("the model 'm' cannot be loaded", "it is damaged", "download it again into /m")
 
-    verdict = judge(replace(FACTS, engine=replace(READY, state="failed", reason=reason))).verdict
+    verdict = judge(replace(FACTS, engine=replace(READY, state=EngineState.FAILED, failure=failure))).verdict
 
     assert (verdict.why, verdict.fix) == (
         "the model 'm' cannot be loaded: it is damaged",

@@ -4,16 +4,16 @@ from dataclasses import asdict
 
 import pytest
 
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState, Failure
 
 HEALTH = EngineHealth(
-    state="busy",
+    state=EngineState.BUSY,
     since=1.5,
     model="m",
     running=1,
     waiting=0,
     text="mlx-lm",
-    reason=None,
+    failure=Failure("it stopped", "of rust", "oil it"),
     steps=7,
     tokens={"m": {"prompt": 5, "cached": 2, "answer": 3}},
 )
@@ -36,6 +36,6 @@ def test_health_of_a_newer_engine_is_read_without_what_we_do_not_know():
     assert EngineHealth.from_json(asdict(HEALTH) | {"colour": "green"}) == HEALTH
 
 
-@pytest.mark.parametrize("raw", [None, [], "busy", {}, {"service": "local-ai"}])
+@pytest.mark.parametrize("raw", [None, [], "busy", {}, {"service": "local-ai"}, {"state": "asleep"}])
 def test_what_is_no_health_is_none(raw: object):
     assert EngineHealth.from_json(raw) is None

@@ -13,7 +13,9 @@ import threading
 import time
 
 from local_ai.engine.process.blas import Blas
-from local_ai.status.health import TOKEN_COUNTS, EngineHealth
+from local_ai.entry import as_called
+from local_ai.errors import LocalAIError
+from local_ai.status.health import TOKEN_COUNTS, EngineHealth, EngineState, Failure
 
 _CHANGE_POLL_S = 0.01
 
@@ -29,7 +31,7 @@ class HealthBoard:
         self._loading = False
         self._model: str | None = None
         self._next: str | None = None
-        self._reason: str | None = None
+        self._failure: Failure | None = None
         self._running = 0
         self._waiting = 0
         self._elsewhere = 0
@@ -49,10 +51,10 @@ class HealthBoard:
                 running=self._running + self._elsewhere,
                 waiting=self._waiting,
                 text=self._text,
-                reason=self._reason,
+                failure=self._failure,
                 steps=self._steps,
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
-                loading=self._next if self._state == "loading" else None,
+                loading=self._next if self._state is EngineState.LOADING else None,
                 blas=self._blas.name,
                 blas_fix=self._blas.fix,
             )
@@ -80,18 +82,18 @@ class HealthBoard:
         with self._lock:
             if model is None and self._model is not None:
                 self._put_away = time.monotonic()
-            self._loading, self._reason, self._model = False, None, model
+            self._loading, self._failure, self._model = False, None, model
             self._derive()
 
-    def failed(self, reason: str, *, model: str | None) -> None:
+    def failed(self, problem: LocalAIError, *, model: str | None) -> None:
         """A load (or the import) failed; `model` is what is in memory all the same.
 
         Args:
-            reason: Shown while nothing is in memory; with a model serving, the engine is ready.
+            problem: Shown while nothing is in memory; with a model serving, the engine is ready.
         """
         with self._lock:
             self._imported, self._loading, self._model = True, False, model
-            self._reason = None if model else reason
+            self._failure = None if model else _failure(problem)
             self._derive()
 
     def count(self, *, running: int, waiting: int) -> None:
@@ -128,16 +130,22 @@ class HealthBoard:
 
     def _derive(self) -> None:
         state = self._derived()
-        if state != "ready":
+        if state is not EngineState.READY:
             self._put_away = None
         if state != self._state:
             self._state, self._since = state, time.time()
 
-    def _derived(self) -> str:
+    def _derived(self) -> EngineState:
         if not self._imported:
-            return "importing"
+            return EngineState.IMPORTING
         if self._loading:
-            return "loading"
-        if self._reason is not None:
-            return "failed"
-        return "busy" if self._running or self._waiting or self._elsewhere else "ready"
+            return EngineState.LOADING
+        if self._failure is not None:
+            return EngineState.FAILED
+        is_busy = self._running or self._waiting or self._elsewhere
+        return EngineState.BUSY if is_busy else EngineState.READY
+
+
+def _failure(problem: LocalAIError) -> Failure:
+    what, why, fix = (as_called(" ".join(text.split())) for text in (problem.what, problem.why, problem.fix))
+    return Failure(what, why.rstrip("."), fix)

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from local_ai.errors import HealthCheckError, LocalAIError, ServerError, split_sentence
+from local_ai.errors import HealthCheckError, LocalAIError, ServerError
 from local_ai.lifecycle.ports import check_port
 from local_ai.models.catalog import STARTER_ID
 from local_ai.models.library import read_library
 from local_ai.settings.paths import Paths
+from local_ai.status.health import EngineState
 from local_ai.status.probe import await_engine
 from local_ai.status.report import Health, ProgramStatus, Readiness, Report
 from local_ai.supervision.log_files import tail
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # Each look costs some milliseconds of a processor that the programs want for their imports.
 _POLL_S = 0.1
 _LOOK_AGAIN_S = 0.5  # while the engine says that it is on its way
-_ON_ITS_WAY = {"importing", "loading"}
+_ON_ITS_WAY = {EngineState.IMPORTING, EngineState.LOADING}
 _LOG_LINES = 5
 _ENDED = {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
 
@@ -108,12 +109,14 @@ def _raise_if_over(
             raise _gave_up(row, report, paths)
     if stopped_s >= STOPPED_S:
         raise _stopped_meanwhile(paths)
-    if report.engine is not None and report.engine.state == "failed":
-        why, fix = split_sentence(report.engine.reason or "it does not say why")
+    if report.engine is not None and report.engine.state is EngineState.FAILED:
+        failure = report.engine.failure
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
-            why=why,
-            fix=fix or "choose another one with: local-ai models use NAME, then run: local-ai server restart",
+            why=failure.cause if failure else "it does not say why",
+            fix=failure.fix
+            if failure
+            else "choose another one with: local-ai models use NAME, then run: local-ai server restart",
             see=str(paths.log(ENGINE)),
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.probe import probe_engine
 from local_ai.status.report import Health, Report, Verdict
 from local_ai.unix_http import Answer, exchange
@@ -110,7 +110,7 @@ def _moved(before: EngineHealth | None, after: EngineHealth | None) -> bool:
     """Whether it took a step of generating, or is at loading a model."""
     if after is None:
         return False
-    return after.state == "loading" or before is None or after.steps > before.steps
+    return after.state is EngineState.LOADING or before is None or after.steps > before.steps
 
 
 def _message(body: bytes) -> str:

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any
 
 TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in prompt
+
+
+class EngineState(StrEnum):
+    """How far the engine is."""
+
+    IMPORTING = "importing"
+    LOADING = "loading"
+    READY = "ready"
+    BUSY = "busy"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why the engine cannot serve, and one step that fixes it; each in one line."""
+
+    what: str
+    why: str
+    fix: str
+
+    @property
+    def cause(self) -> str:
+        """Say what failed and why."""
+        return f"{self.what}: {self.why}"
 
 
 @dataclass(frozen=True)
 class EngineHealth:
     """What the engine says of itself on its socket's `/health`."""
 
-    state: str  # importing | loading | ready | busy | failed
+    state: EngineState
     since: float  # seconds since 1970, when it entered that state
     model: str | None  # id of the model in memory
     running: int  # answers being generated
     waiting: int  # requests that wait for their turn
     text: str  # what generates text: mlx-lm | mlx-omni-server
-    reason: str | None  # why it failed
+    failure: Failure | None = None  # while it has failed
     # Both since the engine started, of text that mlx-lm generates.
     steps: int = (
         0  # pieces of prompts read and steps of generating: grows while the generating thread gets on
@@ -42,8 +66,10 @@ class EngineHealth:
         if not isinstance(raw, dict):
             return None
         try:
-            return cls(**{name: raw[name] for name in cls.__annotations__ if name in raw})
-        except TypeError:
+            known = {name: raw[name] for name in cls.__annotations__ if name in raw}
+            failure = Failure(**raw["failure"]) if raw.get("failure") else None
+            return cls(**known | {"state": EngineState(raw["state"]), "failure": failure})
+        except (KeyError, TypeError, ValueError):
             return None
 
 

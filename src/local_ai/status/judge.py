@@ -12,8 +12,7 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
-from local_ai.errors import split_sentence
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.report import (
     Facts,
     Health,
@@ -108,15 +107,15 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
 def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tuple[Readiness, str]:
     seconds = f"{max(0.0, now - engine.since):.0f} s"
     match engine.state:
-        case "ready":
+        case EngineState.READY:
             return Readiness.READY, engine.warning
-        case "busy":
+        case EngineState.BUSY:
             return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
-        case "importing" | "loading":
+        case EngineState.IMPORTING | EngineState.LOADING:
             what = f"loading {engine.loading}" if engine.loading else engine.state
             return Readiness.STARTING, f"{what}, {seconds}"
-        case _:
-            return Readiness.UNHEALTHY, engine.reason or engine.state
+        case EngineState.FAILED:
+            return Readiness.UNHEALTHY, engine.failure.cause if engine.failure else engine.state
 
 
 def busy_detail(running: int, waiting: int) -> str:
@@ -183,16 +182,17 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
                 fix="local-ai server start",
             )
         case _:
-            return _failed(row, role)
+            return _failed(row, role, facts)
 
 
-def _failed(row: ProgramStatus, role: str) -> Verdict:
+def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
     ended = row.state in {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
-    why, fix = split_sentence(row.detail or "it ended without saying why")
+    health = {ENGINE: facts.engine, OMNI: facts.omni}.get(row.name)
+    failure = health.failure if health and not ended else None
     return Verdict(
         Health.UNHEALTHY,
         f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
-        why=why,
-        fix=fix or "read the log, then run: local-ai server restart",
+        why=row.detail or "it ended without saying why",
+        fix=failure.fix if failure else "read the log, then run: local-ai server restart",
         see=str(row.log),
     )

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from local_ai.status.health import EngineHealth, MarkedModel, Queue, QueuedRequest, RequestState
+from local_ai.status.health import EngineHealth, EngineState, MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.unix_http import Address, exchange
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -38,7 +38,7 @@ def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth |
     return EngineHealth.from_json(_get_json(socket_path, "/health", timeout_s))
 
 
-def await_engine(socket_path: Path, state: str, *, within_s: float) -> EngineHealth | None:
+def await_engine(socket_path: Path, state: EngineState, *, within_s: float) -> EngineHealth | None:
     """Ask the engine how it is once its state is another one, or that much time is up; None as above."""
     path = f"/health?unlike={state}&within_s={within_s:g}"
     return EngineHealth.from_json(_get_json(socket_path, path, within_s + 1.0))

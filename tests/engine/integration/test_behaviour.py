@@ -260,7 +260,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_loaded_one_serving(engine: Run
     assert refused.json()["error"]["code"] == "model_not_loadable"
     assert refused.json()["error"]["message"].startswith(f"the model {model!r} cannot be loaded: ")
     health = engine.health()
-    assert (health["state"], health["model"], health["reason"]) == ("ready", "plain", None)
+    assert (health["state"], health["model"], health["failure"]) == ("ready", "plain", None)
     assert content(engine.chat()) == before
 
 
@@ -362,7 +362,7 @@ def test_a_default_model_that_fails_is_explained_while_others_answer(path: str, 
     with running_engine(fill_with_tiny_models, {"model": {"path": path}}) as engine:
         health = engine.health()
         assert health["state"] == "failed"
-        assert health["reason"].startswith(reason)
+        assert f"{health['failure']['what']}: {health['failure']['why']}".startswith(reason)
 
         assert content(engine.chat(model="plain"))
         assert engine.health()["state"] == "ready"
@@ -374,7 +374,8 @@ def test_a_blas_that_does_not_load_is_explained_not_looped():
         answer = engine.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}]})
 
     assert health["state"] == "failed"
-    assert health["reason"].startswith("the BLAS library cannot be loaded: engine.blas is '/no/such/lib.so'")
+    assert health["failure"]["what"] == "the BLAS library cannot be loaded"
+    assert health["failure"]["why"].startswith("engine.blas is '/no/such/lib.so'")
     assert answer.status_code == 503
 
 

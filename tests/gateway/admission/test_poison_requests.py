@@ -38,7 +38,7 @@ class MortalEngine:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"GET /health"):
             health = {"state": "ready", "since": 0, "model": None, "running": 0, "waiting": 0}
-            await self._answer(writer, {**health, "text": "mlx-lm", "reason": None})
+            await self._answer(writer, {**health, "text": "mlx-lm"})
             return
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
         body = await reader.readexactly(int(length.partition(b":")[2]))

@@ -6,13 +6,13 @@ import pytest
 
 from local_ai.gateway.admission.readiness import unrecoverable
 from local_ai.gateway.upstream.client import EngineProbe
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.report import Health, ProgramStatus, Readiness, Report, Verdict
 from local_ai.supervision.program import ProcessState
 
 
 def health(state: str) -> EngineHealth:
-    return EngineHealth(state=state, since=0, model=None, running=0, waiting=0, text="mlx-lm", reason=None)
+    return EngineHealth(EngineState(state), since=0, model=None, running=0, waiting=0, text="mlx-lm")
 
 
 def report(

@@ -14,11 +14,11 @@ from tests.gateway.fakes import make_patient_state
 from local_ai.gateway.upstream import monitor
 from local_ai.gateway.upstream.client import EngineProbe, Upstream
 from local_ai.gateway.upstream.monitor import Monitor
-from local_ai.status.health import EngineHealth, Queue
+from local_ai.status.health import EngineHealth, EngineState, Queue
 
 
 def engine(state: str) -> EngineProbe:
-    health = EngineHealth(state=state, since=0, model=None, running=0, waiting=0, text="mlx-lm", reason=None)
+    health = EngineHealth(EngineState(state), since=0, model=None, running=0, waiting=0, text="mlx-lm")
     return EngineProbe(listens=True, health=health)
 
 

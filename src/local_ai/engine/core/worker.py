@@ -148,7 +148,7 @@ class Worker:
             self._broken = self._import()
         if problem := self._broken or self._problem:
             log.error("%s", problem)
-            self._board.failed(problem.sentence, model=None)
+            self._board.failed(problem, model=None)
         while not self._stopping:
             self._receive()
             try:
@@ -299,7 +299,7 @@ class Worker:
         if self._slot and self._slot.key:
             self._board.loaded(self._slot.key.id)
         elif problem := self._broken or self._problem:
-            self._board.failed(problem.sentence, model=None)
+            self._board.failed(problem, model=None)
         else:
             self._board.loaded(None)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, EngineState
 
 if TYPE_CHECKING:
     import httpx
@@ -30,6 +30,9 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 class EngineGone(Exception):
     """The engine closed the connection before its answer was whole."""
+
+
+_ANSWERING = {EngineState.READY, EngineState.BUSY, EngineState.FAILED}
 
 
 class EngineAbsent(Exception):
@@ -49,7 +52,7 @@ class EngineProbe:
 
         An engine whose default model failed explains that itself, and may answer with another model.
         """
-        return self.listens and (self.health is None or self.health.state in {"ready", "busy", "failed"})
+        return self.listens and (self.health is None or self.health.state in _ANSWERING)
 
 
 class EngineAnswer:
