@@ -100,14 +100,14 @@ def test_openai_errors_are_typed_and_helpful(openai_client: openai.OpenAI):
         openai_client.chat.completions.create(model="plian", messages=HELLO)
     with pytest.raises(openai.BadRequestError, match="temperature cannot be used") as wrong:
         openai_client.chat.completions.create(model="plain", messages=HELLO, temperature=9)
-    with pytest.raises(openai.BadRequestError, match="ask for at most") as long:
-        openai_client.chat.completions.create(model="short", messages=HELLO, max_tokens=4000)
+    with pytest.raises(openai.BadRequestError, match="shorten it") as long:
+        openai_client.completions.create(model="short", prompt="word " * 100, max_tokens=1)
     with pytest.raises(openai.UnprocessableEntityError, match="cannot be loaded") as broken:
         openai_client.chat.completions.create(model="strange", messages=HELLO)
 
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     assert (wrong.value.code, wrong.value.param) == (None, "temperature")
-    assert (long.value.code, long.value.param) == ("context_length_exceeded", "max_tokens")
+    assert (long.value.code, long.value.param) == ("context_length_exceeded", "prompt")
     assert broken.value.code == "model_not_loadable"
 
 

@@ -99,18 +99,12 @@ def test_anthropic_s_error_carries_what_its_clients_act_on():
     assert "details" not in error_body(Dialect.ANTHROPIC, LOST)["error"]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "words"),
-    [
-        (None, "prompt is too long: 70 tokens > 64 maximum. max_tokens cannot be used: "),
-        (9, "input length and `max_tokens` exceed context limit: 70 + 9 > 64. max_tokens cannot be used: "),
-    ],
-)
-def test_anthropic_s_clients_find_the_words_they_look_for(wanted: int | None, words: str):
-    error = ContextLengthError("max_tokens", "why", "fix", prompt=70, wanted=wanted, context=64)
+def test_anthropic_s_clients_find_the_words_they_look_for():
+    error = ContextLengthError("messages", "why", "fix", prompt=70, context=64)
 
+    words = "prompt is too long: 70 tokens > 64 maximum. messages cannot be used: "
     assert error_body(Dialect.ANTHROPIC, error)["error"]["message"].startswith(words)
-    assert error_body(Dialect.OPENAI, error)["error"]["message"].startswith("max_tokens cannot be used: ")
+    assert error_body(Dialect.OPENAI, error)["error"]["message"].startswith("messages cannot be used: ")
 
 
 def test_an_error_ends_a_stream_in_its_dialect():

@@ -137,11 +137,8 @@ def _type_of(error: ApiError, types: dict[int, str], otherwise: str) -> str:
 def _known_words(error: ApiError) -> str:
     """Begin with Anthropic's own words where clients look for them.
 
-    Claude Code shortens its conversation, or asks for a shorter answer, when it finds these numbers so.
+    Claude Code shortens its conversation when it finds these numbers so.
     """
     if not isinstance(error, ContextLengthError):
         return ""
-    if error.wanted is None:
-        return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "
-    needed = f"{error.prompt} + {error.wanted} > {error.context}"
-    return f"input length and `max_tokens` exceed context limit: {needed}. "
+    return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "

@@ -49,20 +49,16 @@ class ApiError(LocalAIError):
 
 
 class ContextLengthError(ApiError):
-    """A prompt, or a prompt and the answer asked for, that the model's context cannot hold (400)."""
+    """A prompt that the model's context cannot hold (400)."""
 
-    def __init__(
-        self, param: str, why: str, fix: str, *, prompt: int, wanted: int | None, context: int
-    ) -> None:
+    def __init__(self, param: str, why: str, fix: str, *, prompt: int, context: int) -> None:
         """Describe it.
 
         Args:
             prompt: Tokens of the prompt.
-            wanted: Tokens asked for; None where the prompt alone is too long.
             context: Tokens the model can hold.
         """
         code = "context_length_exceeded"
         super().__init__(f"{param} cannot be used", why=why, fix=fix, param=param, code=code)
         self.prompt = prompt
-        self.wanted = wanted
         self.context = context

@@ -64,6 +64,24 @@ def test_a_hint_goes_by_meaning_before_spelling(heading: str, asked: str, fix: s
 
 
 @pytest.mark.parametrize(
+    ("heading", "field"),
+    [
+        (CHAT, "max_tokens"),
+        (CHAT, "max_completion_tokens"),
+        (COMPLETION, "max_tokens"),
+        (RESPONSES, "max_output_tokens"),
+        (ANTHROPIC, "max_tokens"),
+    ],
+)
+@pytest.mark.parametrize("value", [-1, 0])
+def test_a_length_that_stands_for_none_is_to_be_left_out(heading: str, field: str, value: int):
+    error = refusal(heading, **{field: value})
+
+    assert (error.param, error.why) == (field, f"it must be from 1 to 1000000000000, got {value}")
+    assert error.fix.startswith("leave it out: ")
+
+
+@pytest.mark.parametrize(
     ("heading", "fields", "param", "why"),
     [
         (CHAT, {"messages": [3]}, "messages[0]", "it must be an object, got 3"),

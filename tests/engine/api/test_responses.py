@@ -79,8 +79,8 @@ def test_text_alone_is_a_message_of_the_user():
     ("item", "sentence"),
     [
         (
-            {"type": "web_search_call", "id": "x"},
-            "input[0] cannot be used: items of type 'web_search_call' cannot be read here.",
+            {"type": "weather_call", "id": "x"},
+            "input[0] cannot be used: items of type 'weather_call' cannot be read here.",
         ),
         (
             {"role": "user", "content": [{"type": "input_image", "image_url": "x"}]},

@@ -232,19 +232,18 @@ def test_a_schema_is_kept_to(engine: RunningEngine):
     assert answer["content"][0]["text"] in ('{"ok": true}', '{"ok": false}')
 
 
-def test_a_default_max_tokens_is_cut_to_the_context_and_an_asked_one_refused(engine: RunningEngine):
-    body = {"model": "short", "messages": ASK}
-
-    default = engine.post("/anthropic/v1/messages", body)
-    asked = engine.post("/anthropic/v1/messages", body | {"max_tokens": 4096})
-
-    assert default.status_code == 200
-    assert asked.status_code == 400
-    assert asked.json()["error"]["message"].startswith(
-        "input length and `max_tokens` exceed context limit: 18 + 4096 > 64. "
-        "max_tokens cannot be used: the prompt has 18 tokens and 4096 more are asked for, "
-        "but the context of 'short' holds 64. To fix it: ask for at most 46"
+def test_count_tokens_counts_what_the_context_cannot_hold(engine: RunningEngine):
+    long, longer = (
+        {"model": "short", "messages": [{"role": "user", "content": "word " * count}]} for count in (100, 300)
     )
+
+    first, second = (
+        engine.post("/anthropic/v1/messages/count_tokens", body).json()["input_tokens"]
+        for body in (long, longer)
+    )
+
+    assert first > 64
+    assert second - first >= 200
 
 
 def test_a_prompt_that_is_too_long_is_refused_in_words_that_clients_look_for(engine: RunningEngine):

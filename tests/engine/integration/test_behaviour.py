@@ -22,6 +22,7 @@ from tests.tiny_model import add_token, make_tiny_adapter, make_tiny_model
 
 pytestmark = pytest.mark.integration
 
+HELLO = [{"role": "user", "content": "hello"}]
 ENDLESS = {"2": -100, "0": -100}  # the tiny models' ends of a text
 _PHRASES = (
     "one two three ",
@@ -385,6 +386,35 @@ def test_a_request_made_while_the_engine_imports_is_answered():
             threading.Event().wait(0.01)
 
         assert content(engine.chat())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO, "max_tokens": 32_000}),
+        ("/v1/chat/completions", {"messages": HELLO, "max_completion_tokens": 32_000}),
+        ("/v1/completions", {"prompt": "hello", "max_tokens": 32_000}),
+        ("/v1/responses", {"input": "hello", "max_output_tokens": 32_000}),
+        ("/anthropic/v1/messages", {"messages": HELLO, "max_tokens": 32_000}),
+    ],
+)
+def test_an_answer_longer_than_the_context_leaves_is_cut_to_it(
+    engine: RunningEngine, path: str, body: dict[str, Any]
+):
+    answer = engine.post(path, body | {"model": "short", "logit_bias": ENDLESS})
+
+    assert answer.status_code == 200
+    last = [line for line in engine.log.splitlines() if "local_ai.engine.requests" in line][-1]
+    said = dict(word.split("=", 1) for word in last.split() if "=" in word)
+    assert int(said["in"]) + int(said["max_tokens"]) == 64
+    assert (said["out"], said["asked"], said["outcome"]) == (said["max_tokens"], "32000", "length")
+
+
+def test_an_asked_length_that_fits_leaves_no_word_of_it_in_the_log(engine: RunningEngine):
+    engine.chat("hello", model="short", max_tokens=3)
+
+    last = [line for line in engine.log.splitlines() if "local_ai.engine.requests" in line][-1]
+    assert "max_tokens" not in last
 
 
 def test_every_request_leaves_one_line_without_content(engine: RunningEngine):

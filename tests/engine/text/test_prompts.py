@@ -11,6 +11,7 @@ import pytest
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
+from local_ai.engine.text import prompts
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames, prepare
 from local_ai.serving.errors import ApiError
@@ -104,6 +105,26 @@ def refused(text: str, *, longest_token: int | None, context: int = 1000) -> tup
         prepare(Ask(prompt=text), words, names=FieldNames())
     assert caught.value.code == "context_length_exceeded"
     return caught.value.why, tokenizer.encoded
+
+
+def test_a_prompt_of_many_parts_is_counted_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(prompts, "_MOST_AT_ONCE", 7)
+    tokenizer = CountingTokenizer()
+    words = ModelWords(
+        key=ModelKey("m", Path("m")),
+        tokenizer=tokenizer,
+        context_tokens=8,
+        vocabulary_size=1000,
+        eos=frozenset(),
+        format=choose_format("", ()),
+        has_template=True,
+    )
+
+    counted = prompts.count_tokens(
+        Ask(messages=(Message("user", "one two three four"),)), words, names=FieldNames()
+    )
+
+    assert counted == tokenizer.encoded == len("u:'one two three four'")
 
 
 def test_a_text_that_cannot_fit_the_context_is_refused_before_it_is_tokenised():

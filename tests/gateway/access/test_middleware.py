@@ -83,6 +83,8 @@ def test_page_of_a_configured_site_may_use_the_api_and_no_other(tmp_path: Path) 
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, context)
     assert "authorization" in preflight.headers["access-control-allow-headers"]
     assert "access-control-allow-origin" not in other.headers
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert "server.allowed_origins" in other.json()["error"]["message"]
     # The page can read why it was refused: it brought no key.
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, context)
     assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "origin_not_allowed")

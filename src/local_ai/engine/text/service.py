@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
@@ -17,7 +18,7 @@ from local_ai.engine.errors import bad_field, model_not_found, model_not_loadabl
 from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
 from local_ai.engine.text.interruptible import InterruptibleThreads
-from local_ai.engine.text.prompts import FieldNames, Prepared, prepare
+from local_ai.engine.text.prompts import FieldNames, Prepared, count_tokens, prepare
 from local_ai.models.catalog import Model
 from local_ai.models.library import ModelLibrary
 from local_ai.serving.errors import ApiError
@@ -26,6 +27,9 @@ log = logging.getLogger("local_ai.engine.requests")
 
 LONGEST_PREPARATION_S = 60.0  # of a prompt: a million tokens take about ten seconds
 _CHARACTERS_PER_TOKEN = 4  # of English, roughly; https://help.openai.com/en/articles/4936856
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,20 @@ class Service:
         Raises:
             ApiError: No such model, it cannot be loaded, or the request does not fit it.
         """
+        words = await self._load(ask, name, adapter)
+        prepared = await self._in_time(lambda: prepare(ask, words, names=names), words, names)
+        return Opened(ask, words, prepared, name or words.key.id)
+
+    async def count_tokens(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> int:
+        """Count the tokens of a prompt, also of one that the model's context cannot hold.
+
+        Raises:
+            ApiError: No such model, it cannot be loaded, or the prompt cannot be written.
+        """
+        words = await self._load(ask, name, adapter)
+        return await self._in_time(lambda: count_tokens(ask, words, names=names), words, names)
+
+    async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> ModelWords:
         key = self.resolve(name, adapter)
         if self._worker.is_full:
             raise ApiError(
@@ -103,15 +121,11 @@ class Service:
                 status=429,
                 code="queue_full",
             )
-        words = await asyncio.wrap_future(self._worker.load(key, _asked_tokens(ask)))
-        prepared = await self._prepare(ask, words, names)
-        return Opened(ask, words, prepared, name or key.id)
+        return await asyncio.wrap_future(self._worker.load(key, _asked_tokens(ask)))
 
-    async def _prepare(self, ask: Ask, words: ModelWords, names: FieldNames) -> Prepared:
+    async def _in_time(self, write: Callable[[], T], words: ModelWords, names: FieldNames) -> T:
         try:
-            return await self._threads.run(
-                lambda: prepare(ask, words, names=names), within_s=LONGEST_PREPARATION_S
-            )
+            return await self._threads.run(write, within_s=LONGEST_PREPARATION_S)
         except TimeoutError as exc:
             raise bad_field(
                 names.messages,
@@ -122,7 +136,7 @@ class Service:
 
     async def run(self, opened: Opened) -> AsyncIterator[Piece]:
         """Generate one answer and log how it went; closing the iterator ends the generation."""
-        record = _Record(opened.words.key.id)
+        record = _Record(opened)
         pieces = generation.run(self._worker, opened.prepared, opened.ask, opened.words, record.count)
         try:
             async for piece in pieces:
@@ -166,8 +180,11 @@ def _adapter_folder(name: str) -> Path:
 class _Record:
     """One answer's line in the log: never what was said."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, opened: Opened) -> None:
+        self._model = opened.words.key.id
+        limits, given = opened.ask.limits, opened.prepared.job.max_tokens
+        is_cut = not limits.is_default and (limits.max_tokens or 0) > given
+        self._cut = f"max_tokens={given} asked={limits.max_tokens} " if is_cut else ""
         self._started = time.perf_counter()
         self._first: float | None = None
         self._usage = Usage(0, 0, 0)
@@ -191,7 +208,7 @@ class _Record:
         # Of what came after the first: one token alone has no rate.
         rate = (self._usage.answer - 1) / (now - first) if now > first and self._usage.answer > 1 else 0.0
         log.info(
-            "model=%s in=%d cached=%d%s out=%d first=%.2fs rate=%.1f/s total=%.2fs outcome=%s",
+            "model=%s in=%d cached=%d%s out=%d first=%.2fs rate=%.1f/s total=%.2fs %soutcome=%s",
             self._model,
             self._usage.prompt,
             self._usage.cached,
@@ -200,5 +217,6 @@ class _Record:
             first - self._started,
             rate,
             now - self._started,
+            self._cut,
             self.outcome,
         )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from local_ai.engine.api.body import (
     Body,
@@ -18,19 +18,18 @@ from local_ai.engine.api.body import (
     NoEffect,
     Text,
     TextOr,
-    wrong,
 )
+from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user, placeholder
+from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Call, Message
 
-_BLIND = "the models here read text only"
+_PLAIN_ONLY, _SEND_PLAIN = "documents are read as plain text only", "send a text source"
 _USERS = "text, document, tool_result"
 _ASSISTANTS = "text, thinking, redacted_thinking, tool_use"
 
 
 def _kinds(readable: str) -> Kinds:
-    special = (("image", _BLIND),)
-    why, fix = "blocks of type {tag} cannot be read here", f"send blocks of type {readable} only"
-    return Kinds(why, fix, special)
+    return Kinds("blocks of type {tag} cannot be read here", f"send blocks of type {readable} only")
 
 
 class TextBlock(Body):
@@ -50,17 +49,21 @@ class PlainSource(Body):
     data: str
 
 
-def _check_source(source: Any) -> Any:
-    if not isinstance(source, PlainSource) and (not isinstance(source, dict) or source.get("type") != "text"):
-        raise wrong("documents are read as plain text only", "send a text source")
-    return source
+class FileSource(Unreadable):
+    """A document of another kind: a PDF's bytes, or where it is."""
+
+    type: Literal["base64", "url", "file", "content"]
 
 
 class DocumentBlock(Body):
-    """A document in plain text."""
+    """A document; one in plain text can be read."""
 
     type: Literal["document"]
-    source: Annotated[PlainSource, BeforeValidator(_check_source)]
+    source: Annotated[
+        PlainSource | FileSource,
+        Field(discriminator="type"),
+        Kinds(_PLAIN_ONLY, _SEND_PLAIN),
+    ]
     title: Text = None
     context: Text = None
     cache_control: CacheControl = None
@@ -68,7 +71,33 @@ class DocumentBlock(Body):
 
     @property
     def text(self) -> str:
-        return "\n".join(part for part in (self.title, self.context, self.source.data) if part)
+        said = self.source.data if isinstance(self.source, PlainSource) else placeholder(self.type)
+        return "\n".join(part for part in (self.title, self.context, said) if part)
+
+
+class MediaBlock(Unreadable):
+    """A picture, or what stands for files and tools that are kept elsewhere."""
+
+    type: Literal["image", "container_upload", "search_result", "tool_reference"]
+
+
+class ServerToolBlock(Unreadable):
+    """What a tool on Anthropic's servers was asked, or what it found."""
+
+    type: Literal[
+        "server_tool_use",
+        "web_search_tool_result",
+        "web_fetch_tool_result",
+        "code_execution_tool_result",
+        "bash_code_execution_tool_result",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+        "advisor_tool_result",
+        "mcp_tool_use",
+        "mcp_tool_result",
+        "container_upload",
+        "compaction",
+    ]
 
 
 class ThinkingBlock(Body):
@@ -99,7 +128,9 @@ class ToolUseBlock(Body):
     cache_control: CacheControl = None
 
 
-_ResultPart = Annotated[TextBlock | DocumentBlock, Field(discriminator="type"), _kinds("text, document")]
+_ResultPart = Annotated[
+    TextBlock | DocumentBlock | MediaBlock, Field(discriminator="type"), _kinds("text, document")
+]
 
 
 class ToolResultBlock(Body):
@@ -117,10 +148,10 @@ class ToolResultBlock(Body):
 
 
 _UserBlock = Annotated[
-    TextBlock | DocumentBlock | ToolResultBlock, Field(discriminator="type"), _kinds(_USERS)
+    TextBlock | DocumentBlock | ToolResultBlock | MediaBlock, Field(discriminator="type"), _kinds(_USERS)
 ]
 _AssistantBlock = Annotated[
-    TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock,
+    TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock | ServerToolBlock,
     Field(discriminator="type"),
     _kinds(_ASSISTANTS),
 ]
@@ -154,7 +185,7 @@ class AssistantTurn(Body):
     def messages(self) -> Iterator[Message]:
         """Give out one message."""
         blocks = [] if isinstance(self.content, str) else self.content
-        texts = [block.text for block in blocks if isinstance(block, TextBlock)]
+        texts = [block.text for block in blocks if isinstance(block, TextBlock | ServerToolBlock)]
         thoughts = [block.thinking or "" for block in blocks if isinstance(block, ThinkingBlock)]
         calls = tuple(
             Call(block.id, block.name, json.dumps(block.input))
@@ -187,10 +218,34 @@ def read_system(content: Any) -> str:
 
 
 def read_turns(system: Any, turns: Sequence[Any]) -> tuple[Message, ...]:
-    """Say a conversation in the core's terms, the system prompt first."""
+    """Say a conversation in the core's terms, the system prompt first.
+
+    Raises:
+        ApiError: 400, the user's newest message holds what cannot be read.
+    """
+    newest = newest_of_user([_role_of(turn) for turn in turns])
+    if newest is not None:
+        _refuse_unreadable(turns[newest].content, f"messages[{newest}].content")
     text = read_system(system)
     messages = [message for turn in turns for message in turn.messages()]
     return (Message("system", text), *messages) if text else tuple(messages)
+
+
+def _role_of(turn: Any) -> str:
+    """Tell whose turn it is; beside a tool's result, a picture is the tool's."""
+    if isinstance(turn.content, list) and any(isinstance(block, ToolResultBlock) for block in turn.content):
+        return "tool"
+    return str(turn.role)
+
+
+def _refuse_unreadable(content: Any, at: str) -> None:
+    blocks = [] if isinstance(content, str) else content
+    for index, block in enumerate(blocks):
+        if isinstance(block, DocumentBlock) and isinstance(block.source, FileSource):
+            raise bad_field(f"{at}[{index}].source", _PLAIN_ONLY, _SEND_PLAIN)
+        if isinstance(block, Unreadable):
+            why = BLIND if block.type == "image" else f"blocks of type {block.type!r} cannot be read here"
+            raise bad_field(f"{at}[{index}]", why, f"send blocks of type {_USERS} only")
 
 
 def _text_of(content: Any) -> str:

@@ -44,8 +44,8 @@ def anthropic_routes(service: Service, generation: GenerationSettings) -> list[R
 
     async def count_tokens(request: Request) -> Response:
         wanted = read_request(await request.body(), generation, counting=True)
-        opened = await unless_gone(request, _open(service, wanted))
-        return json_response({"input_tokens": len(opened.prepared.job.prompt)})
+        counting = service.count_tokens(wanted.ask, wanted.model, wanted.adapter, _NAMES)
+        return json_response({"input_tokens": await unless_gone(request, counting)})
 
     return [
         Route("/anthropic/v1/messages", in_anthropic_errors(messages), methods=["POST"]),

@@ -20,9 +20,16 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
+from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user
+from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Call, Message
 
-BLIND = "the models here read text only"
+TEXT_ONLY = "send text parts only"
+
+
+def blind_to(kind: str) -> str:
+    """Say why a part of this type is refused."""
+    return f"{BLIND}, and this part's type is {kind}"
 
 
 class TextPart(Body):
@@ -38,12 +45,19 @@ class RefusalPart(Body):
 
     type: Literal["refusal"]
     refusal: str
+    cache_control: CacheControl = None
+
+
+class MediaPart(Unreadable):
+    """A picture, a sound or a file."""
+
+    type: Literal["image_url", "input_audio", "file", "video_url", "audio_url"]
 
 
 Part = Annotated[
-    TextPart | RefusalPart,
+    TextPart | RefusalPart | MediaPart,
     Field(discriminator="type"),
-    Kinds(f"{BLIND}, and this part's type is {{tag}}", "send text parts only"),
+    Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
 Content = Annotated[TextOr[list[Part]], Must("a text or a list of parts")]
 
@@ -75,6 +89,7 @@ class ToolCall(Body):
     id: Text = None
     type: Literal["function"] | None = None
     index: NoEffect = None
+    cache_control: CacheControl = None
     function: CalledFunction
 
 
@@ -84,6 +99,7 @@ class SystemMessage(Body):
     role: Literal["system", "developer"]
     content: Content | None = None
     name: Text = None  # tells speakers apart; chat templates have no place for it
+    cache_control: CacheControl = None
 
     def message(self) -> Message:
         return Message("system", text_of(self.content))
@@ -95,6 +111,7 @@ class UserMessage(Body):
     role: Literal["user"]
     content: Content
     name: Text = None
+    cache_control: CacheControl = None
 
     def message(self) -> Message:
         return Message("user", text_of(self.content))
@@ -111,6 +128,7 @@ class AssistantMessage(Body):
     refusal: Text = None
     tool_calls: list[ToolCall] | None = None
     annotations: NoEffect = None
+    cache_control: CacheControl = None
     audio: Annotated[Refused, Reason(BLIND)] = None
     function_call: Annotated[Refused, Reason("it was replaced by tool_calls")] = None
 
@@ -133,6 +151,7 @@ class ToolMessage(Body):
     tool_call_id: str
     content: Content | None = None
     name: Text = None
+    cache_control: CacheControl = None
 
     def message(self) -> Message:
         return Message("tool", text_of(self.content), call_id=self.tool_call_id)
@@ -151,8 +170,26 @@ def text_of(content: Any) -> str:
 
 
 def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
-    """Say a conversation in the core's terms; leading system and developer messages become one."""
+    """Say a conversation in the core's terms; leading system and developer messages become one.
+
+    Raises:
+        ApiError: 400, the user's newest message holds what cannot be read.
+    """
+    newest = newest_of_user([each.role for each in messages])
+    if newest is not None:
+        refuse_media(messages[newest].content, f"messages[{newest}].content")
     return join_leading_system([each.message() for each in messages])
+
+
+def refuse_media(content: Any, at: str) -> None:
+    """Refuse a content that holds what cannot be read.
+
+    Raises:
+        ApiError: 400, naming the part.
+    """
+    for index, part in enumerate(() if isinstance(content, str) else content):
+        if isinstance(part, Unreadable):
+            raise bad_field(f"{at}[{index}]", blind_to(repr(part.type)), TEXT_ONLY)
 
 
 def join_leading_system(messages: list[Message]) -> tuple[Message, ...]:

@@ -57,6 +57,7 @@ class Function(Body):
     description: Text = None
     parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
     strict: Flag = None  # forced calls always keep to the schema
+    cache_control: CacheControl = None
 
 
 class FunctionTool(Body):

@@ -6,14 +6,15 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
-from local_ai.engine.api.body import Body, Kinds, Must, NoEffect, Text, TextOr
-from local_ai.engine.api.openai.messages import BLIND, Arguments
+from local_ai.engine.api.body import Body, CacheControl, Kinds, Must, NoEffect, Text, TextOr
+from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, blind_to, refuse_media
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import qualify
+from local_ai.engine.api.unreadable import Unreadable, is_placeholder, newest_of_user
 from local_ai.engine.text.conversation import Call, Message, Role
 
 Json = dict[str, Any]
@@ -30,6 +31,7 @@ _PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "f
 class _Item(Body):
     id: NoEffect = None
     status: NoEffect = None
+    cache_control: CacheControl = None
 
 
 class ItemTextPart(Body):
@@ -40,7 +42,7 @@ class ItemTextPart(Body):
     annotations: NoEffect = None
     logprobs: NoEffect = None
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
-    cache_control: NoEffect = None
+    cache_control: CacheControl = None
 
 
 class ItemRefusalPart(Body):
@@ -48,12 +50,19 @@ class ItemRefusalPart(Body):
 
     type: Literal["refusal"]
     refusal: str
+    cache_control: CacheControl = None
+
+
+class ItemMediaPart(Unreadable):
+    """A picture, a sound or a file."""
+
+    type: Literal["input_image", "input_file", "input_audio", "computer_screenshot"]
 
 
 _Part = Annotated[
-    ItemTextPart | ItemRefusalPart,
+    ItemTextPart | ItemRefusalPart | ItemMediaPart,
     Field(discriminator="type"),
-    Kinds(f"{BLIND}, and this part's type is {{tag}}", "send text parts only"),
+    Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
 _Content = Annotated[TextOr[list[_Part]], Must("a text or a list of parts")]
 
@@ -122,6 +131,35 @@ class ReasoningItem(_Item):
         return Message("assistant", "", thought="\n".join(part.text for part in parts))
 
 
+class HostedItem(Unreadable):
+    """What a hosted tool did or found."""
+
+    type: Literal[
+        "web_search_call",
+        "file_search_call",
+        "computer_call",
+        "computer_call_output",
+        "image_generation_call",
+        "code_interpreter_call",
+        "local_shell_call",
+        "local_shell_call_output",
+        "shell_call",
+        "shell_call_output",
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "mcp_list_tools",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "mcp_call",
+        "tool_search_call",
+        "tool_search_output",
+        "compaction",
+    ]
+
+    def message(self) -> Message:
+        return Message("assistant", self.text)
+
+
 class ReferenceItem(Body):
     """An item of a response that is kept."""
 
@@ -132,10 +170,14 @@ class ReferenceItem(Body):
 _READABLE = "message, function_call, function_call_output, reasoning"
 
 
+_HOSTED = get_args(HostedItem.model_fields["type"].annotation)
+
+
 def _kind_of(item: Any) -> str | None:
-    if isinstance(item, dict):
-        return str(item.get("type") or "message")
-    return (getattr(item, "type", None) or "message") if isinstance(item, Body) else None
+    if not isinstance(item, dict | Body):
+        return None
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return "(hosted)" if kind in _HOSTED else str(kind or "message")
 
 
 Item = Annotated[
@@ -143,7 +185,8 @@ Item = Annotated[
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[OutputItem, Tag("function_call_output")]
     | Annotated[ReasoningItem, Tag("reasoning")]
-    | Annotated[ReferenceItem, Tag("item_reference")],
+    | Annotated[ReferenceItem, Tag("item_reference")]
+    | Annotated[HostedItem, Tag("(hosted)")],
     Discriminator(_kind_of),
     Kinds("items of type {tag} cannot be read here", f"send items of type {_READABLE} only"),
 ]
@@ -151,7 +194,7 @@ Item = Annotated[
 
 def make_id(kind: str) -> str:
     """Name a new item of this type, as the API's own ids look."""
-    return f"{_PREFIXES[kind]}_{uuid.uuid4().hex}"
+    return f"{_PREFIXES.get(kind, kind)}_{uuid.uuid4().hex}"
 
 
 def complete_item(item: Json) -> Json:
@@ -188,7 +231,7 @@ def join_turns(messages: Sequence[Message]) -> list[Message]:
         if last and last.role == message.role == "assistant" and _goes_on(last, message):
             turns[-1] = replace(
                 last,
-                text=last.text or message.text,
+                text="\n".join(text for text in (last.text, message.text) if text),
                 thought=last.thought or message.thought,
                 calls=last.calls + message.calls,
             )
@@ -199,11 +242,28 @@ def join_turns(messages: Sequence[Message]) -> list[Message]:
 
 def _goes_on(turn: Message, item: Message) -> bool:
     """Whether an item belongs to the turn: a thought begins one, then it is text, then calls."""
-    if item.calls:
+    if item.calls or is_placeholder(item.text):
         return True
     if item.text:
-        return not turn.text and not turn.calls
+        return not turn.calls and (not turn.text or is_placeholder(turn.text.splitlines()[-1]))
     return not (turn.thought or turn.text or turn.calls)
+
+
+def refuse_newest_media(items: Sequence[Any]) -> None:
+    """Refuse what cannot be read where the user has just sent it.
+
+    Raises:
+        ApiError: 400, naming the part.
+    """
+    newest = newest_of_user([_role_of(item) for item in items])
+    if newest is not None:
+        refuse_media(items[newest].content, f"input[{newest}].content")
+
+
+def _role_of(item: Any) -> str:
+    if isinstance(item, MessageItem):
+        return item.role
+    return "tool" if isinstance(item, OutputItem) else "assistant"
 
 
 def _text_of(content: Any) -> str:

@@ -27,7 +27,13 @@ from local_ai.engine.api.body import (
 )
 from local_ai.engine.api.openai.request import Effort, NamedSchema, PlainFormat, read_effort
 from local_ai.engine.api.problems import read_model
-from local_ai.engine.api.responses.items import Item, ReferenceItem, complete_item, read_item
+from local_ai.engine.api.responses.items import (
+    Item,
+    ReferenceItem,
+    complete_item,
+    read_item,
+    refuse_newest_media,
+)
 from local_ai.engine.api.responses.tools import (
     ResponseTool,
     ResponseToolChoice,
@@ -225,6 +231,7 @@ def read_response_request(
 def _read_input(given: Any, find_item: FindItem) -> tuple[list[Json], tuple[Message, ...]]:
     if isinstance(given, str):  # a text is one message of the user
         return [{"type": "message", "role": "user", "content": given}], (Message("user", given),)
+    refuse_newest_media(given)
     items, messages = [], []
     for index, item in enumerate(given):
         if isinstance(item, ReferenceItem):

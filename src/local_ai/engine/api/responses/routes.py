@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
-NAMES = FieldNames(messages="input", max_tokens="max_output_tokens", schema="text.format")
+NAMES = FieldNames(messages="input", schema="text.format")
 _guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
 
@@ -54,11 +54,7 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
 
     async def count(request: Request) -> Response:
         wanted = read_response_request(await request.body(), generation, store.find_item)
-        limits = dataclasses.replace(wanted.ask.limits, is_default=True)  # no answer follows
-        ask = dataclasses.replace(wanted.ask, limits=limits)
-        answer = _Answer(service, store, dataclasses.replace(wanted, ask=ask))
-        opened = await unless_gone(request, answer.open())
-        tokens = len(opened.prepared.job.prompt)
+        tokens = await unless_gone(request, _Answer(service, store, wanted).count())
         return json_response({"object": "response.input_tokens", "input_tokens": tokens})
 
     async def compact(_request: Request) -> Response:
@@ -129,6 +125,14 @@ class _Answer:
         if self._wanted.truncates:
             return await open_with_fewer_turns(self._ask, attempt)
         return await attempt(self._ask)
+
+    async def count(self) -> int:
+        """Count the prompt's tokens; with `truncation: auto`, those of the turns that fit."""
+        if self._wanted.truncates:
+            limits = dataclasses.replace(self._ask.limits, is_default=True)  # no answer follows
+            self._ask = dataclasses.replace(self._ask, limits=limits)
+            return len((await self.open()).prepared.job.prompt)
+        return await self._service.count_tokens(self._ask, self._wanted.model, self._wanted.adapter, NAMES)
 
     async def whole(self) -> Json:
         events = self._response_events()

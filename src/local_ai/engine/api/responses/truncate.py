@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.conversation import Ask, Limits, Message
 from local_ai.engine.text.service import Opened
 from local_ai.serving.errors import ApiError
 
@@ -48,11 +48,20 @@ async def _search(ask: Ask, shorter: list[tuple[Message, ...]], attempt: Attempt
 
 async def _try(ask: Ask, attempt: Attempt) -> Opened | None:
     try:
-        return await attempt(ask)
+        opened = await attempt(ask)
     except ApiError as exc:
         if exc.code != "context_length_exceeded":
             raise
         return None
+    return opened if _has_room(opened, ask.limits) else None
+
+
+def _has_room(opened: Opened, limits: Limits) -> bool:
+    """Whether the answer may be as long as asked for, or take half the context where that is less."""
+    if limits.max_tokens is None or limits.is_default:
+        return True
+    context = opened.words.context_tokens
+    return context is None or opened.prepared.job.max_tokens >= min(limits.max_tokens, context // 2)
 
 
 def _with(ask: Ask, messages: tuple[Message, ...]) -> Ask:
