@@ -203,10 +203,12 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
         (lambda f: (f / "model.safetensors").rename(f / "x.safetensors"), "it has no weights named"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "model.safetensors is damaged"),
         (
-            lambda f: (f / "model.safetensors.index.json").write_text(
-                '{"weight_map": {"a": "model-2.safetensors", "b": "model.safetensors"}}'
-            ),
-            "model-2.safetensors is missing",
+            lambda f: _without(f, "model.norm.weight"),
+            "its weights lack model.norm.weight: model-2.safetensors is missing",
+        ),
+        (
+            lambda f: (f / "config.json").write_text("\ufeff" + (f / "config.json").read_text()),
+            "config.json cannot be read: Unexpected UTF-8 BOM",
         ),
     ],
 )
@@ -223,6 +225,18 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
+
+
+def _without(folder: Path, name: str) -> None:
+    """Take a tensor out of a model's weights, whose index has it in a file that is not there."""
+    import mlx.core as mx
+
+    weights = dict(mx.load(str(folder / "model.safetensors")))
+    del weights[name]
+    mx.eval(weights)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    index = {"weight_map": {name: "model-2.safetensors", "a": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Path):
@@ -290,7 +304,8 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
     from local_ai.engine.core.loading import check_model, load_model
 
     folder = make_tiny_model(tmp_path)
-    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1-of-2.safetensors"}}')
+    stale = {"a": "model-1-of-2.safetensors", "model.norm.weight": "model.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": stale}))
     (folder / "generation_config.json").write_text('{"eos_token_id": [7, 999999]}')
     config = json.loads((folder / "tokenizer_config.json").read_text())
     template = config.pop("chat_template")
@@ -316,8 +331,13 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
             "has no adapter_config.json that can be read",
         ),
         (lambda f: _zero_adapter(f), "changes nothing"),
+        (
+            lambda f: make_tiny_adapter(f, hidden=32),
+            "does not fit the model: model.layers.0.self_attn.q_proj.lora_a: adapter shape (32, 4)",
+        ),
+        (lambda f: _halve_adapter(f), "has half a pair only: model.layers.0.self_attn.q_proj.lora_b"),
     ],
-    ids=["no weights", "PEFT's", "no config", "zeros"],
+    ids=["no weights", "PEFT's", "no config", "zeros", "other shapes", "half a pair"],
 )
 def test_an_adapter_that_cannot_serve_is_refused_by_name(tmp_path: Path, spoil: Any, why: str):
     from local_ai.engine.core.loading import check_model
@@ -340,3 +360,12 @@ def _zero_adapter(folder: Path) -> None:
     weights = mx.load(str(folder / "adapters.safetensors"))
     zeros = {name: array * (0 if name.endswith("lora_b") else 1) for name, array in weights.items()}
     mx.save_safetensors(str(folder / "adapters.safetensors"), zeros)
+
+
+def _halve_adapter(folder: Path) -> None:
+    import mlx.core as mx
+
+    weights = dict(mx.load(str(folder / "adapters.safetensors")))
+    del weights["model.layers.0.self_attn.q_proj.lora_a"]
+    mx.eval(weights)
+    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)

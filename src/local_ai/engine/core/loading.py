@@ -18,6 +18,7 @@ from local_ai.engine.core.cache_layers import cuts_anywhere
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords, make_words
 from local_ai.engine.core.tokenizer_files import end_tokens, prepare_tokenizer, read_object
+from local_ai.engine.core.weight_check import check_weights
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
@@ -70,13 +71,14 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
     shards = sorted(key.path.glob("model*.safetensors"))
     if not shards:
         raise _broken(key, "it has no weights named model*.safetensors")
-    for shard in (*shards, *_listed_shards(key)):
+    for shard in shards:
         _check_shard(key, shard)
     if key.adapter:
         _check_adapter(key, key.adapter)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, _context_tokens(config) or tokens)
     _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
+    check_weights(key, trust_remote_code=trust_remote_code)
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -120,7 +122,8 @@ def clear_cache() -> None:
 
 def _read_config(key: ModelKey) -> dict[str, Any]:
     try:
-        config = json.loads((key.path / "config.json").read_bytes())
+        # The loader reads it as plain text: a byte order mark is no JSON to it.
+        config = json.loads((key.path / "config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as exc:
         raise model_not_loadable(
             key.id, f"config.json cannot be read: {exc}", f"correct or replace {key.path / 'config.json'}"
@@ -161,16 +164,6 @@ def _unknown_modules(key: ModelKey) -> dict[str, None]:
     }
 
 
-def _listed_shards(key: ModelKey) -> list[Path]:
-    try:
-        index = json.loads((key.path / "model.safetensors.index.json").read_bytes())
-        listed = [key.path / name for name in sorted(set(index["weight_map"].values()))]
-    except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError):
-        return []  # the loader does without it
-    # One that names none of the files that are there was left over from before a conversion.
-    return listed if any(shard.is_file() for shard in listed) else []
-
-
 def _check_shard(key: ModelKey, shard: Path) -> None:
     """Compare what a weight file's header promises with its size.
 
@@ -182,9 +175,7 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, size)))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except FileNotFoundError as exc:
-        raise _broken(key, f"{shard.name} is missing") from exc
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as exc:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, struct.error) as exc:
         raise _broken(key, f"{shard.name} is damaged") from exc
     if 8 + length + max(ends, default=0) != size:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
