@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import site
 import urllib.error
 import urllib.request
 import venv
@@ -15,7 +16,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import context
 import psutil
 import pytest
 from tests.server import SCRIPT, Server, wait_until
@@ -151,7 +151,7 @@ def test_environment_that_moved_while_running_is_told(make_server: Callable[...,
     server, old, new = make_server(), tmp_path / "old", tmp_path / "new"
     venv.create(old, symlinks=True)
     (packages,) = old.glob("lib/python*/site-packages")
-    lines = (f"import site; site.addsitedir({path!r})" for path in context.getsitepackages())
+    lines = (f"import site; site.addsitedir({path!r})" for path in site.getsitepackages())
     (packages / "those_of_the_tests.pth").write_text("\n".join(lines))
     started = server.shell(f"{old}/bin/python -m local_ai server start")
     assert started.returncode == 0, started.stderr

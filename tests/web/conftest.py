@@ -34,12 +34,12 @@ class Server:
     def start_gateway(self) -> ExitStack:
         """Start a gateway on the server's port; closing what is returned stops it."""
         part = self.stack.enter_context(ExitStack())
-        self.gateway = part.enter_context(run_gateway(self.state, site=self._site()))
+        self.gateway = part.enter_context(run_gateway(self.state, context=self._context()))
         return part
 
-    def _site(self) -> GatewayContext:
-        site = make_context(self.state)
-        return replace(site, lane=replace(site.lane, comment_s=self.comment_s))
+    def _context(self) -> GatewayContext:
+        context = make_context(self.state)
+        return replace(context, forwarding=replace(context.forwarding, comment_s=self.comment_s))
 
 
 @pytest.fixture

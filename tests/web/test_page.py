@@ -283,7 +283,7 @@ def test_question_that_waits_shows_its_place(browser: Browser, small_server: Ser
 
 def test_marked_model_is_shown_with_its_reason(browser: Browser, small_server: Server) -> None:
     assert small_server.gateway
-    small_server.gateway.site.lane.suspects.convict("/v1/chat/completions", b"{}", "crash")
+    small_server.gateway.context.forwarding.quarantine.isolate("/v1/chat/completions", b"{}", "crash")
     reason = "crash is marked: the engine ended twice on one of its requests."
     page = browser.new_page()
     page.goto(small_server.url)
@@ -296,7 +296,7 @@ def test_marked_model_is_shown_with_its_reason(browser: Browser, small_server: S
     expect(page.locator("#model-mark")).to_have_text(reason)
     assert Axe().run(page).violations_count == 0
 
-    small_server.gateway.site.lane.suspects.answered("crash")
+    small_server.gateway.context.forwarding.quarantine.answered("crash")
     expect(page.locator("#marked")).to_be_hidden()
     expect(page.locator("#model option[value=crash]")).to_have_text("crash")
     expect(page.locator("#model-mark")).to_be_hidden()
@@ -305,7 +305,7 @@ def test_marked_model_is_shown_with_its_reason(browser: Browser, small_server: S
 
 def test_marked_model_is_shown_without_javascript(browser: Browser, small_server: Server) -> None:
     assert small_server.gateway
-    small_server.gateway.site.lane.suspects.convict("/v1/chat/completions", b"{}", "crash")
+    small_server.gateway.context.forwarding.quarantine.isolate("/v1/chat/completions", b"{}", "crash")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
 
