@@ -1,10 +1,12 @@
 """A conversation that grows: time to the first word by turn, through the gateway and from the engine alone.
 
     uv run python benchmarks/conversation.py [--api chat|messages|responses] [--turns 8] [--unread] [--json]
+    uv run python benchmarks/conversation.py --reuse [--json]
 
 With the starter model, in folders of its own. Each turn sends the whole conversation (with `responses`: its
 new turn, and the id of the one before), and says how many of its tokens the engine remembered. `--unread`
 asks each turn again with another first word, so that nothing is remembered: what a turn would cost otherwise.
+`--reuse` prints instead how many tokens are remembered, beside mlx_lm.server, for each class of cache.
 Read the ratios: the seconds are this machine's.
 """
 
@@ -29,6 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.engine.running import RunningEngine, running_engine
 from tests.gateway.running import running_gateway, wait_for_answer
+
+from benchmarks.reuse import as_table, measure
 
 _MODEL = "SmolLM2-135M-Instruct"
 _ANSWER_TOKENS = 24
@@ -129,6 +133,10 @@ def _count(usage: dict[str, Any]) -> tuple[int, int]:
 def main() -> None:
     """Measure and print."""
     options = _options()
+    if options.reuse:
+        found = list(measure())
+        print(json.dumps([asdict(row) for row in found]) if options.json else as_table(found))
+        return
     with ExitStack() as stack:
         engine = stack.enter_context(running_engine(lambda folder: _fill(folder)))
         state = _state_for(engine)
@@ -186,6 +194,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=8, help="turns of each conversation")
     parser.add_argument("--lines", type=int, default=30, help="lines of text the conversation begins with")
     parser.add_argument("--unread", action="store_true", help="measure each turn without memory as well")
+    parser.add_argument("--reuse", action="store_true", help="count remembered tokens beside mlx_lm.server")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 

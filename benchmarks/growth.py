@@ -4,8 +4,8 @@
     uv run python benchmarks/growth.py --tokens 100000 [--family qwen3_next]
 
 With `--steps`, answers that never end: bytes that MLX has in use beside the attention state, which has to
-grow. With `--tokens`, new chats, sixteen at a time, and their next turns, until so many tokens are generated:
-bytes in use now and then, and what the process takes. The model is made on the spot; it answers nonsense.
+grow. With `--tokens`, new chats, 64 at a time, and their next turns, until so many tokens are generated:
+bytes in use after each turn, and what the process takes. The model is made on the spot; it answers nonsense.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.engine.core.batches import ask, finish, make_batch, words
 from tests.tiny_families import FAMILIES
 
 _CACHE_BYTES = 8_000_000
-_ROWS = 16
+_ROWS = 64
 _SYSTEM = words(1, 600)
 
 
@@ -33,11 +33,13 @@ def main() -> None:
     if options.tokens:
         print(f"{'tokens':>10}{'MLX in use, MB':>18}{'remembered, MB':>18}{'process, MB':>14}")
         for tokens, active, remembered, taken in _chats(options.family, options.tokens):
-            print(f"{tokens:>10}{active / 1e6:>18.2f}{remembered / 1e6:>18.2f}{taken / 1e6:>14.1f}")
+            print(
+                f"{tokens:>10}{active / 1e6:>18.2f}{remembered / 1e6:>18.2f}{taken / 1e6:>14.1f}", flush=True
+            )
         return
     print(f"{'step':>10}{'state, bytes':>16}{'beside it, bytes':>20}")
     for step, state, beside in _steps(options.family, options.steps, options.rows):
-        print(f"{step:>10}{state:>16}{beside:>20}")
+        print(f"{step:>10}{state:>16}{beside:>20}", flush=True)
 
 
 def _steps(family: str, steps: int, rows: int) -> Iterator[tuple[int, int, int]]:
@@ -56,28 +58,25 @@ def _steps(family: str, steps: int, rows: int) -> Iterator[tuple[int, int, int]]
 
 
 def _chats(family: str, tokens: int) -> Iterator[tuple[int, int, int, int]]:
-    """Hold chats; yield the tokens so far and three figures, after each tenth of them."""
+    """Hold chats; yield the tokens so far and three figures, after each turn."""
     import mlx.core as mx
 
     from local_ai.models.memory import own_bytes
 
     batch = make_batch(family, memory_bytes=_CACHE_BYTES)
-    done = number = told = 0
+    done = turn = 0
     while done < tokens:
-        for turn in range(2):
-            for row in range(_ROWS):
-                place = number * _ROWS + row
-                prompt = _SYSTEM + words(place, 40) + (words(place + 1, 30) if turn else [])
-                length = 20 + (place * 13) % 90
-                ask(batch, prompt, length, branches=(len(_SYSTEM), len(_SYSTEM) + 40))
-                done += length
-            finish(batch)
-        number += 1
-        if done * 20 // tokens > told or done >= tokens:
-            told = done * 20 // tokens
-            gc.collect()
-            mx.synchronize()
-            yield done, int(mx.get_active_memory()), batch._memory.n_bytes, own_bytes()
+        for row in range(_ROWS):
+            place = turn // 2 * _ROWS + row
+            prompt = _SYSTEM + words(place, 40) + (words(place + 1, 30) if turn % 2 else [])
+            length = 60 + (place * 13) % 180
+            ask(batch, prompt, length, branches=(len(_SYSTEM), len(_SYSTEM) + 40))
+            done += length
+        finish(batch)
+        turn += 1
+        gc.collect()
+        mx.synchronize()
+        yield done, int(mx.get_active_memory()), batch._memory.n_bytes, own_bytes()
 
 
 def _options() -> Any:

@@ -86,7 +86,7 @@ def servers(options: Options) -> Iterator[tuple[list[Server], Ours]]:
     model = starter_model()
     with ExitStack() as stack:
         say(f"starting {MLX_LM} and {GATEWAY}")
-        peer = stack.enter_context(_mlx_lm(model))
+        peer = stack.enter_context(mlx_lm_server(model))
         ours = stack.enter_context(running(make_ours(options.folder / "served", free_port(), model)))
         transport = httpx.HTTPTransport(uds=str(ours.paths.engine_socket))
         # As many connections as clients, so that none waits for another's.
@@ -108,8 +108,8 @@ def servers(options: Options) -> Iterator[tuple[list[Server], Ours]]:
 
 
 @contextmanager
-def _mlx_lm(model: Path) -> Iterator[httpx.Client]:
-    """Run mlx_lm.server with the BLAS that ours would load."""
+def mlx_lm_server(model: Path) -> Iterator[httpx.Client]:
+    """Run mlx_lm.server with the BLAS that ours would load; give out a client of it."""
     port = free_port()
     environ = clean_environment(model.parent) | preloadable_blas(model.parent)
     words = [script("python"), "-m", "mlx_lm", "server", "--model", str(model), "--port", str(port)]
