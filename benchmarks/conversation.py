@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.engine.running import RunningEngine, running_engine
 from tests.gateway.running import running_gateway, wait_for_answer
 
+from benchmarks.clock import say
 from benchmarks.reuse import as_table, measure
 
 _MODEL = "SmolLM2-135M-Instruct"
@@ -134,7 +135,10 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     if options.reuse:
-        found = list(measure())
+        found = []
+        for row in measure():
+            say(str(row))
+            found.append(row)
         print(json.dumps([asdict(row) for row in found]) if options.json else as_table(found))
         return
     with ExitStack() as stack:

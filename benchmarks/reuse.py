@@ -22,7 +22,7 @@ from tests.tiny_families import make_tiny_family
 
 from benchmarks.servers import mlx_lm_server
 
-FAMILIES = ("llama", "gemma3_text", "qwen3_next", "qwen3_5")
+FAMILIES = ("qwen3_next", "gemma3_text", "qwen3_5", "llama")
 _RULES = "".join(f"Rule {n}: the red fox number {n} jumps over the lazy dog. " for n in range(20))
 _SHOWN = "The capital of France is Paris."  # where an answer has no text to be sent back
 _HEADER = "x-anthropic-billing-header: cc_version=2.1.42; cch={};"
