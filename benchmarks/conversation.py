@@ -136,10 +136,10 @@ def main() -> None:
     options = _options()
     if options.reuse:
         found = []
-        for row in measure():
-            say(str(row))
-            found.append(row)
-        print(json.dumps([asdict(row) for row in found]) if options.json else as_table(found))
+        for reused in measure():
+            say(str(reused))
+            found.append(reused)
+        print(json.dumps([asdict(each) for each in found]) if options.json else as_table(found))
         return
     with ExitStack() as stack:
         engine = stack.enter_context(running_engine(lambda folder: _fill(folder)))

@@ -38,7 +38,7 @@ def told(engine: RunningEngine, family: str, messages: list[dict[str, str]], mor
 @pytest.mark.parametrize("more", [{}, {"tools": TOOLS}, THINKS, {"tools": TOOLS} | THINKS], ids=range(4))
 def test_a_new_conversation_and_a_next_turn_read_only_what_is_new(
     engine: RunningEngine, family: str, more: dict[str, Any]
-):
+) -> None:
     """A new conversation finds the system text and the tools; a next turn the whole prompt before it."""
     system = {"role": "system", "content": f"{sorted(more)} {RULES}"}
     first = [system, {"role": "user", "content": "What is red?"}]
