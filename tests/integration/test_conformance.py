@@ -117,8 +117,8 @@ def test_anthropic_errors_are_typed_and_helpful(anthropic_client: anthropic.Anth
         create(model="plian", messages=HELLO, max_tokens=1)
     with pytest.raises(anthropic.BadRequestError, match="temperature cannot be used"):
         create(model="plain", messages=HELLO, max_tokens=1, extra_body={"temperature": 9})
-    with pytest.raises(anthropic.BadRequestError, match="exceed context limit"):
-        create(model="short", messages=HELLO, max_tokens=4000)
+    with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
+        create(model="short", messages=[{"role": "user", "content": "red " * 200}], max_tokens=1)
     with pytest.raises(anthropic.UnprocessableEntityError, match="cannot be loaded"):
         create(model="strange", messages=HELLO, max_tokens=1)
 

@@ -16,7 +16,7 @@ from local_ai.engine.core.memory_release import MemoryRelease
 def given_back(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """What grows by one each time."""
     times: list[None] = []
-    monkeypatch.setattr(memory_release, "give_back", lambda: times.append(None))
+    monkeypatch.setattr(memory_release, "release_memory", lambda: times.append(None))
     return times
 
 
@@ -59,13 +59,13 @@ def test_the_first_step_after_a_rest_gives_nothing_back(given_back: list[None]):
 def test_giving_back_makes_the_process_smaller():
     """Blocks below what glibc maps by itself, with one kept at the end of the heap."""
     program = """
-from local_ai.engine.core.memory_release import give_back
+from local_ai.engine.core.memory_release import release_memory
 from local_ai.models.memory import own_bytes
 
 blocks = [bytearray(100_000) for _ in range(500)]
 last, blocks = blocks[-1], None
 before = own_bytes()
-give_back()
+release_memory()
 assert before - own_bytes() > 40_000_000, (before, own_bytes())
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=scaled(60))

@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -296,14 +297,20 @@ def test_sigterm_ends_a_busy_engine_in_time_and_leaves_nothing():
 def test_engine_that_ends_takes_no_more_connections_while_answers_finish():
     """Else a request would wait on it, and be lost with it."""
     with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
-        body = {"prompt": "x", "max_tokens": 3900, "stream": True, "logit_bias": {"2": -100, "0": -100}}
+        body = {
+            "prompt": "x",
+            "max_tokens": 3900,
+            "stream": True,
+            "logit_bias": {"2": -100, "0": -100},
+            "n": 8,
+        }
         with engine.client as client, client.stream("POST", "/v1/completions", json=body) as stream:
             lines = stream.iter_lines()
             next(lines)
             engine.process.send_signal(signal.SIGTERM)
             while (error := refused_connection(engine.paths.engine_socket)) is None:
                 pass
-            with pytest.raises(httpx.TransportError):
+            with suppress(httpx.TransportError):  # it may be cut, or finish in the time that is left
                 list(lines)
 
     assert isinstance(error, ConnectionRefusedError)  # at its very end, the socket's file is gone

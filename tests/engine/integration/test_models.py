@@ -280,8 +280,8 @@ def test_a_models_own_code_runs_only_when_it_is_trusted(trusted: bool, tmp_path:
     else:
         assert layers["error"]["message"] == (
             "the model 'layers' cannot be loaded: it brings Python code of its own, which is not run unless "
-            "you trust it. To fix it: set model.trust_remote_code = true if you do, then run: inv "
-            "server.restart"
+            "you trust it. To fix it: set model.trust_remote_code = true if you do, then run: local-ai "
+            "server restart"
         )
 
 

@@ -208,26 +208,11 @@ def test_background_and_cancelling_are_refused_in_words(engine: RunningEngine):
         client.retrieve(kept.id, stream=True)
 
 
-def test_a_stream_that_fails_ends_with_response_failed(engine: RunningEngine):
-    """That the model does not load is known only when the one before it has finished."""
-    endless = {"model": "plain", "prompt": "x", "logit_bias": {"2": -100, "0": -100}, "max_tokens": 3900}
-    failing = {"model": "misshapen", "input": "x", "stream": True}
-    with (
-        engine.client as client,
-        client.stream("POST", "/v1/completions", json=endless | {"n": 6, "stream": True}) as busy,
-    ):
-        answers = busy.iter_lines()
-        next(answers)
-        with client.stream("POST", "/v1/responses", json=failing) as ours:
-            lines = ours.iter_lines()
-            begun = next(lines)
-            busy.close()
-            events = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+def test_a_model_that_cannot_be_loaded_is_refused_before_the_stream_begins(engine: RunningEngine):
+    refused = engine.post("/v1/responses", {"model": "misshapen", "input": "x", "stream": True})
 
-    assert begun == "event: response.created"
-    assert [event["type"] for event in events] == ["response.created", "response.failed"]
-    assert events[-1]["response"]["status"] == "failed"
-    assert events[-1]["response"]["error"]["code"] == "model_not_loadable"
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "model_not_loadable"
 
 
 def test_unknown_model_is_a_typed_error_with_near_names(engine: RunningEngine):

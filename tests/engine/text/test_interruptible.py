@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from tests.coroutines import run
 
 from local_ai.engine.text.interruptible import InterruptibleThreads
 
@@ -43,7 +44,7 @@ def test_a_function_returns_and_raises_as_if_it_were_called():
         with pytest.raises(KeyError):
             await threads.run(lambda: {}["missing"], within_s=30)
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_a_function_that_does_not_end_is_interrupted_after_its_time():
@@ -54,7 +55,7 @@ def test_a_function_that_does_not_end_is_interrupted_after_its_time():
             await InterruptibleThreads().run(endless, within_s=0.05)
         await ended(endless)
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_a_function_is_interrupted_when_its_caller_leaves():
@@ -68,7 +69,7 @@ def test_a_function_is_interrupted_when_its_caller_leaves():
             await task
         await ended(endless)
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_functions_that_do_not_end_leave_a_place_for_the_next():
@@ -84,7 +85,7 @@ def test_functions_that_do_not_end_leave_a_place_for_the_next():
         tasks[1].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_many_calls_in_a_row_are_never_interrupted_late():
@@ -93,4 +94,4 @@ def test_many_calls_in_a_row_are_never_interrupted_late():
         numbers: list[Callable[[], int]] = [lambda number=number: number for number in range(300)]  # type: ignore[misc]
         assert await asyncio.gather(*(threads.run(one, within_s=30) for one in numbers)) == list(range(300))
 
-    asyncio.run(ask())
+    run(ask())
