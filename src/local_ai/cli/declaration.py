@@ -1,4 +1,4 @@
-"""What a command is: one declaration, from which `local-ai`, `inv`, help and completion are made."""
+"""The declaration of a command, from which `local-ai`, `inv`, help and completion are made."""
 
 from __future__ import annotations
 

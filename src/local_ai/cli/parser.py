@@ -18,7 +18,7 @@ HELP_WORDS = {"--help", "-h"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command line asks for: to run a command, or help on it, on a group, or on all."""
+    """The request of a command line: to run a command, or for help on it, on a group, or on all."""
 
     command: Command | None = None
     group: str | None = None  # whose help

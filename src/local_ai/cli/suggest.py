@@ -1,4 +1,4 @@
-"""What was probably meant by a word that is no command or no option: by meaning first, then by spelling."""
+"""Suggestions for a word that is no command or no option: by meaning first, then by spelling."""
 
 from __future__ import annotations
 

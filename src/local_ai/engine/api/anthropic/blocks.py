@@ -82,7 +82,7 @@ class MediaBlock(Unreadable):
 
 
 class ServerToolBlock(Unreadable):
-    """What a tool on Anthropic's servers was asked, or what it found."""
+    """A call of a tool on Anthropic's servers, or its result."""
 
     type: Literal[
         "server_tool_use",
@@ -101,7 +101,7 @@ class ServerToolBlock(Unreadable):
 
 
 class ThinkingBlock(Body):
-    """What the assistant thought; made here or elsewhere, only its text counts."""
+    """The assistant's reasoning; made here or elsewhere, only its text counts."""
 
     type: Literal["thinking"]
     thinking: Text = None
@@ -134,7 +134,7 @@ _ResultPart = Annotated[
 
 
 class ToolResultBlock(Body):
-    """What a tool answered."""
+    """The result of a tool call."""
 
     type: Literal["tool_result"]
     tool_use_id: str

@@ -145,7 +145,7 @@ class AssistantMessage(Body):
 
 
 class ToolMessage(Body):
-    """What a tool answered."""
+    """The result of a tool call."""
 
     role: Literal["tool"]
     tool_call_id: str
