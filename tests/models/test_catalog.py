@@ -110,27 +110,27 @@ def test_a_model_that_transcribes_is_no_default_for_text(paths: Paths):
 def test_default_is_the_newest_that_generates_text_and_fits():
     models = [model("huge", size=90), model("bert", generates=False), model("good"), model("older")]
 
-    assert choose_default(models, configured=None, memory_bytes=100) == models[2]
+    assert choose_default(models, configured=None, memory_bytes=lambda: 100) == models[2]
 
 
 def test_default_is_the_starter_only_where_there_is_no_other():
     starter, other = model("SmolLM2-135M-Instruct"), model("other")
 
-    assert choose_default([starter, other], configured=None, memory_bytes=100) == other
-    assert choose_default([starter], configured=None, memory_bytes=100) == starter
-    assert choose_default([], configured=None, memory_bytes=100) is None
+    assert choose_default([starter, other], configured=None, memory_bytes=lambda: 100) == other
+    assert choose_default([starter], configured=None, memory_bytes=lambda: 100) == starter
+    assert choose_default([], configured=None, memory_bytes=lambda: 100) is None
 
 
 def test_configured_default_wins_even_when_large():
     models = [model("small"), model("large", size=1000)]
 
-    assert choose_default(models, configured="large", memory_bytes=100) == models[1]
-    assert choose_default(models, configured="gone", memory_bytes=100) is None
+    assert choose_default(models, configured="large", memory_bytes=lambda: 100) == models[1]
+    assert choose_default(models, configured="gone", memory_bytes=lambda: 100) is None
 
 
 def test_default_that_a_start_chose_stays_as_long_as_it_is_there():
     newest, settled = both = model("newest"), model("settled")
-    choose = partial(choose_default, memory_bytes=100, settled="settled")
+    choose = partial(choose_default, memory_bytes=lambda: 100, settled="settled")
 
     assert choose(both, configured=None) == settled
     assert choose([newest], configured=None) == newest

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from tests import coroutines
 
-from local_ai.serving.sse import WholeEvents, event, say_something, with_ticks
+from local_ai.serving.sse import WholeEvents, event, joined, say_something, with_ticks
 
 
 def test_an_event_is_written_with_its_name_and_json():
@@ -88,3 +89,63 @@ def test_closing_ends_the_items_at_once():
     coroutines.run(begin_and_leave())
 
     assert ended == [True]
+
+
+async def _chunks(chunks: Sequence[bytes], taken: list[bytes]) -> AsyncIterator[bytes]:
+    """Give out chunks that are all there already; note how many have been asked for."""
+    for chunk in chunks:
+        taken.append(chunk)
+        yield chunk
+
+
+def test_chunks_that_are_there_already_are_given_out_together():
+    async def collect() -> list[bytes]:
+        return [chunk async for chunk in joined(_chunks([b"a", b"b", b"c"], []))]
+
+    assert coroutines.run(collect()) == [b"abc"]
+
+
+def test_a_chunk_is_not_held_back_for_the_next():
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.Event().wait()
+
+    async def first() -> bytes:
+        async with contextlib.aclosing(joined(chunks())) as given:
+            return await anext(given)
+
+    assert coroutines.run(first()) == b"a"
+
+
+def test_chunks_that_came_before_a_failure_are_given_out_before_it():
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+        raise ValueError("broken")
+
+    async def take_all() -> None:
+        given = joined(chunks())
+        assert await anext(given) == b"ab"
+        await anext(given)
+
+    with pytest.raises(ValueError, match="broken"):
+        coroutines.run(take_all())
+
+
+def test_a_taker_that_is_slow_holds_the_chunks_back():
+    taken: list[bytes] = []
+    many = [b"x"] * 1000
+
+    async def begin_and_rest() -> int:
+        async with contextlib.aclosing(joined(_chunks(many, taken))) as given:
+            await anext(given)
+            for _ in range(len(many)):
+                await asyncio.sleep(0)
+            return len(taken)
+
+    assert coroutines.run(begin_and_rest()) < len(many) / 5
+
+    async def collect() -> list[bytes]:
+        return [chunk async for chunk in joined(_chunks(many, []))]
+
+    assert b"".join(coroutines.run(collect())) == b"x" * 1000

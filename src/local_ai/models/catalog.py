@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -131,19 +131,27 @@ def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[
 
 
 def choose_default(
-    models: Sequence[Model], *, configured: str | None, memory_bytes: int, settled: str | None = None
+    models: Sequence[Model],
+    *,
+    configured: str | None,
+    memory_bytes: Callable[[], int],
+    settled: str | None = None,
 ) -> Model | None:
     """Choose the model for requests that name none.
 
     The configured one; else the settled one, which a start chose, as long as it is there; else the newest
     that generates text and whose weights fit in 70 % of the machine's memory, the starter model only where
     there is no other; else None.
+
+    Args:
+        memory_bytes: Reads how much memory the machine has; called only where the newest is looked for.
     """
     if configured is not None:
         return find_model(configured, models)
     if settled is not None and (chosen := find_model(settled, models)):
         return chosen
-    fitting = [m for m in models if m.generates_text and m.size_bytes <= 0.7 * memory_bytes]
+    most_bytes = 0.7 * memory_bytes()
+    fitting = [model for model in models if model.generates_text and model.size_bytes <= most_bytes]
     own = [model for model in fitting if model.id != STARTER_ID]
     return next(iter(own or fitting), None)
 

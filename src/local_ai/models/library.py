@@ -75,5 +75,5 @@ def read_library(
         settled: Id of the default model that a start chose, where the settings name none.
     """
     models = list_models(paths, configured)
-    default = choose_default(models, configured=configured, memory_bytes=total_bytes(), settled=settled)
+    default = choose_default(models, configured=configured, memory_bytes=total_bytes, settled=settled)
     return ModelLibrary(tuple(models), default, aliases or {}, configured)

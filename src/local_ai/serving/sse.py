@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import StreamingResponse
@@ -24,6 +24,9 @@ HEADERS = {
 }
 # Both say only that the answer takes time.
 _SAYS_NOTHING = (b":", b"event: ping\n")
+
+# Of 64 KB each at the most: a client that takes nothing is held back by then.
+_MOST_JOINED = 64
 
 T = TypeVar("T")
 
@@ -90,6 +93,46 @@ async def with_ticks(items: AsyncIterator[T], *, every_s: float) -> AsyncIterato
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         await close(items)
+
+
+async def joined(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Give out together the chunks that are there already; the first is not held back for the next.
+
+    A write costs the gateway more than an event does, and many come at once where clients are slower than
+    the engine. Closing the iterator closes the chunks.
+    """
+    held: list[bytes] = []
+    news, room = asyncio.Event(), asyncio.Event()
+    filling = asyncio.create_task(_fill(chunks, held, news, room))
+    try:
+        while held or not filling.done():
+            await news.wait()
+            news.clear()
+            if held:
+                together = b"".join(held)
+                held.clear()
+                room.set()
+                yield together
+        await filling
+    finally:
+        filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)
+        await close(chunks)
+
+
+async def _fill(
+    chunks: AsyncIterator[bytes], held: list[bytes], news: asyncio.Event, room: asyncio.Event
+) -> None:
+    """Hold the chunks as they come, until there are too many to hold or no more come."""
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            news.set()
+            if len(held) == _MOST_JOINED:
+                room.clear()
+                await room.wait()
+    finally:
+        news.set()
 
 
 async def close(items: AsyncIterator[Any]) -> None:

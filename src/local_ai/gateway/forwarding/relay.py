@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineG
 from local_ai.gateway.upstream.engine_exits import ended_from_outside, memory_kills
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import WholeEvents, until_gone
+from local_ai.serving.sse import WholeEvents, joined, until_gone
 from local_ai.status.health import RequestState
 from local_ai.supervision.program import ENGINE
 
@@ -239,14 +240,15 @@ class Forward:
 
     async def _relay_events(self, answer: EngineAnswer, reply: Reply) -> None:
         whole = WholeEvents()
-        async for chunk in answer.chunks():
-            events = whole.feed(chunk)
-            if not events:
-                continue
-            await reply.begin(answer.status, answer.headers, Sent.EVENTS)
-            await reply.pass_on_events(events)
-            if self._first_at is None and not reply.is_silent:
-                self._note_answer(answer.status)
+        async with aclosing(joined(answer.chunks())) as chunks:
+            async for chunk in chunks:
+                events = whole.feed(chunk)
+                if not events:
+                    continue
+                await reply.begin(answer.status, answer.headers, Sent.EVENTS)
+                await reply.pass_on_events(events)
+                if self._first_at is None and not reply.is_silent:
+                    self._note_answer(answer.status)
         if rest := whole.rest():
             await reply.write(rest)
 
