@@ -3,8 +3,9 @@
     uv run python benchmarks/fuzz.py [--minutes 30] [--seed 0] [--rounds 20]
 
 In turns: what docs/openapi.json allows and what it does not (schemathesis), valid bodies with broken fields,
-and raw bytes; to a server of its own, with tiny models. What was wrong is printed under the table and makes
-the exit code 1.
+raw bytes, and what only a plain socket can send (benchmarks/hostile.py); to a server of its own, with tiny
+models. What was wrong is printed under the table and makes the exit code 1. /healthz is asked all the time
+beside it; its slowest answer tells how long a request can hold up other clients.
 
 Memory is read six times on the way, each time after a rest in which what was freed goes back. What is bounded
 is filled before: kept responses, remembered prompts (set to a few megabytes), and the words that a tokenizer
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import string
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,11 +39,16 @@ from tests.engine.fuzzing import BODIES, EXPECTED, odd_request
 from tests.engine.generated import Case, Operation, operations, read_document, send_cases, within_reach
 from tests.server import Server, end, free_port
 
+from benchmarks.hostile import KINDS, LARGE, WILDCARD, Hostile, exchange
 from local_ai.engine.api.responses.store import MOST_RESPONSES
 
 _TIMEOUT_S = 60.0  # an answer that takes longer counts as a hang
 _ROUND = 40  # requests of a kind at a time
+_HOSTILE_ROUND = 4  # the same, of a kind in benchmarks/hostile.py
+_LARGE_ROUNDS = 4  # one of each large kind in so many rounds
+_BESIDE_PAUSE_S = 0.02
 _ALLOWED = EXPECTED | {415}
+_NO_ANSWER = -2  # instead of a status
 _FAILURES = ('"internal_error"', '"message":"the answer was cut off')  # with a status of 200, in a stream
 _PARTS = 6
 _REMEMBERED_MB = 8
@@ -52,7 +60,7 @@ _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; status 0 where nothing did."""
+    """What came back; a status below 1 where nothing did."""
 
     status: int
     text: str
@@ -98,23 +106,36 @@ class Run:
 
         self._note(kind, f"{case.method} {case.formatted_path} {str(case.body)[:500]}", ask)
 
-    def _note(self, kind: str, asked: str, ask: Callable[[], Reply]) -> None:
+    def exchange(self, kind: str, hostile: Hostile) -> None:
+        """Send bytes by a plain socket and note how they were answered."""
+
+        def ask() -> Reply:
+            answer = exchange(self.client.base_url.port or 80, hostile, _TIMEOUT_S)
+            return Reply(answer.status, answer.text)
+
+        self._note(kind, f"{kind}: {hostile.content[:500]!r}", ask, hostile.allowed)
+
+    def _note(
+        self, kind: str, asked: str, ask: Callable[[], Reply], allowed: Set[int] = frozenset(_ALLOWED)
+    ) -> None:
         tally = self.kinds.setdefault(kind, Tally())
         began = time.monotonic()
         try:
             reply = ask()
-        except (httpx.HTTPError, requests.RequestException) as exc:
-            reply = Reply(0, f"no answer: {exc!r}")
+        except (httpx.HTTPError, requests.RequestException, OSError) as exc:
+            reply = Reply(_NO_ANSWER, f"no answer: {exc!r}")
         tally.statuses[reply.status] += 1
         if (took := time.monotonic() - began) > tally.slowest_s:
             tally.slowest_s, tally.slowest = took, asked[:200]
-        if reply.status not in _ALLOWED or any(words in reply.text for words in _FAILURES):
+        if reply.status not in allowed or any(words in reply.text for words in _FAILURES):
             self.wrong.append(f"{asked}: {reply.status} {reply.text[:300]}")
+            print(self.wrong[-1], file=sys.stderr)
 
 
 def main() -> None:
     """Fuzz and print; exit 1 if anything was wrong."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server ends with it
     with _server() as server, httpx.Client(base_url=server.url, timeout=_TIMEOUT_S) as client:
         pids = {name: server.pid_of(name) for name in _PROGRAMS}
         _fuzz(Run(client, time.monotonic() + 600), options.seed, rounds=9)  # imports come first
@@ -122,13 +143,17 @@ def main() -> None:
         started = time.monotonic()
         run = Run(client, started)
         memory = [_memory(server)]
+        beside = _Beside(server.url)
+        beside.start()
         for part in range(1, _PARTS + 1):
             run.deadline = float("inf") if options.rounds else started + options.minutes * 60 / _PARTS * part
             new = 0 if options.rounds else part * 1_000_000
             _fuzz(run, options.seed + new, rounds=options.rounds)
             memory.append(_memory(server))
             print(f"part {part} of {_PARTS}: {memory[-1]}", file=sys.stderr)
+        run.wrong += beside.failed
         _print(run, memory, minutes=(time.monotonic() - started) / 60)
+        print(f"slowest /healthz beside it: {beside.slowest_s:.2f} s")
         for name in _PROGRAMS:
             run.wrong += _tracebacks(name, (server.paths.logs_dir / f"{name}.log").read_text())
         for name, pid in pids.items():
@@ -170,7 +195,32 @@ def _fuzz(run: Run, seed: int, *, rounds: int | None = None) -> None:
         for _ in range(_ROUND):
             run.post("broken fields", *odd_request(luck))
             run.post("raw bytes", luck.choice(list(BODIES)), _raw(luck))
+        for kind, make in KINDS.items():
+            count = _HOSTILE_ROUND if kind not in LARGE else done % _LARGE_ROUNDS == 0
+            for _ in range(count):
+                run.exchange(kind, make(luck))
         done += 1
+
+
+class _Beside(threading.Thread):
+    """Another client, that asks /healthz all the time."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.slowest_s = 0.0
+        self.failed: list[str] = []
+        self._url = url
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=_TIMEOUT_S) as client:
+            while True:
+                began = time.monotonic()
+                try:
+                    client.get("/healthz").raise_for_status()
+                except httpx.HTTPError as exc:
+                    self.failed.append(f"GET /healthz, beside the others: {exc!r}")
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                time.sleep(_BESIDE_PAUSE_S)
 
 
 def _send_generated(run: Run, operation: Operation, number: int) -> None:
@@ -202,6 +252,7 @@ def _server() -> Iterator[Server]:
         settings = {
             "LOCAL_AI_MODEL__PATH": _DEFAULT,
             "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": str(_REMEMBERED_MB),
+            "LOCAL_AI_ALIASES": f"{WILDCARD} = {_DEFAULT}",
         }
         server = Server(Path(home), free_port(), settings)
         server.paths.models_dir.mkdir(parents=True)

@@ -101,6 +101,7 @@ class Tally:
     mixed: list[str] = field(default_factory=list)
     innocent: list[str] = field(default_factory=list)  # refused with 422
     longest_s: float = 0.0
+    longest: str = ""  # its tries
     began: float = field(default_factory=time.monotonic)
     gateway_killed: list[float] = field(default_factory=list)  # time.monotonic()
     deeds: list[str] = field(default_factory=list)  # with --chaos, in their order
@@ -130,15 +131,20 @@ class Tally:
         with self.lock:
             self.kinds[kind] += 1
 
-    def end(self, name: str, began: float) -> None:
+    def end(self, name: str, began: float, tries: list[str]) -> None:
+        """Note an answer, and how it came to it where no other took as long."""
+        took_s = time.monotonic() - began
         with self.lock:
             self.answered[name] += 1
-            self.longest_s = max(self.longest_s, time.monotonic() - began)
+            if took_s > self.longest_s:
+                self.longest_s = took_s
+                self.longest = f"{name}, from {began - self.began:.1f} s on: {'; '.join(tries) or 'one try'}"
 
 
 def main() -> None:
     """Run, print, and exit 1 if anything was lost, mixed up, refused without reason or given twice."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server ends with it
     with _server() as server:
         known = _learn(server, options.clients) if options.chaos else {}
         before = _generated(server)
@@ -147,24 +153,28 @@ def main() -> None:
         stop, clients_stop = threading.Event(), threading.Event()
         memory = [_memory(server)]
         clients = [
-            threading.Thread(target=_ask_until, args=(clients_stop, server, tally, number, known))
+            threading.Thread(
+                target=_ask_until, args=(clients_stop, server, tally, number, known), daemon=True
+            )
             for number in range(options.clients)
         ]
         killers = [
-            threading.Thread(target=_kill_every, args=(stop, server, tally, program, seconds))
+            threading.Thread(target=_kill_every, args=(stop, server, tally, program, seconds), daemon=True)
             for program, seconds in ((ENGINE, options.engine_s), (GATEWAY, options.gateway_s))
             if seconds and not options.chaos
-        ] or [threading.Thread(target=chaos.run, args=(stop,))] * options.chaos
+        ] or [threading.Thread(target=chaos.run, args=(stop,), daemon=True)] * options.chaos
         for thread in (*clients, *killers):
             thread.start()
-        for _ in range(2):
-            stop.wait(options.minutes * 30)
-            memory.append(_memory(server))
-        # The server is whole again before the clients end, so that none is left with a dead one.
-        for event, threads in ((stop, killers), (clients_stop, clients)):
-            event.set()
-            for thread in threads:
-                thread.join()
+        try:
+            for _ in range(2):
+                stop.wait(options.minutes * 30)
+                memory.append(_memory(server))
+        finally:
+            # Nothing may start the server again once it is being ended. It is whole before the clients
+            # end, so that none is left with a dead one.
+            _join(stop, killers)
+            if sys.exc_info()[0] is None:
+                _join(clients_stop, clients)
         minutes = (time.monotonic() - tally.began) / 60
         problems = [*chaos.failed_starts, *_tracebacks(server)]
         generated = _generated(server) - before
@@ -185,9 +195,15 @@ def main() -> None:
         for each in failures
     ]
     print("\n".join(wrong) or "nothing lost, nothing mixed up, nobody refused, nothing twice, no traceback")
-    if wrong and tally.deeds:
+    if tally.deeds:
         print(f"done to the server (seed {options.seed}):", *tally.deeds, sep="\n")
     sys.exit(1 if wrong else 0)
+
+
+def _join(stop: threading.Event, threads: list[threading.Thread]) -> None:
+    stop.set()
+    for thread in threads:
+        thread.join()
 
 
 def _learn(server: Server, clients: int) -> Known:
@@ -244,6 +260,7 @@ def _ask(http: httpx.Client, way: Way, text: str, tally: Tally) -> str | None:
     """Ask as an SDK does: again where the connection broke or the answer says so."""
     name, began = _name(way), time.monotonic()
     last = ""
+    tries: list[str] = []
     while time.monotonic() - began < scaled(_LOST_AFTER_S):
         try:
             answer = way(http, text)
@@ -266,8 +283,9 @@ def _ask(http: httpx.Client, way: Way, text: str, tally: Tally) -> str | None:
             last = repr(exc)
             tally.broke(last)
         else:
-            tally.end(name, began)
+            tally.end(name, began, tries)
             return answer
+        tries.append(f"until {time.monotonic() - began:.1f} s {last}")
         time.sleep(_TRY_PAUSE_S)
     tally.fail(tally.lost, f"{name}, {text!r}, asked for {time.monotonic() - began:.1f} s: {last}")
     return None
@@ -446,7 +464,7 @@ def _print(tally: Tally, memory: list[dict[str, float]], minutes: float, generat
     print(f"| answers that the engine generated to their end | {generated} |")
     print(f"| lost | {len(tally.lost)} |\n| mixed up | {len(tally.mixed)} |")
     print(f"| innocent refused | {len(tally.innocent)} |\n| answered twice | {len(tally.twice)} |")
-    print(f"| longest wait | {tally.longest_s:.1f} s |")
+    print(f"| longest wait | {tally.longest_s:.1f} s |\n\nlongest wait: {tally.longest}")
     print("\n| memory, MB | start | middle | end |\n|---|---|---|---|")
     for name in (GATEWAY, SUPERVISORD, ENGINE):
         row = " | ".join(f"{each[name]:.0f}" if name in each else "–" for each in memory)
