@@ -19,6 +19,7 @@ ROWS = (
     {"supervision"},
     {"status"},
     {"lifecycle", "gateway", "engine", "system_service"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 )

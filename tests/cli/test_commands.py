@@ -47,6 +47,7 @@ def test_each_short_form_means_one_command():
         "server logs",
         "models pull",
         "models list",
+        "self doctor",
     ]
 
 

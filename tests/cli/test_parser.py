@@ -8,8 +8,8 @@ from local_ai.cli.parser import parse
 from local_ai.errors import ConfigError
 
 _ALL = (
-    "local-ai has: server, models, client, service, omni, config; "
-    "in short start, stop, restart, status, logs, pull, list"
+    "local-ai has: server, models, client, service, omni, config, self; "
+    "in short start, stop, restart, status, logs, pull, list, doctor"
 )
 _SERVER = "server has: start, stop, restart, status, logs"
 _MODELS = "models has: list, info, use, pull, remove, unload"

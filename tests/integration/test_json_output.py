@@ -88,6 +88,13 @@ def test_the_service_is_as_described(server: Server):
     assert set(shown) == set(SECTIONS["service status"]["field"])
 
 
+def test_the_doctor_is_as_described(server: Server):
+    shown = json.loads(server.run("doctor", "--json").stdout)
+
+    assert set(shown) == set(SECTIONS["self doctor"]["field"])
+    assert all(set(check) == set(SECTIONS["self doctor"]["field of a check"]) for check in shown["checks"])
+
+
 def test_parts_are_as_described(server: Server):
     shown = json.loads(server.run("omni", "parts", "--json").stdout)
 

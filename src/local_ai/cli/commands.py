@@ -13,6 +13,7 @@ _MODELS = "local_ai.cli.models"
 _CLIENT = "local_ai.cli.client"
 _SERVICE = "local_ai.cli.service"
 _OMNI = "local_ai.cli.omni"
+_SELF = "local_ai.cli.installation"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _JSON = Option("--json", "print the result as JSON, for programs", parameter="as_json")
@@ -262,6 +263,15 @@ COMMANDS = (
             ),
         ),
     ),
+    Command(
+        "self",
+        "doctor",
+        "Check everything that the server needs: each check a line, with reason and fix.",
+        "--fix",
+        f"{_SELF}:doctor",
+        (_JSON, Option("--fix", "do what is safe, after saying it")),
+        is_default=True,
+    ),
 )
 GROUPS = {
     "server": "the server and its programs",
@@ -270,8 +280,14 @@ GROUPS = {
     "service": "the server as a service of the system",
     "omni": "speech, transcription and images",
     "config": "the settings",
+    "self": "this installation of local-ai",
 }
-SHORT_FORMS = ("start", "stop", "restart", "status", "logs", "pull", "list")
+# What each means: its group.
+SHORT_FORMS = {
+    **dict.fromkeys(("start", "stop", "restart", "status", "logs"), "server"),
+    **dict.fromkeys(("pull", "list"), "models"),
+    **dict.fromkeys(("doctor",), "self"),
+}
 
 
 def find_command(group: str, word: str | None) -> Command | None:
@@ -288,7 +304,7 @@ def find_command(group: str, word: str | None) -> Command | None:
 
 def find_short(word: str) -> Command | None:
     """Find the command that a short form means."""
-    return next((each for each in COMMANDS if each.word == word), None) if word in SHORT_FORMS else None
+    return find_command(SHORT_FORMS[word], word) if word in SHORT_FORMS else None
 
 
 def commands_of(group: str) -> tuple[Command, ...]:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from local_ai.status.words import in_words, size_in_words
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+    from local_ai.doctor.check import Check
 
 # Select Graphic Rendition codes of ECMA-48.
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
@@ -46,6 +49,7 @@ _HEALTH = {
     Health.UNKNOWN: "bold yellow",
     Health.STOPPED: "bold",
 }
+_OUTCOMES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "wrong": ("✕", "red")}
 _LINE_EVERY_S = 0.1
 _HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
 
@@ -152,6 +156,23 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
     _print_programs(report)
     print_line()
     print_addresses(report, logs_dir=logs_dir)
+
+
+def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
+    """Print a line for each check, with reason and fix for what is wrong, and how many are."""
+    for check in checks:
+        sign, style = _OUTCOMES[check.outcome.value]
+        word = _styled(sys.stdout, f"{sign} {check.outcome.value:<7}", style)
+        print_line(f"{word}  {check.name:<17}  {check.finding}")
+        for label, text in (("why", check.why), ("fix", check.fix)):
+            for line in text.splitlines():
+                print_line(f"             {label}: {line}")
+                label = "    "
+    counts = Counter(check.outcome.value for check in checks)
+    print_line()
+    print_line(", ".join(f"{counts[word]} {word}" for word in _OUTCOMES if counts[word]))
+    if not has_fixed and any(check.mend for check in checks):
+        print_line("What is safe is done by: local-ai doctor --fix")
 
 
 def print_addresses(report: Report, *, logs_dir: Path) -> None:

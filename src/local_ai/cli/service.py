@@ -31,7 +31,8 @@ def install(*, boot: bool, config: str | None) -> None:
 
     paths = find_paths()
     service = find_service(paths, at_boot=boot)
-    definition = _definition(paths, config)
+    definition = _definition(paths, config, os.environ)
+    definition.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = inspect(service, definition)
     _end_server_run_by_hand(before)
     install_service(service, definition, at_boot=boot)
@@ -57,11 +58,7 @@ def uninstall() -> None:
 
 def status(*, as_json: bool) -> int:
     """Show whether the service is installed, up to date and running: exit code 0, or 3."""
-    from local_ai.system_service.manage import find_service, inspect
-
-    paths = find_paths()
-    service = find_service(paths)
-    report = inspect(service, _definition(paths, _installed_config(service)))
+    report = look()
     if as_json:
         console.print_json(
             {
@@ -77,6 +74,19 @@ def status(*, as_json: bool) -> int:
     else:
         _print(report)
     return 0 if report.state.is_active else 3
+
+
+def look() -> ServiceReport:
+    """Compare the installed service with the one that would be installed now."""
+    from local_ai.settings.load import ENV_PREFIX
+    from local_ai.system_service.manage import find_service, inspect
+
+    paths = find_paths()
+    service = find_service(paths)
+    if not service.file.exists():
+        return inspect(service, None)
+    seen = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    return inspect(service, _definition(paths, _installed_config(service), seen))
 
 
 def installed_service() -> Service | None:
@@ -165,17 +175,15 @@ def _end_server_run_by_hand(before: ServiceReport) -> None:
         raise error
 
 
-def _definition(paths: Paths, config: str | None) -> ServiceDefinition:
+def _definition(paths: Paths, config: str | None, environ: Mapping[str, str]) -> ServiceDefinition:
     from local_ai.system_service.definition import define
 
     loaded = load_settings(config, {})
-    log = _log(paths)
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     return define(
         sys.executable,
-        os.environ,
+        environ,
         config=Path(config).absolute() if config else None,
-        log=log,
+        log=_log(paths),
         drain_s=loaded.settings.server.drain_s,
     )
 

@@ -208,6 +208,19 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def refuse_foreign(folder: Path, what: str, fix: str) -> None:
+    """Make sure that a folder of ours, which exists, is no link and this user's.
+
+    Raises:
+        ConfigError: It is not; `what` names it, `fix` says what to do.
+    """
+    info = folder.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        raise _unusable(folder, what, "is a symbolic link, which could lead anywhere", fix)
+    if info.st_uid != os.geteuid():
+        raise _unusable(folder, what, f"belongs to another user ({info.st_uid})", fix)
+
+
 def _refuse_root_in_anothers_home(folder: Path) -> None:
     existing = next(parent for parent in (folder, *folder.parents) if os.path.exists(parent))
     owner = existing.stat().st_uid
@@ -230,11 +243,7 @@ def _make_private(folder: Path, what: str, fix: str) -> None:
 
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        info = folder.lstat()
-        if stat.S_ISLNK(info.st_mode):
-            raise _unusable(folder, what, "is a symbolic link, which could lead anywhere", fix)
-        if info.st_uid != os.geteuid():
-            raise _unusable(folder, what, f"belongs to another user ({info.st_uid})", fix)
+        refuse_foreign(folder, what, fix)
         folder.chmod(0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass

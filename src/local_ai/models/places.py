@@ -104,6 +104,13 @@ def repository_of(folder: Path, paths: Paths) -> Path | None:
     return next((parent for parent in (folder, *folder.parents) if parent.parent == paths.hub_cache), None)
 
 
+def newer_commit(folder: Path, repository: Path) -> str | None:
+    """Return the commit that the branch main is at, where a model's folder is an older one; else None."""
+    refs = _refs(repository)
+    main = refs.get("main")
+    return main if main and folder.name not in refs.values() else None
+
+
 def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:
     """Yield a repository's snapshots with what follows its name: "", or "@REVISION"."""
     snapshots = repository / "snapshots"

@@ -75,14 +75,18 @@ def uninstall(service: Service) -> bool:
     return True
 
 
-def inspect(service: Service, definition: ServiceDefinition) -> ServiceReport:
-    """Compare the installed service with the one that would be installed now, and ask the system for it."""
+def inspect(service: Service, definition: ServiceDefinition | None) -> ServiceReport:
+    """Compare the installed service with the one that would be installed now, and ask the system for it.
+
+    Args:
+        definition: None where nothing is installed to compare with.
+    """
     content = _read(service.file)
     return ServiceReport(
         system=service.system,
         file=service.file,
         is_installed=content is not None,
-        is_current=content == service.render(definition),
+        is_current=definition is not None and content == service.render(definition),
         state=_NOT_THERE if content is None else service.state(),
     )
 

@@ -1,0 +1,1 @@
+"""Checks of everything that a server needs, each one line. They change nothing."""

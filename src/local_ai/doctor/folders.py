@@ -1,0 +1,149 @@
+"""Folders and who may read them, room on the disks, and what dead servers left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from local_ai.doctor.check import Check, Mend, Outcome, Place, ok, warning, wrong
+from local_ai.errors import ConfigError, ServerError
+from local_ai.lifecycle.lock import exclusive
+from local_ai.lifecycle.preflight import refuse_foreign
+from local_ai.lifecycle.stop import end_leftovers
+from local_ai.settings.paths import Paths
+from local_ai.status.report import Health
+from local_ai.status.words import size_in_words
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
+from local_ai.supervision.supervisord import find_orphans, has_leftovers, remove_leftovers
+
+_STATE_BYTES = 20_000_000  # logs rotate at a few megabytes each
+_MODEL_BYTES = 2_000_000_000  # of a small model
+_LOCK_S = 10.0
+_BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
+
+
+def folder_checks(place: Place) -> Iterator[Check]:
+    """Check folders, disks and leftovers."""
+    paths = place.paths
+    yield from _check_folders(paths)
+    yield _check_disk("disk of the state", paths.state_dir, _STATE_BYTES, is_needed=True)
+    yield _check_disk("disk of models", paths.models_dir, _MODEL_BYTES)
+    yield _check_disk("disk of downloads", paths.hub_cache, _MODEL_BYTES)
+    yield _check_leftovers(place)
+
+
+def _check_folders(paths: Paths) -> Iterator[Check]:
+    folders = dict.fromkeys((paths.state_dir, paths.logs_dir, paths.socket_dir))
+    faults = [fault for folder in folders if (fault := _fault_of_private(folder))]
+    faults += [
+        fault
+        for folder in (paths.config_dir, paths.data_dir)
+        if (fault := _fault_of_writing("folders", folder))
+    ]
+    faults += [
+        fault
+        for file in (paths.config_file, paths.state_file)
+        if (fault := _fault_of_secret("folders", file))
+    ]
+    yield from faults or [ok("folders", f"{paths.state_dir}, {paths.config_dir}, {paths.data_dir}")]
+
+
+def _fault_of_private(folder: Path) -> Check | None:
+    if not os.path.lexists(folder):
+        return _fault_of_writing("folders", folder)
+    try:
+        refuse_foreign(folder, f"the folder {folder}", f"mv {folder} {folder}.old")
+    except ConfigError as exc:
+        return wrong("folders", exc)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode == 0o700:
+        return None
+    return warning(
+        "folders",
+        f"{folder} is not private",
+        why=f"its mode is {mode:04o}, and a start makes it 0700: it holds sockets and settings",
+        fix=f"chmod 700 {folder}",
+        mend=Mend(f"chmod 700 {folder}", lambda: folder.chmod(0o700)),
+    )
+
+
+def _fault_of_writing(name: str, folder: Path) -> Check | None:
+    existing = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID):
+        return None
+    what = "cannot be written to" if os.path.isdir(existing) else "is no folder"
+    return wrong(
+        name,
+        ConfigError(
+            f"{folder} cannot be used", why=f"{existing} {what}", fix=f"correct it there: ls -ld {existing}"
+        ),
+    )
+
+
+def _fault_of_secret(name: str, file: Path) -> Check | None:
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if not mode & 0o077 or b"api_keys" not in file.read_bytes():
+            return None
+    except OSError:
+        return None
+    return warning(
+        name,
+        f"{file} can be read by others",
+        why=f"it may hold keys, and its mode is {mode:04o}",
+        fix=f"chmod 600 {file}",
+        mend=Mend(f"chmod 600 {file}", lambda: file.chmod(0o600)),
+    )
+
+
+def _check_disk(name: str, folder: Path, least: int, *, is_needed: bool = False) -> Check:
+    existing = next(each for each in (folder, *folder.parents) if os.path.isdir(each))
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError as exc:
+        return warning(name, "not known", why=f"{existing}: {exc.strerror}", fix="correct that")
+    if free >= least:
+        return ok(name, f"{size_in_words(free)} free at {existing}")
+    fault = ServerError(
+        f"{size_in_words(free)} free at {existing}",
+        why=f"{'the server' if is_needed else 'a model'} needs {size_in_words(least)}",
+        fix=f"make room there: df -h {existing}",
+    )
+    if is_needed:
+        return wrong(name, fault)
+    return warning(name, fault.what, why=fault.why, fix=fault.fix)
+
+
+def _check_leftovers(place: Place) -> Check:
+    paths = place.paths
+    if place.report.verdict.health is not Health.STOPPED:
+        return ok("leftovers", "none: the server runs")
+    orphans = find_orphans(paths)
+    if not orphans and not has_leftovers(paths):
+        return ok("leftovers", "none")
+    pids = ", ".join(str(process.pid) for process in orphans)
+    why = (
+        f"processes without a supervisord: {pids}" if pids else f"sockets or pid files in {paths.socket_dir}"
+    )
+    return Check(
+        "leftovers",
+        Outcome.WARNING,
+        "a dead server left something",
+        why,
+        "local-ai server stop",
+        mend=Mend("end and remove what a dead server left", lambda: _end_leftovers(paths)),
+    )
+
+
+def _end_leftovers(paths: Paths) -> None:
+    with exclusive(paths.lock, timeout_s=_LOCK_S):
+        try:
+            SupervisorClient(paths.supervisor_socket).pid()
+        except SupervisorUnreachable:
+            end_leftovers(paths, grace_s=5)
+            remove_leftovers(paths)
+        except SupervisorError:
+            return  # a server was started meanwhile: nothing of it is left over

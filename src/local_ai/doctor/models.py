@@ -1,0 +1,82 @@
+"""The models: the default, those that are damaged or do not fit, and newer versions that are not whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+from local_ai.doctor.check import Check, Place, ok, warning, wrong
+from local_ai.errors import LocalAIError
+from local_ai.lifecycle.preflight import check_model
+from local_ai.models.catalog import Model, list_incomplete
+from local_ai.models.library import read_library
+from local_ai.models.memory import total_bytes
+from local_ai.models.places import newer_commit, repository_of
+from local_ai.models.weight_files import damaged_weights
+from local_ai.settings.paths import Paths
+from local_ai.status.words import size_in_words
+
+
+def model_checks(place: Place) -> Iterator[Check]:
+    """Check every model of this machine; nothing is loaded, and the hub is not asked."""
+    configured = place.settings.model.path
+    library = read_library(place.paths, configured=configured)
+    yield _check_default(place, library.default)
+    faults = [fault for model in library.models if (fault := _fault_of(model, place.paths))]
+    faults += [
+        warning(
+            "models",
+            f"{one.id} is incomplete",
+            why=f"{one.reason} ({one.path})",
+            fix=f"local-ai models pull {one.id}"
+            if repository_of(one.path, place.paths)
+            else f"get it again, or remove {one.path}",
+        )
+        for one in list_incomplete(place.paths)
+    ]
+    yield from faults or [ok("models", f"{len(library.models)} here, none of them damaged or too large")]
+
+
+def _check_default(place: Place, default: Model | None) -> Check:
+    try:
+        check_model(place.settings.model.path, place.paths)
+    except LocalAIError as exc:
+        return wrong("default model", exc)
+    return ok("default model", default.id if default else "the starter model, which a start prepares")
+
+
+def _fault_of(model: Model, paths: Paths) -> Check | None:
+    repository = repository_of(model.path, paths)
+    again = f"local-ai models pull {model.id}" if repository else f"copy it into {model.path} again"
+    if reason := damaged_weights(model.path):
+        return warning("models", f"{model.id} is damaged", why=reason, fix=f"remove it, then: {again}")
+    if reason := _broken_tokenizer(model):
+        return warning("models", f"{model.id} is damaged", why=reason, fix=again)
+    if model.size_bytes > total_bytes():
+        return warning(
+            "models",
+            f"{model.id} does not fit",
+            why=f"its weights take {size_in_words(model.size_bytes)}, and this machine has "
+            f"{size_in_words(total_bytes())} of memory",
+            fix="take a smaller one, or one with fewer bits",
+        )
+    if repository and newer_commit(model.path, repository):
+        return warning(
+            "models",
+            f"a newer version of {model.id} is only partly here",
+            why=f"{repository / 'refs/main'} names another version than {model.path}",
+            fix=again,
+        )
+    return None
+
+
+def _broken_tokenizer(model: Model) -> str:
+    file = model.path / "tokenizer.json"
+    if not os.path.exists(file):
+        return ""
+    try:
+        json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return f"{file} cannot be read as JSON"
+    return ""

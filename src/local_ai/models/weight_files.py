@@ -1,0 +1,40 @@
+"""Whether weight files are whole, by their headers alone.
+
+Source: https://github.com/huggingface/safetensors#format: eight bytes with the header's length, the header as
+JSON with each tensor's place, then the tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from local_ai.models.places import is_weights, printable
+
+_MOST_HEADER_BYTES = 100_000_000  # the format's own bound
+
+
+def damaged_weights(folder: Path) -> str:
+    """Say which weight file of a model is not whole; "" where all are."""
+    for name in sorted(filter(is_weights, os.listdir(folder))):  # noqa: PTH208
+        if reason := _fault_of(folder / name):
+            return f"{printable(name)} {reason}"
+    return ""
+
+
+def _fault_of(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > _MOST_HEADER_BYTES:
+                return "is no safetensors file"
+            header = json.loads(stream.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        wanted = 8 + length + max(ends, default=0)
+        size = file.stat().st_size
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "is no safetensors file"
+    return f"has {size} bytes, and its header says {wanted}" if size != wanted else ""
