@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 from local_ai.engine.core.terms import Grammar
 from local_ai.engine.core.tokenizer import ModelWords, native_tokenizer
@@ -15,6 +16,9 @@ from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import CallFormat, Channels
 from local_ai.engine.text.conversation import Ask, Tool
 
+_IN_URI = "/:?#@!$&'()*+,;=%~"
+_VALUES = ("const", "enum", "default", "examples")  # keys whose values are no schemas
+_NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")  # schemas by name
 # Free whitespace would let a model fill its whole answer with it.
 _SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -98,13 +102,13 @@ class _Rules:
         """Write the rules of an answer: JSON of a schema, or calls as the model writes them."""
         form = self._words.format
         lines = ["start: " + self._before(form.channels) + ("(answer | calls)" if tools else "answer")]
-        answer = f"({self._marked(form.channels.answer)})? " if form.channels else ""
-        lines += [f"answer: {answer}schema", _json_rule("schema", json.loads(schema))]
+        header = self._marked(form.channels.answer) + " " if form.channels else ""
+        lines += [f"answer: {header}schema", _json_rule("schema", json.loads(schema))]
         if tools:
             names = " | ".join(f"call_{at}" for at in range(len(tools)))
-            lines.append(
-                f"calls: ({names})" + ('("\\n"? (' + names + "))*" if several and not form.channels else "")
-            )
+            more = f'("\\n"? ({names}))*' if several and not form.channels else ""
+            # Calls with marks of their own stand in a message, and those without are messages themselves.
+            lines.append(f"calls: {header if form.calls.openings else ''}({names}){more}")
         if form.channels:
             lines.append("TEXT: /(.|\\n)*/")
         for at, tool in enumerate(tools):
@@ -146,5 +150,29 @@ def _arguments(at: int, tool: Tool) -> str:
 
 
 def _json_rule(name: str, schema: Any) -> str:
-    stated = schema if isinstance(schema, dict) else {"allOf": [schema]}
+    stated = _readable(schema) if isinstance(schema, dict) else {"allOf": [schema]}
     return f"{name}: %json {json.dumps(stated | {'x-guidance': _SPACING})}"
+
+
+def _readable(schema: Any) -> Any:
+    """Write a schema's references as URIs, and leave out drafts that llguidance does not know.
+
+    Generators name definitions after classes ("Page[int]", "Größe"), which a URI holds percent-encoded only.
+    """
+    if isinstance(schema, list):
+        return [_readable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: _readable_value(key, value) for key, value in schema.items() if not _is_draft(key, value)}
+
+
+def _readable_value(key: str, value: Any) -> Any:
+    if key == "$ref" and isinstance(value, str):
+        return quote(value, safe=_IN_URI)
+    if key in _NAMED and isinstance(value, dict):
+        return {name: _readable(each) for name, each in value.items()}
+    return value if key in _VALUES else _readable(value)
+
+
+def _is_draft(key: str, value: Any) -> bool:
+    return key == "$schema" and isinstance(value, str) and "//json-schema.org/" not in value
