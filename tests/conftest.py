@@ -116,9 +116,9 @@ def running(server: Server) -> Server:
     return server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, one for all tests: playwright's loop runs once a process."""
+    """The system's Chromium. While it is there no test can run a loop of its own: playwright's runs."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         pytest.skip("no Chromium on this machine: the page was not tested in a browser")
