@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ConfigError
-from local_ai.settings.load import Loaded, known_keys, load, load_config, override, variable_for
+from local_ai.settings.load import (
+    Loaded,
+    known_keys,
+    load,
+    load_again,
+    load_config,
+    override,
+    variable_for,
+)
 from local_ai.settings.paths import find_paths
 from local_ai.settings.schema import LocalAISettings
 
@@ -204,6 +212,21 @@ def test_unknown_variable_is_a_warning_with_the_nearest_name():
 
 def test_empty_variable_counts_as_not_set():
     assert load(environ={"LOCAL_AI_SERVER__PORT": ""}).settings.server.port == 8080
+
+
+@pytest.mark.parametrize(
+    ("environ", "keys"),
+    [({}, ["a-first-key"]), ({"LOCAL_AI_SERVER__API_KEYS": "a-second-key"}, ["a-second-key"])]
+    + [({name: ""}, []) for name in ("LOCAL_AI_SERVER__API_KEYS", "local_ai_server__api_keys")],
+    ids=["kept", "given anew", "empty", "empty in small letters"],
+)
+def test_restart_keeps_what_the_start_was_given_unless_its_variable_is_set(
+    environ: dict[str, str], keys: list[str]
+):
+    loaded, _ = load_again({"server.api_keys": ["a-first-key"], "server.port": 8450}, environ=environ)
+
+    assert [key.get_secret_value() for key in loaded.settings.server.api_keys] == keys
+    assert loaded.settings.server.port == 8450
 
 
 _UNSET = (None, [], {})

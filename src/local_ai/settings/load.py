@@ -123,6 +123,8 @@ def load_again(
 ) -> tuple[Loaded, list[str]]:
     """Load the settings as a restart does: what the last start was given stays, unless it is given anew.
 
+    A variable that is set and empty gives nothing anew, and drops what the last start was given.
+
     Args:
         last: What the start was given, by key.
 
@@ -130,7 +132,12 @@ def load_again(
         The settings, and one sentence per value that would be another without: "server.port = 8450".
     """
     fresh = load(config_path=config_path, overrides=overrides, environ=environ)
-    kept = {key: value for key, value in last.items() if key in known_keys() and key not in fresh.given}
+    named = {name.upper() for name in environ}
+    kept = {
+        key: value
+        for key, value in last.items()
+        if key in known_keys() and key not in fresh.given and variable_for(key) not in named
+    }
     if not kept:
         return fresh, []
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
