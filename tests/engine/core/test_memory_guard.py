@@ -92,7 +92,7 @@ def test_the_longest_answer_ends_with_an_error_that_says_why_and_the_others_go_o
     short = ask(batch, words(2, 20), 60)
     step_until(batch, lambda: len(long.events) > 20 and len(short.events) > 20)
 
-    machine.leave(RESERVE - 50_000)
+    machine.leave(RESERVE - 1_000_000)
     step_until(batch, lambda: long.has_ended)
     machine.most = 10**12
     finish(batch)
@@ -138,6 +138,24 @@ def test_a_batch_with_a_capped_budget_never_takes_more(family: str):
     assert max(taken) <= machine.most
     assert {h.error.code for h in heard if h.error} <= {"out_of_memory"}
     assert sum(h.error is None for h in heard) >= 4
+
+
+def test_a_small_step_needs_its_part_of_what_a_large_one_took():
+    """Or one answer after another would end as soon as it has begun, for what many prompts took at once."""
+    import mlx.core as mx
+
+    from local_ai.engine.core.memory_guard import MemoryGuard, Step
+
+    guard = MemoryGuard(lambda: 2_000_000, 1000)
+    with guard.measured_step(Step(tokens=400, answers=2)):
+        mx.eval(mx.zeros(8_000_000, mx.uint8))
+    with guard.measured_step(Step(answers=10)):
+        mx.eval(mx.zeros(4_000_000, mx.uint8))
+
+    assert guard.short_by(0, Step(tokens=400)) > 5_000_000
+    assert guard.short_by(0, Step(tokens=50)) < 0
+    assert guard.short_by(0, Step(tokens=50, answers=10)) > 1_000_000
+    assert guard.short_by(0, Step(answers=2)) < 0
 
 
 def test_a_model_that_answers_one_at_a_time_ends_with_the_same_error():

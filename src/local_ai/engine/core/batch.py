@@ -15,7 +15,7 @@ from mlx_lm.generate import BatchGenerator, StopSequences
 
 from local_ai.engine.core.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
 from local_ai.engine.core.loading import LoadedModel
-from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
+from local_ai.engine.core.memory_guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
 from local_ai.engine.core.prompt_cache import PromptCache, thin_out
 from local_ai.engine.core.request import Request, Writer, request_processors
@@ -81,11 +81,10 @@ class Batch:
         if not self._running:
             return
         reading = [running.left for running in self._running.values() if running.left]
-        company = len(reading) < len(self._running)
-        piece = self._pace.piece(reading, company=company) if reading else _MOST_TOKENS
+        piece, step = self._next_step(reading)
         self._generator.prefill_step_size = piece
         before = time.perf_counter()
-        with self._guard.measured_step():
+        with self._guard.measured_step(step):
             prompts, answers = self._generator.next()
         if self._report_prompts(prompts):
             self._pace.learn(piece * sum(left > 1 for left in reading), time.perf_counter() - before)
@@ -94,6 +93,14 @@ class Batch:
         self._steps += 1
         if self._steps % _TIDY_STEPS == 0:
             self._tidy()
+
+    def _next_step(self, reading: list[int]) -> tuple[int, Step]:
+        """Choose how much of each prompt the next step reads, and say how much it does in all."""
+        if not reading:
+            return _MOST_TOKENS, Step(answers=len(self._running))
+        piece = self._pace.piece(reading, company=len(reading) < len(self._running))
+        rows = sum(left > 1 for left in reading)  # one left begins its answer
+        return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
 
     def _tidy(self) -> None:
         """Have everything computed that caches hold and no step needs.
@@ -108,12 +115,13 @@ class Batch:
 
     def _keep_memory(self) -> None:
         """Where memory runs short, give back what is least missed; see `memory_guard`."""
-        reading = any(running.left for running in self._running.values())
+        reading = [running.left for running in self._running.values() if running.left]
         if not (reading or self._is_scarce or self._steps % _GUARD_STEPS == 0):
             return
         need = self._next_bytes()
         self._is_scarce = not self._has_memory(need)
-        if self._is_scarce and self._running and self._guard.short_by(need) > 0:
+        _, step = self._next_step(reading)
+        if self._is_scarce and self._running and self._guard.short_by(need, step) > 0:
             self._end_longest()
 
     def _has_memory(self, need: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import mlx.core as mx
 
@@ -17,6 +18,31 @@ from local_ai.serving.errors import ApiError
 _RESERVE_SHARE = 0.03  # of the machine's memory: for what one step takes for a moment
 _FADING = 0.99
 _LEAST_RESERVE, _MOST_RESERVE = 256_000_000, 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """How much a step does: tokens of prompts that are read, or answers that each grow by one."""
+
+    tokens: int = 0  # that are read; where there are any, answers grow beside
+    answers: int = 0
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What one step took for a moment."""
+
+    bytes: float = 0.0
+    size: int = 1  # of that step, in what `Step` counts
+
+    def by(self, size: int) -> float:
+        """Estimate what a step of this size takes: a smaller one its part, and none more than was seen."""
+        return self.bytes * min(1.0, size / self.size)
+
+    def after(self, taken: int, size: int) -> _Taken:
+        """Take in another step; what was seen long ago counts for less."""
+        faded = self.bytes * _FADING
+        return _Taken(taken, max(1, size)) if size and taken >= faded else _Taken(faded, self.size)
 
 
 class MemoryGuard:
@@ -32,31 +58,34 @@ class MemoryGuard:
         """
         self._room = room or _machine_room()
         self._least_reserve = _machine_reserve() if reserve_bytes is None else reserve_bytes
-        self._taken = 0.0  # bytes that steps take for a moment, as measured
+        self._reading = _Taken()
+        self._answering = _Taken()
 
-    @property
-    def _reserve(self) -> int:
-        return max(self._least_reserve, int(self._taken))
+    def _reserve(self, taken: float) -> int:
+        return max(self._least_reserve, int(taken))
 
     @contextmanager
-    def measured_step(self) -> Iterator[None]:
+    def measured_step(self, step: Step) -> Iterator[None]:
         """Learn what a step takes for a moment, beside what it leaves behind."""
         mx.reset_peak_memory()
         yield
         taken = mx.get_peak_memory() - mx.get_active_memory()
-        self._taken = max(taken, self._taken * _FADING)
+        self._reading = self._reading.after(taken, step.tokens)
+        self._answering = self._answering.after(taken, 0 if step.tokens else step.answers)
 
     def scarce_by(self, need: int) -> int:
         """Count the bytes that are missing to take `need` more and be at ease; 0 or less: none."""
-        return need + 2 * self._reserve - self._room()
+        reserve = self._reserve(max(self._reading.bytes, self._answering.bytes))
+        return need + 2 * reserve - self._room()
 
     def fits_alone(self, need: int) -> bool:
         """Whether `need` bytes can be taken where nothing runs: what larger batches took does not count."""
         return need + self._least_reserve <= self._room()
 
-    def short_by(self, need: int) -> int:
-        """Count the bytes that are missing to take `need` more; 0 or less: none."""
-        return need + self._reserve - self._room()
+    def short_by(self, need: int, step: Step = Step()) -> int:
+        """Count the bytes that are missing to take `need` more and this step; 0 or less: none."""
+        taken = max(self._reading.by(step.tokens), self._answering.by(step.answers))
+        return need + self._reserve(taken) - self._room()
 
 
 def out_of_memory(what: str, held: str) -> ApiError:
