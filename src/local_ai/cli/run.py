@@ -47,6 +47,11 @@ def load_settings(config: str | None, overrides: Mapping[str, str | None]) -> Lo
     return loaded
 
 
+def flag_of(parameter: str) -> str:
+    """Write the option of a command's parameter."""
+    return f"--{parameter.replace('_', '-')}"
+
+
 def parse_seconds(option: str, text: str) -> float:
     """Parse an option's value; raises ConfigError."""
     try:

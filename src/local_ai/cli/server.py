@@ -10,10 +10,10 @@ import shlex
 import signal
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
 
 from local_ai.cli import console
-from local_ai.cli.run import load_settings, parse_count, parse_seconds
+from local_ai.cli.run import flag_of, load_settings, parse_count, parse_seconds
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.settings.paths import find_paths
 from local_ai.settings.state import Given, read_given
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
     from local_ai.status.report import Report
 
 
-def start(
-    *,
-    host: str | None,
-    port: str | None,
-    model: str | None,
-    log_level: str | None,
-    config: str | None,
-    foreground: bool,
-    timeout: str,
-) -> None:
+class StartOptions(TypedDict):
+    """The options that start and restart share, as far as they are given."""
+
+    host: str | None
+    port: str | None
+    model: str | None
+    log_level: str | None
+    config: str | None
+
+
+def start(*, foreground: bool, timeout: str, **options: Unpack[StartOptions]) -> None:
     """Start the server, wait until it answers, print its addresses."""
     from local_ai.cli.service import start_installed
     from local_ai.lifecycle.manager import ServerManager
 
-    given = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
-    by_service = not foreground and start_installed(given)
+    by_service = not foreground and start_installed(options)
     termination = _Termination()
     try:
         with console.progress(lazily=True) as say:
             if foreground:
                 termination.expect()
-            loaded = load_settings(config, _overrides(host=host, port=port, model=model, log_level=log_level))
+            loaded = load_settings(options["config"], _overrides(options))
             timeout_s = parse_seconds("--timeout", timeout)
             manager = ServerManager(
                 loaded.settings,
                 on_progress=say,
                 on_ready=_print_started,
-                by_hand=Given(loaded.given, _absolute(config)),
+                by_hand=Given(loaded.given, _absolute(options["config"])),
             )
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
     except KeyboardInterrupt as exc:
@@ -69,7 +69,7 @@ def start(
     if foreground:
         console.print_line("Stopped.")
     else:
-        _print_started(result, options=given, by_service=by_service)
+        _print_started(result, options=options, by_service=by_service)
 
 
 def stop(*, force: bool, timeout: str) -> None:
@@ -93,33 +93,20 @@ def stop(*, force: bool, timeout: str) -> None:
         console.print_note("Its service starts it again by itself. To end that: local-ai service uninstall")
 
 
-def restart(
-    *,
-    host: str | None,
-    port: str | None,
-    model: str | None,
-    log_level: str | None,
-    config: str | None,
-    timeout: str,
-) -> None:
+def restart(*, timeout: str, **options: Unpack[StartOptions]) -> None:
     """Stop and start again with fresh settings, and with what the start was given by hand."""
     from local_ai.cli.service import restart_installed
     from local_ai.lifecycle.manager import ServerManager
     from local_ai.settings.load import load_again
 
-    given = {"host": host, "port": port, "model": model, "log-level": log_level, "config": config}
-    if restart_installed(given):
-        start(**{name.replace("-", "_"): None for name in given}, foreground=False, timeout=timeout)
+    if restart_installed(options):
+        start(foreground=False, timeout=timeout, **options)
         return
 
     with console.progress() as say:
         last = read_given(find_paths().state_file)
-        config = config or last.config
-        loaded, kept = load_again(
-            last.values,
-            config_path=config,
-            overrides=_overrides(host=host, port=port, model=model, log_level=log_level),
-        )
+        config = options["config"] or last.config
+        loaded, kept = load_again(last.values, config_path=config, overrides=_overrides(options))
         for warning in loaded.warnings:
             console.print_warning(warning)
         timeout_s = parse_seconds("--timeout", timeout)
@@ -217,20 +204,18 @@ def _absolute(config: str | None) -> str | None:
     return os.path.abspath(config) if config else None  # noqa: PTH100
 
 
-def _overrides(
-    *, host: str | None, port: str | None, model: str | None, log_level: str | None
-) -> dict[str, str | None]:
+def _overrides(options: StartOptions) -> dict[str, str | None]:
     """Name the settings that the command line's options are."""
     return {
-        "server.host": host,
-        "server.port": port,
-        "model.path": model,
-        "server.log_level": log_level,
+        "server.host": options["host"],
+        "server.port": options["port"],
+        "model.path": options["model"],
+        "server.log_level": options["log_level"],
     }
 
 
 def _print_started(
-    result: StartResult, *, options: Mapping[str, str | None] | None = None, by_service: bool = False
+    result: StartResult, *, options: Mapping[str, object] | None = None, by_service: bool = False
 ) -> None:
     """Say that it runs, and where.
 
@@ -249,7 +234,9 @@ def _print_started(
     if result.report.engine and result.report.engine.warning:
         console.print_warning(result.report.engine.warning)
     if result.note and result.already_running:
-        given = [word for name, value in (options or {}).items() if value for word in (f"--{name}", value)]
+        given = [
+            word for name, value in (options or {}).items() if value for word in (flag_of(name), str(value))
+        ]
         console.print_warning(f"{result.note} {shlex.join(given)}".rstrip())
     elif result.note:
         console.print_warning(result.note)

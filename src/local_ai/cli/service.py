@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.cli import console
-from local_ai.cli.run import load_settings
+from local_ai.cli.run import flag_of, load_settings
 from local_ai.errors import ConfigError, ServerError
 from local_ai.settings.paths import find_paths
 
@@ -97,7 +97,7 @@ def installed_service() -> Service | None:
     return service if service.file.exists() else None
 
 
-def start_installed(given: Mapping[str, str | None]) -> bool:
+def start_installed(given: Mapping[str, object]) -> bool:
     """Start the server through its service; False if that is not installed, or the server runs already.
 
     Args:
@@ -117,7 +117,7 @@ def start_installed(given: Mapping[str, str | None]) -> bool:
     return True
 
 
-def restart_installed(given: Mapping[str, str | None]) -> bool:
+def restart_installed(given: Mapping[str, object]) -> bool:
     """Stop a server that its service runs, for the service to start it again; False if none does.
 
     Raises:
@@ -136,8 +136,8 @@ def restart_installed(given: Mapping[str, str | None]) -> bool:
     return True
 
 
-def _refuse_options(given: Mapping[str, str | None]) -> None:
-    if named := [f"--{name}" for name, value in given.items() if value is not None]:
+def _refuse_options(given: Mapping[str, object]) -> None:
+    if named := [flag_of(name) for name, value in given.items() if value is not None]:
         raise ConfigError(
             "the server is a service, which starts with the settings alone",
             why=f"{', '.join(named)} cannot be given to it",
@@ -159,7 +159,7 @@ def _wait_for_server(service: Service) -> None:
                 fix="see what it says itself: local-ai server start --foreground",
                 see=f"journalctl --user --unit {service.file.name}"
                 if service.system == "systemd"
-                else str(_log(manager.paths)),
+                else str(manager.paths.log("service")),
             )
         time.sleep(_POLL_S)
 
@@ -183,7 +183,7 @@ def _definition(paths: Paths, config: str | None, environ: Mapping[str, str]) ->
         sys.executable,
         environ,
         config=Path(config).absolute() if config else None,
-        log=_log(paths),
+        log=paths.log("service"),
         drain_s=loaded.settings.server.drain_s,
     )
 
@@ -198,10 +198,6 @@ def _installed_config(service: Service) -> str | None:
         return None
     file = words[words.index("--config") + 1]
     return file if Path(file).is_file() else None
-
-
-def _log(paths: Paths) -> Path:
-    return paths.log("service")
 
 
 def _print(report: ServiceReport) -> None:

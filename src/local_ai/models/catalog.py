@@ -176,18 +176,23 @@ def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Tr
     config: Any = json.loads(config_file.read_bytes())
     if not isinstance(config, dict):
         raise ValueError("not an object")
-    text_config = config.get("text_config")
-    context = config.get("max_position_embeddings") or (
-        text_config.get("max_position_embeddings") if isinstance(text_config, dict) else None
-    )
     kinds = config.get("architectures")
     family = printable(str(config.get("model_type") or "")[:_MOST_OF_A_FAMILY])
     return _Traits(
         family=family,
         quantisation=_quantisation(config),
-        context_tokens=context if type(context) is int and 0 < context < 2**53 else None,
+        context_tokens=context_tokens(config),
         generates_text=family != _TRANSCRIBES and _generates_text(kinds if isinstance(kinds, list) else []),
     )
+
+
+def context_tokens(config: dict[str, Any]) -> int | None:
+    """Return the tokens of a model's context; None where its config.json does not say."""
+    inner = config.get("text_config")
+    stated = config.get("max_position_embeddings") or (
+        inner.get("max_position_embeddings") if isinstance(inner, dict) else None
+    )
+    return stated if type(stated) is int and 0 < stated < 2**53 else None
 
 
 def _quantisation(config: dict[str, Any]) -> str:

@@ -97,34 +97,9 @@ def _inactive_file_bytes(file: Path) -> int:
 
 
 class _RusageInfoV2(ctypes.Structure):
-    """Source: struct rusage_info_v2 in XNU's bsd/sys/resource.h."""
+    """Source: struct rusage_info_v2 in XNU's bsd/sys/resource.h; ri_phys_footprint is the eighth count."""
 
-    _fields_ = (
-        ("ri_uuid", ctypes.c_uint8 * 16),
-        *(
-            (name, ctypes.c_uint64)
-            for name in (
-                "ri_user_time",
-                "ri_system_time",
-                "ri_pkg_idle_wkups",
-                "ri_interrupt_wkups",
-                "ri_pageins",
-                "ri_wired_size",
-                "ri_resident_size",
-                "ri_phys_footprint",
-                "ri_proc_start_abstime",
-                "ri_proc_exit_abstime",
-                "ri_child_user_time",
-                "ri_child_system_time",
-                "ri_child_pkg_idle_wkups",
-                "ri_child_interrupt_wkups",
-                "ri_child_pageins",
-                "ri_child_elapsed_abstime",
-                "ri_diskio_bytesread",
-                "ri_diskio_byteswritten",
-            )
-        ),
-    )
+    _fields_ = (("ri_uuid", ctypes.c_uint8 * 16), ("counts", ctypes.c_uint64 * 18))
 
 
 def physical_footprint() -> int | None:
@@ -135,4 +110,4 @@ def physical_footprint() -> int | None:
         failed = libproc.proc_pid_rusage(os.getpid(), 2, ctypes.byref(usage))
     except (OSError, AttributeError):
         return None
-    return None if failed else int(usage.ri_phys_footprint)
+    return None if failed else int(usage.counts[7])

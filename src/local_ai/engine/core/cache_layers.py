@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache
 
 Layers = list[Any]  # one mlx_lm cache per layer
 
@@ -36,11 +36,6 @@ def leaves(layers: Layers) -> list[Any]:
 def cuts_anywhere(layers: Layers) -> bool:
     """Whether layers of such kinds can be cut back to any shorter prompt."""
     return all(isinstance(leaf, _CUT_ANYWHERE) for leaf in leaves(layers))
-
-
-def model_cuts_anywhere(model: Any) -> bool:
-    """Whether a model has only layers that can be cut back to any shorter prompt."""
-    return cuts_anywhere(make_prompt_cache(model))
 
 
 def settle(layers: Layers) -> None:

@@ -20,9 +20,11 @@ from local_ai.engine.core.tokenizer import ModelWords, make_words
 from local_ai.engine.core.tokenizer_files import end_tokens, prepare_tokenizer, read_object
 from local_ai.engine.core.weight_check import check_weights
 from local_ai.engine.errors import model_not_loadable
+from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
 from local_ai.serving.errors import ApiError
+from local_ai.status.words import size_in_words
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 
@@ -76,7 +78,7 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
     if key.adapter:
         _check_adapter(key, key.adapter)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
-    tokens = min(tokens, _context_tokens(config) or tokens)
+    tokens = min(tokens, context_tokens(config) or tokens)
     _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
     check_weights(key, trust_remote_code=trust_remote_code)
 
@@ -101,7 +103,7 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
         words = make_words(
             key,
             tokenizer,
-            _context_tokens(config),
+            context_tokens(config),
             _embedding_rows(model),
             keeps_branches=not can_cut,
             eos=end_tokens(key.path),
@@ -113,11 +115,6 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
         raise model_not_loadable(key.id, _cause(exc), "download it again, or take another model") from exc
     return LoadedModel(words, model, batchable, can_cut, config)
-
-
-def clear_cache() -> None:
-    """Give back what MLX keeps for reuse."""
-    mx.clear_cache()
 
 
 def _read_config(key: ModelKey) -> dict[str, Any]:
@@ -213,19 +210,14 @@ def _check_memory(
     """
     if weight_bytes + cache_bytes <= most_bytes:
         return
-    need = f"its weights need {_in_words(weight_bytes)} of memory"
+    weights, cache, most = (size_in_words(max(n, 1_000_000)) for n in (weight_bytes, cache_bytes, most_bytes))
+    need = f"its weights need {weights} of memory"
     if cache_bytes:
-        need += f", a conversation of {tokens} tokens {_in_words(cache_bytes)}"
+        need += f", a conversation of {tokens} tokens {cache}"
     fix = "close other programs, or take a smaller model, or one with fewer bits"
     if weight_bytes <= most_bytes:
         fix = f"ask for fewer tokens (max_tokens; generation.max_tokens is the default), or {fix}"
-    raise model_not_loadable(
-        key.id, f"it does not fit: {need}, and {_in_words(most_bytes)} are to be had", fix
-    )
-
-
-def _in_words(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+    raise model_not_loadable(key.id, f"it does not fit: {need}, and {most} are to be had", fix)
 
 
 def _embedding_rows(model: Any) -> int | None:
@@ -233,14 +225,6 @@ def _embedding_rows(model: Any) -> int | None:
     tables = (nn.Embedding, nn.QuantizedEmbedding)
     rows = [module.weight.shape[0] for module in model.modules() if isinstance(module, tables)]
     return max(rows, default=None)  # positions, where they are embedded too, are fewer
-
-
-def _context_tokens(config: dict[str, Any]) -> int | None:
-    text = config.get("text_config")
-    value = config.get("max_position_embeddings") or (
-        text.get("max_position_embeddings") if isinstance(text, dict) else None
-    )
-    return value if isinstance(value, int) and value > 0 else None
 
 
 def _broken(key: ModelKey, why: str) -> ApiError:

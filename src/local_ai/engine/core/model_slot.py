@@ -13,7 +13,6 @@ from local_ai.engine.core.batch import Batch
 from local_ai.engine.core.loading import (
     LoadedModel,
     check_model,
-    clear_cache,
     free_bytes,
     held_bytes,
     load_model,
@@ -83,7 +82,7 @@ class ModelSlot:
         before = held_bytes()
         self._drop()
         gc.collect()
-        clear_cache()
+        mx.clear_cache()
         release_memory()
         return max(0, before - held_bytes())
 
@@ -93,7 +92,7 @@ class ModelSlot:
             return
         started, name = time.perf_counter(), self.key.id
         self._drop()
-        clear_cache()
+        mx.clear_cache()
         log.info("put %s away before the end, in %.3f s", name, time.perf_counter() - started)
 
     def _load(self, key: ModelKey) -> None:

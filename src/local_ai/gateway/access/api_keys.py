@@ -32,7 +32,7 @@ def check_key(
         keys: `server.api_keys`; none means that no request needs one.
 
     Raises:
-        Refusal: 401, without telling whether a key was near.
+        ApiError: 401, without telling whether a key was near.
     """
     if not keys or not _needs_key(method, path, peer):
         return

@@ -38,7 +38,7 @@ def check_host(host: str, *, bound: str, allowed: Sequence[str]) -> None:
         allowed: `server.allowed_hosts`.
 
     Raises:
-        Refusal: 403 for any other, an empty one included.
+        ApiError: 403 for any other, an empty one included.
     """
     name = _host_name(host)
     address = _address(name)
@@ -65,7 +65,7 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> 
         allowed: `server.allowed_origins`, in lower case.
 
     Raises:
-        Refusal: 403, naming the site.
+        ApiError: 403, naming the site.
     """
     if origin is None or origin.lower() in allowed:
         return

@@ -37,7 +37,7 @@ class Reservation:
         """Hold a body that has grown to so many bytes.
 
         Raises:
-            Refusal: 503, where others leave no room for it.
+            ApiError: 503, where others leave no room for it.
         """
         more = max(0, size - SMALL_BYTES) - self._held
         if more > self._room.free:

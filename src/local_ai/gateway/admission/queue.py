@@ -71,7 +71,7 @@ class RequestQueue:
         """Wait for a place, keep it inside the block, and give it to the next in line.
 
         Raises:
-            Refusal: 429, too many wait already; 503, the server closed meanwhile.
+            ApiError: 429, too many wait already; 503, the server closed meanwhile.
         """
         await self._enter(queued)
         began = time.monotonic()

@@ -40,7 +40,7 @@ class ReadinessGate:
             waited_s: How long the request has waited already, in line.
 
         Raises:
-            Refusal: It cannot, and waiting is over or no use.
+            ApiError: It cannot, and waiting is over or no use.
         """
         if self._closed.is_set():
             raise stopping_refusal()

@@ -63,7 +63,7 @@ def known_log(program: str) -> str:
     """Return the name of a program that has a log.
 
     Raises:
-        Refusal: There is none of that name.
+        ApiError: There is none of that name.
     """
     if program in LOG_NAMES:
         return program

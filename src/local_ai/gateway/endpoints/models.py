@@ -76,7 +76,7 @@ def pick_model(name: str, models: Sequence[Model]) -> Model:
     """Return the model that goes by a name.
 
     Raises:
-        Refusal: None does; the likeliest ids are suggested.
+        ApiError: None does; the likeliest ids are suggested.
     """
     if model := find_model(name, models):
         return model

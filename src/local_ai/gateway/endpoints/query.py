@@ -13,7 +13,7 @@ def whole_number(request: Request, name: str, *, default: int, least: int, most:
     """Return a number of the query, or the default where it says none.
 
     Raises:
-        Refusal: 400, naming the bounds.
+        ApiError: 400, naming the bounds.
     """
     text = request.query_params.get(name)
     if text is None:

@@ -33,7 +33,7 @@ def check_media_type(content_type: str, route: Route) -> None:
     Pages of other sites can send forms and plain text without asking; JSON they cannot.
 
     Raises:
-        Refusal: 415, naming what was sent and what is taken.
+        ApiError: 415, naming what was sent and what is taken.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != route.takes:
@@ -56,7 +56,7 @@ async def read_body(
         stall_s: Longest time in which nothing of it comes; more by and by is no way around.
 
     Raises:
-        Refusal: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
+        ApiError: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
     parts = _Parts(request.receive)
     try:
@@ -130,7 +130,7 @@ def peek(body: bytes) -> Peek:
     """Look at a JSON object's `model` and `stream`; its other fields are parsed, and not kept.
 
     Raises:
-        Refusal: 400, it is no JSON object.
+        ApiError: 400, it is no JSON object.
     """
     found = parse_json(body, _PEEK.validate_json)
     return Peek(found.get("model") or None, found.get("stream") is True)
