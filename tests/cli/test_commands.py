@@ -52,6 +52,7 @@ def test_each_short_form_means_one_command():
         "models pull",
         "models list",
         "self doctor",
+        "self diagnostics",
     ]
 
 

@@ -272,6 +272,22 @@ COMMANDS = (
         (_JSON, Option("--fix", "do what is safe, after saying it")),
         is_default=True,
     ),
+    Command(
+        "self",
+        "diagnostics",
+        "Write one archive for a bug report: no prompts, no keys.",
+        "--out report.zip",
+        f"{_SELF}:diagnostics",
+        (
+            Option(
+                "--out",
+                "where to write it",
+                "FILE",
+                shown_default="local-ai-diagnostics-DATE.zip here",
+                is_file=True,
+            ),
+        ),
+    ),
 )
 GROUPS = {
     "server": "the server and its programs",
@@ -286,7 +302,7 @@ GROUPS = {
 SHORT_FORMS = {
     **dict.fromkeys(("start", "stop", "restart", "status", "logs"), "server"),
     **dict.fromkeys(("pull", "list"), "models"),
-    **dict.fromkeys(("doctor",), "self"),
+    **dict.fromkeys(("doctor", "diagnostics"), "self"),
 }
 
 

@@ -1,7 +1,9 @@
-"""`self.doctor`: this installation itself."""
+"""`self.doctor` and `diagnostics`: this installation itself."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.cli import console
@@ -9,6 +11,8 @@ from local_ai.settings.paths import find_paths
 
 if TYPE_CHECKING:
     from local_ai.doctor.check import Check
+
+_LOG_LINES = 500
 
 
 def doctor(*, as_json: bool, fix: bool) -> int:
@@ -34,6 +38,32 @@ def doctor(*, as_json: bool, fix: bool) -> int:
     else:
         console.print_checks(checks, has_fixed=fix)
     return code
+
+
+def diagnostics(*, out: str | None) -> None:
+    """Write one archive for a bug report, without prompts and keys."""
+    from local_ai.doctor.archive import write_archive
+    from local_ai.lifecycle.manager import ServerManager
+    from local_ai.settings.load import find_config_file
+    from local_ai.settings.secrets import find_secrets
+    from local_ai.status.diagnostics import gather
+
+    file = Path(out).expanduser() if out else Path(time.strftime("local-ai-diagnostics-%Y%m%d-%H%M%S.zip"))
+    manager = ServerManager()
+    paths = manager.paths
+    settings = manager.settings_or_defaults()
+    checks = _examine()
+    write_archive(
+        file,
+        facts=gather(settings, paths, manager.report(), lines=_LOG_LINES),
+        checks=[as_plain(check) for check in checks],
+        secrets=find_secrets(settings, paths, find_config_file(None, paths)),
+    )
+    console.print_line(f"Written: {file.absolute()}")
+    console.print_note(
+        "It holds versions, settings without keys, states, the last log lines and the doctor's findings; no "
+        "prompts. Names of models and folders are in it: look before you send it."
+    )
 
 
 def as_plain(check: Check) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _MEANT = {
     "config show": "settings configuration cfg conf options get-config",
     "config check": "validate verify test lint",
     "self doctor": "diagnose checkup check-health troubleshoot",
+    "self diagnostics": "report bugreport bug-report support",
     "config init": "create new example setup",
     "client env": "export environment eval",
     "client launch": "claude codex claude-code connect chat",

@@ -169,8 +169,17 @@ class ServerManager:
         """Return everything `server.status` shows, by the settings of the last start."""
         return observe(self._target(), self.paths)
 
+    def settings_or_defaults(self) -> LocalAISettings:
+        """A broken settings file must not keep anyone from looking or stopping."""
+        from local_ai.settings.schema import LocalAISettings
+
+        try:
+            return self.settings
+        except ConfigError:
+            return LocalAISettings()
+
     def _target(self) -> Target:
-        return read_target(self.paths.state_file) or target_of(self._settings_or_defaults())
+        return read_target(self.paths.state_file) or target_of(self.settings_or_defaults())
 
     def _drain(self, report: Report, *, force: bool) -> Drained:
         """Let running answers finish; by force, only count them."""
@@ -352,15 +361,6 @@ class ServerManager:
             return read_state(self.paths.state_file)
         except ServerError:
             return None
-
-    def _settings_or_defaults(self) -> LocalAISettings:
-        """A broken settings file must not keep anyone from looking or stopping."""
-        from local_ai.settings.schema import LocalAISettings
-
-        try:
-            return self.settings
-        except ConfigError:
-            return LocalAISettings()
 
 
 def _interrupted(why: str) -> LocalAIError:

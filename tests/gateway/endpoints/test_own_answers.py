@@ -230,7 +230,7 @@ def test_log_stream_begins_with_the_last_lines_and_follows(client: httpx.Client,
 
 
 def test_diagnostics_hide_secrets(client: httpx.Client) -> None:
-    from local_ai.gateway.endpoints.diagnostics import without_secrets
+    from local_ai.status.diagnostics import without_secrets
 
     settings = {"server": {"port": 1, "api_keys": ["s3cret"], "api_key_file": None}}
 
