@@ -24,7 +24,6 @@ from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.worker import Worker, WorkerSettings
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
-from local_ai.engine.errors import model_not_found
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_text
 from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
@@ -32,7 +31,8 @@ from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
-from local_ai.models.library import ModelLibrary, read_library
+from local_ai.models.library import read_library
+from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
@@ -193,7 +193,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
-        worker.report(_missing(settings.model.path, read()))
+        worker.report(model_not_found(settings.model.path, read()))
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
     app = make_app(
         service, worker, board, embedder, responses, omni, settings.generation, omni_text=omni_text
@@ -212,7 +212,3 @@ def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
     elif blas.name:
         log.info("matrices are multiplied by %s", blas.name)
     return blas, None
-
-
-def _missing(name: str, library: ModelLibrary) -> ApiError:
-    return model_not_found(name, library.nearest(name), any_models=bool(library.models))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from local_ai.models.aliases import DEFAULT_TARGET, find_target, is_pattern
 from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
@@ -58,6 +60,18 @@ class ModelLibrary:
         if target == DEFAULT_TARGET:
             return self.default
         return find_model(target, self.models) if target else None
+
+
+def find_folder(name: str, library: ModelLibrary, hub_cache: Path) -> str | None:
+    """Find the folder of a model of any kind by its name or an alias; None where there is none.
+
+    One that only the hub's cache has is returned by its name: its weights may be in a
+    format that text models do not have, such as weights.npz.
+    """
+    if found := library.find(name):
+        return str(found.path)
+    is_cached = "/" in name and os.path.isdir(hub_cache / f"models--{name.replace('/', '--')}")
+    return name if is_cached else None
 
 
 def read_library(

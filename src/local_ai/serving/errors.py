@@ -24,6 +24,7 @@ class ApiError(LocalAIError):
         code: str | None = None,
         param: str | None = None,
         retry_after_s: int | None = None,
+        may_retry: bool = True,
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Describe an error.
@@ -33,6 +34,8 @@ class ApiError(LocalAIError):
             code: Short machine-readable reason, as in OpenAI's errors.
             param: The request's field that is at fault.
             retry_after_s: When the same request may succeed, in seconds from now.
+            may_retry: False where the same request cannot succeed before a person has done something; SDKs
+                are told so, which otherwise ask again after any status from 500 on.
             details: What Anthropic's clients act on: `{"error_code": str, …}`.
         """
         super().__init__(what, why=why, fix=fix)
@@ -40,11 +43,16 @@ class ApiError(LocalAIError):
         self.code = code
         self.param = param
         self.details = details
-        self.retry_after_s = _RETRY_AFTER_S if retry_after_s is None and status in _LATER else retry_after_s
+        self.may_retry = may_retry
+        if retry_after_s is None and may_retry and status in _LATER:
+            retry_after_s = _RETRY_AFTER_S
+        self.retry_after_s = retry_after_s
 
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers that belong to the status."""
+        if not self.may_retry:
+            return {"x-should-retry": "false"}
         return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 

@@ -45,6 +45,7 @@ class Part:
     bare: tuple[str, ...] = ()  # without what they ask for
     platforms: tuple[str, ...] = ("darwin", "linux")
     why_not_here: str = ""  # on other platforms
+    default_model: str | None = None  # the router's, where a request names none
 
 
 # Found by importing each router in an empty environment and adding what was missing (2026-11).
@@ -75,6 +76,7 @@ IMAGES = Part(
     ),
     # The first that imports torch only where it is used; asks for opencv, matplotlib, twine and CUDA, too.
     bare=("mflux>=0.24,<0.25",),
+    default_model="dhairyashil/FLUX.1-schnell-mflux-4bit",
 )
 PARTS = (SPEECH, TRANSCRIPTION, IMAGES)
 PART_NAMES = tuple(part.name for part in PARTS)

@@ -19,17 +19,21 @@ from tests.gateway.fakes import (
     run_gateway,
 )
 from tests.server import wait_until
+from tests.tiny_model import make_tiny_model
 
 from local_ai.settings.state import State
 from local_ai.status.health import RequestState
-from local_ai.supervision.omni import PARTS, TRANSCRIPTION, omni_python, record_parts
+from local_ai.supervision.omni import IMAGES, PARTS, TRANSCRIPTION, Part, omni_python, record_parts
 
 SOUND = {"files": {"file": ("a.wav", b"sound")}, "data": {"model": "whisper"}}
+NO_SUCH = "no-such-model"
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    return make_patient_state(tmp_path, wait_s=1)
+    state = make_patient_state(tmp_path, wait_s=1)
+    make_tiny_model(state.paths.models_dir / "whisper")
+    return state
 
 
 @pytest.fixture
@@ -49,12 +53,14 @@ def ask(gateway: Gateway) -> httpx.Response:
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_a_part_that_is_not_installed_names_the_command(part, state: State):
-    body = {"json": {}} if part is not TRANSCRIPTION else SOUND
+    body = {"json": {"model": "whisper"}} if part is not TRANSCRIPTION else SOUND
 
     with run_gateway(state) as gateway:
         answer = httpx.post(f"{gateway.url}{part.path}", timeout=20, **body)
 
     error = answer.json()["error"]
+    assert "retry-after" not in answer.headers
+    assert answer.headers["x-should-retry"] == "false"
     if sys.platform in part.platforms:
         assert (answer.status_code, error["code"]) == (503, "not_installed")
         assert error["message"] == (
@@ -67,6 +73,35 @@ def test_a_part_that_is_not_installed_names_the_command(part, state: State):
             f"{part.path} is not answered: speech needs Metal, which only a Mac has (its library vocos-mlx "
             "says so when imported). To fix it: use a Mac with Apple Silicon, or leave this request out"
         )
+
+
+@pytest.mark.parametrize("is_installed", [True, False], ids=["installed", "not installed"])
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_model_that_is_not_here_is_told_like_everywhere(part: Part, is_installed: bool, state: State):
+    body = {"data" if part is TRANSCRIPTION else "json": {"model": NO_SUCH}}
+    files = {"files": SOUND["files"]} if part is TRANSCRIPTION else {}
+    served = replace(state, omni_parts=(part.name,) if is_installed else ())
+
+    with run_gateway(served) as gateway:
+        answer = httpx.post(f"{gateway.url}{part.path}", timeout=20, **body, **files)  # type: ignore[arg-type]
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
+    assert error["message"].startswith(
+        f"the model '{NO_SUCH}' is not there: no model on this machine goes by that name"
+    )
+    # Without the part, a download would not be enough.
+    assert (part.name in error["message"]) is not is_installed
+
+
+def test_images_of_no_model_want_the_routers_own(state: State):
+    served = replace(state, omni_parts=(IMAGES.name,))
+
+    with run_gateway(served) as gateway:
+        answer = httpx.post(f"{gateway.url}{IMAGES.path}", timeout=20, json={"prompt": "a cat"})
+
+    assert answer.status_code == 404
+    assert f"the model '{IMAGES.default_model}' is not there" in answer.json()["error"]["message"]
 
 
 def test_a_part_that_was_installed_since_the_start_names_the_restart(state: State):
@@ -86,6 +121,7 @@ def test_a_part_that_was_installed_since_the_start_names_the_restart(state: Stat
 
 def test_a_request_waits_for_the_program_to_listen(tmp_path: Path):
     state = replace(make_patient_state(tmp_path, wait_s=20), omni_parts=(TRANSCRIPTION.name,))
+    make_tiny_model(state.paths.models_dir / "whisper")
 
     with (
         run_gateway(state) as gateway,

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local_ai.engine.errors import model_not_found
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
-from local_ai.models.library import read_library
+from local_ai.models.library import find_folder, read_library
+from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
@@ -63,15 +63,12 @@ def in_words(
 
 
 def folder_of(name: str, state: State) -> str:
-    """Find the folder of a model by its name or an alias; one of the hub cache may keep its name.
+    """Find the folder of a model by its name or an alias.
 
     Raises:
         ApiError: No such model is on this machine (404).
     """
     library = read_library(state.paths, configured=state.settings.model.path, aliases=state.settings.aliases)
-    if found := library.find(name):
-        return str(found.path)
-    # Its weights may be in a format that text models do not have, such as weights.npz.
-    if "/" in name and (state.hub_cache / f"models--{name.replace('/', '--')}").is_dir():
-        return name
-    raise model_not_found(name, library.nearest(name), any_models=bool(library.models))
+    if folder := find_folder(name, library, state.hub_cache):
+        return folder
+    raise model_not_found(name, library)

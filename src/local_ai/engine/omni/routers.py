@@ -10,7 +10,6 @@ import asyncio
 import importlib
 import json
 import logging
-import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -23,15 +22,13 @@ from starlette.types import ASGIApp, Message
 from local_ai.engine.errors import unavailable
 from local_ai.engine.omni.fields import Place
 from local_ai.serving.errors import ApiError
+from local_ai.serving.multipart import replace_form_model
 
 log = logging.getLogger(__name__)
 
 # Never mlx_omni_server.main or .routers: they install packages and fetch files when imported.
 OPENAI_TEXT = "mlx_omni_server.chat.openai.router"
 ANTHROPIC_TEXT = "mlx_omni_server.chat.anthropic.router"
-
-# The field "model" of multipart/form-data: the end of its head, its value, and the line that ends it.
-_FORM_MODEL = re.compile(rb'(; name="model"[^\r\n]*(?:\r\n[^\r\n]+)*\r\n\r\n)([^\r\n]*)(\r\n--)')
 
 # Its own requirements exclude our mlx-lm, and are more than its text routers import.
 _TEXT_FIX = (
@@ -75,7 +72,7 @@ class OmniRouters:
         if media_type.startswith("application/json"):
             body, renames = _with_fields(body, place)
         elif media_type.startswith("multipart/form-data"):
-            body = _form_with_folder(body, place)
+            body = replace_form_model(body, lambda name: str(place({"model": name}).fields["model"]))
         exchange = _Exchange(asyncio.get_running_loop(), body)
         scope = _plain_scope(request, path, len(body))
         running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())
@@ -205,16 +202,6 @@ def _with_fields(body: bytes, place: Place) -> tuple[bytes, list[Rename]]:
     return json.dumps(content | placed.fields).encode(), renames
 
 
-def _form_with_folder(body: bytes, place: Place) -> bytes:
-    """Name the model of a form by its folder; a form without one is the router's to complain of."""
-
-    def placed(found: re.Match[bytes]) -> bytes:
-        name = found[2].decode("utf-8", "replace")
-        return found[1] + str(place({"model": name}).fields["model"]).encode() + found[3]
-
-    return _FORM_MODEL.sub(placed, body, count=1)
-
-
 def _renames(folder: str, name: str) -> list[Rename]:
     """Spell an answer's model field in the ways that the routers write JSON.
 
@@ -257,9 +244,13 @@ def _as_error(status: int, body: bytes) -> ApiError:
         text = detail if isinstance(detail, str) else json.dumps(detail)
     except (ValueError, KeyError, TypeError):
         pass
+    # Its other statuses are of a failure in there, or of a hub that it asked: none says what ours say.
+    is_foreign = status not in (400, 413, 415, 422)
     return ApiError(
         "mlx-omni-server could not answer",
         why=" ".join(text.split())[:500] or f"it answered {status}",
-        fix="correct the request, or see the engine's log",
-        status=400 if status == 422 else status,
+        fix="correct the request, or see the log of the program that answers it: local-ai server logs",
+        status=500 if is_foreign else 400,
+        code="omni_failed" if is_foreign else None,
+        may_retry=not is_foreign,
     )

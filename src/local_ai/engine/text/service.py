@@ -14,13 +14,14 @@ from typing import TypeVar
 from local_ai.engine.core.terms import ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.core.worker import Worker
-from local_ai.engine.errors import bad_field, model_not_found, model_not_loadable
+from local_ai.engine.errors import bad_field, model_not_loadable
 from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
 from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.prompts import FieldNames, Prepared, count_tokens, prepare
 from local_ai.models.catalog import Model
 from local_ai.models.library import ModelLibrary
+from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger("local_ai.engine.requests")
@@ -154,9 +155,7 @@ def _find(name: str | None, library: ModelLibrary) -> Model:
     found = library.find(name)
     if found is not None:
         return found
-    wanted = name or library.configured or ""
-    any_models, target = bool(library.models), library.target_of(wanted)
-    raise model_not_found(wanted, library.nearest(wanted), any_models=any_models, target=target)
+    raise model_not_found(name or library.configured or "", library)
 
 
 def _asked_tokens(ask: Ask) -> int:

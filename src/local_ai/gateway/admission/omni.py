@@ -1,5 +1,6 @@
 """The way to the program `omni`: whether a part is there, and whether the program can take a request.
 
+a model that is not here ─────────▶ 404
 can never work on this platform ──▶ 501
 not installed, or not started ────▶ 503, naming the command that is missing
 starting, or restarting ──────────▶ wait, at most gateway.wait_for_engine_s, then 503
@@ -14,6 +15,8 @@ import time
 from local_ai.gateway.admission.readiness import stopping_refusal
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
+from local_ai.models.library import find_folder, read_library
+from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
 from local_ai.status.report import Readiness
@@ -23,29 +26,52 @@ from local_ai.supervision.program import OMNI
 _POLL_S = 0.2
 
 
-def check_part(part: Part, state: State) -> None:
-    """Let a request for a part pass where the program `omni` was started with it.
+def check_part(part: Part, model: str | None, state: State) -> None:
+    """Let a request for a part pass where its model is here and the program `omni` was started with the part.
+
+    Args:
+        model: That the request names.
 
     Raises:
-        ApiError: 501, it cannot work here; 503, a command is missing.
+        ApiError: 404, no such model is on this machine; 501, it cannot work here; 503, a command is missing.
     """
-    if part.name in state.omni_parts:
+    refusal = None if part.name in state.omni_parts else _not_there(part, state)
+    if model is not None:
+        _check_model(model, refusal, state)
+    if refusal is not None:
+        raise refusal
+    if model is None and part.default_model is not None:
+        _check_model(part.default_model, None, state)
+
+
+def _check_model(name: str, refusal: ApiError | None, state: State) -> None:
+    library = read_library(state.paths, configured=state.settings.model.path, aliases=state.settings.aliases)
+    if find_folder(name, library, state.hub_cache) is not None:
         return
+    error = model_not_found(name, library)
+    if refusal is not None:  # a download alone would not help
+        error.why = f"{error.why}; and {refusal.why}"
+        error.fix = f"{error.fix}; and {refusal.fix}"
+    raise error
+
+
+def _not_there(part: Part, state: State) -> ApiError:
     what = f"{part.path} is not answered"
     if not runs_here(part):
-        raise ApiError(
+        return ApiError(
             what,
             status=501,
             why=part.why_not_here,
             fix="use a Mac with Apple Silicon, or leave this request out",
             code="not_implemented",
+            may_retry=False,
         )
     if part.name in installed_parts(state.paths):
         why, fix = f"{part.name} was installed after the server started", "local-ai server restart"
     else:
         why = f"{part.name} is not installed"
         fix = f"local-ai omni install {part.name}, then: local-ai server restart"
-    raise ApiError(what, status=503, why=why, fix=fix, code="not_installed")
+    return ApiError(what, status=503, why=why, fix=fix, code="not_installed", may_retry=False)
 
 
 class OmniGate:

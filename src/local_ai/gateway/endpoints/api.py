@@ -16,6 +16,7 @@ from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
 from local_ai.models.places import printable
+from local_ai.serving.multipart import read_form_model
 from local_ai.settings.state import State
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ class _Forwarder:
         """Answer, or raise a Refusal."""
         request = Request(scope, receive)
         forwarding = self._site.forwarding
-        if self._route.part is not None:
-            check_part(self._route.part, self._site.state)
-            forwarding = self._site.omni_lane
         with self._site.room.book() as reservation:
             call = await self._call(request, reservation)
+            if self._route.part is not None:
+                await asyncio.to_thread(check_part, self._route.part, call.model, self._site.state)
+                forwarding = self._site.omni_lane
             await Forward(call, forwarding)(receive, send)
 
     async def _call(self, request: Request, reservation: Reservation) -> Call:
@@ -73,12 +74,15 @@ class _Forwarder:
         check_media_type(request.headers.get("content-type", ""), route)
         body = await read_body(request, most_bytes=self._most_bytes, hold=reservation.hold)
         if route.takes != "application/json":
-            return replace(call, body=body)
+            model = await asyncio.to_thread(read_form_model, body)
+            return replace(call, body=body, model=_shown(model))
         wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)
         model = wanted.model or self._default_name
-        return replace(
-            call, body=body, streams=wanted.streams, model=printable(model[:_MOST_NAME]) if model else None
-        )
+        return replace(call, body=body, streams=wanted.streams, model=_shown(model))
+
+
+def _shown(model: str | None) -> str | None:
+    return printable(model[:_MOST_NAME]) if model else None
 
 
 def _default_name(state: State) -> str | None:

@@ -1,0 +1,46 @@
+"""The answer to a request that names a model which is not on this machine."""
+
+from __future__ import annotations
+
+from local_ai.models.library import ModelLibrary
+from local_ai.serving.errors import ApiError
+
+_MOST_SHOWN = 200  # characters of a name
+
+
+def model_not_found(name: str, library: ModelLibrary) -> ApiError:
+    """Say that no model goes by that name, and which come near (404).
+
+    Args:
+        name: As the request or the settings have it; "" where neither names one.
+    """
+    near, any_models = library.nearest(name), bool(library.models)
+    if near:
+        fix = f"did you mean {' or '.join(near)}?"
+    elif any_models:
+        fix = "take a name that /v1/models lists" + ("" if name else ", or set model.path in config.toml")
+    else:
+        fix = "put a model folder where local-ai looks for them (local-ai config show), or download one with "
+        fix += "local-ai models pull"
+    return ApiError(
+        f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
+        why=_why(name, library.target_of(name), any_models=any_models),
+        fix=fix,
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _why(name: str, target: str | None, *, any_models: bool) -> str:
+    if target is not None:
+        return f"the settings make it an alias of {_shorten(target)!r}, which is no model on this machine"
+    if name:
+        return "no model on this machine goes by that name"
+    if any_models:
+        return "the request names none, and none of this machine's is fit to be the default one"
+    return "this machine has no model"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
