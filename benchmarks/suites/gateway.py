@@ -43,19 +43,23 @@ class _Question:
     ask: Callable[[httpx.Client], None]
     asks: int
     pause_s: float = 0.0  # before each
+    is_forwarded: bool = True  # the engine can be asked the same
 
 
 def _measure(samples: Samples, question: _Question, clients: dict[str, httpx.Client]) -> None:
-    took: dict[str, list[float]] = {who: [] for who in clients}
     text = question.text
+    if not question.is_forwarded:
+        clients = {OURS: clients[OURS]}
+    took: dict[str, list[float]] = {who: [] for who in clients}
     for _ in range(question.asks):
         for who, client in clients.items():
             time.sleep(question.pause_s)
             took[who].append(1000 * timed(lambda client=client: question.ask(client)))  # type: ignore[misc]
     medians = {who: statistics.median(values) for who, values in took.items()}
     for who, value in medians.items():
-        samples.add(What("gateway", text, "ms", _ENGINE), who, value)
-    samples.add(What("gateway", f"added to {text}", "ms", ""), OURS, medians[OURS] - medians[_ENGINE])
+        samples.add(What("gateway", text, "ms", _ENGINE if question.is_forwarded else ""), who, value)
+    if question.is_forwarded:
+        samples.add(What("gateway", f"added to {text}", "ms", ""), OURS, medians[OURS] - medians[_ENGINE])
 
 
 def _models(client: httpx.Client) -> None:
@@ -84,7 +88,7 @@ def _body() -> dict[str, object]:
 
 
 _QUESTIONS = (
-    _Question("/v1/models", _models, _MODELS_ASKS),
+    _Question("/v1/models", _models, _MODELS_ASKS, is_forwarded=False),
     _Question("a chat of one token", _chat, _ASKS),
     _Question("a chat of one token, a second after the last", _chat, _LONE_ASKS, _LONE_S),
     _Question("a stream's first event", _first_event, _ASKS),
