@@ -53,6 +53,7 @@ def test_each_short_form_means_one_command():
         "models list",
         "self doctor",
         "self diagnostics",
+        "self uninstall",
     ]
 
 

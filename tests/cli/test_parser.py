@@ -9,7 +9,7 @@ from local_ai.errors import ConfigError
 
 _ALL = (
     "local-ai has: server, models, client, service, omni, config, self; "
-    "in short start, stop, restart, status, logs, pull, list, doctor, diagnostics"
+    "in short start, stop, restart, status, logs, pull, list, doctor, diagnostics, uninstall"
 )
 _SERVER = "server has: start, stop, restart, status, logs"
 _MODELS = "models has: list, info, use, pull, remove, unload"

@@ -288,6 +288,14 @@ COMMANDS = (
             ),
         ),
     ),
+    Command(
+        "self",
+        "uninstall",
+        "Remove what local-ai wrote here, after asking; downloaded models stay.",
+        "--yes",
+        f"{_SELF}:uninstall",
+        (Option("--yes", "do not ask"),),
+    ),
 )
 GROUPS = {
     "server": "the server and its programs",
@@ -302,7 +310,7 @@ GROUPS = {
 SHORT_FORMS = {
     **dict.fromkeys(("start", "stop", "restart", "status", "logs"), "server"),
     **dict.fromkeys(("pull", "list"), "models"),
-    **dict.fromkeys(("doctor", "diagnostics"), "self"),
+    **dict.fromkeys(("doctor", "diagnostics", "uninstall"), "self"),
 }
 
 

@@ -1,4 +1,4 @@
-"""`self.doctor` and `diagnostics`: this installation itself."""
+"""`self.doctor`, `diagnostics` and `uninstall`: this installation itself."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.cli import console
+from local_ai.errors import ConfigError
 from local_ai.settings.paths import find_paths
+from local_ai.status.words import size_in_words
 
 if TYPE_CHECKING:
     from local_ai.doctor.check import Check
+    from local_ai.lifecycle.uninstall import Part
+    from local_ai.settings.paths import Paths
+    from local_ai.system_service.manage import Service
 
 _LOG_LINES = 500
 
@@ -64,6 +69,69 @@ def diagnostics(*, out: str | None) -> None:
         "It holds versions, settings without keys, states, the last log lines and the doctor's findings; no "
         "prompts. Names of models and folders are in it: look before you send it."
     )
+
+
+def uninstall(*, yes: bool) -> None:
+    """Remove what local-ai wrote on this machine, after asking: service, state, settings, data."""
+    from local_ai.cli.service import installed_service
+    from local_ai.lifecycle.manager import ServerManager
+    from local_ai.lifecycle.uninstall import list_parts, remove_parts
+    from local_ai.system_service.manage import uninstall as uninstall_service
+
+    manager, service = ServerManager(), installed_service()
+    parts = list_parts(manager.paths)
+    if service is None and not any(part.entries for part in parts):
+        console.print_line("Nothing of local-ai is here to remove.")
+        _print_left(parts, manager.paths)
+        return
+    is_running = manager.is_running()
+    _print_plan(parts, service, is_running=is_running)
+    _print_left(parts, manager.paths)
+    if not yes and not _confirm():
+        console.print_line("Nothing was removed.")
+        return
+    if service is not None:
+        uninstall_service(service)
+    if error := manager.stop().error:
+        raise error
+    remove_parts(list_parts(manager.paths))
+    console.print_line("Removed. The program itself goes with the tool that installed it, such as:")
+    console.print_line("  uv tool uninstall local-ai")
+
+
+def _print_plan(parts: tuple[Part, ...], service: Service | None, *, is_running: bool) -> None:
+    console.print_line("This is removed:")
+    if is_running:
+        console.print_line(f"  {'server':<15}it runs, and is stopped first")
+    if service is not None:
+        console.print_line(f"  {'service':<15}{service.file}")
+    for part in parts:
+        if part.entries:
+            names = ", ".join(entry.name for entry in part.entries)
+            size = size_in_words(part.size_bytes)
+            console.print_line(f"  {part.name:<15}{size:>8}  {part.folder}: {names}")
+
+
+def _print_left(parts: tuple[Part, ...], paths: Paths) -> None:
+    left = [entry for part in parts for entry in part.unknown]
+    if not left and not paths.hub_cache.exists():
+        return
+    console.print_line("This stays:")
+    for entry in left:
+        console.print_line(f"  {entry} (not written by local-ai)")
+    if paths.hub_cache.exists():
+        console.print_line(f"  {paths.hub_cache} (downloaded models, which other programs use too)")
+
+
+def _confirm() -> bool:
+    answer = console.ask("Remove it?")
+    if answer is None:
+        raise ConfigError(
+            "nothing was removed",
+            why="nobody can be asked here, and it would be gone",
+            fix="if you mean it: local-ai uninstall --yes",
+        )
+    return answer
 
 
 def as_plain(check: Check) -> dict[str, Any]:
