@@ -51,7 +51,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     os.chdir(state.state_dir)
-    tell_libraries(os.environ)
+    tell_libraries(os.environ, state.state_dir)
     log_without_blocking(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     start_orphan_guard()

@@ -369,3 +369,29 @@ def _halve_adapter(folder: Path) -> None:
     del weights["model.layers.0.self_attn.q_proj.lora_a"]
     mx.eval(weights)
     mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
+
+
+@pytest.mark.parametrize("runner", ["Batch", "Sequence"])
+def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runner: str):
+    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.model_slot import warm
+    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.sequential import Sequence
+
+    batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
+    warm(batch, loaded)
+
+    assert len(batch) == 0
+    assert answer(batch, loaded) == answer(Sequence(loaded), loaded)
+
+
+def test_answers_that_draw_alike_share_a_sampler():
+    from local_ai.engine.core.sampling import shared_sampler
+    from local_ai.engine.core.terms import Sampling
+
+    def sampler(**settings: Any) -> Any:
+        return shared_sampler(Sampling(**settings), 100)
+
+    assert sampler(temperature=0.7, top_k=5) is sampler(temperature=0.7, top_k=5)
+    assert sampler(temperature=0.7, top_k=5) is not sampler(temperature=0.7, top_k=6)
+    assert sampler() is sampler(presence_penalty=1.0)

@@ -19,7 +19,7 @@ from local_ai.engine.core.memory_guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
 from local_ai.engine.core.prompt_cache import PromptCache, thin_out
 from local_ai.engine.core.request import Request, Writer, request_processors
-from local_ai.engine.core.sampling import make_sampler
+from local_ai.engine.core.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.segments import cut, pauses
 from local_ai.engine.core.terms import Failed, Progress, Started
 from local_ai.engine.errors import unexpected
@@ -203,12 +203,13 @@ class Batch:
         remembered = self._memory.recall(job.prompt)
         keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
+        sampler = shared_sampler if job.sampling.seed is None else make_sampler
         (uid,) = self._generator.insert_segments(
             segments=[cut(job.prompt, remembered.tokens, places)],
             max_tokens=[job.max_tokens],
             caches=[remembered.layers],
             all_tokens=[list(job.prompt[: remembered.tokens])],
-            samplers=[make_sampler(job.sampling, words.vocabulary_size)],
+            samplers=[sampler(job.sampling, words.vocabulary_size)],
             logits_processors=[processors],
             stop_sequences=[self._stops],
         )

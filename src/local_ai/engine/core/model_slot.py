@@ -19,12 +19,15 @@ from local_ai.engine.core.loading import (
 )
 from local_ai.engine.core.memory_release import release_memory
 from local_ai.engine.core.prompt_cache import PromptCache
+from local_ai.engine.core.request import Request
 from local_ai.engine.core.sequential import Sequence
-from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.terms import Event, Failed, Job, ModelKey
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
+
+_WARM_TOKENS = 64  # of a prompt
 
 
 class ModelSlot:
@@ -102,12 +105,38 @@ class ModelSlot:
         self.batch = Batch(loaded, self._memory) if loaded.batchable else Sequence(loaded)
         self._loaded, self.words = loaded, loaded.words
         log.info("loaded %s in %.1f s", key.id, time.perf_counter() - started)
+        if mx.default_device() != mx.Device(mx.cpu):
+            started = time.perf_counter()
+            warm(self.batch, loaded)
+            self._memory.clear()
+            log.info("warmed %s in %.1f s", key.id, time.perf_counter() - started)
 
     def _drop(self) -> None:
         if self.batch is not None:
             self.batch.close()
         self._memory.clear()
         self.batch = self._loaded = self.words = None
+
+
+def warm(batch: Batch | Sequence, loaded: LoadedModel) -> None:
+    """Have a graphics card's kernels compiled before the first question: answers of one row, and of several.
+
+    Measured on an H100 with mlx 0.32.4: the first answer after a start took 17 s without.
+    """
+    vocabulary = loaded.words.vocabulary_size
+    for rows in (1, 2, 4):
+        if rows > batch.most:
+            break
+        for row in range(rows):
+            prompt = tuple((row + token) % vocabulary for token in range(_WARM_TOKENS))
+            batch.add(Request(Job(loaded.words.key, prompt, max_tokens=4), _log_failure))
+        while len(batch):
+            batch.step()
+
+
+def _log_failure(event: Event) -> None:
+    if isinstance(event, Failed):
+        log.warning("warming failed: %s", event.error)
 
 
 def spare_compiler() -> None:

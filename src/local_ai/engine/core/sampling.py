@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import mlx.core as mx
@@ -20,7 +20,7 @@ _REPETITION_TOKENS = 64
 
 
 def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
-    """Make what draws a token."""
+    """Make what draws a token; see also `shared_sampler`."""
     if sampling.temperature == 0 or sampling.top_p == 0 or sampling.top_k == 1:
         return _take_likeliest
     filters: list[Callable[[Array], Array]] = []
@@ -31,6 +31,15 @@ def make_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
     if 0 < sampling.top_k < vocabulary:
         filters.append(partial(keep_top_k, top_k=sampling.top_k))
     return _Draw(filters, sampling.temperature, sampling.seed)
+
+
+@lru_cache(maxsize=64)
+def shared_sampler(sampling: Sampling, vocabulary: int) -> Sampler:
+    """Make one sampler for all answers that draw alike: mlx-lm calls it once for their whole batch.
+
+    Not for a seed, whose sampler counts its own steps.
+    """
+    return make_sampler(sampling, vocabulary)
 
 
 def _take_likeliest(logprobs: Array) -> Array:

@@ -43,7 +43,7 @@ def main() -> int:
         return exc.exit_code
     signal.signal(signal.SIGTERM, _stop)
     os.chdir(state.state_dir)
-    tell_libraries(os.environ)
+    tell_libraries(os.environ, state.state_dir)
     _provide_ffmpeg(state)
     _LOG.info("%s: matrices are multiplied by %s", ", ".join(state.omni_parts), blas.name)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
-def tell_libraries(environ: MutableMapping[str, str]) -> None:
+def tell_libraries(environ: MutableMapping[str, str], state_dir: Path) -> None:
     """Set what they read from the environment."""
     environ["HF_HUB_OFFLINE"] = "1"  # models come from this machine; nothing is downloaded by a request
     environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Kernels that MLX compiles for an NVIDIA card: by default in the system's temporary folder.
+    environ.setdefault("MLX_PTX_CACHE_DIR", str(state_dir / "kernels"))
 
 
 @contextmanager
