@@ -14,6 +14,7 @@ from tests.server import SCRIPT, Server, end, free_port
 pytestmark = pytest.mark.integration
 
 FOUND = "The command said what it was told to say."
+PATCH = "*** Begin Patch\n*** Add File: patched\n+by the alias\n*** End Patch\n"
 QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
 
 
@@ -24,11 +25,14 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("s"), free_port())
+    # Codex asks for custom tools where it knows the model's name.
+    alias = {"LOCAL_AI_ALIASES": "gpt-5*=for-patch"}
+    server = Server(tmp_path_factory.mktemp("s"), free_port(), alias)
     models = server.paths.models_dir
     make_scripted_model(
         models / "for-codex", to_user=call("exec_command", cmd="echo one > made"), to_tool=FOUND
     )
+    make_scripted_model(models / "for-patch", to_user=call("apply_patch", input=PATCH), to_tool=FOUND)
     make_scripted_model(
         models / "for-claude",
         to_user=call("Bash", command="echo two > made", description="Say two"),
@@ -70,6 +74,20 @@ def test_codex_runs_a_command_and_goes_on_with_the_conversation(server: Server, 
     assert first.stdout.strip() == again.stdout.strip() == FOUND, first.stderr + again.stderr
     assert (folder / "made").read_text() == "one\n"
     assert_only_the_first_prompt_was_read_whole(cached(server)[before:])
+
+
+@needs("codex")
+def test_codex_applies_a_patch_where_it_knows_the_models_name(server: Server, folder: Path):
+    launch = f"cd {folder} && {SCRIPT} client launch codex --"
+    options = "--skip-git-repo-check -c model='\"gpt-5.5\"' -c sandbox_mode='\"danger-full-access\"'"
+    searching = "-c web_search='\"cached\"'"
+
+    first = server.shell(f"{launch} exec {options} {searching} 'Patch it' < /dev/null")
+    again = server.shell(f"{launch} exec resume --last {options} {searching} 'And again' < /dev/null")
+
+    assert first.stdout.strip() == again.stdout.strip() == FOUND, first.stderr + again.stderr
+    assert (folder / "patched").read_text() == "by the alias\n"
+    assert "tools left out" in server.paths.log("mlx-omni-server").read_text()
 
 
 @needs("claude")

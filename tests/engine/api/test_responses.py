@@ -103,10 +103,9 @@ def test_items_that_cannot_be_read_are_refused_by_name(item: dict[str, Any], sen
 @pytest.mark.parametrize(
     ("tool", "sentence"),
     [
-        ({"type": "web_search"}, "tools[0] cannot be used: of type 'web_search', it runs on OpenAI's"),
-        ({"type": "web_search", "external_web_access": True}, "tools[0] cannot be used: of type 'web_"),
+        ({"type": "file_search"}, "tools[0] cannot be used: of type 'file_search', it runs on OpenAI's"),
         ({"type": "mcp"}, "tools[0] cannot be used: of type 'mcp', it runs on OpenAI's servers"),
-        ({"type": "custom", "name": "patch"}, "tools[0] cannot be used: the models here call with JSON"),
+        ({"type": "custom"}, "tools[0].name cannot be used: it is required and missing."),
         ({"type": "function"}, "tools[0].name cannot be used: it is required and missing."),
     ],
 )
@@ -117,10 +116,96 @@ def test_tools_that_cannot_be_called_are_refused_by_name(tool: dict[str, Any], s
     assert caught.value.sentence.startswith(sentence)
 
 
-def test_the_search_that_codex_always_sends_is_offered_to_no_model():
-    request = read(tools=[FUNCTION, {"type": "web_search", "external_web_access": False}])
+def test_hosted_tools_that_agents_add_by_themselves_are_offered_to_no_model(caplog: pytest.LogCaptureFixture):
+    hosted = [
+        {"type": "web_search", "external_web_access": True, "search_content_types": ["text", "image"]},
+        {"type": "tool_search", "execution": "client", "description": "x", "parameters": {}},
+        {"type": "local_shell"},
+        {"type": "image_generation", "output_format": "png"},
+    ]
+
+    with caplog.at_level("INFO"):
+        request = read(tools=[FUNCTION, *hosted])
 
     assert [tool.name for tool in request.ask.tools] == ["look"]
+    assert "image_generation, local_shell, tool_search, web_search" in caplog.text
+
+
+PATCH = '*** Begin Patch\n*** Add File: a\n+"one"\n*** End Patch'
+CUSTOM = {"type": "custom", "name": "patch", "description": "Edit.", "format": {"type": "text"}}
+
+
+def test_a_custom_tool_is_a_function_of_one_text_to_the_model():
+    form = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
+
+    (tool,) = read(tools=[CUSTOM | {"format": form}]).ask.tools
+
+    assert (tool.name, list(tool.parameters["properties"])) == ("patch", ["input"])
+    assert tool.description.startswith("Edit.")
+    assert "start: /x/" in tool.description
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"input": PATCH}, PATCH),
+        ({"patch": PATCH}, PATCH),
+        ({"input": 1}, '{"input": 1}'),
+        ({}, "{}"),
+    ],
+    ids=["named", "named otherwise", "no text", "nothing"],
+)
+def test_a_call_of_a_custom_tool_carries_its_text(arguments: dict[str, Any], text: str):
+    response = builder(toolbox=read(tools=[CUSTOM]).toolbox)
+
+    events = response.add(CallPiece(Call("c1", "patch", json.dumps(arguments))))
+
+    assert [event["type"].removeprefix("response.") for event in events] == [
+        "output_item.added",
+        "custom_tool_call_input.delta",
+        "custom_tool_call_input.done",
+        "output_item.done",
+    ]
+    assert [events[0]["item"]["input"], events[1]["delta"], events[2]["input"]] == ["", text, text]
+    assert {"type": "custom_tool_call", "call_id": "c1", "name": "patch", "input": text}.items() <= (
+        response.output[0].items()
+    )
+
+
+def test_a_history_of_custom_calls_is_what_the_model_said():
+    toolbox = read(tools=[{"type": "namespace", "name": "files", "tools": [CUSTOM]}]).toolbox
+    response = builder(toolbox=toolbox)
+    response.add(CallPiece(Call("c1", "files__patch", json.dumps({"input": PATCH}))))
+    answered = {"type": "custom_tool_call_output", "call_id": "c1", "output": "Done."}
+
+    call, result = turns(response.output[0], answered)
+
+    assert response.output[0]["namespace"] == "files"
+    assert call.calls == (Call("c1", "files__patch", json.dumps({"input": PATCH})),)
+    assert (result.role, result.text, result.call_id) == ("tool", "Done.", "c1")
+
+
+@pytest.mark.parametrize("kind", ["function", "custom"])
+def test_a_custom_tool_can_be_asked_for(kind: str):
+    choice = {"type": kind, "name": "patch"}
+
+    named = read(tools=[CUSTOM, FUNCTION], tool_choice=choice).ask
+    allowed = read(tools=[CUSTOM, FUNCTION], tool_choice={"type": "allowed_tools", "tools": [choice]}).ask
+
+    assert named.tool_choice == ToolChoice("named", "patch")
+    assert [tool.name for tool in allowed.tools] == ["patch"]
+
+
+def test_tools_among_the_items_are_offered_too():
+    items = [
+        {"type": "additional_tools", "role": "developer", "tools": [CUSTOM]},
+        {"role": "user", "content": "x"},
+    ]
+
+    request = read(input=items, tools=[FUNCTION])
+
+    assert [tool.name for tool in request.ask.tools] == ["look", "patch"]
+    assert request.ask.messages == (Message("user", "x"),)
 
 
 def test_a_function_in_a_namespace_is_called_with_it():

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 MOST_CHOICES = 16
 _NO_DRAFTS = "speculative decoding is not supported: answers are batched instead"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Verbosity = Literal["low", "medium", "high"]  # agents send it with a model's name; no model here is told
 _Choices = Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None
 
 
@@ -197,7 +198,7 @@ class ChatRequest(OpenAIBody):
     ) = None
     modalities: Annotated[list[str], AfterValidator(_only_text), _ONE_TEXT] | None = None
     service_tier: Literal["auto", "default"] | None = None
-    verbosity: Literal["medium"] | None = None
+    verbosity: Verbosity | None = None
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
     store: Annotated[Literal[False], Only("nothing is stored here")] | None = None
     functions: Annotated[Refused, Reason("it was replaced by tools", "give them as tools")] = None

@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag
 from local_ai.engine.api.body import Body, CacheControl, Kinds, Must, NoEffect, Text, TextOr
 from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, blind_to, refuse_media
 from local_ai.engine.api.problems import read_model
-from local_ai.engine.api.responses.tools import qualify
+from local_ai.engine.api.responses.tools import ResponseTool, custom_arguments, qualify
 from local_ai.engine.api.unreadable import Unreadable, is_placeholder, newest_of_user
 from local_ai.engine.text.conversation import Call, Message, Role
 
@@ -25,7 +25,14 @@ _ROLES: dict[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "reasoning": "rs",
+}
 
 
 class _Item(Body):
@@ -93,11 +100,26 @@ class CallItem(_Item):
         return Message("assistant", "", calls=(Call(self.call_id, name, self.arguments or "{}"),))
 
 
-class OutputItem(_Item):
-    """What a function answered."""
+class CustomCallItem(_Item):
+    """A call with free text that the assistant made."""
 
-    type: Literal["function_call_output"]
+    type: Literal["custom_tool_call"]
     call_id: str
+    name: str
+    input: str
+    namespace: Text = None
+
+    def message(self) -> Message:
+        name = qualify(self.namespace, self.name)
+        return Message("assistant", "", calls=(Call(self.call_id, name, custom_arguments(self.input)),))
+
+
+class OutputItem(_Item):
+    """What a tool answered."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    call_id: str
+    name: NoEffect = None  # the call tells
     output: _Content
 
     def message(self) -> Message:
@@ -160,6 +182,14 @@ class HostedItem(Unreadable):
         return Message("assistant", self.text)
 
 
+class AdditionalToolsItem(_Item):
+    """Tools among the items, as if they stood in `tools`."""
+
+    type: Literal["additional_tools"]
+    role: NoEffect = None
+    tools: list[ResponseTool]
+
+
 class ReferenceItem(Body):
     """An item of a response that is kept."""
 
@@ -167,7 +197,9 @@ class ReferenceItem(Body):
     id: str
 
 
-_READABLE = "message, function_call, function_call_output, reasoning"
+_READABLE = (
+    "message, function_call, function_call_output, custom_tool_call, custom_tool_call_output, reasoning"
+)
 
 
 _HOSTED = get_args(HostedItem.model_fields["type"].annotation)
@@ -177,6 +209,8 @@ def _kind_of(item: Any) -> str | None:
     if not isinstance(item, dict | Body):
         return None
     kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    if kind == "custom_tool_call_output":
+        return "function_call_output"
     return "(hosted)" if kind in _HOSTED else str(kind or "message")
 
 
@@ -184,6 +218,8 @@ Item = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[OutputItem, Tag("function_call_output")]
+    | Annotated[CustomCallItem, Tag("custom_tool_call")]
+    | Annotated[AdditionalToolsItem, Tag("additional_tools")]
     | Annotated[ReasoningItem, Tag("reasoning")]
     | Annotated[ReferenceItem, Tag("item_reference")]
     | Annotated[HostedItem, Tag("(hosted)")],
@@ -215,7 +251,7 @@ def read_item(item: Json, at: str) -> Message:
         ApiError: 400, naming the item's field.
     """
     held = read_model(json.dumps({"item": item}).encode(), _Held).item
-    assert not isinstance(held, ReferenceItem), at
+    assert not isinstance(held, ReferenceItem | AdditionalToolsItem), at
     return held.message()
 
 

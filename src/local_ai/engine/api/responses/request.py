@@ -25,9 +25,10 @@ from local_ai.engine.api.body import (
     shown,
     wrong,
 )
-from local_ai.engine.api.openai.request import Effort, NamedSchema, PlainFormat, read_effort
+from local_ai.engine.api.openai.request import Effort, NamedSchema, PlainFormat, Verbosity, read_effort
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.items import (
+    AdditionalToolsItem,
     Item,
     ReferenceItem,
     complete_item,
@@ -83,7 +84,7 @@ class TextField(Body):
     """What the answer's text must look like."""
 
     format: Annotated[PlainFormat | ResponseFormat, Field(discriminator="type")] | None = None
-    verbosity: Literal["medium"] | None = None
+    verbosity: Verbosity | None = None
 
 
 class Reasoning(Body):
@@ -92,7 +93,7 @@ class Reasoning(Body):
     effort: Effort | None = None
     summary: Literal["auto", "none"] | None = None
     generate_summary: Literal["auto", "none"] | None = None
-    context: Literal["auto"] | None = None
+    context: Literal["auto", "all_turns"] | None = None  # the template decides which thoughts it shows
     mode: Literal["standard"] | None = None
 
 
@@ -179,6 +180,13 @@ class ResponseRequest(Sampled):
         return _LOGPROBS in (self.include or ())
 
     @property
+    def all_tools(self) -> list[Any]:
+        """The tools, also those among the items, where some agents put them."""
+        items = () if isinstance(self.input, str) else self.input
+        added = [tool for item in items if isinstance(item, AdditionalToolsItem) for tool in item.tools]
+        return [*(self.tools or ()), *added]
+
+    @property
     def schema_text(self) -> str | None:
         """The JSON Schema that the answer must keep to."""
         wanted = self.text.format if self.text else None
@@ -200,7 +208,7 @@ def read_response_request(
     body.check()
     items, messages = _read_input(body.input, find_item)
     parallel = body.parallel_tool_calls is not False
-    choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.tools or ()), parallel=parallel)
+    choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.all_tools), parallel=parallel)
     schema = body.schema_text
     wanted = generation.max_tokens if body.max_output_tokens is None else body.max_output_tokens
     ask = Ask(
@@ -234,6 +242,8 @@ def _read_input(given: Any, find_item: FindItem) -> tuple[list[Json], tuple[Mess
     refuse_newest_media(given)
     items, messages = [], []
     for index, item in enumerate(given):
+        if isinstance(item, AdditionalToolsItem):
+            continue
         if isinstance(item, ReferenceItem):
             items.append(_resolve(item, f"input[{index}]", find_item))
             messages.append(read_item(items[-1], f"input[{index}]"))
@@ -267,7 +277,10 @@ def _echo(body: ResponseRequest, ask: Ask) -> Json:
         "tools": [as_given(tool) for tool in body.tools or ()],
         "tool_choice": as_given(choice) if isinstance(choice, Body) else choice or "auto",
         "parallel_tool_calls": ask.tool_choice.parallel,
-        "text": {"format": as_given(wanted) if wanted else {"type": "text"}, "verbosity": "medium"},
+        "text": {
+            "format": as_given(wanted) if wanted else {"type": "text"},
+            "verbosity": (body.text and body.text.verbosity) or "medium",
+        },
         "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
         "truncation": body.truncation or "disabled",
         "top_logprobs": body.top_logprobs or 0,

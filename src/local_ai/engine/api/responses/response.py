@@ -17,7 +17,7 @@ from typing import Any
 
 from local_ai.engine.api.openai.response import chat_logprob
 from local_ai.engine.api.responses.items import make_id
-from local_ai.engine.api.responses.tools import Toolbox
+from local_ai.engine.api.responses.tools import Toolbox, custom_input
 from local_ai.engine.core.tokenizer import ModelWords
 from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 from local_ai.serving.errors import ApiError
@@ -26,6 +26,8 @@ Json = dict[str, Any]
 
 # The kinds of parts, by the item they are in: the part's type, which its events are named after too.
 _PARTS = {"message": "output_text", "reasoning": "reasoning_text"}
+# What a call's item sends to its tool, in a field that its events are named after too.
+_SENT = {"function_call": "arguments", "custom_tool_call": "input"}
 
 
 @dataclass
@@ -125,12 +127,15 @@ class ResponseBuilder:
     def _call(self, piece: CallPiece) -> list[Json]:
         call = piece.call
         known = self.toolbox.client_name(call.name)
-        item = {"id": make_id("function_call"), "type": "function_call", "status": "in_progress"}
-        item |= {"call_id": call.id, "name": known.name, "arguments": ""}
+        kind = "custom_tool_call" if known.is_custom else "function_call"
+        field = _SENT[kind]
+        item = {"id": make_id(kind), "type": kind, "status": "in_progress"}
+        item |= {"call_id": call.id, "name": known.name, field: ""}
         item |= {"namespace": known.namespace} if known.namespace else {}
         events = [*self._close("completed"), *self._start(item)]
-        self.output[-1]["arguments"] = call.arguments
-        events.append(self._event("function_call_arguments.delta", delta=call.arguments))
+        sent = custom_input(call.arguments) if known.is_custom else call.arguments
+        self.output[-1][field] = sent
+        events.append(self._event(f"{kind}_{field}.delta", delta=sent))
         return [*events, *self._close("completed")]
 
     def _end(self, piece: Ended) -> list[Json]:
@@ -150,9 +155,9 @@ class ResponseBuilder:
         self._open = False
         item = self.output[-1]
         item["status"] = status
-        if item["type"] == "function_call":
-            done = {"arguments": item["arguments"], "name": item["name"]}
-            events = [self._event("function_call_arguments.done", **done)]
+        if field := _SENT.get(item["type"]):
+            named = {"name": item["name"]} if item["type"] == "function_call" else {}
+            events = [self._event(f"{item['type']}_{field}.done", **{field: item[field]}, **named)]
         else:
             part = item["content"][0]
             said = {key: part[key] for key in ("text", "logprobs") if key in part}

@@ -1,12 +1,17 @@
-"""The tools of a response: flat functions, functions in namespaces, and which of them may be called."""
+"""The tools of a response: functions and custom ones, in namespaces or not, and which of them may be called.
+
+A custom tool takes free text. Models call with JSON, so each is told of it as a function of one text.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from local_ai.engine.api.body import (
     MOST_TOOLS,
@@ -26,16 +31,20 @@ from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Tool, ToolChoice
 
 _HOSTED = "of type {tag}, it runs on OpenAI's servers; give your own as tools of type function"
-_NO_CUSTOM = "the models here call with JSON, not free text; give a tool of type function"
+_INPUT = "input"  # the one argument of a custom tool
 _Name = Annotated[str, Field(min_length=1)]
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Name:
-    """A function's name as the client gave it."""
+    """A tool's name as the client gave it."""
 
     namespace: str | None
     name: str
+    is_custom: bool = False  # it is called with free text
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class ResponseFunctionTool(Body):
     parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
     strict: Flag = None  # forced calls always keep to the schema
     cache_control: CacheControl = None
-    defer_loading: Annotated[Refused, Reason("there is no tool search here")] = None
+    defer_loading: Flag = None  # there is no tool search here: each tool is offered at once
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
     output_schema: Annotated[Refused, Reason("templates have no place for it")] = None
 
@@ -75,43 +84,107 @@ class ResponseFunctionTool(Body):
         return Name(namespace, self.name), Tool(qualified, self.description or "", parameters)
 
 
+class CustomFormat(Body):
+    """The form of a custom tool's text; the model is told of it, and nothing holds it to it."""
+
+    type: Literal["text", "grammar"]
+    syntax: Literal["lark", "regex"] | None = None
+    definition: Text = None
+
+
+class CustomTool(Body):
+    """A tool that is called with free text."""
+
+    type: Literal["custom"]
+    name: _Name
+    description: Text = None
+    format: CustomFormat | None = None
+    cache_control: CacheControl = None
+    defer_loading: Flag = None
+    allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
+
+    def tool(self, namespace: str | None) -> tuple[Name, Tool]:
+        told = [self.description or "", f"Call it with its whole text as {_INPUT!r}."]
+        if self.format and self.format.definition:
+            told.append(
+                f"The text keeps to this {self.format.syntax or ''} grammar:\n{self.format.definition}"
+            )
+        parameters = {
+            "type": "object",
+            "properties": {_INPUT: {"type": "string", "description": "The tool's whole text."}},
+            "required": [_INPUT],
+            "additionalProperties": False,
+        }
+        qualified = qualify(namespace, self.name)
+        return Name(namespace, self.name, is_custom=True), Tool(
+            qualified, "\n".join(filter(None, told)), parameters
+        )
+
+
+def custom_arguments(text: str) -> str:
+    """Write a custom tool's text as the arguments of the function that models know."""
+    return json.dumps({_INPUT: text}, ensure_ascii=False)
+
+
+def custom_input(arguments: str) -> str:
+    """Read a custom tool's text from a call; where a model has named it otherwise, its only text is meant."""
+    given = json.loads(arguments)
+    texts = [value for value in given.values() if isinstance(value, str)]
+    if isinstance(given.get(_INPUT), str):
+        return str(given[_INPUT])
+    return texts[0] if len(texts) == 1 else arguments
+
+
 class NamespaceTool(Body):
-    """Functions of one namespace."""
+    """Tools of one namespace."""
 
     type: Literal["namespace"]
     name: str
-    description: NoEffect = None  # of the whole; each function has its own
-    tools: list[ResponseFunctionTool]
+    description: NoEffect = None  # of the whole; each tool has its own
+    tools: list[Annotated[ResponseFunctionTool | CustomTool, Field(discriminator="type")]]
 
 
-class CachedSearchTool(Body):
-    """What Codex always sends: a search that may not leave OpenAI's cache. It is offered to no model."""
+class HostedTool(Body):
+    """A tool that agents add by themselves, and that runs elsewhere or is only a model's habit: left out."""
 
-    type: Literal["web_search"]
-    external_web_access: Literal[False]
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal[
+        "web_search",
+        "web_search_2025_08_26",
+        "web_search_preview",
+        "web_search_preview_2025_03_11",
+        "local_shell",
+        "shell",
+        "apply_patch",
+        "image_generation",
+        "tool_search",
+        "programmatic_tool_calling",
+    ]
+
+
+_LEFT_OUT = get_args(HostedTool.model_fields["type"].annotation)
 
 
 def _kind_of(tool: Any) -> str | None:
-    if not isinstance(tool, dict):
-        return getattr(tool, "type", None)
-    if tool.get("type") == "web_search" and tool == {"type": "web_search", "external_web_access": False}:
-        return "(cached search)"
-    return None if tool.get("type") is None else str(tool["type"])
+    kind = tool.get("type") if isinstance(tool, dict) else getattr(tool, "type", None)
+    return "(left out)" if kind in _LEFT_OUT else None if kind is None else str(kind)
 
 
 ResponseTool = Annotated[
     Annotated[ResponseFunctionTool, Tag("function")]
+    | Annotated[CustomTool, Tag("custom")]
     | Annotated[NamespaceTool, Tag("namespace")]
-    | Annotated[CachedSearchTool, Tag("(cached search)")],
+    | Annotated[HostedTool, Tag("(left out)")],
     Discriminator(_kind_of),
-    Kinds(_HOSTED, "leave it out", (("custom", _NO_CUSTOM),)),
+    Kinds(_HOSTED, "leave it out"),
 ]
 
 
 class FunctionChoice(Body):
-    """One function."""
+    """One function, or one custom tool."""
 
-    type: Literal["function"]
+    type: Literal["function", "custom"]
     name: str
     namespace: Text = None
 
@@ -145,6 +218,8 @@ def read_tools(tools: Sequence[Any]) -> Toolbox:
     Raises:
         ApiError: 400, there are too many, or two of one name.
     """
+    if left_out := sorted({tool.type for tool in tools if isinstance(tool, HostedTool)}):
+        log.info("tools left out, for no model here can use them: %s", ", ".join(left_out))
     found = [each for tool in tools for each in _functions(tool)]
     if len(found) > MOST_TOOLS:
         raise bad_field("tools", f"there are {len(found)}, {MOST_TOOLS} are allowed", "send fewer")
@@ -170,7 +245,7 @@ def read_tool_choice(choice: Any, toolbox: Toolbox, *, parallel: bool) -> tuple[
 
 
 def _functions(tool: Any) -> Iterator[tuple[Name, Tool]]:
-    if isinstance(tool, ResponseFunctionTool):
+    if isinstance(tool, ResponseFunctionTool | CustomTool):
         yield tool.tool(None)
     elif isinstance(tool, NamespaceTool):
         for function in tool.tools:
