@@ -23,13 +23,11 @@ export function hurry(isHurried) {
   hurried = isHurried;
 }
 
-function showVerdict({ health, sentence, why, fix, see, command = "" }) {
-  const colon = sentence.indexOf(": ") + 1;
-  const word = colon ? sentence.slice(0, colon) : sentence;
+function showVerdict({ health, word, rest, why, fix, see, command = "" }) {
   $("verdict").dataset.health = health;
   setText($("mark"), MARKS[health]);
-  setText($("word"), word);
-  setText($("rest"), colon ? sentence.slice(colon + 1) : "");
+  setText($("word"), `${word}:`);
+  setText($("rest"), rest);
   setText($("why"), why);
   setText($("see"), see);
   setText($("fix-words"), fix.slice(0, fix.length - command.length));
@@ -38,8 +36,9 @@ function showVerdict({ health, sentence, why, fix, see, command = "" }) {
   for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
   $("trouble").hidden = !why && !fix;
   $("calm-diagnostics").hidden = !$("trouble").hidden;
-  document.title = `${MARKS[health]} ${word.replace(":", "")} · local-ai`;
+  document.title = `${MARKS[health]} ${word} · local-ai`;
   // Seconds that pass are no news: said again only when more than a number has changed.
+  const sentence = `${word}: ${rest}`;
   const said = sentence.replace(/\d+/g, "#");
   if ($("said").dataset.said !== said) {
     if ($("said").dataset.said) setText($("said"), sentence);
@@ -105,7 +104,8 @@ function showGone() {
   const since = new Date(lastSeen).toLocaleTimeString();
   showVerdict({
     health: "unknown",
-    sentence: `Unknown: the gateway has not answered since ${since}`,
+    word: "Unknown",
+    rest: `the gateway has not answered since ${since}`,
     why: `this page asks ${location.origin}/status.json every second and gets no answer`,
     fix: STATUS_COMMAND,
     command: STATUS_COMMAND,
@@ -119,7 +119,8 @@ function showGone() {
 function showLocked() {
   showVerdict({
     health: "unknown",
-    sentence: "Unknown: the server tells its state only to those with a key",
+    word: "Unknown",
+    rest: "the server tells its state only to those with a key",
     why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
     fix: "enter a key above the chat",
     see: "",

@@ -336,15 +336,15 @@ def test_too_few_open_files_are_wrong():
 def test_server_that_failed_or_is_silent_is_wrong(
     place: Place, only_fault: OnlyFault, health: Health, code: int
 ):
-    report = replace(place.report, verdict=Verdict(health, "so", "because", "do that"))
+    report = replace(place.report, verdict=Verdict(health, "So", "it is", why="because", fix="do that"))
 
     fault = only_fault(environment_checks(replace(place, report=report), no_service))
 
-    assert (fault.name, fault.finding, fault.why, fault.exit_code) == ("server", "so", "because", code)
+    assert (fault.name, fault.finding, fault.why, fault.exit_code) == ("server", "So: it is", "because", code)
 
 
 def test_server_of_another_version_is_named(place: Place, only_fault: OnlyFault):
-    verdict = Verdict(Health.HEALTHY, "Ready")
+    verdict = Verdict(Health.HEALTHY, "Ready", "it is")
     report = replace(place.report, verdict=verdict, version="0.0.1")
 
     assert only_fault(environment_checks(replace(place, report=report), no_service)).why.startswith(

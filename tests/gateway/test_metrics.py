@@ -96,7 +96,7 @@ def test_any_number_of_names_that_answer_makes_a_bounded_number_of_series() -> N
 
 def _report(tokens: dict[str, dict[str, int]]) -> Report:
     return Report(
-        verdict=Verdict(Health.HEALTHY, "Ready"),
+        verdict=Verdict(Health.HEALTHY, "Ready", "it is"),
         programs=(),
         engine=EngineHealth(EngineState.READY, 0, None, 0, 0, "mlx-lm", None, tokens=tokens),
         host="127.0.0.1",

@@ -54,6 +54,12 @@ def test_verdict_is_ready_when_both_programs_answer():
     assert (report.exit_code, report.is_ready, report.engine_pid, report.uptime_s) == (0, True, 11, 100.0)
 
 
+def test_verdict_keeps_its_word_apart_from_a_name_that_looks_like_a_sentence():
+    verdict = judge(replace(FACTS, default_model="a: b (c)")).verdict.to_json()
+
+    assert (verdict["word"], verdict["rest"]) == ("Ready", "a: b (c) answers at 127.0.0.1:8080")
+
+
 def test_a_ready_engine_with_a_slow_blas_says_so_and_how_to_fix_it():
     slow = replace(READY, blas="MLX's reference BLAS", blas_fix="install another")
 
@@ -194,7 +200,13 @@ def test_fatal_program_is_told_with_its_exit():
 def test_program_in_backoff_is_being_restarted():
     report = with_engine(ProcessState.BACKOFF, engine=None, exit_reasons={ENGINE: "exit status 1"})
 
-    assert report.verdict.sentence == "Starting: the engine is waiting to be restarted (exit status 1)"
+    verdict = report.verdict
+    assert verdict.sentence == "Starting: the engine is waiting to be restarted (exit status 1)"
+    assert (verdict.word, verdict.text, verdict.aside) == (
+        "Starting",
+        "the engine is waiting to be restarted",
+        "exit status 1",
+    )
 
 
 @pytest.mark.parametrize("exit_status", [-1, 1], ids=["killed", "exit status 1"])

@@ -41,17 +41,20 @@ class DeepProbe:
     @property
     def sentence(self) -> str:
         """Say it in one line."""
+        return self.text if self.finding is Finding.ANSWERED else f"{self.finding.value}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        """Say what happened."""
         match self.finding:
             case Finding.ANSWERED:
                 return f"one token came in {self.seconds:.2f} s"
             case Finding.BUSY:
-                return f"busy: no answer within {self.seconds:.0f} s, but it goes on with others"
+                return f"no answer within {self.seconds:.0f} s, but it goes on with others"
             case Finding.WEDGED:
-                return f"wedged: no answer within {self.seconds:.0f} s, and nothing moves"
-            case Finding.REFUSED:
-                return f"refused: {self.reason}"
-            case Finding.NOT_ASKED:
-                return f"not asked: {self.reason}"
+                return f"no answer within {self.seconds:.0f} s, and nothing moves"
+            case _:
+                return self.reason
 
 
 def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOUT_S) -> DeepProbe:
@@ -87,8 +90,9 @@ def with_finding(report: Report, probe: DeepProbe) -> Report:
         report,
         verdict=Verdict(
             Health.UNHEALTHY,
-            f"Failed: the engine {words}",
-            why=probe.sentence.partition(": ")[2],
+            "Failed",
+            f"the engine {words}",
+            why=probe.text,
             fix="read the log, then run: local-ai server restart",
             see=log,
         ),

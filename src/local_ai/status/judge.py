@@ -23,10 +23,11 @@ from local_ai.status.report import (
     Verdict,
     base_url,
 )
-from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessState
+from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessInfo, ProcessState
 
 # A program that has just been spawned binds its socket within a second or two; on a loaded machine, ten.
 _YOUNG_S = 15.0
+_COMING_BACK = "waiting to be restarted"
 
 
 def judge(facts: Facts) -> Report:
@@ -51,13 +52,13 @@ def judge(facts: Facts) -> Report:
 
 
 def _program(name: str, facts: Facts) -> ProgramStatus:
-    info = next((info for info in facts.processes if info.name == name), None)
+    info = _process(name, facts)
     state = info.state if info else ProcessState.UNKNOWN
     alive = info is not None and state in {ProcessState.RUNNING, ProcessState.STARTING}
     uptime_s = max(0.0, facts.now - info.started) if info and info.started and alive else None
     if info and info.is_coming_back:
         reason = facts.exit_reasons.get(name)
-        readiness, detail = Readiness.STARTING, "waiting to be restarted" + (f" ({reason})" if reason else "")
+        readiness, detail = Readiness.STARTING, _COMING_BACK + (f" ({reason})" if reason else "")
     else:
         readiness, detail = _readiness(name, state, uptime_s, facts)
     return ProgramStatus(
@@ -71,6 +72,10 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
         memory_bytes=facts.memory_bytes.get(name),
         log=facts.logs_dir / f"{name}.log",
     )
+
+
+def _process(name: str, facts: Facts) -> ProcessInfo | None:
+    return next((info for info in facts.processes if info.name == name), None)
 
 
 def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
@@ -126,11 +131,13 @@ def busy_detail(running: int, waiting: int) -> str:
 
 def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
     if facts.supervisor is Supervisor.ABSENT:
-        return Verdict(Health.STOPPED, "Stopped: the server is not running", fix="local-ai server start")
+        return Verdict(Health.STOPPED, "Stopped", "the server is not running", fix="local-ai server start")
     if facts.supervisor is Supervisor.SILENT:
         return Verdict(
             Health.UNKNOWN,
-            f"Unknown: supervisord does not answer (pid {facts.supervisor_pid or 'unknown'})",
+            "Unknown",
+            "supervisord does not answer",
+            aside=f"pid {facts.supervisor_pid or 'unknown'}",
             why="it holds its socket but gave no answer within 2 s",
             fix="local-ai server stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
@@ -139,7 +146,7 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
         count = facts.queue.running
         left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
         return Verdict(
-            Health.STARTING, f"Stopping: {left if count else 'all is answered'}, nothing new is taken"
+            Health.STARTING, "Stopping", f"{left if count else 'all is answered'}, nothing new is taken"
         )
     worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
     return _program_verdict(worst, facts)
@@ -160,29 +167,39 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
     address = base_url(facts.host, facts.port).removeprefix("http://")
     match row.readiness:
         case Readiness.READY if facts.default_model:
-            return Verdict(Health.HEALTHY, f"Ready: {facts.default_model} answers at {address}")
+            return Verdict(Health.HEALTHY, "Ready", f"{facts.default_model} answers at {address}")
         case Readiness.READY:
             return Verdict(
                 Health.HEALTHY,
-                f"Ready: the server answers at {address}, but there is no model to answer with",
+                "Ready",
+                f"the server answers at {address}, but there is no model to answer with",
                 why="no model that fits this machine was found",
                 fix="set model.path in config.toml to a model folder, then run: local-ai server restart",
             )
         case Readiness.BUSY:
-            return Verdict(Health.BUSY, f"Busy: {row.detail}")
+            return Verdict(Health.BUSY, "Busy", row.detail)
         case Readiness.STARTING:
-            return Verdict(Health.STARTING, f"Starting: the {role} is {row.detail}")
+            return _starting(row, role, facts)
         case Readiness.STOPPED if row.state is ProcessState.STOPPING:
-            return Verdict(Health.STARTING, f"Stopping: the {role} is ending")
+            return Verdict(Health.STARTING, "Stopping", f"the {role} is ending")
         case Readiness.STOPPED:
             return Verdict(
                 Health.UNHEALTHY,
-                f"Stopped by hand: the {role}",
+                "Stopped by hand",
+                f"the {role}",
                 why=f"{row.name} was stopped with supervisorctl",
                 fix="local-ai server start",
             )
         case _:
             return _failed(row, role, facts)
+
+
+def _starting(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
+    info = _process(row.name, facts)
+    if info and info.is_coming_back:
+        aside = facts.exit_reasons.get(row.name, "")
+        return Verdict(Health.STARTING, "Starting", f"the {role} is {_COMING_BACK}", aside=aside)
+    return Verdict(Health.STARTING, "Starting", f"the {role} is {row.detail}")
 
 
 def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
@@ -191,7 +208,8 @@ def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
     failure = health.failure if health and not ended else None
     return Verdict(
         Health.UNHEALTHY,
-        f"Failed: the {role} stopped" if ended else f"Failed: the {role} cannot serve",
+        "Failed",
+        f"the {role} stopped" if ended else f"the {role} cannot serve",
         why=row.detail or "it ended without saying why",
         fix=failure.fix if failure else "read the log, then run: local-ai server restart",
         see=str(row.log),

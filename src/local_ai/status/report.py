@@ -82,15 +82,31 @@ class ProgramStatus:
     log: Path
 
 
+# Of a verdict, as they are shown.
+_TEXTS = ("word", "rest", "sentence", "why", "fix", "see")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """How the server is, why, and what to do about it."""
 
     health: Health
-    sentence: str
+    word: str  # "Ready", "Failed", …: its first word
+    text: str
+    aside: str = ""  # more of the text; may quote a log
     why: str = ""
     fix: str = ""
     see: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The word, and what there is to say: "Starting: the engine is waiting to be restarted (killed)"."""
+        return f"{self.word}: {self.rest}"
+
+    @property
+    def rest(self) -> str:
+        """What follows the word."""
+        return f"{self.text} ({self.aside})" if self.aside else self.text
 
     @property
     def command(self) -> str:
@@ -99,7 +115,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, str]:
         """Return it as JSON-ready values; commands are written as people here call local-ai."""
-        texts = {name: as_called(getattr(self, name)) for name in ("sentence", "why", "fix", "see")}
+        texts = {name: as_called(getattr(self, name)) for name in _TEXTS}
         return {"health": self.health.value, **texts, "command": self.command}
 
 

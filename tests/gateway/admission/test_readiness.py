@@ -33,7 +33,7 @@ def report(
         log=Path("/log"),
     )
     return Report(
-        verdict=Verdict(Health.UNHEALTHY, "Failed: x", fix="local-ai server start"),
+        verdict=Verdict(Health.UNHEALTHY, "Failed", "x", fix="local-ai server start"),
         programs=(row,),
         engine=engine,
         host="127.0.0.1",

@@ -94,6 +94,8 @@ def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
         "ready": False,
         "verdict": {
             "health": "stopped",
+            "word": "Stopped",
+            "rest": "the server is not running",
             "sentence": "Stopped: the server is not running",
             "why": "",
             "fix": "local-ai server start",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -38,13 +39,13 @@ def health_router(context: GatewayContext) -> APIRouter:
     async def readyz(request: Request, response: Response) -> Any:
         """Say whether the engine can take a request, by asking the engine itself."""
         ready = (await context.watch.look()).can_answer and not context.forwarding.shutdown.closed.is_set()
-        verdict = (await context.watch.report()).to_json()["verdict"]
+        verdict = (await context.watch.report()).verdict
         if not _is_here(request):
-            # A reason may quote a log and name a folder; a sentence ends with it in brackets.
-            verdict |= {"sentence": verdict["sentence"].partition(" (")[0], "why": "", "see": ""}
+            # A reason may quote a log and name a folder.
+            verdict = replace(verdict, aside="", why="", see="")
         response.headers.update(_NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"})
         response.status_code = 200 if ready else 503
-        return {"ready": ready, "verdict": verdict}
+        return {"ready": ready, "verdict": verdict.to_json()}
 
     @router.get("/status.json", response_model=StatusBody, responses=refusals(401, 403))
     async def status(response: Response) -> Any:

@@ -59,6 +59,8 @@ class VerdictBody(BaseModel):
     """How the server is, why, and what to do about it."""
 
     health: str
+    word: str
+    rest: str
     sentence: str
     why: str
     fix: str

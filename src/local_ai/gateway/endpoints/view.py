@@ -78,8 +78,6 @@ class View:
 
     report: Report
     mark: str
-    word: str  # the sentence up to its colon
-    rest: str
     rows: tuple[Row, ...]
     snippets: tuple[Snippet, ...]
     model: str  # shown in the snippets
@@ -104,14 +102,11 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
         log_lines: The last lines of the log that `failing_program` names.
     """
     needs_key = bool(settings.server.api_keys)
-    word, colon, rest = report.verdict.sentence.partition(": ")
     queue = report.queue
     fix, command = as_called(report.verdict.fix), report.verdict.command
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
-        word=word + colon.strip(),
-        rest=rest,
         rows=tuple(_row(program) for program in report.programs),
         snippets=snippets(
             openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
