@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anthropic
+import httpx
 import openai
 import pytest
 from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_gateway
@@ -36,6 +37,36 @@ def test_both_sdks_list_the_models(gateway: Gateway) -> None:
     assert [model.id for model in openai_client(gateway).models.list()] == ["tiny"]
     assert [model.id for model in anthropic_client(gateway).models.list()] == ["tiny"]
     assert anthropic_client(gateway).models.retrieve("tiny").created_at.year == 2023
+
+
+@pytest.mark.parametrize("base", ["", "/v1", "/anthropic"])
+def test_anthropics_sdk_is_answered_at_each_base_address(
+    gateway: Gateway, engine: FakeEngine, base: str
+) -> None:
+    client = anthropic.Anthropic(base_url=f"{gateway.url}{base}", api_key="local", max_retries=0)
+
+    assert [model.display_name for model in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").created_at.year == 2023
+    raw = client.messages.with_raw_response.create(model="tiny", messages=[HELLO], max_tokens=1)  # type: ignore[list-item]
+    assert raw.headers["request-id"]
+    assert raw.http_request.url.path == f"{base}/v1/messages"
+    client.messages.with_raw_response.count_tokens(model="tiny", messages=[HELLO])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("base", ["/v1", "/anthropic", "/anthropic/v1"])
+def test_clients_that_append_messages_alone_are_answered_and_find_the_base_address(
+    gateway: Gateway, engine: FakeEngine, base: str
+) -> None:
+    with httpx.Client(base_url=f"{gateway.url}{base}", timeout=20) as client:
+        answers = [
+            client.post(path, json={"model": "tiny"}) for path in ("/messages", "/messages/count_tokens")
+        ]
+        wrong = client.post("/messages", content=b"{}", headers={"content-type": "text/plain"})
+        found = client.head("")
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert wrong.json()["type"] == "error"
+    assert (found.status_code, found.content) == (200, b"")
 
 
 def test_both_sdks_take_an_unknown_model_for_not_found(gateway: Gateway) -> None:

@@ -22,6 +22,7 @@ from local_ai.gateway.access.middleware import AccessMiddleware
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.api import forward_routes
 from local_ai.gateway.endpoints.assets import asset_routes, load_assets
+from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
 from local_ai.gateway.upstream.cached import Cached
@@ -57,7 +58,7 @@ def make_app(context: GatewayContext) -> ASGIApp:
     keys = [key.get_secret_value() for key in server.api_keys]
     own = _Own(context)
     app = Starlette(
-        routes=[*forward_routes(context), *page_routes(context), *asset_routes()],
+        routes=[*forward_routes(context), *base_routes(), *page_routes(context), *asset_routes()],
         middleware=[
             *_cors(server.allowed_origins),
             Middleware(
@@ -74,7 +75,8 @@ def make_app(context: GatewayContext) -> ASGIApp:
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
     app.router.default = own
-    return RequestIds(app)  # outside all, so that the last resort for errors has an id too
+    # Outside all, so that the last resort for errors has an id too; addresses are one and the same in all.
+    return OtherAddresses(RequestIds(app))
 
 
 class _Own:

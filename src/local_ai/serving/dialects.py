@@ -53,6 +53,8 @@ class Dialect(Enum):
 
 def dialect_of(path: str) -> Dialect | None:
     """Return the dialect a path is answered in, or None for the page and its data."""
+    if path.startswith("/v1/messages"):  # Anthropic's, at the root too
+        return Dialect.ANTHROPIC
     return next((d for d in Dialect if path == d.value or path.startswith(f"{d.value}/")), None)
 
 

@@ -1,5 +1,6 @@
 """The shapes of the two model lists."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,20 @@ def test_openai_list_has_its_shape() -> None:
     assert openai_list([model("org/name"), model("own")]) == {
         "object": "list",
         "data": [
-            {"id": "org/name", "object": "model", "created": 1_700_000_000, "owned_by": "org"},
-            {"id": "own", "object": "model", "created": 1_700_000_000, "owned_by": "local"},
+            {
+                "id": "org/name",
+                "object": "model",
+                "created": 1_700_000_000,
+                "owned_by": "org",
+                "context_length": None,
+            },
+            {
+                "id": "own",
+                "object": "model",
+                "created": 1_700_000_000,
+                "owned_by": "local",
+                "context_length": None,
+            },
         ],
     }
 
@@ -43,12 +56,22 @@ def test_anthropic_list_has_its_shape() -> None:
                 "id": "org/name",
                 "display_name": "name",
                 "created_at": "2023-11-14T22:13:20Z",
+                "max_input_tokens": None,
+                "max_tokens": None,
             }
         ],
         "has_more": False,
         "first_id": "org/name",
         "last_id": "org/name",
     }
+
+
+def test_lists_have_the_context_of_a_model() -> None:
+    known = replace(model("own"), context_tokens=8192)
+
+    assert openai_list([known])["data"][0]["context_length"] == 8192
+    shown = anthropic_list([known])["data"][0]
+    assert (shown["max_input_tokens"], shown["max_tokens"]) == (8192, 8192)
 
 
 def test_anthropic_list_of_nothing_has_no_ids() -> None:

@@ -253,7 +253,6 @@ def test_unknown_path_says_where_to_go(client: httpx.Client) -> None:
     [
         ("/chat/completions", "/v1/chat/completions"),
         ("/models", "/v1/models"),
-        ("/v1/messages", "/anthropic/v1/messages"),
         ("/v1/v1/chat/completions", "/v1/chat/completions"),
         ("/anthropic/v1/v1/messages", "/anthropic/v1/messages"),
         ("/v1/chat/completions/", "/v1/chat/completions"),

@@ -29,7 +29,13 @@ MOST_PER_PAGE = 1000
 def openai_model(model: Model) -> dict[str, Any]:
     """Return one model as OpenAI describes it; the owner is the id's organisation."""
     owner = model.id.partition("/")[0] if "/" in model.id else "local"
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": owner}
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": owner,
+        "context_length": model.context_tokens,
+    }
 
 
 def openai_list(models: Sequence[Model]) -> dict[str, Any]:
@@ -41,7 +47,14 @@ def anthropic_model(model: Model) -> dict[str, Any]:
     """Return one model as Anthropic describes it."""
     created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = model.id.rpartition("/")[2]
-    return {"type": "model", "id": model.id, "display_name": name, "created_at": created}
+    return {
+        "type": "model",
+        "id": model.id,
+        "display_name": name,
+        "created_at": created,
+        "max_input_tokens": model.context_tokens,
+        "max_tokens": model.context_tokens,  # prompt and answer share the context
+    }
 
 
 def anthropic_list(

@@ -18,6 +18,7 @@ class OpenAIModel(BaseModel):
     object: Literal["model"]
     created: int  # seconds since 1970
     owned_by: str
+    context_length: int | None  # tokens; OpenAI has no such field, other servers do
 
 
 class OpenAIModelList(BaseModel):
@@ -34,6 +35,8 @@ class AnthropicModel(BaseModel):
     id: str
     display_name: str
     created_at: str  # RFC 3339
+    max_input_tokens: int | None
+    max_tokens: int | None
 
 
 class AnthropicModelList(BaseModel):
