@@ -13,6 +13,7 @@ from pydantic_core import SchemaValidator, core_schema
 from starlette.requests import ClientDisconnect
 
 from local_ai.gateway.forwarding.routes import Route
+from local_ai.gateway.request_refusals import TOO_SLOW, body_not_read, too_slow
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
 
@@ -24,7 +25,6 @@ STALL_S = 30.0
 # Slower than any network that somebody would send a body over.
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
-_TOO_SLOW = 408
 
 
 def check_media_type(content_type: str, route: Route) -> None:
@@ -37,11 +37,9 @@ def check_media_type(content_type: str, route: Route) -> None:
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != route.takes:
-        raise ApiError(
-            "the request's body was not read",
-            status=415,
-            why=f"its Content-Type is {media_type or 'missing'}, but {route.path} takes {route.takes}",
-            fix=f"send the header Content-Type: {route.takes}",
+        raise body_not_read(
+            f"its Content-Type is {media_type or 'missing'}, but {route.path} takes {route.takes}",
+            f"send the header Content-Type: {route.takes}",
             code="unsupported_media_type",
         )
 
@@ -67,7 +65,7 @@ async def read_body(
     except ApiError as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
         closes = "close" in request.headers.get("connection", "").lower()
-        if closes and not parts.is_whole and refusal.status != _TOO_SLOW:
+        if closes and not parts.is_whole and refusal.status != TOO_SLOW:
             await _drop(parts)
         raise
 
@@ -81,7 +79,8 @@ async def _collect(parts: _Parts, *, most_bytes: int, hold: Callable[[int], None
             async with asyncio.timeout(min(stall_s, patience_s)):
                 part = await parts.next()
         except TimeoutError:
-            raise _too_slow(len(body), stall_s) from None
+            why = f"after {len(body)} bytes of its body next to nothing came for {stall_s:g} s"
+            raise too_slow(why) from None
         body += part
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
@@ -160,14 +159,4 @@ def _too_large(most_bytes: int) -> ApiError:
         why=f"its body has more than {most_bytes // 1024 // 1024} MB (gateway.max_body_mb)",
         fix="send less, or raise gateway.max_body_mb in config.toml",
         code="request_too_large",
-    )
-
-
-def _too_slow(size: int, stall_s: float) -> ApiError:
-    return ApiError(
-        "the request came too slowly",
-        status=_TOO_SLOW,
-        why=f"after {size} bytes of its body next to nothing came for {stall_s:g} s",
-        fix="send the request again, in one piece",
-        code="request_timeout",
     )

@@ -22,6 +22,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from local_ai.gateway.request_refusals import (
+    body_not_read,
+    headers_too_large,
+    not_taken,
+    not_understood,
+    too_slow,
+)
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds, given_request_id, make_request_id
@@ -37,7 +44,6 @@ HEAD_S = 10.0
 # A client that takes nothing of what was written for so long is cut off, however it came to that.
 STUCK_S = 60.0
 _LOOKS_PER_STUCK = 4
-_BUSY_RETRY_S = 2
 # Given twice, one place could read the first and another the second.
 _SINGLE_HEADERS = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding")
 # The body as it is; by header.
@@ -355,13 +361,8 @@ def _path(url: bytes) -> str:
 
 
 def _not_http() -> ApiError:
-    return ApiError(
-        "the request was not understood",
-        status=400,
-        why="it is not HTTP/1.1 as RFC 9112 has it",
-        fix="send plain HTTP (not HTTPS, not HTTP/2) with well-formed headers",
-        code="invalid_http",
-    )
+    fix = "send plain HTTP (not HTTPS, not HTTP/2) with well-formed headers"
+    return not_understood("it is not HTTP/1.1 as RFC 9112 has it", fix, code="invalid_http")
 
 
 def _url_too_long() -> ApiError:
@@ -375,82 +376,55 @@ def _url_too_long() -> ApiError:
 
 
 def _head_too_long() -> ApiError:
-    return ApiError(
+    return headers_too_large(
         "the request's headers are too large",
-        status=431,
-        why=f"together they have more than {MOST_HEAD_BYTES // 1024} KB",
-        fix="send smaller headers; for a browser, clear the cookies of this address",
-        code="headers_too_large",
+        f"together they have more than {MOST_HEAD_BYTES // 1024} KB",
+        "send smaller headers; for a browser, clear the cookies of this address",
     )
 
 
 def _too_many_headers(count: int) -> ApiError:
-    return ApiError(
-        "the request has too many headers",
-        status=431,
-        why=f"it has {count}, and at most {MOST_HEADERS} are taken",
-        fix="send fewer headers",
-        code="headers_too_large",
-    )
+    why = f"it has {count}, and at most {MOST_HEADERS} are taken"
+    return headers_too_large("the request has too many headers", why, "send fewer headers")
 
 
 def _header_twice(name: str) -> ApiError:
-    return ApiError(
-        "the request was not understood",
-        status=400,
-        why=f"it has more than one {name} header",
-        fix="send that header once",
-        code="duplicate_header",
-    )
+    why = f"it has more than one {name} header"
+    return not_understood(why, "send that header once", code="duplicate_header")
 
 
 def _encoded(encoding: str) -> ApiError:
-    return ApiError(
-        "the request's body was not read",
-        status=415,
-        why=f'it is encoded ("{encoding}"), and bodies are only taken as they are',
-        fix="send the body without compression, and without the header Content-Encoding",
+    return body_not_read(
+        f'it is encoded ("{encoding}"), and bodies are only taken as they are',
+        "send the body without compression, and without the header Content-Encoding",
         code="unsupported_encoding",
     )
 
 
 def _trailers_too_long() -> ApiError:
-    return ApiError(
-        "the request's trailers are too large",
-        status=431,
-        why=f"what follows its body has more than {MOST_HEAD_BYTES // 1024} KB",
-        fix="send no trailers: they are not used",
-        code="headers_too_large",
+    why = f"what follows its body has more than {MOST_HEAD_BYTES // 1024} KB"
+    return headers_too_large(
+        "the request's trailers are too large", why, "send no trailers: they are not used"
     )
 
 
 def _too_many_pipelined() -> ApiError:
-    return ApiError(
+    return not_taken(
         "the request was not taken",
-        status=503,
-        why=f"{MOST_PIPELINED} requests wait on this connection already",
-        fix="wait for answers, or use more connections",
+        f"{MOST_PIPELINED} requests wait on this connection already",
+        "wait for answers, or use more connections",
         code="too_many_requests",
-        retry_after_s=_BUSY_RETRY_S,
     )
 
 
 def _head_too_slow(seconds: float) -> ApiError:
-    return ApiError(
-        "the request came too slowly",
-        status=408,
-        why=f"its headers were not complete after {seconds:g} s",
-        fix="send the request again, in one piece",
-        code="request_timeout",
-    )
+    return too_slow(f"its headers were not complete after {seconds:g} s")
 
 
 def _too_many_connections(count: int) -> ApiError:
-    return ApiError(
+    return not_taken(
         "the gateway cannot take another connection",
-        status=503,
-        why=f"all its {count} connections have a request under way",
-        fix="try again in a moment, or use fewer connections",
+        f"all its {count} connections have a request under way",
+        "try again in a moment, or use fewer connections",
         code="too_many_connections",
-        retry_after_s=_BUSY_RETRY_S,
     )
