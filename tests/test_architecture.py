@@ -25,8 +25,8 @@ ROWS = (
 )
 ROW = {name: index for index, names in enumerate(ROWS) for name in names}
 SETTERS_OF_THE_ENVIRONMENT = {
-    "cli/client.py",  # passes its own environment on to the client
-    "cli/service.py",  # passes where files lie on to the service
+    "cli/commands/client.py",  # passes its own environment on to the client
+    "cli/commands/service.py",  # passes where files lie on to the service
     "cli/console.py",  # NO_COLOR
     "engine/__main__.py",  # sets what its libraries read
     "models/starter_file.py",  # passes its own environment on to pip or uv

@@ -33,7 +33,8 @@ def test_quick_commands_import_nothing_heavy(server: Server, words: list[str]):
 
 def test_status_of_a_running_server_imports_nothing_heavy():
     heavy = {"invoke", "pydantic", "httpx", "rich", "jinja2", "starlette"}
-    code = f"import sys, local_ai.cli.server, local_ai.lifecycle.manager; print({heavy} & set(sys.modules))"
+    modules = "sys, local_ai.cli.commands.server, local_ai.lifecycle.manager"
+    code = f"import {modules}; print({heavy} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

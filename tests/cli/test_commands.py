@@ -7,10 +7,10 @@ from importlib import import_module
 
 import pytest
 
-from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_short
+from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_short
+from local_ai.cli.commands.server import StartOptions
 from local_ai.cli.declaration import Command
 from local_ai.cli.parser import parse
-from local_ai.cli.server import StartOptions
 from local_ai.errors import ConfigError
 
 each_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)

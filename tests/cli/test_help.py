@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.cli.commands import COMMANDS, GROUPS, commands_of
+from local_ai.cli.command_list import COMMANDS, GROUPS, commands_of
 from local_ai.cli.declaration import Command
 from local_ai.cli.help import help_text
 from local_ai.cli.parser import parse

@@ -9,7 +9,7 @@ import pytest
 from tests.server import SCRIPT
 from tests.waits import scaled
 
-from local_ai.cli.commands import COMMANDS, GROUPS, find_command
+from local_ai.cli.command_list import COMMANDS, GROUPS, find_command
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local_ai.cli.pull import Meter
+from local_ai.cli.commands.pull import Meter
 
 
 class FakeClock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.cli.commands import COMMANDS
+from local_ai.cli.command_list import COMMANDS
 from local_ai.cli.declaration import Command
 from local_ai.cli.tasks import namespace
 

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_hub import run_hub
 from tests.server import SCRIPT, Server
 
-from local_ai.cli.commands import COMMANDS
+from local_ai.cli.command_list import COMMANDS
 from local_ai.models.catalog import Incomplete
 from local_ai.status.deep_probe import DeepProbe
 from local_ai.status.health import EngineHealth, MarkedModel, Queue, QueuedRequest

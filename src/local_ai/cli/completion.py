@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short
+from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short
 from local_ai.errors import ConfigError
 
 SCRIPT_OPTION, COMPLETE_OPTION = "--print-completion-script", "--complete"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of
+from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of
 from local_ai.cli.parser import Wanted, parser_of
 
 _OPTIONS_OF_ALL = "Help on each: local-ai COMMAND --help. Settings: local-ai config show."

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from local_ai.cli.commands import GROUPS, SHORT_FORMS, commands_of, find_command, find_short
+from local_ai.cli.command_list import GROUPS, SHORT_FORMS, commands_of, find_command, find_short
 from local_ai.cli.declaration import Command
 from local_ai.errors import ConfigError
 

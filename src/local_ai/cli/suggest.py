@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from local_ai.cli.commands import COMMANDS, GROUPS, SHORT_FORMS, commands_of
+from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of
 from local_ai.cli.declaration import Command
 
 # Words of other programs (ollama, systemctl, docker, npm, llama-swap) → ours.

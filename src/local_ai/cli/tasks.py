@@ -9,7 +9,7 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, Task
 
-from local_ai.cli.commands import COMMANDS, GROUPS
+from local_ai.cli.command_list import COMMANDS, GROUPS
 from local_ai.cli.declaration import Command
 from local_ai.cli.run import guarded
 

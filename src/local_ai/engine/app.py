@@ -21,7 +21,7 @@ from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.api.requests import json_response, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
 from local_ai.engine.api.responses.store import ResponseStore
-from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.worker import Worker, WorkerSettings
 from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
 from local_ai.engine.health import HealthBoard

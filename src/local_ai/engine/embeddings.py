@@ -26,7 +26,7 @@ from local_ai.engine.errors import bad_field, model_not_loadable, unavailable
 from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.embedding_model import EmbeddingModel
+    from local_ai.engine.core.model.embedding_model import EmbeddingModel
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
@@ -124,7 +124,7 @@ class Embedder:
         if self._loaded is not None and self._loaded[0] == found.path:
             return self._loaded[1]
         # On this thread, since MLX is not imported where no text is embedded or generated.
-        from local_ai.engine.core.embedding_model import load_embedding_model
+        from local_ai.engine.core.model.embedding_model import load_embedding_model
 
         self._loaded = None
         try:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from local_ai.settings.state import State
 
 # A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
-# later is restarted at once, and stopped when it keeps ending (gateway/flapping.py). Until then supervisord
-# calls it STARTING, and `supervisorctl restart` waits: longer than importing and binding take, and no more.
+# later is restarted at once, and stopped when it keeps ending (gateway/upstream/crash_loop.py). Until then
+# supervisord calls it STARTING, and `supervisorctl restart` waits: longer than importing and binding take,
+# and no more.
 _ENGINE_START_S = 5
 _GATEWAY_START_S = 2
 
@@ -24,7 +25,7 @@ _STOP_WAIT_S = 10
 # glibc gives each thread a heap of its own, keeps what is freed there, and takes ever larger blocks from it:
 # both programs grew under odd requests for as long as they came (benchmarks/fuzz.py). So each has one heap,
 # and the gateway gives blocks above 128 KB back at once. The engine needs such blocks in every step, and
-# gives them back between its answers (engine/core/freed.py). Other systems do not read these.
+# gives them back between its answers (engine/core/memory/release.py). Other systems do not read these.
 # Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
 _ENGINE_ENVIRONMENT = (("PYTHONUTF8", "1"), ("PYTHONUNBUFFERED", "1"), ("MALLOC_ARENA_MAX", "1"))
 _GATEWAY_ENVIRONMENT = (

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.tiny_families import make_tiny_family
 
-from local_ai.engine.core.terms import Event, Failed, Finished, Job, ModelKey, Started, Token
+from local_ai.engine.core.job import Event, Failed, Finished, Job, ModelKey, Started, Token
 
 PLENTY = 10**12
 
@@ -18,7 +18,7 @@ PLENTY = 10**12
 @cache
 def loaded(family: str) -> Any:
     """Load a tiny model of a family; it never ends its answers by itself."""
-    from local_ai.engine.core.loading import load_model
+    from local_ai.engine.core.model.loading import load_model
     from local_ai.engine.core.model_slot import spare_compiler
 
     spare_compiler()
@@ -29,9 +29,9 @@ def loaded(family: str) -> Any:
 
 def make_batch(family: str, *, memory_bytes: int = 10**9, guard: Any = None) -> Any:
     """Make a batch that remembers; without a `guard`, memory is plenty."""
-    from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.memory_guard import MemoryGuard
-    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.memory.guard import MemoryGuard
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     return Batch(loaded(family), PromptCache(memory_bytes), guard or MemoryGuard(lambda: PLENTY, 0))
 
@@ -61,7 +61,7 @@ class Heard:
 
 def ask(batch: Any, prompt: Any, tokens: int = 8, *, branches: tuple[int, ...] = ()) -> Heard:
     """Have a batch begin an answer."""
-    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.decoding.request import Request
 
     heard = Heard()
     job = Job(ModelKey("tiny", Path()), tuple(prompt), tokens, branches=branches)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.tiny_model import make_tiny_adapter, make_tiny_model
 
-from local_ai.engine.core.terms import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
+from local_ai.engine.core.job import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
 
 pytestmark = pytest.mark.integration  # importing mlx-lm takes seconds
 
@@ -19,7 +19,7 @@ PROMPT = tuple(range(70, 90))
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from local_ai.engine.core.loading import load_model
+    from local_ai.engine.core.model.loading import load_model
 
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
     yield load_model(ModelKey("tiny", folder), trust_remote_code=False)
@@ -27,7 +27,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def answer(runner: Any, loaded: Any, **options: Any) -> str:
     """Run one job to its end; return its text."""
-    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.decoding.request import Request
 
     events: list[Event] = []
     runner.add(Request(Job(loaded.words.key, PROMPT, 12, **options), events.append))
@@ -49,9 +49,9 @@ def answer(runner: Any, loaded: Any, **options: Any) -> str:
     ids=["plain", "seeded", "penalties", "bias", "grammar"],
 )
 def test_a_model_answers_the_same_batched_and_one_at_a_time(loaded: Any, options: dict[str, Any]):
-    from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PromptCache
-    from local_ai.engine.core.sequential import Sequence
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.decoding.sequential import Sequence
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     batched = answer(Batch(loaded, PromptCache(0)), loaded, **options)
 
@@ -59,9 +59,9 @@ def test_a_model_answers_the_same_batched_and_one_at_a_time(loaded: Any, options
 
 
 def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any):
-    from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PromptCache
-    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
     from local_ai.engine.errors import unexpected
 
     batch = Batch(loaded, PromptCache(10**9))
@@ -79,9 +79,9 @@ def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any)
 
 def test_a_short_question_overtakes_long_prompts(loaded: Any):
     """It waits for the piece being read, its own, and a small one; never for a prompt's end."""
-    from local_ai.engine.core.batch import Batch
-    from local_ai.engine.core.prompt_cache import PromptCache
-    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     batch = Batch(loaded, PromptCache(0))
     heard: dict[str, list[Event]] = {"short": []}
@@ -108,7 +108,7 @@ def test_a_short_question_overtakes_long_prompts(loaded: Any):
 def test_a_thought_limit_ends_a_thought_that_has_begun_and_no_other():
     import mlx.core as mx
 
-    from local_ai.engine.core.constraint import ReasoningLimit
+    from local_ai.engine.core.decoding.constraint import ReasoningLimit
 
     def likeliest(limit: ReasoningLimit, generated: list[int]) -> int:
         return int(mx.argmax(limit(mx.array([1, *generated]), mx.zeros((1, 9))), axis=-1).item())
@@ -131,7 +131,7 @@ def layers(tokens: int) -> list[Any]:
 
 
 def test_memory_recalls_the_longest_beginning_and_leaves_one_token_to_read():
-    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     memory = PromptCache(10**9)
     memory.remember([1, 2, 3, 4], layers(4))
@@ -144,7 +144,7 @@ def test_memory_recalls_the_longest_beginning_and_leaves_one_token_to_read():
 
 
 def test_memory_gives_out_copies():
-    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     memory = PromptCache(10**9)
     memory.remember([1, 2, 3], layers(3))
@@ -155,7 +155,7 @@ def test_memory_gives_out_copies():
 
 
 def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
-    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     one = sum(layer.nbytes for layer in layers(4))
     memory = PromptCache(2 * one + 32)  # and their tokens
@@ -167,7 +167,7 @@ def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
 
 
 def test_memory_keeps_only_the_longer_of_two_with_one_beginning():
-    from local_ai.engine.core.prompt_cache import PromptCache
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
 
     memory = PromptCache(10**9)
     memory.remember([1, 2], layers(2))
@@ -177,7 +177,7 @@ def test_memory_keeps_only_the_longer_of_two_with_one_beginning():
 
 
 def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
-    from local_ai.engine.core.detokenize import Detokenizer
+    from local_ai.engine.core.model.detokenize import Detokenizer
 
     words = loaded.words
     for text in (" Paris is nice", "caf\u00e9 \U0001f600 ok", "a  b\n\n c"):
@@ -213,7 +213,7 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
     ],
 )
 def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why: str):
-    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.core.model.loading import check_model
     from local_ai.serving.errors import ApiError
 
     folder = make_tiny_model(tmp_path)
@@ -240,7 +240,7 @@ def _without(folder: Path, name: str) -> None:
 
 
 def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Path):
-    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.core.model.loading import check_model
     from local_ai.serving.errors import ApiError
 
     folder = make_tiny_model(tmp_path / "m")
@@ -257,7 +257,7 @@ def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatc
     """It is given back before the next one is loaded."""
     from mlx.utils import tree_flatten
 
-    from local_ai.engine.core import loading
+    from local_ai.engine.core.model import loading
 
     monkeypatch.setattr(loading, "available_bytes", lambda: 0)
 
@@ -269,7 +269,7 @@ def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatc
 def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):
     import mlx.core as mx
 
-    from local_ai.engine.core.loading import load_model
+    from local_ai.engine.core.model.loading import load_model
 
     load_model(loaded.words.key, trust_remote_code=False)
 
@@ -282,7 +282,7 @@ def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded:
 def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
     tmp_path: Path, tokenizer_class: str
 ):
-    from local_ai.engine.core.loading import load_model
+    from local_ai.engine.core.model.loading import load_model
 
     folder = make_tiny_model(tmp_path)
     stated = json.loads((folder / "tokenizer.json").read_text())
@@ -301,7 +301,7 @@ def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
 
 
 def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: Path):
-    from local_ai.engine.core.loading import check_model, load_model
+    from local_ai.engine.core.model.loading import check_model, load_model
 
     folder = make_tiny_model(tmp_path)
     stale = {"a": "model-1-of-2.safetensors", "model.norm.weight": "model.safetensors"}
@@ -340,7 +340,7 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
     ids=["no weights", "PEFT's", "no config", "zeros", "other shapes", "half a pair"],
 )
 def test_an_adapter_that_cannot_serve_is_refused_by_name(tmp_path: Path, spoil: Any, why: str):
-    from local_ai.engine.core.loading import check_model
+    from local_ai.engine.core.model.loading import check_model
     from local_ai.serving.errors import ApiError
 
     folder, adapter = make_tiny_model(tmp_path / "m"), make_tiny_adapter(tmp_path / "a")
@@ -373,10 +373,10 @@ def _halve_adapter(folder: Path) -> None:
 
 @pytest.mark.parametrize("runner", ["Batch", "Sequence"])
 def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runner: str):
-    from local_ai.engine.core.batch import Batch
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.decoding.sequential import Sequence
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
     from local_ai.engine.core.model_slot import warm
-    from local_ai.engine.core.prompt_cache import PromptCache
-    from local_ai.engine.core.sequential import Sequence
 
     batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
     warm(batch, loaded)
@@ -386,8 +386,8 @@ def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runne
 
 
 def test_answers_that_draw_alike_share_a_sampler():
-    from local_ai.engine.core.sampling import shared_sampler
-    from local_ai.engine.core.terms import Sampling
+    from local_ai.engine.core.decoding.sampling import shared_sampler
+    from local_ai.engine.core.job import Sampling
 
     def sampler(**settings: Any) -> Any:
         return shared_sampler(Sampling(**settings), 100)

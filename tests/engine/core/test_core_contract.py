@@ -186,7 +186,7 @@ def test_our_filters_choose_as_mlx_lm_s(core: Core):
     """Ours are the same but for being compiled anew for each value."""
     from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
-    from local_ai.engine.core.sampling import keep_min_p, keep_top_k, keep_top_p
+    from local_ai.engine.core.decoding.sampling import keep_min_p, keep_top_k, keep_top_p
 
     logits = core.mx.random.normal((3, 200), key=core.mx.random.key(1))
     logprobs = logits - core.mx.logsumexp(logits, axis=-1, keepdims=True)

@@ -11,7 +11,7 @@ import pytest
 
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format
-from local_ai.engine.text.output_parser import Splitter
+from local_ai.engine.text.output_parser import OutputParser
 from local_ai.engine.text.tools import read_calls
 
 READ: dict[str, Any] = {
@@ -66,7 +66,7 @@ def read(
     form: Format, text: str, *, offers: bool = True, in_thought: bool = False, step: int = 1
 ) -> list[Any]:
     """Pieces of an answer that comes `step` characters at a time, neighbours of one kind joined."""
-    splitter = Splitter(form, tools=TOOLS if offers else None, in_thought=in_thought)
+    splitter = OutputParser(form, tools=TOOLS if offers else None, in_thought=in_thought)
     parts = [splitter.feed(text[at : at + step]) for at in range(0, len(text), step)]
     found: list[Any] = []
     for segment in [*(segment for part in parts for segment in part), *splitter.finish()]:

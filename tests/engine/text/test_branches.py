@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.tiny_model import make_tiny_model
 
-from local_ai.engine.core.terms import ModelKey
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Message

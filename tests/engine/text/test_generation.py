@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local_ai.engine.core.terms import Finished, Job, ModelKey, Started, Token
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Finished, Job, ModelKey, Started, Token
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format
 from local_ai.engine.text.conversation import (

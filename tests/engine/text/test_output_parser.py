@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_ai.engine.formats.families import choose_format
-from local_ai.engine.text.output_parser import Splitter
+from local_ai.engine.text.output_parser import OutputParser
 
 THOUGHT = choose_format("<think> </think> <tool_call>", ())
 MISTRAL = choose_format("[TOOL_CALLS] [ARGS]", ())
@@ -16,7 +16,7 @@ TOOLS = {"f": {"type": "object"}}
 
 def split(pieces: list[str], **options: object) -> tuple[dict[str, str], str | None]:
     """Feed pieces; return the text of each kind, joined, and the stop string met."""
-    splitter = Splitter(**options)  # type: ignore[arg-type]
+    splitter = OutputParser(**options)  # type: ignore[arg-type]
     segments = [segment for piece in pieces for segment in splitter.feed(piece)] + splitter.finish()
     joined: dict[str, str] = {}
     for segment in segments:
@@ -54,6 +54,6 @@ def test_splitter_does_not_depend_on_where_tokens_end(data, text, options, expec
 
 @given(st.lists(st.text(alphabet="<think>/ ab", max_size=6)))
 def test_splitter_without_marks_gives_out_everything_at_once(pieces):
-    splitter = Splitter()
+    splitter = OutputParser()
 
     assert ["".join(s.text for s in splitter.feed(piece)) for piece in pieces] == pieces

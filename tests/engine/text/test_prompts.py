@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local_ai.engine.core.terms import ModelKey
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.text import prompts
 from local_ai.engine.text.conversation import Ask, Message

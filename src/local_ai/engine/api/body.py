@@ -22,7 +22,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.terms import Sampling as CoreSampling
+    from local_ai.engine.core.job import Sampling as CoreSampling
     from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
@@ -205,7 +205,7 @@ class Sampled(Body):
 
     def sampling(self, generation: GenerationSettings) -> CoreSampling:
         """Say it in the core's terms; where the request is silent, the settings speak."""
-        from local_ai.engine.core.terms import Sampling
+        from local_ai.engine.core.job import Sampling
 
         return Sampling(
             temperature=_or(self.temperature, generation.temperature),

@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
-from local_ai.engine.core.batch import Batch
-from local_ai.engine.core.loading import (
+from local_ai.engine.core.decoding.batch import Batch
+from local_ai.engine.core.decoding.request import Request
+from local_ai.engine.core.decoding.sequential import Sequence
+from local_ai.engine.core.job import Event, Failed, Job, ModelKey
+from local_ai.engine.core.memory.prompt_cache import PromptCache
+from local_ai.engine.core.memory.release import release_memory
+from local_ai.engine.core.model.loading import (
     LoadedModel,
     check_model,
     free_bytes,
     held_bytes,
     load_model,
 )
-from local_ai.engine.core.memory_release import release_memory
-from local_ai.engine.core.prompt_cache import PromptCache
-from local_ai.engine.core.request import Request
-from local_ai.engine.core.sequential import Sequence
-from local_ai.engine.core.terms import Event, Failed, Job, ModelKey
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_ai.engine.core.inbox import Answer, Ask, Item, Load, Unload, Unloaded
-from local_ai.engine.core.memory_release import MemoryRelease
-from local_ai.engine.core.terms import Event, Failed, Job, ModelKey, Progress, Started, Token
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Event, Failed, Job, ModelKey, Progress, Started, Token
+from local_ai.engine.core.memory.release import MemoryRelease
+from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.tasks import Answer, Ask, Item, Load, Unload, Unloaded
 from local_ai.engine.errors import unavailable, unexpected
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.environment import limits_as_they_are
@@ -32,8 +32,8 @@ from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports
 
 if TYPE_CHECKING:
+    from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.model_slot import ModelSlot
-    from local_ai.engine.core.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +165,8 @@ class Worker:
         started = time.perf_counter()
         try:
             with undisturbed_imports(), limits_as_they_are():
-                from local_ai.engine.core import model_slot, request
+                from local_ai.engine.core import model_slot
+                from local_ai.engine.core.decoding import request
         except Exception as exc:
             log.exception("what generates text could not be imported")
             return unavailable(

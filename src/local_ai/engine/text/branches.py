@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from local_ai.engine.core.tokenizer import ModelWords, native_tokenizer
+from local_ai.engine.core.model.tokenizer import ModelWords, native_tokenizer
 from local_ai.engine.text.conversation import Message
 
 _MOST_SPACES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from local_ai.engine.core.terms import Sampling, TokenLogprob
+from local_ai.engine.core.job import Sampling, TokenLogprob
 
 Role = Literal["system", "user", "assistant", "tool"]
 

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from local_ai.engine.core.terms import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.text.conversation import (
     Ask,
@@ -23,7 +23,7 @@ from local_ai.engine.text.conversation import (
     TextPiece,
     Usage,
 )
-from local_ai.engine.text.output_parser import Segment, Splitter
+from local_ai.engine.text.output_parser import OutputParser, Segment
 from local_ai.engine.text.prompts import Prepared
 from local_ai.engine.text.tools import new_id, offered, read_calls, read_forced
 
@@ -109,7 +109,7 @@ class _Reader:
         self._words = words
         may_call = bool(ask.tools) and ask.tool_choice.kind == "auto"
         self._tools = offered(ask.tools) if may_call else {}
-        self._splitter = Splitter(
+        self._splitter = OutputParser(
             words.format if ask.prompt is None else words.format.of_plain_text,
             tools=self._tools,
             stops=() if prepared.forced_call else ask.limits.stops,

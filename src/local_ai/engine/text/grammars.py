@@ -10,8 +10,8 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from local_ai.engine.core.terms import Grammar
-from local_ai.engine.core.tokenizer import ModelWords, native_tokenizer
+from local_ai.engine.core.job import Grammar
+from local_ai.engine.core.model.tokenizer import ModelWords, native_tokenizer
 from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import CallFormat, Channels
 from local_ai.engine.text.conversation import Ask, Tool

@@ -31,7 +31,7 @@ class Segment:
     shown: str = ""  # of a call: all that the model wrote, marks included, for what turns out to be none
 
 
-class Splitter:
+class OutputParser:
     """One answer's text, taken apart."""
 
     def __init__(

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from local_ai.engine.core.terms import Job
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Job
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
 from local_ai.engine.text.branches import branch_places, token_places

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from local_ai.engine.core.terms import ModelKey
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.errors import bad_field, model_not_loadable
 from local_ai.engine.text import generation

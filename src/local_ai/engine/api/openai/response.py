@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_ai.engine.api.openai.token_bytes import token_bytes
-from local_ai.engine.core.terms import TokenLogprob
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import TokenLogprob
+from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.text.conversation import CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 
 Json = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from local_ai.engine.core.terms import TokenLogprob
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import TokenLogprob
+from local_ai.engine.core.model.tokenizer import ModelWords
 
 _FALLBACK = re.compile("<0x([0-9A-F]{2})>")  # how sentencepiece's vocabularies spell a byte
 

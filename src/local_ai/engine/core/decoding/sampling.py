@@ -10,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.sample_utils import make_repetition_penalty
 
-from local_ai.engine.core.terms import Sampling
+from local_ai.engine.core.job import Sampling
 
 Array = Any  # mlx.core.array; mlx has no usable types
 Sampler = Callable[[Array], Array]  # log probabilities (1, vocabulary) → token (1,)

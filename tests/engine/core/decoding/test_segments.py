@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_ai.engine.core.segments import cut, pauses
+from local_ai.engine.core.decoding.segments import cut, pauses
 
 
 def test_a_short_prompt_pauses_at_its_branches_that_are_to_be_read():

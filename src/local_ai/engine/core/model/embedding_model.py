@@ -12,7 +12,7 @@ from mlx_lm.utils import _get_classes as mlx_lm_classes
 from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
-from local_ai.engine.core.encoder import KINDS, Encoder, EncoderConfig
+from local_ai.engine.core.model.encoder import KINDS, Encoder, EncoderConfig
 
 Array = Any  # mlx.core.array
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import mlx.core as mx
 
-from local_ai.engine.core.constraint import Constraint, ReasoningLimit
-from local_ai.engine.core.detokenize import Detokenizer
-from local_ai.engine.core.sampling import Processor, make_processors
-from local_ai.engine.core.terms import Event, Finished, Job, Token, TokenLogprob
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.decoding.constraint import Constraint, ReasoningLimit
+from local_ai.engine.core.decoding.sampling import Processor, make_processors
+from local_ai.engine.core.job import Event, Finished, Job, Token, TokenLogprob
+from local_ai.engine.core.model.detokenize import Detokenizer
+from local_ai.engine.core.model.tokenizer import ModelWords
 
 Array = Any  # mlx.core.array
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.model.tokenizer import ModelWords
 
 _CONTEXT = 6  # prompt tokens decoded along, so that a leading space is kept
 _MOST_HELD = 12  # tokens; no character is longer, so these bytes are not text

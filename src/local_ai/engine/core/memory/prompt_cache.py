@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from local_ai.engine.core.cache_layers import (
+from local_ai.engine.core.memory.cache_layers import (
     Checkpoint,
     Layers,
     checkpoint,

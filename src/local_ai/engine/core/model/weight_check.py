@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.utils import load_adapters, load_model
 
-from local_ai.engine.core.terms import ModelKey
-from local_ai.engine.core.tokenizer_files import read_object
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.model.tokenizer_files import read_object
 from local_ai.engine.errors import model_not_loadable
 from local_ai.serving.errors import ApiError
 

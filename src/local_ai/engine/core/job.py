@@ -1,4 +1,4 @@
-"""The core's terms: what a dialect asks of the thread that generates, and what it hears back."""
+"""A job for the generating thread, and the events that come back."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class StartOptions(TypedDict):
 
 def start(*, foreground: bool, timeout: str, **options: Unpack[StartOptions]) -> None:
     """Start the server, wait until it answers, print its addresses."""
-    from local_ai.cli.service import start_installed
+    from local_ai.cli.commands.service import start_installed
     from local_ai.lifecycle.manager import ServerManager
 
     by_service = not foreground and start_installed(options)
@@ -74,7 +74,7 @@ def start(*, foreground: bool, timeout: str, **options: Unpack[StartOptions]) ->
 
 def stop(*, force: bool, timeout: str) -> None:
     """Stop the server; says whether it had to be killed."""
-    from local_ai.cli.service import installed_service
+    from local_ai.cli.commands.service import installed_service
     from local_ai.lifecycle.manager import ServerManager
 
     timeout_s = parse_seconds("--timeout", timeout)
@@ -95,7 +95,7 @@ def stop(*, force: bool, timeout: str) -> None:
 
 def restart(*, timeout: str, **options: Unpack[StartOptions]) -> None:
     """Stop and start again with fresh settings, and with what the start was given by hand."""
-    from local_ai.cli.service import restart_installed
+    from local_ai.cli.commands.service import restart_installed
     from local_ai.lifecycle.manager import ServerManager
     from local_ai.settings.load import load_again
 

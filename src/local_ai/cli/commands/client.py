@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from local_ai.cli import console
-from local_ai.cli.models import look
+from local_ai.cli.commands.models import look
 from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, export_lines, past_proxies
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.status.report import Report

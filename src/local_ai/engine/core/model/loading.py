@@ -14,11 +14,11 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, load
 
-from local_ai.engine.core.cache_layers import cuts_anywhere
-from local_ai.engine.core.terms import ModelKey
-from local_ai.engine.core.tokenizer import ModelWords, make_words
-from local_ai.engine.core.tokenizer_files import end_tokens, prepare_tokenizer, read_object
-from local_ai.engine.core.weight_check import check_weights
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.memory.cache_layers import cuts_anywhere
+from local_ai.engine.core.model.tokenizer import ModelWords, make_words
+from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
+from local_ai.engine.core.model.weight_check import check_weights
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes

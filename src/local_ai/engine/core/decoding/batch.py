@@ -13,15 +13,15 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, StopSequences
 
-from local_ai.engine.core.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
-from local_ai.engine.core.loading import LoadedModel
-from local_ai.engine.core.memory_guard import MemoryGuard, Step, out_of_memory
-from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
-from local_ai.engine.core.prompt_cache import PromptCache, thin_out
-from local_ai.engine.core.request import Request, Writer, request_processors
-from local_ai.engine.core.sampling import make_sampler, shared_sampler
-from local_ai.engine.core.segments import cut, pauses
-from local_ai.engine.core.terms import Failed, Progress, Started
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
+from local_ai.engine.core.decoding.request import Request, Writer, request_processors
+from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
+from local_ai.engine.core.decoding.segments import cut, pauses
+from local_ai.engine.core.job import Failed, Progress, Started
+from local_ai.engine.core.memory.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
+from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
+from local_ai.engine.core.memory.prompt_cache import PromptCache, thin_out
+from local_ai.engine.core.model.loading import LoadedModel
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
@@ -114,7 +114,7 @@ class Batch:
         mx.async_eval([cache.state for cache in caches])  # type: ignore[no-untyped-call]
 
     def _keep_memory(self) -> None:
-        """Where memory runs short, give back what is least missed; see `memory_guard`."""
+        """Where memory runs short, give back what is least missed; see `memory/guard.py`."""
         reading = [running.left for running in self._running.values() if running.left]
         if not (reading or self._is_scarce or self._steps % _GUARD_STEPS == 0):
             return

@@ -8,11 +8,11 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
-from local_ai.engine.core.loading import LoadedModel
-from local_ai.engine.core.memory_guard import MemoryGuard, out_of_memory
-from local_ai.engine.core.request import Request, Writer, request_processors
-from local_ai.engine.core.sampling import make_sampler
-from local_ai.engine.core.terms import Failed, Progress, Started
+from local_ai.engine.core.decoding.request import Request, Writer, request_processors
+from local_ai.engine.core.decoding.sampling import make_sampler
+from local_ai.engine.core.job import Failed, Progress, Started
+from local_ai.engine.core.memory.guard import MemoryGuard, out_of_memory
+from local_ai.engine.core.model.loading import LoadedModel
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 

@@ -12,8 +12,8 @@ import llguidance.numpy
 import mlx.core as mx
 import numpy as np
 
-from local_ai.engine.core.terms import Grammar
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Grammar
+from local_ai.engine.core.model.tokenizer import ModelWords
 
 Array = Any  # mlx.core.array
 

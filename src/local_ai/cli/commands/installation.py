@@ -73,7 +73,7 @@ def diagnostics(*, out: str | None) -> None:
 
 def uninstall(*, yes: bool) -> None:
     """Remove what local-ai wrote on this machine, after asking: service, state, settings, data."""
-    from local_ai.cli.service import installed_service
+    from local_ai.cli.commands.service import installed_service
     from local_ai.lifecycle.manager import ServerManager
     from local_ai.lifecycle.uninstall import list_parts, remove_parts
     from local_ai.system_service.manage import uninstall as uninstall_service
@@ -147,7 +147,7 @@ def as_plain(check: Check) -> dict[str, Any]:
 
 
 def _examine() -> tuple[Check, ...]:
-    from local_ai.cli.service import look
+    from local_ai.cli.commands.service import look
     from local_ai.doctor.examine import examine
     from local_ai.lifecycle.manager import ServerManager
 

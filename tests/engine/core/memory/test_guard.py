@@ -34,7 +34,7 @@ class Machine:
 
 
 def make(family: str) -> tuple[Machine, Any]:
-    from local_ai.engine.core.memory_guard import MemoryGuard
+    from local_ai.engine.core.memory.guard import MemoryGuard
 
     loaded(family)
     machine = Machine()
@@ -144,7 +144,7 @@ def test_a_small_step_needs_its_part_of_what_a_large_one_took():
     """Or one answer after another would end as soon as it has begun, for what many prompts took at once."""
     import mlx.core as mx
 
-    from local_ai.engine.core.memory_guard import MemoryGuard, Step
+    from local_ai.engine.core.memory.guard import MemoryGuard, Step
 
     guard = MemoryGuard(lambda: 2_000_000, 1000)
     with guard.measured_step(Step(tokens=400, answers=2)):
@@ -159,8 +159,8 @@ def test_a_small_step_needs_its_part_of_what_a_large_one_took():
 
 
 def test_a_model_that_answers_one_at_a_time_ends_with_the_same_error():
-    from local_ai.engine.core.memory_guard import MemoryGuard
-    from local_ai.engine.core.sequential import Sequence
+    from local_ai.engine.core.decoding.sequential import Sequence
+    from local_ai.engine.core.memory.guard import MemoryGuard
 
     machine = Machine()
     sequence = Sequence(loaded("llama"), MemoryGuard(machine.room, RESERVE))

@@ -7,13 +7,13 @@ from local_ai.clients import CLIENTS, PROGRAMS, SHELLS
 from local_ai.supervision.omni import PART_NAMES
 from local_ai.supervision.program import ENGINE, GATEWAY, LOG_NAMES
 
-_SERVER = "local_ai.cli.server"
-_CONFIG = "local_ai.cli.config"
-_MODELS = "local_ai.cli.models"
-_CLIENT = "local_ai.cli.client"
-_SERVICE = "local_ai.cli.service"
-_OMNI = "local_ai.cli.omni"
-_SELF = "local_ai.cli.installation"
+_SERVER = "local_ai.cli.commands.server"
+_CONFIG = "local_ai.cli.commands.config"
+_MODELS = "local_ai.cli.commands.models"
+_CLIENT = "local_ai.cli.commands.client"
+_SERVICE = "local_ai.cli.commands.service"
+_OMNI = "local_ai.cli.commands.omni"
+_SELF = "local_ai.cli.commands.installation"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _JSON = Option("--json", "print the result as JSON, for programs", parameter="as_json")
@@ -135,7 +135,7 @@ COMMANDS = (
         "pull",
         "Download a model from the Hugging Face hub, or what is missing of it.",
         "mlx-community/Llama-3.2-3B-Instruct-4bit",
-        "local_ai.cli.pull:pull",
+        "local_ai.cli.commands.pull:pull",
         (
             Option("--revision", "branch, tag or commit", "REVISION", shown_default="main"),
             Option("--even-if-too-large", "download it although this machine's memory cannot hold it"),
@@ -148,7 +148,7 @@ COMMANDS = (
         "remove",
         "Remove a model from this machine, after asking; never one that is in use.",
         "org/name --yes",
-        "local_ai.cli.remove:remove",
+        "local_ai.cli.commands.remove:remove",
         (Option("--yes", "do not ask"),),
         _NAME,
     ),

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_ai.engine.core.terms import ModelKey
+from local_ai.engine.core.job import ModelKey
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format, Marks
 

@@ -8,15 +8,15 @@ import sys
 import pytest
 from tests.waits import scaled
 
-from local_ai.engine.core import memory_release
-from local_ai.engine.core.memory_release import MemoryRelease
+from local_ai.engine.core.memory import release
+from local_ai.engine.core.memory.release import MemoryRelease
 
 
 @pytest.fixture
 def given_back(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """What grows by one each time."""
     times: list[None] = []
-    monkeypatch.setattr(memory_release, "release_memory", lambda: times.append(None))
+    monkeypatch.setattr(release, "release_memory", lambda: times.append(None))
     return times
 
 
@@ -59,7 +59,7 @@ def test_the_first_step_after_a_rest_gives_nothing_back(given_back: list[None]):
 def test_giving_back_makes_the_process_smaller():
     """Blocks below what glibc maps by itself, with one kept at the end of the heap."""
     program = """
-from local_ai.engine.core.memory_release import release_memory
+from local_ai.engine.core.memory.release import release_memory
 from local_ai.models.memory import own_bytes
 
 blocks = [bytearray(100_000) for _ in range(500)]

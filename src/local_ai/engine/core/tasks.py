@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_ai.engine.core.terms import Event, Job, ModelKey
-from local_ai.engine.core.tokenizer import ModelWords
+from local_ai.engine.core.job import Event, Job, ModelKey
+from local_ai.engine.core.model.tokenizer import ModelWords
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.request import Request
+    from local_ai.engine.core.decoding.request import Request
 
 
 @dataclass(frozen=True)

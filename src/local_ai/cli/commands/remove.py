@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from local_ai.cli import console
-from local_ai.cli.models import Shelf, as_folder, look, not_found
+from local_ai.cli.commands.models import Shelf, as_folder, look, not_found
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
 from local_ai.models.removal import Home, Removal, plan_removal

@@ -75,7 +75,7 @@ def change_config(folder: Path, **values: Any) -> None:
 
 
 def embed(folder: Path, texts: list[str] = TEXTS) -> Any:
-    from local_ai.engine.core.embedding_model import load_embedding_model
+    from local_ai.engine.core.model.embedding_model import load_embedding_model
 
     return np.array(load_embedding_model(folder).embed(texts))
 
@@ -84,7 +84,7 @@ def embed_by_mlx_vlm(folder: Path) -> Any:
     import mlx.core as mx
     from transformers import AutoTokenizer
 
-    from local_ai.engine.core.embedding_model import EmbeddingModel, _vectors_of_mlx_vlm
+    from local_ai.engine.core.model.embedding_model import EmbeddingModel, _vectors_of_mlx_vlm
 
     tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), padding_side="right")
     vectors = EmbeddingModel(tokenizer, _vectors_of_mlx_vlm(folder)).embed(TEXTS)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from local_ai.cli import console
-from local_ai.cli.models import look
+from local_ai.cli.commands.models import look
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.models.catalog import STARTER_ID, list_models
 from local_ai.models.download import SPARE_DISK_BYTES, download, free_disk_bytes, missing_bytes

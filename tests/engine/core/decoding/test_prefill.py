@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.engine.core.prefill import MOST_PROMPTS, PrefillPace, has_room
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
 
 
 def pace_of(tokens_per_s: float) -> PrefillPace:

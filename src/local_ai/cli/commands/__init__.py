@@ -1,0 +1,1 @@
+"""What each command does; `cli/command_list.py` names them all."""

@@ -1,0 +1,1 @@
+"""Prompts are read and answers grow, a token a step."""

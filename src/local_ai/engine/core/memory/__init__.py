@@ -1,0 +1,1 @@
+"""What is remembered of prompts, and what memory there is for more."""

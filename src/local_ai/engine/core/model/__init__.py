@@ -1,0 +1,1 @@
+"""One model in memory: checked, loaded, and its tokenizer; embedding models too."""
