@@ -14,6 +14,7 @@ from openai.types.responses import ResponseErrorEvent
 from tests.gateway.fakes import (
     FakeEngine,
     FakeSupervisord,
+    make_model,
     make_patient_state,
     make_test_state,
     run_dying_engine,
@@ -78,13 +79,19 @@ def test_errors_of_the_engine_are_passed_on_as_they_are(client: httpx.Client, en
     assert (answer.status_code, answer.json()) == (400, {"error": {"message": "no"}})
 
 
-def test_sound_is_passed_on_as_bytes(client: httpx.Client, engine: FakeEngine) -> None:
+def test_sound_is_passed_on_as_bytes(client: httpx.Client, engine: FakeEngine, state: State) -> None:
+    make_model(state.paths.models_dir / "sound")
+
     answer = client.post("/v1/audio/speech", json={"model": "sound"})
 
     assert (answer.headers["content-type"], answer.content) == ("audio/wav", b"\x00RIFF")
 
 
-def test_recordings_are_forwarded_as_multipart(client: httpx.Client, engine: FakeEngine) -> None:
+def test_recordings_are_forwarded_as_multipart(
+    client: httpx.Client, engine: FakeEngine, state: State
+) -> None:
+    make_model(state.paths.models_dir / "whisper")
+
     answer = client.post("/v1/audio/transcriptions", files={"file": b"sound"}, data={"model": "whisper"})
 
     assert answer.status_code == 200
