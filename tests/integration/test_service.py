@@ -169,3 +169,16 @@ def test_a_server_run_by_hand_makes_way_for_its_service(server: Server, systemd:
     assert "The server that runs now was started by hand: it is stopped first." in installed.stderr
     assert systemd.local_ai("server", "start").returncode == 0
     assert systemd.property("ActiveState") == "active"
+
+
+def test_a_server_that_hangs_and_is_stopped_by_force_stays_stopped(server: Server, systemd: Systemd):
+    systemd.local_ai("service", "install")
+    systemd.local_ai("server", "start")
+    psutil.Process(int(server.paths.supervisord_pid.read_text())).suspend()
+
+    stopped = systemd.local_ai("server", "stop", "--force")
+
+    assert stopped.stdout.startswith("Stopped with SIGKILL (as asked)."), stopped.stderr
+    wait_until(lambda: systemd.property("ActiveState") == "inactive")
+    assert systemd.property("SubState") == "dead"  # not waiting to start it again
+    assert not server.paths.killed_pid.exists()

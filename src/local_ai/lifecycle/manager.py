@@ -329,14 +329,26 @@ class ServerManager:
         except KeyboardInterrupt:
             self._end_foreground(child)
             return
-        if code:  # an orderly stop, also from elsewhere, ends with 0
+        if code and not self._was_killed_by_stop(
+            child.pid
+        ):  # an orderly stop, from elsewhere too, ends with 0
             raise _supervisord_ended(code, self.paths)
+
+    def _was_killed_by_stop(self, pid: int) -> bool:
+        """Tell whether a stop killed this supervisord: a service must not start it again then."""
+        try:
+            was_killed = self.paths.killed_pid.read_text().strip() == str(pid)
+        except OSError:
+            return False
+        self.paths.killed_pid.unlink(missing_ok=True)
+        return was_killed
 
     def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
         self.stop()
         if child.poll() is None:  # it has made no socket yet, so the stop did not see it
             self._end_launched()
         child.wait()
+        self.paths.killed_pid.unlink(missing_ok=True)
 
     def _stop(self, force: bool, timeout_s: float) -> StopResult:
         if not os.path.isdir(self.paths.state_dir):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from local_ai.settings.paths import Paths
-from local_ai.settings.state import Target
+from local_ai.settings.state import Target, write_private
 from local_ai.status.health import Queue
 from local_ai.status.probe import probe_gateway
 from local_ai.supervision import supervisord
@@ -56,6 +56,8 @@ def stop_supervised(paths: Paths, pid: int | None, *, force: bool, timeout_s: fl
 def end_leftovers(paths: Paths, *, grace_s: float) -> Ended:
     """End a supervisord that lost its socket, and programs that lost their supervisord."""
     lost = supervisord.find_supervisord(paths)
+    if lost and supervisord.is_in_foreground(lost):
+        write_private(paths.killed_pid, f"{lost.pid}\n")
     forced = supervisord.end_processes([lost], grace_s=grace_s) if lost else False
     orphans = supervisord.find_orphans(paths)
     forced = supervisord.end_processes(orphans, grace_s=grace_s) or forced

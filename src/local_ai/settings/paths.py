@@ -73,6 +73,11 @@ class Paths:
         return self.state_dir / "lifecycle.lock"
 
     @property
+    def killed_pid(self) -> Path:
+        """The pid of a supervisord that a stop ended by signal, for its start in the foreground to know."""
+        return self.state_dir / "killed.pid"
+
+    @property
     def logs_dir(self) -> Path:
         return self.state_dir / "logs"
 

@@ -19,6 +19,7 @@ from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
 _PID_FILE_S = 1.0
+_STAYS = "--nodaemon"
 
 
 def launch(paths: Paths) -> None:
@@ -76,7 +77,7 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
     Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
     """
     return subprocess.Popen(
-        [*_command(paths), "--nodaemon", "--silent"],
+        [*_command(paths), _STAYS, "--silent"],
         cwd=paths.state_dir,
         env=for_programs(os.environ),
         stdin=subprocess.DEVNULL,
@@ -104,6 +105,11 @@ def find_supervisord(paths: Paths) -> psutil.Process | None:
     except psutil.Error:
         return None
     return process if _runs_with(process, str(paths.conf)) else None
+
+
+def is_in_foreground(process: psutil.Process) -> bool:
+    """Tell whether a supervisord runs below a start that stays and sees how it ends."""
+    return _runs_with(process, _STAYS)
 
 
 def find_launched(paths: Paths) -> list[psutil.Process]:
