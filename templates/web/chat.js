@@ -8,7 +8,7 @@ import { STATUS_COMMAND, hurry, poll } from "./status.js";
 import { forgetChat, keepChat, keepKey, keptChat, keptKey } from "./storage.js";
 import { wordsForPlace } from "./words.js";
 
-const chat = { messages: [], running: null };
+const chat = { messages: [], running: null, forgotten: [] };
 const VALUES = ["temperature", "top_p", "top_k", "min_p", "max_tokens"];
 const FIELDS = ["system", ...VALUES];
 
@@ -27,6 +27,8 @@ function restore() {
   if (FIELDS.some((id) => $(id).value)) document.querySelector(".options").open = true;
   if (kept.family in FAMILIES) document.querySelector(`input[value="${kept.family}"]`).checked = true;
   if (isModel(kept.model)) chooseModel(kept.model);
+  // A tab that began with another's conversation has its own from now on.
+  if (kept.messages) keepChat(kept);
   for (const message of kept.messages ?? []) addMessage(message);
   if (chat.messages.length) $("prompt").value = "";
 }
@@ -74,6 +76,7 @@ function isAtEnd() {
 
 function tidyTranscript() {
   $("transcript").hidden = $("clear").hidden = !chat.messages.length;
+  $("undo").hidden = !chat.forgotten.length;
   const last = $("transcript").lastElementChild;
   for (const button of $("transcript").querySelectorAll(".again")) {
     const isLast = button.closest("li") === last && last.classList.contains("assistant");
@@ -171,6 +174,7 @@ function send() {
   const text = $("prompt").value.trim();
   if (!text || chat.running) return;
   $("prompt").value = "";
+  chat.forgotten = [];
   scrollToEnd();
   addMessage({ role: "user", text });
   run();
@@ -191,11 +195,21 @@ function stop() {
 
 function forget() {
   stop();
-  chat.messages.length = 0;
+  chat.forgotten = chat.messages;
+  chat.messages = [];
   $("transcript").replaceChildren();
   tidyTranscript();
   forgetChat();
-  announce("The conversation is forgotten");
+  announce("The conversation is forgotten; until you ask something or leave, it can be brought back");
+  $("prompt").focus();
+}
+
+function bringBack() {
+  const messages = chat.forgotten;
+  chat.forgotten = [];
+  messages.forEach(addMessage);
+  save();
+  announce("The conversation is back");
   $("prompt").focus();
 }
 
@@ -232,6 +246,7 @@ export function start() {
   document.addEventListener("keydown", (event) => event.key === "Escape" && chat.running && stop());
   $("stop").addEventListener("click", stop);
   $("clear").addEventListener("click", forget);
+  $("undo").addEventListener("click", bringBack);
   for (const id of FIELDS) $(id).addEventListener("change", save);
   for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", save);
   onChoice(save);

@@ -1,11 +1,14 @@
-// What this browser keeps: the conversation until it is forgotten, the API key for this tab only.
+// What this browser keeps: each tab's own conversation until it is forgotten (the latest of all tabs outlives
+// its tab, and is where a new tab begins), the API key for this tab only.
 
 const CHAT = "local-ai.chat";
 const KEY = "local-ai.key";
 
 export function keepChat(chat) {
   try {
-    localStorage.setItem(CHAT, JSON.stringify(chat));
+    const text = JSON.stringify(chat);
+    localStorage.setItem(CHAT, text);
+    sessionStorage.setItem(CHAT, text);
   } catch {
     // No storage, or full: the conversation then lives as long as the page.
   }
@@ -13,7 +16,7 @@ export function keepChat(chat) {
 
 export function keptChat() {
   try {
-    return JSON.parse(localStorage.getItem(CHAT)) ?? {};
+    return JSON.parse(sessionStorage.getItem(CHAT) ?? localStorage.getItem(CHAT)) ?? {};
   } catch {
     return {};
   }
@@ -21,7 +24,9 @@ export function keptChat() {
 
 export function forgetChat() {
   try {
-    localStorage.removeItem(CHAT);
+    // Another tab's conversation stays.
+    if (localStorage.getItem(CHAT) === sessionStorage.getItem(CHAT)) localStorage.removeItem(CHAT);
+    sessionStorage.setItem(CHAT, "{}");
   } catch {
     // Nothing was kept.
   }

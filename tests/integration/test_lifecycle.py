@@ -123,22 +123,34 @@ def test_program_stopped_with_supervisorctl_is_stopped_by_hand_until_the_next_st
     assert running.run("server.status").returncode == 0
 
 
+_RESTART = """
+import os
+del os.environ["LOCAL_AI_SERVER__PORT"]
+from local_ai import ServerManager
+result = ServerManager().restart(startup_timeout=150)
+print(result.success, result.error)
+"""
+
+
 def test_restart_from_another_shell_keeps_what_the_start_was_given(make_server: Callable[..., Server]):
     server, port = make_server(), free_port()
     other = server.home / "other.toml"
     other.write_text("[generation]\nmax_tokens = 7\n")
-    shell = {"LOCAL_AI_SERVER__PORT": ""}  # as if unset
     options = ("--port", str(port), "--config", str(other))
     started = server.run("server.start", *options, LOCAL_AI_SERVER__DRAIN_S="3")
     assert started.returncode == 0, started.stderr
 
-    again = server.run("server.restart", **shell)
-    anew = server.run("server.restart", **shell, LOCAL_AI_SERVER__DRAIN_S="4")
+    plain = f"env -u LOCAL_AI_SERVER__PORT {server.script} server.restart"
+
+    again = server.shell(plain)
+    anew = server.shell(f"LOCAL_AI_SERVER__DRAIN_S=4 {plain}")
+    python = server.python("-c", _RESTART)
 
     assert again.returncode == 0, again.stderr
     kept = again.stderr.partition("Kept as the start was given it: ")[2]
     assert f"server.port = {port}" in kept and "server.drain_s = 3.0" in kept
     assert anew.returncode == 0, anew.stderr
+    assert python.stdout == "True None\n", python.stderr
     settings = json.loads(server.paths.state_file.read_text())["settings"]
     assert (settings["server"]["port"], settings["server"]["drain_s"]) == (port, 4.0)
     assert settings["generation"]["max_tokens"] == 7

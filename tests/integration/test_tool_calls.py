@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -20,6 +23,9 @@ from tests.trained_model import (
     says,
     train_weather_model,
 )
+from tests.waits import scaled
+
+from local_ai.supervision.program import ENGINE
 
 pytestmark = pytest.mark.integration
 
@@ -178,3 +184,35 @@ def test_a_kept_response_is_fetched_listed_and_deleted(openai_client: openai.Ope
 
     with pytest.raises(openai.NotFoundError, match="is not here"):
         client.retrieve(made.id)
+
+
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the TypeScript SDK and the script that runs its tool runner."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed: the TypeScript SDK's tool runner was not run")
+    folder = tmp_path_factory.mktemp("typescript")
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@anthropic-ai/sdk"]
+    done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=scaled(120))
+    if done.returncode:
+        pytest.skip(f"npm could not install the TypeScript SDK: its tool runner was not run: {done.stderr}")
+    shutil.copy(Path(__file__).with_name("tool_runner.mjs"), folder)
+    return folder
+
+
+@pytest.mark.parametrize("way", ["whole", "stream"])
+def test_the_typescript_sdk_s_tool_runner_goes_through_a_whole_loop(
+    server: Server, typescript: Path, way: str
+):
+    """It sends `thread` first, and the whole conversation once the refusal says so in its form."""
+    tool, result = json.dumps(ANTHROPIC_TOOLS[0]), RESULTS[0]
+    words = ["node", "tool_runner.mjs", f"{server.url}/anthropic", QUESTION, tool, result, way]
+
+    done = subprocess.run(words, cwd=typescript, capture_output=True, text=True, timeout=scaled(120))
+
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["asked"] == [ARGUMENTS]
+    assert seen["reasons"] == ["tool_use", "end_turn"]
+    assert seen["text"] == says(result)
+    assert "param=thread" in server.paths.log(ENGINE).read_text()

@@ -200,6 +200,46 @@ def test_conversation_survives_a_reload_and_can_be_forgotten(page: Page) -> None
     expect(page.locator(".message")).to_have_count(0)
 
 
+def test_forgotten_conversation_can_be_brought_back_until_something_is_asked(page: Page) -> None:
+    back = page.get_by_role("button", name="Bring the conversation back")
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+    said = page.locator(".message").all_inner_texts()
+
+    page.get_by_role("button", name="Forget this conversation").click()
+    expect(page.locator(".message")).to_have_count(0)
+    back.click()
+    page.reload()
+    started(page)
+    assert page.locator(".message").all_inner_texts() == said
+    page.get_by_role("button", name="Forget this conversation").click()
+    page.get_by_label("Your message").fill("Again?")
+    page.keyboard.press("Enter")
+
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+    expect(back).to_be_hidden()
+
+
+def test_each_tab_keeps_its_own_conversation(page: Page) -> None:
+    page.keyboard.press("Enter")
+    expect(answer_of(page).locator(".figures")).not_to_be_empty()
+    other = page.context.new_page()
+    other.goto(page.url)
+    started(other)
+    expect(other.locator(".message")).to_have_count(2)  # a new tab begins with the latest conversation
+    other.get_by_role("button", name="Forget this conversation").click()
+    other.get_by_label("Your message").fill("And of Italy?")
+    other.keyboard.press("Enter")
+    expect(answer_of(other).locator(".figures")).not_to_be_empty()
+
+    for tab in (page, other):
+        tab.reload()
+        started(tab)
+
+    expect(page.locator(".message.user .text")).to_have_text("What is the capital of France?")
+    expect(other.locator(".message.user .text")).to_have_text("And of Italy?")
+
+
 def test_question_asked_while_the_engine_loads_waits_and_is_answered(page: Page, server: Server) -> None:
     server.engine.state = "loading"
     expect(page.locator("#sentence")).to_contain_text("Starting: the engine is loading")

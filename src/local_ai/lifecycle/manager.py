@@ -32,6 +32,7 @@ from local_ai.settings.state import (
     State,
     Target,
     make_state,
+    read_given,
     read_state,
     read_target,
     target_of,
@@ -88,6 +89,7 @@ class ServerManager:
         """
         found = paths or find_paths()
         self.paths = found.in_state_dir(Path(state_dir).absolute()) if state_dir else found
+        self._loads = settings is None
         self._given = settings
         self._overrides = {"server.host": host, "server.port": port}
         self._on_progress = on_progress
@@ -101,7 +103,8 @@ class ServerManager:
         from local_ai.settings import load
 
         if self._given is None:
-            self._given = load.load(overrides=self._overrides, paths=self.paths).settings
+            loaded = load.load(overrides=self._overrides, paths=self.paths)
+            self._given, self._by_hand = loaded.settings, Given(loaded.given)
         return load.override(self._given, self._overrides)
 
     def start(self, foreground: bool = False, startup_timeout: float = 30.0) -> StartResult:
@@ -136,8 +139,13 @@ class ServerManager:
             return StopResult(False, error=preflight.disk_error(exc, "the server was not stopped"))
 
     def restart(self, startup_timeout: float = 30.0, stop_timeout: float = 10.0) -> StartResult:
-        """Stop and start with fresh settings; what a start would refuse leaves the running server alone."""
+        """Stop and start with fresh settings; what a start would refuse leaves the running server alone.
+
+        Without settings of its own, it keeps what the start was given by command line or environment, unless
+        that is given anew.
+        """
         try:
+            self._keep_given()
             self._check()
         except LocalAIError as error:
             return StartResult(success=False, error=error)
@@ -146,6 +154,18 @@ class ServerManager:
             return StartResult(success=False, error=stopped.error)
         started = self.start(startup_timeout=startup_timeout)
         return replace(started, finished=stopped.finished, cut=stopped.cut)
+
+    def _keep_given(self) -> None:
+        """Load the settings as a restart does, where none were handed in."""
+        from local_ai.settings.load import load_again
+
+        if not self._loads:
+            return
+        last = read_given(self.paths.state_file)
+        loaded, _kept = load_again(
+            last.values, config_path=last.config, overrides=self._overrides, paths=self.paths
+        )
+        self._given, self._by_hand = loaded.settings, Given(loaded.given, last.config)
 
     def status(self) -> ServerStatus:
         """Look once; takes at most about 5 s, whatever hangs."""

@@ -119,6 +119,7 @@ def load_again(
     *,
     config_path: str | Path | None = None,
     overrides: Mapping[str, object] | None = None,
+    paths: Paths | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> tuple[Loaded, list[str]]:
     """Load the settings as a restart does: what the last start was given stays, unless it is given anew.
@@ -131,7 +132,7 @@ def load_again(
     Returns:
         The settings, and one sentence per value that would be another without: "server.port = 8450".
     """
-    fresh = load(config_path=config_path, overrides=overrides, environ=environ)
+    fresh = load(config_path=config_path, overrides=overrides, paths=paths, environ=environ)
     named = {name.upper() for name in environ}
     kept = {
         key: value
@@ -141,7 +142,7 @@ def load_again(
     if not kept:
         return fresh, []
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    loaded = load(config_path=config_path, overrides=kept | given, environ=environ)
+    loaded = load(config_path=config_path, overrides=kept | given, paths=paths, environ=environ)
     before, after = (flatten(each.settings.model_dump(mode="json")) for each in (fresh, loaded))
     return loaded, [f"{key} = {json.dumps(after[key])}" for key in kept if after[key] != before[key]]
 
