@@ -19,7 +19,6 @@ from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
-README = Path(__file__).parents[3] / "README.md"
 MESSAGES = [{"role": "user", "content": "x"}]
 DEFAULTS = GenerationSettings()
 Reader = Callable[[dict[str, Any]], object]
@@ -58,10 +57,10 @@ def family_of(heading: str) -> str:
     return "Anthropic" if "/anthropic/" in heading else "OpenAI"
 
 
-def readme_table() -> list[tuple[str, str]]:
-    """The README's fields: (family and fate, field), in order."""
+def short_table() -> list[tuple[str, str]]:
+    """The fields at a glance: (family and fate, field), in order."""
     rows = re.findall(
-        r"^\| (\w+) \| (honoured|no effect|refused) \| (.*) \|$", README.read_text(), re.MULTILINE
+        r"^\| (\w+) \| (honoured|no effect|refused) \| (.*) \|$", DOCUMENT.read_text(), re.MULTILINE
     )
     return [
         (f"{family}: {fate}", field) for family, fate, text in rows for field in re.findall(r"`(\w+)`", text)
@@ -73,14 +72,14 @@ def test_table_has_every_field_that_the_code_knows(heading: str):
     assert set(MODELS[heading].model_fields) == set(table(heading))
 
 
-def test_the_readme_has_every_field_once_and_says_the_same_of_it():
+def test_fields_at_a_glance_are_every_field_once_and_say_the_same_of_it():
     fates = {
         (f"{family_of(heading)}: {fate}", field)
         for heading in READERS
         for field, fate in table(heading).items()
     }
 
-    assert sorted(readme_table()) == sorted(fates)
+    assert sorted(short_table()) == sorted(fates)
 
 
 @pytest.mark.parametrize(
