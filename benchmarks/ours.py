@@ -115,7 +115,7 @@ def bare_engine_s(ours: Ours) -> float:
 
 
 def idle_engine_mb(ours: Ours) -> tuple[float, float]:
-    """Return the engine's memory before its first model, and once a model was put away idle, in megabytes."""
+    """Return the engine's memory before its first model, and once a model was unloaded idle, in megabytes."""
     settings = LocalAISettings.model_validate({"model": {"preload": False, "idle_unload_s": 0.5}})
     with _bare_engine(ours, settings) as (engine, paths):
         before = memory_mb(engine)

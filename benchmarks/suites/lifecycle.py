@@ -36,7 +36,7 @@ READY = What("lifecycle", "start to model ready", "s", _ALONE)
 CRASH_READY = What("lifecycle", "engine's crash to ready again", "s", _ALONE)
 CPU = What("lifecycle", "processor at rest, of one core", "%", "")
 _BEFORE = "before its first model"
-IDLE_MEMORY = What("lifecycle", "engine's memory, its model idle and put away", "MB", _BEFORE)
+IDLE_MEMORY = What("lifecycle", "engine's memory, its model idle and unloaded", "MB", _BEFORE)
 PROGRAM_MEMORY = What("lifecycle", "memory at rest", "MB", "")
 
 _SETTLE_S = 1.5  # supervisord calls a child that crashes within its first second a failed start

@@ -134,7 +134,7 @@ def test_nobody_to_ask_is_no_yes(server: Server):
     assert (refused.returncode, refused.stderr) == (
         2,
         "error: the model was not removed\n"
-        f"  why: nobody can be asked here, and it would be gone: {folder}\n"
+        f"  why: this is no terminal, so no question can be asked, and it would be gone: {folder}\n"
         "  fix: if you mean it: local-ai models remove tiny --yes\n",
     )
     assert folder.exists()

@@ -72,13 +72,13 @@ class HealthBoard:
             self._derive()
 
     def loading(self, model: str) -> None:
-        """A load begins; what was in memory before is put away."""
+        """A load begins; what was in memory before is unloaded."""
         with self._lock:
             self._loading, self._model, self._next = True, None, model
             self._derive()
 
     def loaded(self, model: str | None) -> None:
-        """A load ended with this model in memory; None: an idle one was put away, or there is none."""
+        """A load ended with this model in memory; None: an idle one was unloaded, or there is none."""
         with self._lock:
             if model is None and self._model is not None:
                 self._put_away = time.monotonic()
@@ -124,7 +124,7 @@ class HealthBoard:
             counts[name] += count
 
     def rests_without_model_s(self) -> float:
-        """Seconds since the model was put away, if nothing has been asked since; else 0."""
+        """Seconds since the model was unloaded, if nothing has been asked since; else 0."""
         with self._lock:
             return time.monotonic() - self._put_away if self._put_away is not None else 0.0
 

@@ -117,7 +117,7 @@ class _Now:
             yield GaugeMetricFamily("local_ai_requests_running", "Let in.", report.queue.running)
             yield GaugeMetricFamily("local_ai_requests_waiting", "In line.", report.queue.waiting)
             yield GaugeMetricFamily(
-                "local_ai_longest_wait_seconds", "Of the first in line.", report.queue.longest_wait_s
+                "local_ai_longest_wait_seconds", "Of the first in the queue.", report.queue.longest_wait_s
             )
         restarts = CounterMetricFamily("local_ai_restarts", "Unexpected ends.", labels=("program",))
         memory = GaugeMetricFamily("local_ai_memory_bytes", "Resident memory.", labels=("program",))

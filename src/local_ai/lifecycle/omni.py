@@ -123,5 +123,5 @@ class _Installer:
             raise LocalAIError(
                 f"{self._part.name} could not be installed",
                 why=f"{step} failed: " + "\n".join(said or [f"exit code {process.returncode}"]),
-                fix="mend what the lines above name, then run the command again",
+                fix="fix what the lines above name, then run the command again",
             )

@@ -186,7 +186,7 @@ def disk_error(exc: OSError, what: str) -> LocalAIError:
     elif exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         why, fix = f"{where} cannot be read or written: {exc.strerror}", "correct the permissions there"
     else:
-        why, fix = f"{where}: {exc.strerror or exc}", "mend that"
+        why, fix = f"{where}: {exc.strerror or exc}", "fix that"
     return ServerError(what, why=why, fix=f"{fix}, then run the command again")
 
 

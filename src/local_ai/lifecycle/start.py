@@ -140,7 +140,7 @@ def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:
     return ServerError(
         f"the {role} did not start",
         why=_with_log(row.detail or "it ended without saying why", row, paths),
-        fix="mend what the log names, then run: local-ai server start",
+        fix="fix what the log names, then run: local-ai server start",
         see=str(row.log),
     )
 

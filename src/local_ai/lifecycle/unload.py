@@ -18,7 +18,7 @@ _LONGEST_ANSWER_S = 3600.0
 
 @dataclass(frozen=True)
 class Unloaded:
-    """What was put away."""
+    """What was unloaded."""
 
     model: str | None  # None: nothing was loaded
     freed_bytes: int

@@ -185,7 +185,7 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
         raise ConfigError(
             "the settings file cannot be read",
             why=f"{own} is {'a folder' if os.path.isdir(own) else 'a link that leads nowhere'}",
-            fix=f"mend or remove it: ls -l {own}",
+            fix=f"fix or remove it: ls -l {own}",
         )
     return own if os.path.isfile(own) else None
 

@@ -185,10 +185,13 @@ class GatewaySettings(_Section):
     )
     max_body_mb: int = Field(64, ge=1, le=4096, description="Largest request body taken, in megabytes.")
     max_concurrency: int = Field(
-        16, ge=1, le=1024, description="Most requests the engine is given at once; the rest wait in line."
+        16,
+        ge=1,
+        le=1024,
+        description="Most requests the engine is given at once; the rest wait in the queue.",
     )
     max_queue: int = Field(
-        512, ge=0, le=100_000, description="Most requests that wait in line; further ones are refused."
+        512, ge=0, le=100_000, description="Most requests that wait in the queue; further ones are refused."
     )
 
 

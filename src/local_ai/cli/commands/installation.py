@@ -128,7 +128,7 @@ def _confirm() -> bool:
     if answer is None:
         raise ConfigError(
             "nothing was removed",
-            why="nobody can be asked here, and it would be gone",
+            why="this is no terminal, so no question can be asked, and it would be gone",
             fix="if you mean it: local-ai uninstall --yes",
         )
     return answer

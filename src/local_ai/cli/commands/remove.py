@@ -75,7 +75,7 @@ def _confirm(name: str, removal: Removal) -> bool:
     if answer is None:
         raise ConfigError(
             _NOT_DONE,
-            why=f"nobody can be asked here, and it would be gone: {removal.folder}",
+            why=f"this is no terminal, so no question can be asked, and it would be gone: {removal.folder}",
             fix=f"if you mean it: local-ai models remove {name} --yes",
         )
     return answer

@@ -1,4 +1,4 @@
-"""The model in memory, with everything made from it: loaded, exchanged for another, put away."""
+"""The model in memory, with everything made from it: loaded, exchanged for another, unloaded."""
 
 from __future__ import annotations
 

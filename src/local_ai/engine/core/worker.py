@@ -127,7 +127,7 @@ class Worker:
         return done
 
     def unload(self) -> Future[Unloaded]:
-        """Have the loaded model put away; its turn comes in order, and after all that runs then."""
+        """Have the loaded model unloaded; its turn comes in order, and after all that runs then."""
         done: Future[Unloaded] = Future()
         self._inbox.put(Unload(done))
         return done
@@ -341,7 +341,7 @@ class Worker:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _until_unload(self) -> float | None:
-        """Seconds until the idle model is put away; None: never."""
+        """Seconds until the idle model is unloaded; None: never."""
         if not self._settings.idle_unload_s or not self._slot or not self._slot.key:
             return None
         return max(0.01, self._last_used + self._settings.idle_unload_s - time.monotonic())

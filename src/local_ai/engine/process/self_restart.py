@@ -1,10 +1,10 @@
-"""The engine begins anew in place once its model was put away: only a process's end frees all it used.
+"""The engine begins anew in place once its model was unloaded: only a process's end frees all it used.
 
 Python, the C library and Metal each keep some of what a model needed. Other servers give every model a
 process of its own and end it; here the engine replaces itself, where nobody would notice. Whoever connects
 meanwhile waits in the socket's backlog.
 
-put away ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
+unloaded ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def restart_in_place(listener: socket.socket) -> None:
         OSError: It cannot be replaced.
     """
     as_started = sys.orig_argv[1 : sys.orig_argv.index("--state") + 2]
-    log.info("the engine begins anew, to give back all memory of the model that was put away")
+    log.info("the engine begins anew, to give back all memory of the model that was unloaded")
     logging.shutdown()
     for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
         with suppress(OSError):  # the one that listed them is closed
