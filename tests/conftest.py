@@ -74,10 +74,11 @@ def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def starter_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real starter model, prepared once."""
+    """The real starter model, prepared once for all workers."""
     from local_ai.models.starter import prepare_starter
 
-    return prepare_starter(tmp_path_factory.mktemp("data"))
+    own = tmp_path_factory.getbasetemp()
+    return prepare_starter((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "starter")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -47,11 +48,13 @@ class Asked:
 
 
 @pytest.fixture
-def slow_server(make_server: Callable[..., Server], starter_model: Path) -> Callable[..., Server]:
-    """A server whose answers take some seconds."""
+def slow_server(make_server: Callable[..., Server], endless_model: Path) -> Callable[..., Server]:
+    """A server whose answers take some seconds, started."""
 
     def make(*, drain_s: str) -> Server:
-        return make_server(model=starter_model, LOCAL_AI_SERVER__DRAIN_S=drain_s)
+        server = make_server(model=endless_model, LOCAL_AI_SERVER__DRAIN_S=drain_s)
+        server.start()
+        return server
 
     return make
 
@@ -60,52 +63,59 @@ def last_event(text: str) -> str:
     return text.strip().rpartition("\n\n")[2]
 
 
-def test_stop_waits_for_running_answers(slow_server: Callable[..., Server]) -> None:
+def test_stop_waits_for_running_answers_and_refuses_new_ones(slow_server: Callable[..., Server]) -> None:
     server = slow_server(drain_s="60")
-    server.start()
 
-    with Asked(server, tokens=60).running() as asked:
-        stopped = server.stop()
+    with Asked(server, tokens=3500).running() as asked:
+        stopping = server.popen("server.stop")
+        shown = wait_until(lambda: (queue := queue_of(server))["is_closed"] and queue)
+        refused = ask(server)
+        said = server.status()["verdict"]["sentence"]
+        output, _ = stopping.communicate(timeout=scaled(60))
 
-    assert stopped.stdout == "Stopped. 1 running answer finished first.\n"
-    assert stopped.stderr == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["error"]["code"] == "stopping"
+    assert shown["running"] == 1
+    assert said == "Stopping: 1 running answer finishes first, nothing new is taken"
+    assert output.splitlines() == [
+        "Waiting for 1 running answer to finish (Ctrl-C cuts off)",
+        "Stopped. 1 running answer finished first.",
+    ]
     assert last_event(asked.text) == "data: [DONE]"
     assert server.processes() == []
 
 
-def test_new_requests_are_refused_while_answers_finish(slow_server: Callable[..., Server]) -> None:
-    server = slow_server(drain_s="60")
-    server.start()
-
-    with Asked(server, tokens=100).running():
-        stopping = server.popen("server.stop")
-        refused = wait_until(lambda: (answer := ask(server)).status_code == 503 and answer)
-        shown = httpx.get(f"{server.url}/queue.json").json()
-        said = server.status()["verdict"]["sentence"]
-        output, _ = stopping.communicate(timeout=scaled(60))
-
-    assert refused.headers["retry-after"] == "5"
-    assert refused.json()["error"]["code"] == "stopping"
-    assert (shown["running"], shown["is_closed"]) == (1, True)
-    assert said == "Stopping: 1 running answer finishes first, nothing new is taken"
-    assert "finished first" in output
-
-
-def test_answers_that_take_longer_are_cut_with_an_error_event(slow_server: Callable[..., Server]) -> None:
+def test_answers_that_take_longer_are_cut_with_an_error(slow_server: Callable[..., Server]) -> None:
+    """A stream ends with an error event, a whole answer is refused in words, in each dialect."""
     server = slow_server(drain_s="0.2")
-    server.start()
+    talk = [{"role": "user", "content": "Write a long story."}]
+    bodies = {
+        "/v1/chat/completions": {"messages": talk, "max_tokens": 4000},
+        "/anthropic/v1/messages": {"messages": talk, "max_tokens": 4000},
+        "/v1/responses": {"input": talk, "max_output_tokens": 4000},
+    }
 
-    with Asked(server, tokens=4000).running() as asked:
+    def post(path: str) -> httpx.Response:
+        return httpx.post(f"{server.url}{path}", json=bodies[path], timeout=scaled(60))
+
+    with ThreadPoolExecutor(3) as pool, Asked(server, tokens=4000).running() as asked:
+        whole = [pool.submit(post, path) for path in bodies]
+        wait_until(lambda: queue_of(server)["running"] == 4)
         stopped = server.stop()
 
-    assert stopped.stdout == "Stopped. 1 running answer cut off.\n"
+    assert stopped.stdout == "Stopped. 4 running answers cut off.\n"
     error = json.loads(last_event(asked.text).removeprefix("data: "))["error"]
     assert error["code"] == "stopping"
+    assert [answer.result().status_code for answer in whole] == [503, 503, 503]
+    for answer in whole:
+        assert "the server is stopping" in answer.result().json()["error"]["message"]
+    assert "Traceback" not in server.paths.log(ENGINE).read_text()
 
 
-def test_ctrl_c_in_a_restart_cuts_running_answers_off_and_restarts(slow_server: Callable[..., Server]):
+def test_ctrl_c_in_a_restart_and_a_stop_by_force_cut_running_answers_off(
+    slow_server: Callable[..., Server],
+) -> None:
     server = slow_server(drain_s="60")
-    server.start()
 
     with Asked(server, tokens=4000).running():
         restarting = server.popen("server.restart")
@@ -119,35 +129,15 @@ def test_ctrl_c_in_a_restart_cuts_running_answers_off_and_restarts(slow_server: 
     assert "1 running answer cut off.\n" in output
     assert server.status()["ready"]
 
-
-def test_stop_by_force_says_what_it_cut_off(slow_server: Callable[..., Server]) -> None:
-    server = slow_server(drain_s="60")
-    server.start()
-
     with Asked(server, tokens=4000).running():
         stopped = server.run("server.stop", "--force")
 
     assert stopped.stdout == "Stopped with SIGKILL (as asked). 1 running answer cut off.\n"
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"])
-def test_whole_answers_that_take_longer_are_refused_in_words(
-    slow_server: Callable[..., Server], path: str
-) -> None:
-    server = slow_server(drain_s="0.2")
-    server.start()
-    content = [{"role": "user", "content": "Write a long story."}]
-    body = {"messages" if "responses" not in path else "input": content}
-    length = "max_output_tokens" if "responses" in path else "max_tokens"
-
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(httpx.post, f"{server.url}{path}", json=body | {length: 4000}, timeout=scaled(60))
-        wait_until(lambda: httpx.get(f"{server.url}/queue.json").json()["running"])
-        server.stop()
-
-    assert asked.result().status_code == 503
-    assert "the server is stopping" in asked.result().json()["error"]["message"]
-    assert "Traceback" not in server.paths.log(ENGINE).read_text()
+def queue_of(server: Server) -> dict[str, Any]:
+    queue: dict[str, Any] = httpx.get(f"{server.url}/queue.json").json()
+    return queue
 
 
 def ask(server: Server) -> httpx.Response:
