@@ -56,7 +56,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen3_next": {
         **_SIZES,
         **_LINEAR,
-        "num_hidden_layers": 8,
+        "num_hidden_layers": 4,
         "num_experts": 0,
         "num_experts_per_tok": 0,
         "decoder_sparse_step": 1,

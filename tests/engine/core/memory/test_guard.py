@@ -129,7 +129,7 @@ def test_a_batch_with_a_capped_budget_never_takes_more(family: str):
     taken: list[int] = []
 
     machine.leave(12_000_000)
-    heard = [ask(batch, words(seed, 400), 200) for seed in range(20, 36)]
+    heard = [ask(batch, words(seed, 400), 120) for seed in range(20, 36)]
     while len(batch):
         mx.reset_peak_memory()
         batch.step()
