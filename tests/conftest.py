@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from tests.server import Server, command_line, end, free_port
+from tests.server import Server, command_line, end, free_port, traces
 from tests.waits import scaled
 
 if TYPE_CHECKING:
@@ -110,11 +110,33 @@ def server(make_server: Callable[..., Server]) -> Server:
     return make_server()
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[list[Server]]:
+    """The server that the module's tests run on, until one of them changes it."""
+    servers: list[Server] = []
+    yield servers
+    for server in servers:
+        end(server)
+
+
 @pytest.fixture
-def running(server: Server) -> Server:
-    """A server that is ready."""
-    server.start()
-    return server
+def running(
+    kept: list[Server], tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[Server]:
+    """A server that is ready: the module's last one, where its test has left it as it was."""
+    if not kept:
+        server = Server(tmp_path_factory.mktemp("s"), free_port())
+        models = server.paths.models_dir
+        models.mkdir(parents=True)
+        (models / tiny_model.name).symlink_to(tiny_model)
+        kept.append(server)
+        server.start()
+    (server,) = kept
+    before = traces(server)
+    yield server
+    if traces(server) != before or server.begun:
+        end(server)
+        kept.clear()
 
 
 @pytest.fixture(scope="module")

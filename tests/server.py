@@ -147,6 +147,17 @@ def end(server: Server) -> None:
     assert left == [], f"left running: {left}"
 
 
+def traces(server: Server) -> list[object]:
+    """What a test changes of a server, unless it only looks: processes, settings, models."""
+    folders = (server.paths.config_dir, server.paths.models_dir, server.paths.state_dir)
+    files = sorted(str(file) for folder in folders for file in folder.rglob("*"))
+    written = server.paths.state_file.read_bytes() if server.paths.state_file.exists() else b""
+    programs = sorted(
+        (process.pid, process.status() == psutil.STATUS_STOPPED) for process in server.processes()
+    )
+    return [programs, files, written, server.port, dict(server.environment)]
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
