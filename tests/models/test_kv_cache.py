@@ -31,6 +31,11 @@ LLAMA_8B = {
         ({"text_config": LLAMA_8B, "model_type": "eyes"}, 256, 256 * 131_072),
         (LLAMA_8B | {"sliding_window": 512, "sliding_window_pattern": 2}, 4096, 131_072 * (512 + 4096) // 2),
         (LLAMA_8B | {"layer_types": ["linear_attention"] * 24 + ["full_attention"] * 8}, 256, 256 * 32_768),
+        (LLAMA_8B | {"full_attention_interval": 4}, 256, 256 * 32_768),
+        ({"text_config": LLAMA_8B | {"full_attention_interval": 4}}, 256, 256 * 32_768),
+        (LLAMA_8B | {"num_hidden_layers": 10**9}, 256, 256 * 4096 * 10**9),
+        (LLAMA_8B | {"num_hidden_layers": 10**9, "sliding_window_pattern": 2}, 256, 256 * 4096 * 10**9),
+        (LLAMA_8B | {"num_hidden_layers": True}, 256, 0),
         (
             {"num_hidden_layers": 10, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "num_attention_heads": 16},
             256,
@@ -38,7 +43,23 @@ LLAMA_8B = {
         ),
         ({"model_type": "silent"}, 4096, 0),
     ],
-    ids=["plain", "steps", "none", "dtype", "head-dim", "nested", "windows", "linear", "latent", "silent"],
+    ids=[
+        "plain",
+        "steps",
+        "none",
+        "dtype",
+        "head-dim",
+        "nested",
+        "windows",
+        "linear",
+        "interval",
+        "nested interval",
+        "hostile",
+        "hostile windows",
+        "no number",
+        "latent",
+        "silent",
+    ],
 )
 def test_cache_follows_from_the_config(config: dict[str, Any], tokens: int, expected: int):
     assert kv_cache_bytes(config, tokens) == expected

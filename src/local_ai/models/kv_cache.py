@@ -10,6 +10,7 @@ Source: mlx_lm.models.cache (KVCache.step, RotatingKVCache) and the models' own 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,8 @@ def kv_cache_bytes(config: Mapping[str, Any], tokens: int) -> int:
     inner = config.get("text_config")
     text: Mapping[str, Any] = {**config, **inner} if isinstance(inner, dict) else config
     per_token = _bytes_per_token_and_layer(text)
-    return sum(per_token * _kept(kind, text, tokens) for kind in _layers(text)) if tokens > 0 else 0
+    layers = _layers(text) if tokens > 0 else {}
+    return sum(count * per_token * _kept(kind, text, tokens) for kind, count in layers.items())
 
 
 def _bytes_per_token_and_layer(config: Mapping[str, Any]) -> int:
@@ -41,15 +43,23 @@ def _bytes_per_token_and_layer(config: Mapping[str, Any]) -> int:
     return values * _DTYPE_BYTES.get(dtype, 2)
 
 
-def _layers(config: Mapping[str, Any]) -> list[str]:
-    """Name the kind of each layer: "full_attention" unless the config says otherwise."""
+def _layers(config: Mapping[str, Any]) -> Mapping[str, int]:
+    """Count the layers of each kind, which are "full_attention" unless the config says otherwise.
+
+    They are counted, not listed: a config may say any number.
+    """
     count = _number(config, "num_hidden_layers")
     kinds = config.get("layer_types")
     if isinstance(kinds, list) and len(kinds) == count:
-        return [str(kind) for kind in kinds]
-    if every := _number(config, "sliding_window_pattern"):
-        return ["full_attention" if at % every == every - 1 else "sliding_attention" for at in range(count)]
-    return ["full_attention"] * count
+        return Counter(str(kind) for kind in kinds)
+    for name, other in (
+        ("sliding_window_pattern", "sliding_attention"),
+        ("full_attention_interval", "linear_attention"),
+    ):
+        if every := _number(config, name):
+            full = count // every
+            return {"full_attention": full, other: count - full}
+    return {"full_attention": count}
 
 
 def _kept(kind: str, config: Mapping[str, Any], tokens: int) -> int:
@@ -62,4 +72,4 @@ def _kept(kind: str, config: Mapping[str, Any], tokens: int) -> int:
 
 def _number(config: Mapping[str, Any], name: str) -> int:
     value = config.get(name)
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if type(value) is int and value > 0 else 0
