@@ -93,13 +93,14 @@ function question() {
   return { messages, system: $("system").value.trim(), values };
 }
 
-function figures({ tokens, pieces, first, last, began, cut, stopped, through }) {
+function figures({ tokens, reused, pieces, first, last, began, cut, stopped, through }) {
   const words = [];
   const count = tokens ?? pieces;
   if (count) words.push(`${tokens === undefined ? "about " : ""}${count} ${count === 1 ? "token" : "tokens"}`);
   // Less than that is one piece of the network's, and says nothing of the model's speed.
   if (count > 1 && last - first > 50) words.push(`${(((count - 1) * 1000) / (last - first)).toFixed(1)} tokens/s`);
   if (first) words.push(`first after ${((first - began) / 1000).toFixed(2)} s`);
+  if (reused) words.push(`reused ${reused}`);
   if (cut) words.push("cut at the most tokens");
   if (stopped) words.push("stopped");
   return [...words, `through ${NAMES[through]}`].join(" · ");
@@ -114,7 +115,7 @@ async function run() {
   let frame = 0;
   setRunning(new AbortController());
   try {
-    await ask(through, asked, chat.running.signal, ({ text, thought, tokens, cut, position }) => {
+    await ask(through, asked, chat.running.signal, ({ text, thought, tokens, reused, cut, position }) => {
       if (position !== undefined) wait(message, position);
       if (text || thought) {
         delete message.place;
@@ -125,6 +126,7 @@ async function run() {
       message.text += text ?? "";
       if (thought) message.thought = (message.thought ?? "") + thought;
       timing.tokens = tokens ?? timing.tokens;
+      timing.reused = reused ?? timing.reused;
       timing.cut ||= cut;
       frame ||= requestAnimationFrame(() => {
         frame = 0;

@@ -17,6 +17,7 @@ export const FAMILIES = {
         text: choice?.delta?.content,
         thought: choice?.delta?.reasoning_content ?? choice?.delta?.reasoning,
         tokens: event.usage?.completion_tokens,
+        reused: event.usage?.prompt_tokens_details?.cached_tokens,
         cut: choice?.finish_reason === "length",
       };
     },
@@ -28,6 +29,7 @@ export const FAMILIES = {
       text: event.delta?.text,
       thought: event.delta?.thinking,
       tokens: event.type === "message_delta" ? event.usage?.output_tokens : undefined,
+      reused: event.usage?.cache_read_input_tokens ?? event.message?.usage?.cache_read_input_tokens,
       cut: event.delta?.stop_reason === "max_tokens",
     }),
   },
@@ -61,7 +63,7 @@ export async function failure(answer) {
   return new Error(body?.error?.message ?? `the server answered ${answer.status} ${answer.statusText}`);
 }
 
-// Streams one answer; `tell` hears of each piece: {text, thought, tokens, cut}, absent where nothing came,
+// Streams one answer; `tell` hears of each piece: {text, thought, tokens, reused, cut}, absent where nothing came,
 // and before the first, of its place in the line: {position}, 1 for the next, 0 once it is through.
 export async function ask(family, question, signal, tell) {
   const { path, body, read } = FAMILIES[family];

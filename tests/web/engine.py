@@ -16,6 +16,8 @@ ANSWER = (
     '<img src=x onerror="alert(1)"> [bad](javascript:alert(1)) [good](https://example.org)'
 )
 
+REUSED = 12  # tokens of every prompt but the first
+
 
 class ChatEngine(FakeEngine):
     """Answers `ANSWER`; the model "endless" never ends, "crash" dies in the middle, "nope" is unknown."""
@@ -27,7 +29,8 @@ class ChatEngine(FakeEngine):
         if body["model"] == "nope":
             return JSONResponse(_unknown_model(is_anthropic), 404)
         pieces = self._pieces(body["model"])
-        stream = _anthropic(pieces) if is_anthropic else _openai(pieces)
+        cached = 0 if len(self.requests) == 1 else REUSED
+        stream = _anthropic(pieces, cached) if is_anthropic else _openai(pieces, cached)
         return StreamingResponse(stream, 200, {"content-type": "text/event-stream"})
 
     async def _pieces(self, model: str) -> AsyncIterator[str]:
@@ -49,19 +52,25 @@ class _CrashedOnPurpose(Exception):
     """Makes the connection end in the middle of an answer."""
 
 
-async def _openai(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+async def _openai(pieces: AsyncIterator[str], cached: int) -> AsyncIterator[str]:
     count = 0
     async for piece in pieces:
         count += 1
         yield _event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
     yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    yield _event({"choices": [], "usage": {"completion_tokens": count}})
+    yield _event(
+        {
+            "choices": [],
+            "usage": {"completion_tokens": count, "prompt_tokens_details": {"cached_tokens": cached}},
+        }
+    )
     yield "data: [DONE]\n\n"
 
 
-async def _anthropic(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+async def _anthropic(pieces: AsyncIterator[str], cached: int) -> AsyncIterator[str]:
     count = 0
-    yield _event({"type": "message_start", "message": {"usage": {"input_tokens": 3}}})
+    usage = {"input_tokens": 3, "cache_read_input_tokens": cached}
+    yield _event({"type": "message_start", "message": {"usage": usage}})
     async for piece in pieces:
         count += 1
         delta = {"type": "text_delta", "text": piece}

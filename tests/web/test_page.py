@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, make_model, make_test_state, run_engine, run_gateway
 from tests.server import wait_until
 from tests.web.conftest import Server, started
-from tests.web.engine import ChatEngine
+from tests.web.engine import REUSED, ChatEngine
 
 from local_ai.supervision.render import template_dir
 
@@ -67,10 +67,21 @@ def test_same_question_goes_through_the_other_family(page: Page, server: Server)
     page.get_by_text("Anthropic", exact=True).first.click()
     page.get_by_role("button", name="Ask again").click()
 
-    expect(answer_of(page).locator(".figures")).to_have_text(re.compile(ANSWER_END.pattern + " Anthropic"))
+    expect(answer_of(page).locator(".figures")).to_contain_text("through Anthropic")
     first, second = server.engine.requests
     assert (first["path"], second["path"]) == ("/v1/chat/completions", "/anthropic/v1/messages")
     assert first["messages"] == second["messages"]
+
+
+@pytest.mark.parametrize("family", ["OpenAI", "Anthropic"])
+def test_an_answer_tells_how_much_of_its_prompt_was_reused(page: Page, server: Server, family: str) -> None:
+    page.get_by_text(family, exact=True).first.click()
+    page.get_by_label("Your message").press("Enter")
+    expect(answer_of(page).locator(".figures")).to_have_text(re.compile(f"{ANSWER_END.pattern} {family}"))
+
+    page.get_by_role("button", name="Ask again").click()
+
+    expect(answer_of(page).locator(".figures")).to_contain_text(f" s · reused {REUSED} · through {family}")
 
 
 def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
