@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,8 +208,12 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
             "its weights lack model.norm.weight: model-2.safetensors is missing",
         ),
         (
-            lambda f: (f / "config.json").write_text("\ufeff" + (f / "config.json").read_text()),
-            "config.json cannot be read: Unexpected UTF-8 BOM",
+            lambda f: _edit_config(f, num_hidden_layers=10**9),
+            "config.json says num_hidden_layers = 1000000000, and its weights have 21 tensors in all",
+        ),
+        (
+            lambda f: _edit_config(f, text_config={"num_hidden_layers": 10**9}),
+            "config.json says num_hidden_layers = 1000000000, and its weights have 21 tensors in all",
         ),
     ],
 )
@@ -225,6 +230,31 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"]
+)
+def test_a_byte_order_mark_that_the_loader_refuses_is_named_and_its_fix_removes_it(tmp_path: Path, name: str):
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.serving.errors import ApiError
+
+    folder = make_tiny_model(tmp_path / "a model")
+    key, file = ModelKey("m", folder), folder / name
+    if not file.exists():
+        file.write_text("{}")
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+
+    with pytest.raises(ApiError) as caught:
+        check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+    assert caught.value.why.startswith(f"{name} begins with a byte order mark (BOM)")
+    subprocess.run(caught.value.fix.split(": ", 1)[1], shell=True, check=True)
+    check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+
+
+def _edit_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
 
 
 def _without(folder: Path, name: str) -> None:
@@ -319,6 +349,47 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
 
     assert words.eos == {0, 2, 7}
     assert words.has_template
+
+
+def _add_tensor(folder: Path, name: str) -> None:
+    import mlx.core as mx
+
+    weights = dict(mx.load(str(folder / "model.safetensors")))
+    mx.eval(weights)
+    mx.save_safetensors(str(folder / "model.safetensors"), weights | {name: mx.zeros((2,))})
+
+
+def _mark(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, "utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: (f / "model.safetensors").rename(f / "model-00004-of-00003.safetensors"),
+        lambda f: (f / "model.safetensors").rename(f / "model-00000-of-00001.safetensors"),
+        lambda f: _add_tensor(f, "model.layers.0.self_attn.rotary_emb.inv_freq"),
+        lambda f: _mark(f, "generation_config.json", '{"eos_token_id": 2}'),
+        lambda f: _mark(f, "chat_template.json", "{}"),
+        lambda f: _mark(f, "model.safetensors.index.json", '{"weight_map": {}}'),
+    ],
+    ids=[
+        "one of too few",
+        "numbered from 0",
+        "a tensor more",
+        "BOM of ends",
+        "BOM of template",
+        "BOM of index",
+    ],
+)
+def test_a_folder_as_it_is_published_loads(tmp_path: Path, change: Any):
+    from local_ai.engine.core.model.loading import check_model, load_model
+
+    folder = make_tiny_model(tmp_path)
+    change(folder)
+
+    check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
+    assert load_model(ModelKey("m", folder), trust_remote_code=False).words.eos == {0, 2}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,13 @@ from local_ai.serving.errors import ApiError
 from local_ai.status.words import size_in_words
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
+_PLAIN_TEXT_FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.json",
+)
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,14 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
         ApiError: It could not, and why: 422 `model_not_loadable`.
     """
     config = _read_config(key)
+    _check_byte_order_marks(key)
     _check_type(key, config, trust_remote_code=trust_remote_code)
     if not any((key.path / name).is_file() for name in _TOKENIZER_FILES):
         raise _broken(key, f"it has no tokenizer (none of {', '.join(_TOKENIZER_FILES)})")
     shards = sorted(key.path.glob("model*.safetensors"))
     if not shards:
         raise _broken(key, "it has no weights named model*.safetensors")
-    for shard in shards:
-        _check_shard(key, shard)
+    _check_layers(key, config, sum(_count_tensors(key, shard) for shard in shards))
     if key.adapter:
         _check_adapter(key, key.adapter)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
@@ -113,21 +122,37 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
         mx.eval(mx.random.state)
         batchable = all(hasattr(layer, "merge") for layer in layers)
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
-        raise model_not_loadable(key.id, _cause(exc), "download it again, or take another model") from exc
+        # Config and weights were checked: the tokenizer's files are left.
+        fix = f"correct or replace the tokenizer's files in {key.path}, or take another conversion of it"
+        raise model_not_loadable(key.id, _cause(exc), fix) from exc
     return LoadedModel(words, model, batchable, can_cut, config)
 
 
 def _read_config(key: ModelKey) -> dict[str, Any]:
+    fix = f"correct or replace {key.path / 'config.json'}"
     try:
-        # The loader reads it as plain text: a byte order mark is no JSON to it.
-        config = json.loads((key.path / "config.json").read_text("utf-8"))
+        config = json.loads((key.path / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError) as exc:
-        raise model_not_loadable(
-            key.id, f"config.json cannot be read: {exc}", f"correct or replace {key.path / 'config.json'}"
-        ) from exc
+        raise model_not_loadable(key.id, f"config.json cannot be read: {exc}", fix) from exc
     if not isinstance(config, dict):
-        raise _broken(key, "config.json is not an object")
+        raise model_not_loadable(key.id, "config.json is not an object", fix)
     return config
+
+
+def _check_byte_order_marks(key: ModelKey) -> None:
+    """Refuse a byte order mark where mlx-lm and transformers read plain text: it is no JSON to them."""
+    for file in (key.path / name for name in _PLAIN_TEXT_FILES):
+        if not file.is_file():
+            continue
+        with file.open("rb") as opened:
+            has_mark = opened.read(len(BOM_UTF8)) == BOM_UTF8
+        if has_mark:
+            old, new = shlex.quote(str(file)), shlex.quote(f"{file}.new")
+            raise model_not_loadable(
+                key.id,
+                f"{file.name} begins with a byte order mark (BOM), which its loader does not read",
+                f"remove these three bytes: tail -c +4 {old} > {new} && mv {new} {old}",
+            )
 
 
 def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
@@ -145,7 +170,9 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
     known = {file.stem for folder in mlx_lm.models.__path__ for file in Path(folder).glob("*.py")}
     if not isinstance(family, str) or MODEL_REMAPPING.get(family, family) not in known:
         raise model_not_loadable(
-            key.id, f"mlx-lm does not know its model_type {family!r}", "take a model that mlx-lm supports"
+            key.id,
+            f"mlx-lm does not know its model_type {family!r}",
+            "take a model that mlx-lm supports, or a newer local-ai where the model is newer",
         )
 
 
@@ -161,8 +188,20 @@ def _unknown_modules(key: ModelKey) -> dict[str, None]:
     }
 
 
-def _check_shard(key: ModelKey, shard: Path) -> None:
-    """Compare what a weight file's header promises with its size.
+def _check_layers(key: ModelKey, config: dict[str, Any], tensors: int) -> None:
+    """Compare the layers with the tensors: the loader builds as many as the config says, before it looks."""
+    inner = config.get("text_config")
+    layers = (inner if isinstance(inner, dict) else config).get("num_hidden_layers")
+    if isinstance(layers, int) and layers > tensors:
+        raise model_not_loadable(
+            key.id,
+            f"config.json says num_hidden_layers = {layers}, and its weights have {tensors} tensors in all",
+            f"correct {key.path / 'config.json'}",
+        )
+
+
+def _count_tensors(key: ModelKey, shard: Path) -> int:
+    """Count a weight file's tensors; what its header promises must be its size.
 
     Source: https://github.com/huggingface/safetensors#format
     """
@@ -176,6 +215,7 @@ def _check_shard(key: ModelKey, shard: Path) -> None:
         raise _broken(key, f"{shard.name} is damaged") from exc
     if 8 + length + max(ends, default=0) != size:
         raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
+    return len(ends)
 
 
 def _check_adapter(key: ModelKey, adapter: Path) -> None:
