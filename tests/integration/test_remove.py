@@ -74,6 +74,17 @@ def test_unfinished_download_can_be_removed(empty: Server):
     assert not blobs.parent.exists()
 
 
+def test_model_whose_config_is_hostile_can_be_removed(empty: Server, tiny_model: Path):
+    folder = empty.paths.models_dir / "hostile"
+    shutil.copytree(tiny_model, folder)
+    (folder / "config.json").write_text("[" * 100_000)
+
+    removed = empty.run("models.remove", "hostile", "--yes")
+
+    assert removed.returncode == 0, removed.stderr
+    assert not folder.exists()
+
+
 def test_model_of_our_own_folder_goes_and_of_a_link_only_the_link(empty: Server, tiny_model: Path):
     empty.paths.models_dir.mkdir(parents=True)
     shutil.copytree(tiny_model, empty.paths.models_dir / "own")

@@ -177,6 +177,28 @@ def test_model_with_missing_shards_is_not_listed_but_told(paths: Paths):
     ]
 
 
+@pytest.mark.parametrize("beside", ["index", "whole weights"])
+def test_odd_numbers_of_weight_files_do_not_hide_a_whole_model(paths: Paths, beside: str):
+    folder = make(paths.models_dir / "Odd")
+    numbered = (folder / "model.safetensors").rename(folder / "model-00001-of-00003.safetensors")
+    if beside == "index":
+        index = {"weight_map": {"a": numbered.name}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    else:
+        (folder / "model.safetensors").write_bytes(b"12345")
+
+    assert [found.id for found in list_models(paths)] == ["Odd"]
+
+
+@pytest.mark.parametrize("index", ['{"weight_map": {"a": "gone.safetensors"}}', "[" * 100_000, "[]", "{}"])
+def test_an_index_that_says_no_more_leaves_the_numbers(paths: Paths, index: str):
+    folder = make(paths.models_dir / "Half")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00003.safetensors")
+    (folder / "model.safetensors.index.json").write_text(index)
+
+    assert [one.reason for one in list_incomplete(paths)] == ["2 of 3 weight files are missing"]
+
+
 def test_incomplete_folders_say_what_is_missing(paths: Paths):
     (make(paths.models_dir / "a") / "model.safetensors").unlink()
     (make(paths.models_dir / "b") / "config.json").unlink()
@@ -186,7 +208,8 @@ def test_incomplete_folders_say_what_is_missing(paths: Paths):
     assert {one.id: one.reason for one in list_incomplete(paths)} == {
         "a": "no weights",
         "b": "config.json is missing",
-        "c": "config.json cannot be read",
+        "c": "config.json cannot be read: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
     }
 
 

@@ -16,6 +16,7 @@ from stat import S_ISREG
 from typing import Any
 
 from local_ai.models.places import (
+    MOST_JSON_BYTES,
     candidates,
     is_weights,
     missing_weights,
@@ -26,8 +27,6 @@ from local_ai.settings.paths import Paths
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 
-# The largest seen have 100 KB.
-_MOST_CONFIG_BYTES = 16 * 1024 * 1024
 _LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
 _MOST_OF_A_FAMILY = 100  # characters
 _TRANSCRIBES = "whisper"  # a family whose models write down what they hear, and answer nothing
@@ -77,12 +76,12 @@ def read_model(name: str, folder: Path) -> Model | None:
         with os.scandir(folder) as entries:
             weights = {entry.name: entry.stat().st_size for entry in entries if is_weights(entry.name)}
         stat = config_file.stat()
-        if not S_ISREG(stat.st_mode) or stat.st_size > _MOST_CONFIG_BYTES:
+        if not S_ISREG(stat.st_mode) or stat.st_size > MOST_JSON_BYTES:
             return None
         traits = _read_traits(config_file, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     except (OSError, ValueError, RecursionError):  # a broken or hostile file costs its own model only
         return None
-    if missing_weights(weights):
+    if missing_weights(folder, weights):
         return None
     return Model(
         id=name,
@@ -96,11 +95,15 @@ def read_model(name: str, folder: Path) -> Model | None:
     )
 
 
-def list_incomplete(paths: Paths) -> list[Incomplete]:
-    """List folders that are no usable model yet, or no longer: partly downloaded, or broken."""
+def list_incomplete(paths: Paths, configured: str | None = None) -> list[Incomplete]:
+    """List folders that are no usable model yet, or no longer: partly downloaded, or broken.
+
+    Args:
+        configured: `model.path`: a folder named there is one too, wherever it lies.
+    """
     whole: set[str] = set()
     found: dict[str, Incomplete] = {}
-    for name, folder in candidates(paths, None):
+    for name, folder in candidates(paths, configured):
         if read_model(name, folder) is not None:
             whole.add(name)
         elif name not in found and (reason := why_incomplete(folder)):

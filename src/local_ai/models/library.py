@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_ai.models.aliases import DEFAULT_TARGET, find_target, is_pattern
-from local_ai.models.catalog import Model, choose_default, find_model, list_models, nearest_names
+from local_ai.models.catalog import (
+    Incomplete,
+    Model,
+    choose_default,
+    find_model,
+    list_incomplete,
+    list_models,
+    nearest_names,
+)
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
 
@@ -21,6 +29,7 @@ class ModelLibrary:
     default: Model | None  # for requests that name none
     aliases: Mapping[str, str]
     configured: str | None = None  # `model.path`
+    paths: Paths | None = None  # where it was read
 
     def find(self, name: str | None) -> Model | None:
         """Find by id, folder or alias; no name means the default."""
@@ -56,6 +65,12 @@ class ModelLibrary:
         """Suggest ids for a name, or for what it is an alias of, that leads to no model."""
         return nearest_names(self.target_of(name) or name, self.models)
 
+    def unusable(self, name: str) -> Incomplete | None:
+        """Find a folder by name, path or alias that is no usable model; the folders are read now."""
+        names = (name, self.target_of(name))
+        found = list_incomplete(self.paths, self.configured) if self.paths else []
+        return next((one for one in found if one.id in names or str(one.path) in names), None)
+
     def _at(self, target: str | None) -> Model | None:
         if target == DEFAULT_TARGET:
             return self.default
@@ -90,4 +105,4 @@ def read_library(
     """
     models = list_models(paths, configured)
     default = choose_default(models, configured=configured, memory_bytes=total_bytes, settled=settled)
-    return ModelLibrary(tuple(models), default, aliases or {}, configured)
+    return ModelLibrary(tuple(models), default, aliases or {}, configured, paths)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from local_ai.models.catalog import Incomplete
 from local_ai.models.library import ModelLibrary
+from local_ai.models.places import repository_of
 from local_ai.serving.errors import ApiError
 
 _MOST_SHOWN = 200  # characters of a name
 
 
 def model_not_found(name: str, library: ModelLibrary) -> ApiError:
-    """Say that no model goes by that name, and which come near (404).
+    """Say that no usable model goes by that name: why the one that does is none, or which come near (404).
 
     Args:
         name: As the request or the settings have it; "" where neither names one.
     """
+    if unusable := library.unusable(name):
+        return ApiError(
+            f"the model {_shorten(name)!r} cannot be used",
+            why=unusable.reason,
+            fix=_fix_of(unusable, library),
+            status=404,
+            code="model_not_found",
+            param="model",
+        )
     near, any_models = library.nearest(name), bool(library.models)
     if near:
         fix = f"did you mean {' or '.join(near)}?"
@@ -30,6 +41,17 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         code="model_not_found",
         param="model",
     )
+
+
+def _fix_of(one: Incomplete, library: ModelLibrary) -> str:
+    if one.reason.startswith("config.json cannot be read"):
+        return f"correct or replace {one.path / 'config.json'}"
+    if "GGUF" in one.reason:
+        return "take a conversion of it for MLX"
+    if library.paths and repository_of(one.path, library.paths):
+        name, _, revision = one.id.partition("@")
+        return f"local-ai models pull {name}" + (f" --revision {revision}" if revision else "")
+    return f"put what is missing into {one.path}"
 
 
 def _why(name: str, target: str | None, *, any_models: bool) -> str:

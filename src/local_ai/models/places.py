@@ -9,13 +9,17 @@ Source: the cache layout is huggingface_hub's documented one ("Understand cachin
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 from local_ai.settings.paths import Paths
 
+MOST_JSON_BYTES = 16 * 1024 * 1024  # the largest config.json seen has 100 KB, an index some MB
 _WEIGHTS = ".safetensors"
 _SHARD = re.compile(r"-of-(\d+)\.")
 # What downloads that are under way are called: huggingface_hub's, LM Studio's and browsers' names.
@@ -72,7 +76,7 @@ def why_incomplete(folder: Path) -> str:
     names = set(_entries(folder))
     if _has_partial_files(folder, names):
         return "its download is not finished"
-    missing = missing_weights(name for name in names if is_weights(name))
+    missing = missing_weights(folder, [name for name in names if is_weights(name)])
     if "config.json" not in names:
         return "config.json is missing" if missing != "no weights" else ""
     if missing == "no weights" and any(name.lower().endswith(".gguf") for name in names):
@@ -80,7 +84,7 @@ def why_incomplete(folder: Path) -> str:
     gone = sorted(name for name in names if not os.path.exists(folder / name))
     if gone:
         return f"{printable(gone[0])} leads to a file that is gone"
-    return missing or "config.json cannot be read"
+    return missing or f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
 
 
 def is_weights(name: str) -> bool:
@@ -88,15 +92,52 @@ def is_weights(name: str) -> bool:
     return name.endswith(_WEIGHTS) and not name.startswith(_PARTIAL_START)
 
 
-def missing_weights(names: Iterable[str]) -> str:
-    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors"."""
-    present = list(names)
+def missing_weights(folder: Path, present: Collection[str]) -> str:
+    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors".
+
+    Numbers may be odd: an index whose files are all there, or whole weights beside them, say more.
+    """
     if not present:
         return "no weights"
     totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
-    if totals and len(totals) < max(totals):
-        return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
-    return ""
+    if not totals or len(totals) >= max(totals) or "model.safetensors" in present:
+        return ""
+    if _indexed(folder) <= set(present):
+        return ""
+    return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
+
+
+def _indexed(folder: Path) -> set[str]:
+    """Name the weight files of a folder's index; {""} where it has none."""
+    try:
+        index = read_json(folder / "model.safetensors.index.json")
+        return {str(name) for name in index["weight_map"].values()} or {""}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return {""}
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file of a model folder.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no JSON, no regular file, or larger than any model's.
+        RecursionError: It is nested too deeply.
+    """
+    stat = file.stat()
+    if not S_ISREG(stat.st_mode):
+        raise ValueError("it is no regular file")
+    if stat.st_size > MOST_JSON_BYTES:
+        raise ValueError(f"it is larger than {MOST_JSON_BYTES} bytes")
+    return json.loads(file.read_bytes())
+
+
+def _why_unreadable(file: Path) -> str:
+    try:
+        read_json(file)
+    except (OSError, ValueError, RecursionError) as exc:
+        return str(exc)
+    return "it is not an object"
 
 
 def repository_of(folder: Path, paths: Paths) -> Path | None:

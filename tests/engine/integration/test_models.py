@@ -215,6 +215,35 @@ def test_an_alias_that_leads_nowhere_is_refused_with_both_names(aliased: Running
     )
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"])
+def test_a_folder_that_cannot_be_used_is_refused_with_its_reason_and_a_fix(aliased: RunningEngine, path: str):
+    """In every dialect; whether it is told before a load (404) or by one (422)."""
+    models = aliased.paths.models_dir
+    (make_tiny_model(models / "half") / "model.safetensors").unlink()
+    (make_tiny_model(models / "garbled") / "config.json").write_text("[" * 100_000)
+    (make_tiny_model(models / "bare") / "tokenizer.json").unlink()
+    messages = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    ask: dict[str, Any] = {"input": "hello"} if path.endswith("responses") else messages
+
+    def refusal(name: str) -> tuple[int, str]:
+        answer = aliased.post(path, ask | {"model": name})
+        return answer.status_code, answer.json()["error"]["message"]
+
+    half, garbled, bare = map(refusal, ("half", str(models / "garbled"), "bare"))
+
+    assert half == (
+        404,
+        f"the model 'half' cannot be used: no weights. To fix it: put what is missing into {models / 'half'}",
+    )
+    assert garbled[0] == 404
+    assert "cannot be used: config.json cannot be read: maximum recursion depth exceeded" in garbled[1]
+    assert garbled[1].endswith(f"To fix it: correct or replace {models / 'garbled/config.json'}")
+    assert bare[0] == 422
+    assert bare[1].startswith(
+        "the model 'bare' cannot be loaded: it has no tokenizer (none of tokenizer.json, "
+    )
+
+
 def test_a_conversation_that_does_not_fit_is_refused_with_both_figures(aliased: RunningEngine):
     """512 bytes a token, as the tiny model's config says: 2 layers, 2 kv heads of 16, float32."""
     make_tiny_model(aliased.paths.models_dir / "endless", context_tokens=10**12)
