@@ -116,19 +116,19 @@ def _indexed(folder: Path) -> set[str]:
         return {""}
 
 
-def read_json(file: Path) -> Any:
+def read_json(file: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """Read a JSON file of a model folder.
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is no JSON, no regular file, or larger than any model's.
+        ValueError: It is no JSON, no regular file, or larger than `most_bytes`.
         RecursionError: It is nested too deeply.
     """
     stat = file.stat()
     if not S_ISREG(stat.st_mode):
         raise ValueError("it is no regular file")
-    if stat.st_size > MOST_JSON_BYTES:
-        raise ValueError(f"it is larger than {MOST_JSON_BYTES} bytes")
+    if stat.st_size > most_bytes:
+        raise ValueError(f"it is larger than {most_bytes} bytes")
     return json.loads(file.read_bytes())
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.tiny_model import make_tiny_adapter, make_tiny_model
 
 from local_ai.engine.core.job import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
+from local_ai.engine.formats.folder import read_format
 
 pytestmark = pytest.mark.integration  # importing mlx-lm takes seconds
 
@@ -349,6 +350,7 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
 
     assert words.eos == {0, 2, 7}
     assert words.has_template
+    assert read_format(folder) == words.format
 
 
 def _add_tensor(folder: Path, name: str) -> None:

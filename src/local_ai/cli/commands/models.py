@@ -10,6 +10,7 @@ from typing import Any
 
 from local_ai.cli import console
 from local_ai.cli.run import load_settings
+from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError
 from local_ai.models.catalog import Incomplete, Model, find_model, list_incomplete, list_models, nearest_names
 from local_ai.models.library import ModelLibrary, read_library
@@ -85,7 +86,12 @@ def info(name: str, *, as_json: bool) -> None:
     """Show everything known of one model."""
     shelf = look(name)
     model = _find(name, shelf)
-    row = _describe([model], shelf)[0]
+    form = read_format(model.path)
+    thought = [form.thought.start, form.thought.end] if form.thought else None
+    row = _describe([model], shelf)[0] | {
+        "thoughts": thought,
+        "calls": form.calls.title if form.knows_tools else None,
+    }
     if as_json:
         console.print_json(row)
         return
@@ -97,6 +103,8 @@ def info(name: str, *, as_json: bool) -> None:
         "quantisation": row["quantisation"] or "none",
         "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
         "kind": "generates text" if row["generates_text"] else "does not generate text",
+        "thoughts": f"between {' and '.join(thought)}" if thought else "none",
+        "calls": row["calls"] or "its template knows no tools",
         "state": _state(row) or "not loaded",
         "aliases": ", ".join(row["aliases"]) or "none",
     }

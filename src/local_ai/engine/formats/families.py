@@ -348,6 +348,8 @@ _BY_TEMPLATE: tuple[tuple[tuple[str, ...], CallFormat], ...] = (
     (('"parameters": dictionary of argument name',), LLAMA),
 )
 
+CALLS = (*dict.fromkeys([*BY_PARSER.values(), *(calls for _, calls in _BY_TEMPLATE), HARMONY]),)
+
 
 def choose_format(template: str, tokens: Container[str], *, parser: str = "") -> Format:
     """Tell from a chat template and a vocabulary how a model writes thoughts and calls.

@@ -1,0 +1,53 @@
+"""How a model writes thoughts and calls, told from its folder alone: nothing is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from local_ai.engine.formats.families import choose_format
+from local_ai.engine.formats.format import Format
+from local_ai.models.places import read_json
+
+_MOST_BYTES = 128 * 1024 * 1024  # the largest tokenizer.json seen has 33 MB
+
+
+def read_format(folder: Path) -> Format:
+    """Tell from a folder's chat template and added tokens what is understood of its model.
+
+    Files that are missing or broken count as empty.
+    """
+    config = _read(folder / "tokenizer_config.json")
+    parser = config.get("tool_parser_type")
+    tokens = _added_tokens(folder, config)
+    return choose_format(_template(folder, config), tokens, parser=parser if isinstance(parser, str) else "")
+
+
+def _added_tokens(folder: Path, config: dict[str, Any]) -> set[str]:
+    stated = config.get("added_tokens_decoder")
+    if isinstance(stated, dict):
+        listed: Any = [*stated.values()]
+    else:  # half a second for the largest
+        listed = _read(folder / "tokenizer.json").get("added_tokens")
+    each = listed if isinstance(listed, list) else []
+    return {str(one.get("content")) for one in each if isinstance(one, dict)}
+
+
+def _template(folder: Path, config: dict[str, Any]) -> str:
+    """Read a template; as in transformers, its own file comes first, and "default" of several."""
+    try:
+        return (folder / "chat_template.jinja").read_text("utf-8")
+    except (OSError, ValueError):
+        stated = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
+    if isinstance(stated, list):
+        named = {one.get("name"): one.get("template") for one in stated if isinstance(one, dict)}
+        stated = named.get("default")
+    return stated if isinstance(stated, str) else ""
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        value = read_json(file, most_bytes=_MOST_BYTES)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
