@@ -141,23 +141,6 @@ def test_suspects_are_tried_one_after_the_other_and_hold_all_others() -> None:
     assert coroutines.run(run()) == ["first begins", "first ends", "second begins", "second ends", "other"]
 
 
-def test_suspects_of_one_death_wait_for_its_end_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other, sixteen requests would wait three seconds for nothing."""
-    monkeypatch.setattr(quarantine, "_AFTER_DEATH_S", 0.5)
-
-    async def suspect(known: Quarantine) -> None:
-        async with known.turn():
-            pass
-
-    async def run() -> float:
-        known, loop = Quarantine(), asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.gather(*(suspect(known) for _ in range(16)))
-        return loop.time() - began
-
-    assert 0.5 <= coroutines.run(run()) < 4
-
-
 def test_suspect_that_leaves_before_its_turn_holds_nothing() -> None:
     async def run() -> bool:
         known = Quarantine()

@@ -26,8 +26,6 @@ _REMEMBERED_S = 600.0
 # After this long on its turn a suspect lets the next one try: most that end an engine do so at once.
 _ALONE_S = 10.0
 _MOST_REMEMBERED = 1000
-# A process that is ending may still seem to listen for a moment.
-_AFTER_DEATH_S = 0.2
 
 
 @dataclass(eq=False)
@@ -128,7 +126,6 @@ class Quarantine:
         self._suspects += 1
         self._no_suspect.clear()
         try:
-            await asyncio.sleep(_AFTER_DEATH_S)  # all suspects of one death wait at the same time
             await self._lock.acquire()
         except BaseException:
             self._one_less()

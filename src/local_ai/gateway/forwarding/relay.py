@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 from local_ai.gateway.forwarding.routes import Route
 
 _LOG = logging.getLogger("local_ai.gateway")
+# A process that is ending may still seem to listen for a moment.
+_AFTER_DEATH_S = 0.2
 # Until then it is not watched whether the client leaves: that costs more than a short answer takes.
 _SOON_S = 0.05
 # How often the engine may crash on one request; more would only end it more often.
@@ -154,6 +156,7 @@ class Forward:
         crashes = 1
         for _ in range(_MOST_SENT - 1):
             async with self._forwarding.quarantine.turn() as self._turn:
+                await asyncio.sleep(_AFTER_DEATH_S)
                 before = memory_kills()
                 try:
                     return await self._try(reply, queued)
