@@ -25,7 +25,7 @@ from local_ai.supervision.render import template_dir
 pytestmark = pytest.mark.integration
 
 # The rate is told only where the answer took time.
-ANSWER_END = re.compile(r"\d+ tokens · ([\d.]+ tokens/s · )?first after [\d.]+ s · through")
+ANSWER_END = re.compile(r"\d+ tokens · ([\d.]+ tokens/s · )?first after [\d.]+ s · (reused \d+ · )?through")
 
 
 def answer_of(page: Page) -> Locator:

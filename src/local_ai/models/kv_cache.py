@@ -46,19 +46,16 @@ def _bytes_per_token_and_layer(config: Mapping[str, Any]) -> int:
 def _layers(config: Mapping[str, Any]) -> Mapping[str, int]:
     """Count the layers of each kind, which are "full_attention" unless the config says otherwise.
 
-    They are counted, not listed: a config may say any number.
+    They are counted, not listed: a config may say any number. Where only `full_attention_interval` is given
+    (Qwen3-Next) all count as full, since what the others hold is not estimated.
     """
     count = _number(config, "num_hidden_layers")
     kinds = config.get("layer_types")
     if isinstance(kinds, list) and len(kinds) == count:
         return Counter(str(kind) for kind in kinds)
-    for name, other in (
-        ("sliding_window_pattern", "sliding_attention"),
-        ("full_attention_interval", "linear_attention"),
-    ):
-        if every := _number(config, name):
-            full = count // every
-            return {"full_attention": full, other: count - full}
+    if every := _number(config, "sliding_window_pattern"):
+        full = count // every
+        return {"full_attention": full, "sliding_attention": count - full}
     return {"full_attention": count}
 
 

@@ -33,7 +33,7 @@ def test_anything_allowed_and_not_allowed_is_answered(
         answer = case.call(base_url=gateway.url, timeout=scaled(30))
         statuses[answer.status_code] += 1
         assert answer.status_code != 500
-        assert "Traceback" not in answer.text
+        assert answer.text.count("Traceback") <= str(case.body).count("Traceback")  # which may come back
         if is_own(operation):
             case.validate_response(answer, checks=_ANSWERS)
 
