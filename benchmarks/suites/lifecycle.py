@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+import psutil
+
 from benchmarks.clock import (
     answers,
     clean_environment,
@@ -127,7 +129,7 @@ def _crash(port: int) -> float:
     child = listener_of(port)
     began = time.perf_counter()
     child.kill()
-    wait(lambda: not child.is_running() or child.status() == "zombie")
+    wait(lambda: _has_ended(child))
     wait(lambda: answers(port))
     return time.perf_counter() - began
 
@@ -153,3 +155,10 @@ def _rest(ours: Ours, samples: Samples, rest_s: float) -> None:
     samples.add(CPU, "all three", 100 * sum(used.values()) / rest_s)
     for name in (GATEWAY, ENGINE):
         samples.add(PROGRAM_MEMORY, name, memory_mb(processes[name]))
+
+
+def _has_ended(child: psutil.Process) -> bool:
+    try:
+        return child.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
