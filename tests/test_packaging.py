@@ -1,4 +1,4 @@
-"""The wheel: built, installed by pip or uv into an empty environment of each Python here, and used there."""
+"""The wheel: built, installed by plain pip into an empty environment of each Python here, and used there."""
 
 from __future__ import annotations
 
@@ -87,11 +87,9 @@ def installed(
         pytest.skip(f"no Python {request.param} with pip here")
     folder = tmp_path_factory.mktemp("env")
     subprocess.run([str(python), "-m", "venv", str(folder)], check=True, timeout=120)
-    own = str(folder / "bin/python")
-    pip = [own, "-m", "pip", "--disable-pip-version-check", "install", "--no-compile"]
-    quicker = [uv(), "pip", "install", "--python", own]
-    tool = pip if request.param == PYTHONS[0] else quicker
-    subprocess.run([*tool, "--quiet", "--only-binary", ":all:", str(wheel)], check=True, timeout=500)
+    pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    wheels_only = ["--only-binary", ":all:", "--no-compile"]
+    subprocess.run([*pip, *wheels_only, str(wheel)], check=True, timeout=500)
     return Installed(folder)
 
 
