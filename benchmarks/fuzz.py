@@ -60,7 +60,7 @@ _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; a status below 1 where nothing did."""
+    """An answer; its status is below 1 where none came."""
 
     status: int
     text: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -111,7 +110,7 @@ def _check_service(service: Callable[[], ServiceReport]) -> Check:
 
 def _modified(file: Path) -> float:
     try:
-        return os.stat(file).st_mtime  # noqa: PTH116
+        return file.stat().st_mtime
     except OSError:
         return 0.0
 

@@ -75,7 +75,8 @@ def make_app(context: GatewayContext) -> ASGIApp:
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
     app.router.default = own
-    # Outside all, so that the last resort for errors has an id too; addresses are one and the same in all.
+    # RequestIds is outside all, so that the last resort for errors has an id too; OtherAddresses is outside even
+    # that, so that everything inside sees our own addresses alone.
     return OtherAddresses(RequestIds(app))
 
 
@@ -115,7 +116,7 @@ def _handlers() -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]
 
 
 class _Cors(CORSMiddleware):
-    """Leaves to the doors what another site asks: they refuse it in words, Starlette in three."""
+    """Leaves requests of unlisted sites to the access checks, whose refusals give a reason and a fix."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a listed site's preflight, and let its pages read the answers."""

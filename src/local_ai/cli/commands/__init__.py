@@ -1,1 +1,1 @@
-"""What each command does; `cli/command_list.py` names them all."""
+"""The functions behind the commands, which `cli/command_list.py` lists."""

@@ -25,7 +25,7 @@ class Unreadable(Body):
 
     @property
     def text(self) -> str:
-        """What the model reads in its place: always the same, so that the prompt stays a remembered one."""
+        """The text in its place: always the same, so that the prompt stays a remembered one."""
         return placeholder(self.type)
 
 

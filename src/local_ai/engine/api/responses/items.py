@@ -115,7 +115,7 @@ class CustomCallItem(_Item):
 
 
 class OutputItem(_Item):
-    """What a tool answered."""
+    """A tool's answer."""
 
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str
@@ -154,7 +154,7 @@ class ReasoningItem(_Item):
 
 
 class HostedItem(Unreadable):
-    """What a hosted tool did or found."""
+    """A hosted tool's own work, and its results."""
 
     type: Literal[
         "web_search_call",

@@ -1,1 +1,1 @@
-"""What is remembered of prompts, and what memory there is for more."""
+"""Remembered prompts, and the memory that is left for more."""
