@@ -75,8 +75,8 @@ def make_app(context: GatewayContext) -> ASGIApp:
     # An address with a slash too many is refused in words like any other.
     app.router.redirect_slashes = False
     app.router.default = own
-    # RequestIds is outside all, so that the last resort for errors has an id too; OtherAddresses is outside even
-    # that, so that everything inside sees our own addresses alone.
+    # RequestIds is outside all routes, so that the last resort for errors has an id too. OtherAddresses is
+    # outside that, so that all the rest sees our own addresses alone.
     return OtherAddresses(RequestIds(app))
 
 
