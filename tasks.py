@@ -55,7 +55,7 @@ def check(context: Context, fix: bool = False) -> None:
         "rounds": "rounds of each",
         "quick": "one round: to see that it works",
         "json": "print JSON instead of tables",
-        "out": "folder for results.json, report.md and plot.svg (bench-results)",
+        "out": "folder for results.json, report.md, plot.svg and summary.svg (bench-results)",
     }
 )
 def bench(

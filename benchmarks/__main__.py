@@ -1,7 +1,7 @@
 """Measure local-ai beside its peers in one run: `inv bench`, or `python -m benchmarks`.
 
 Everything is asked in turns, so that all meet the same machine. Read the ratios: the seconds are this
-machine's. Besides the tables, results.json, report.md and plot.svg are written to a folder.
+machine's. Besides the tables, results.json, report.md, plot.svg and summary.svg are written to a folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NoReturn
 from benchmarks.clock import say
 from benchmarks.machine import describe_machine, load
 from benchmarks.options import Options
-from benchmarks.plot import as_svg
+from benchmarks.plot import as_summary, as_svg
 from benchmarks.report import as_markdown
 from benchmarks.samples import Samples, as_json
 
@@ -65,8 +65,9 @@ def _write(samples: Samples, machine: dict[str, str], out: Path, *, as_json_text
     (out / "results.json").write_text(text)
     (out / "report.md").write_text(report)
     (out / "plot.svg").write_text(as_svg(rows, machine))
+    (out / "summary.svg").write_text(as_summary(rows, machine))
     sys.stdout.write(text if as_json_text else report)
-    say(f"written: {out}/results.json, report.md, plot.svg")
+    say(f"written: {out}/results.json, report.md, plot.svg, summary.svg")
 
 
 def _words() -> argparse.Namespace:

@@ -20,6 +20,22 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 }"""
 
 
+# The README's picture: a few questions, each with its baseline and ours alone.
+_SUMMARY = (
+    "tokens/s for 8 clients",
+    "first token of a short question",
+    "the same, while a 2,000-token prompt is read",
+    "start to model ready",
+    "engine's crash to ready again",
+)
+
+
+def as_summary(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
+    """Draw the panels of `_SUMMARY` that were measured, each with two bars."""
+    chosen = [row for row in rows if row.what.text in _SUMMARY and row.who in {row.what.baseline, OURS}]
+    return as_svg(sorted(chosen, key=lambda row: _SUMMARY.index(row.what.text)), machine)
+
+
 def as_svg(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
     """Draw a panel for each question that more than one was asked; each says which way is better."""
     panels = [list(panel) for _, panel in groupby(rows, key=lambda row: row.what)]

@@ -1,12 +1,15 @@
 """What the README says is true."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from local_ai.cli.parser import parse
 from local_ai.cli.tasks import namespace
+from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.settings.load import flatten, load
 
 CHECKOUT = Path(__file__).parents[1]
@@ -38,6 +41,56 @@ def test_every_option_is_in_the_table(name: str):
     options = {argument.name.replace("_", "-") for argument in namespace()[name].get_arguments()}
 
     assert {option for option in options if f"--{option}" not in row} == set()
+
+
+def named_commands() -> set[str]:
+    """Find what README and docs have people type after `local-ai`, in code blocks and within sentences."""
+    pages = "\n".join(
+        page.read_text() for page in (CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"))
+    )
+    in_blocks = re.findall(r"^ *\$ (?:\w+=\S+ |eval \"\$\(|uv run )*local-ai ([^#\n)]+)", pages, re.MULTILINE)
+    in_sentences = re.findall(r"`(?:\w+=\S+ )?local-ai ([a-z][^`|…=]*)`", pages)
+    return {command.strip() for command in (*in_blocks, *in_sentences)}
+
+
+@pytest.mark.parametrize("command", sorted(named_commands()))
+def test_command_that_a_page_names_is_understood(command: str):
+    wanted = parse(shlex.split(command))
+
+    assert wanted.command or wanted.is_help
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m ([a-z_.]+)", README))))
+def test_module_that_the_readme_runs_exists(name: str):
+    path = Path(*name.split("."))
+    places = [CHECKOUT / path, CHECKOUT / "src" / path]
+
+    assert any(place.with_suffix(".py").is_file() or (place / "__main__.py").is_file() for place in places)
+
+
+# Parameters in billions, and the layers, kv heads and head size of the models' config.json.
+MODELS = {
+    "Llama-3.2-3B-Instruct-4bit": (3.21, 28, 8),
+    "Qwen3-8B-4bit": (8.19, 36, 8),
+    "Qwen3-14B-4bit": (14.77, 40, 8),
+    "Qwen3-Coder-30B-A3B-Instruct-4bit": (30.53, 48, 4),
+    "Llama-3.3-70B-Instruct-4bit": (70.55, 80, 8),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_memory_of_a_model_is_what_local_ai_estimates(name: str):
+    (row,) = [line for line in README.splitlines() if line.startswith("|") and f"/{name}`" in line]
+    machine, *_, weights, cache, together = map(float, re.findall(r"([\d.]+) GB", row))
+    billions, layers, kv_heads = MODELS[name]
+    config = {"num_hidden_layers": layers, "num_key_value_heads": kv_heads, "head_dim": 128}
+
+    # 4 bits a weight, and a scale and a bias of 16 bits for every 64 weights.
+    expected = billions * 4.5 / 8, kv_cache_bytes(config, 32_768) / 1e9
+
+    assert (weights, cache) == pytest.approx(expected, abs=0.06)
+    assert together == pytest.approx(sum(expected), abs=0.1)
+    assert together <= 0.7 * machine
 
 
 def test_ci_runs_the_test_command_of_the_readme():

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks.plot import as_svg
+from benchmarks.plot import as_summary, as_svg
 from benchmarks.report import as_markdown, describe_ratio, describe_value
 from benchmarks.samples import Row, What
 
@@ -73,3 +73,16 @@ def test_bars_are_as_long_as_their_values():
     assert widths[1] == pytest.approx(3 * widths[0], abs=0.1)
     assert widths[2] == pytest.approx(2 * widths[3], abs=0.1)
     assert [bar.get("class") for bar in bars] == ["other", "ours", "other", "ours"]
+
+
+def test_the_summary_shows_chosen_questions_for_the_baseline_and_us_alone():
+    ready = What("lifecycle", "start to model ready", "s", "engine alone")
+    rows = [
+        Row(ready, who, (1.0,), (1.0,)) for who in ("engine alone", "local-ai, Anthropic API", "local-ai")
+    ]
+
+    picture = as_summary([*ROWS, *rows], MACHINE)
+
+    assert "engine alone" in picture
+    assert "tokens/s & more" not in picture
+    assert "Anthropic" not in picture
