@@ -29,10 +29,12 @@ _FLAGS = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Scale the longest a test may take to this machine, and give children the signals they have anywhere.
+    """Scale the longest a test may take to this machine, and give children what they have anywhere.
 
-    A shell starts what runs in the background with SIGINT ignored, which every child would inherit.
+    A shell starts what runs in the background with SIGINT ignored, which every child would inherit. Images of
+    containers often tell Python to keep no bytecode: an engine's start would be mostly compiling.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if config.getoption("timeout", None) is None:
         config.option.timeout = scaled(float(config.getini("timeout")))
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
