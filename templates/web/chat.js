@@ -1,99 +1,137 @@
-// The conversation: asking, showing what comes, stopping, asking again, keeping it.
+// The open conversation: asking, showing what comes, stopping, asking again.
 
-import { $, announce, copy, setText } from "./dom.js";
-import { FAMILIES, NAMES, ask } from "./families.js";
-import { showMarkdown } from "./markdown.js";
+import { add, choose, history, newConversation, shown, titleOf, versions } from "./conversation.js";
+import { $, announce, setText } from "./dom.js";
+import { FAMILIES, ask } from "./families.js";
+import { makeMessage, showMessage } from "./message.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
 import { STATUS_COMMAND, hurry, poll } from "./status.js";
-import { forgetChat, keepChat, keepKey, keptChat, keptKey } from "./storage.js";
+import { all, get, keep, keepKey, keptKey, openId, openStorage, setOpenId } from "./storage.js";
 import { wordsForPlace } from "./words.js";
 
-const chat = { messages: [], running: null, forgotten: [] };
 const VALUES = ["temperature", "top_p", "top_k", "min_p", "max_tokens"];
 const FIELDS = ["system", ...VALUES];
+const SAVE_MS = 1000; // a running answer is kept this often
+const STARTER = document.documentElement.dataset.starter;
+const STARTER_TOKENS = 512; // the starter model does not always find its end
+const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostname) ? "on this machine" : `on ${location.hostname}`;
+
+export let open = newConversation();
+let running = null; // the AbortController of the answer that runs
+let keeping = Promise.resolve();
+const nodes = new Map(); // of the messages that are shown, by id
+const listeners = [];
+
+// `listener` hears each time the open conversation is another one, or has changed.
+export function onConversation(listener) {
+  listeners.push(listener);
+}
+
+export function isRunning() {
+  return running !== null;
+}
 
 function family() {
   return document.querySelector('input[name="family"]:checked').value;
 }
 
-function save() {
-  const fields = Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
-  keepChat({ messages: chat.messages, model: chosen, family: family(), fields });
+export function save() {
+  const conversation = open;
+  conversation.fields = Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
+  Object.assign(conversation, { model: chosen, family: family() });
+  if (!conversation.messages.length) return keeping;
+  return keepInTurn(conversation);
 }
 
-function restore() {
-  const kept = keptChat();
-  for (const id of FIELDS) $(id).value = kept.fields?.[id] ?? "";
-  if (FIELDS.some((id) => $(id).value)) document.querySelector(".options").open = true;
-  if (kept.family in FAMILIES) document.querySelector(`input[value="${kept.family}"]`).checked = true;
-  if (isModel(kept.model)) chooseModel(kept.model);
-  // A tab that began with another's conversation has its own from now on.
-  if (kept.messages) keepChat(kept);
-  for (const message of kept.messages ?? []) addMessage(message);
-  if (chat.messages.length) $("prompt").value = "";
+// One after the other: each has the revision that the one before wrote.
+function keepInTurn(conversation) {
+  keeping = keeping.then(() => keep(conversation)).then(
+    (isOther) => {
+      if (conversation !== open) return;
+      setOpenId(conversation.id);
+      if (isOther) announce("Another tab went on with this conversation; this is kept as one of its own");
+      tell();
+    },
+    () => announce("This browser has no room left to keep the conversation"),
+  );
+  return keeping;
 }
 
-function addMessage(message) {
-  const node = $("message").content.firstElementChild.cloneNode(true);
-  const view = { message, node };
-  chat.messages.push(message);
-  node.classList.add(message.role);
-  node.querySelector(".who").textContent = message.role === "user" ? "You" : message.model;
-  node.querySelector(".copy").addEventListener("click", (event) => copy(event.target, message.text));
-  node.querySelector(".again").addEventListener("click", askAgain);
-  const stick = isAtEnd();
-  $("transcript").append(node);
-  showMessage(view);
-  tidyTranscript();
-  if (stick) scrollToEnd();
-  return view;
+function tell() {
+  setText($("conversation-title"), titleOf(open));
+  $("conversation-actions").hidden = !open.messages.length || Boolean(open.deleted);
+  $("was-deleted").hidden = !open.deleted;
+  for (const listener of listeners) listener();
 }
 
-function showMessage({ message, node }) {
-  const stick = isAtEnd();
-  const [text, error] = [node.querySelector(".text"), node.querySelector(".error")];
-  if (message.role === "user") setText(text, message.text);
-  else showMarkdown(text, message.text);
-  text.hidden = !message.text && !message.running;
-  setText(error, message.error ?? "");
-  error.hidden = !message.error;
-  text.classList.toggle("writing", message.running === true);
-  node.querySelector(".thought").hidden = !message.thought;
-  setText(node.querySelector(".thought p"), message.thought ?? "");
-  setText(node.querySelector(".figures"), message.place ?? message.figures ?? "");
-  node.querySelector(".copy").hidden = message.running || !message.text;
-  if (stick) scrollToEnd();
+// Shows another conversation; what runs in this one is stopped and kept.
+export function show(conversation) {
+  stop();
+  open = conversation;
+  for (const message of open.messages) if (message.running) message.figures = "not finished";
+  for (const message of open.messages) delete message.running;
+  setOpenId(open.id);
+  for (const id of FIELDS) $(id).value = open.fields?.[id] ?? "";
+  document.querySelector(".options").open = FIELDS.some((id) => $(id).value);
+  if (open.family in FAMILIES) document.querySelector(`input[value="${open.family}"]`).checked = true;
+  if (isModel(open.model)) chooseModel(open.model);
+  $("rename-form").hidden = true;
+  $("transcript").replaceChildren();
+  nodes.clear();
+  draw();
+  tell();
+  if (open.messages.length) scrollToEnd();
+}
+
+export async function showLatest() {
+  const kept = (await all()).find(({ deleted }) => !deleted);
+  show(kept ?? newConversation());
+}
+
+// Puts the shown messages on the page, each once.
+function draw() {
+  const path = shown(open);
+  const isAtEnd = atEnd();
+  for (const [id, node] of nodes) {
+    if (path.some((message) => message.id === id)) continue;
+    node.remove();
+    nodes.delete(id);
+  }
+  for (const message of path) {
+    if (!nodes.has(message.id)) nodes.set(message.id, makeMessage(message, ACTS));
+    const node = nodes.get(message.id);
+    showMessage(node, message, versions(open, message), isRunning());
+    $("transcript").append(node);
+  }
+  $("transcript").hidden = !path.length;
+  $("empty").hidden = path.length > 0;
+  if (isAtEnd) scrollToEnd();
+}
+
+function drawOne(message) {
+  const [node, isAtEnd] = [nodes.get(message.id), atEnd()];
+  if (!node) return;
+  showMessage(node, message, versions(open, message), isRunning());
+  if (isAtEnd) scrollToEnd();
 }
 
 function scrollToEnd() {
-  $("transcript").scrollTop = $("transcript").scrollHeight;
+  window.scrollTo({ top: document.documentElement.scrollHeight });
 }
 
-function isAtEnd() {
-  const list = $("transcript");
-  return list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+function atEnd() {
+  const { scrollHeight, clientHeight } = document.documentElement;
+  return scrollHeight - window.scrollY - clientHeight < 80;
 }
 
-function tidyTranscript() {
-  $("transcript").hidden = $("clear").hidden = !chat.messages.length;
-  $("undo").hidden = !chat.forgotten.length;
-  const last = $("transcript").lastElementChild;
-  for (const button of $("transcript").querySelectorAll(".again")) {
-    const isLast = button.closest("li") === last && last.classList.contains("assistant");
-    button.hidden = !isLast || chat.running !== null;
-  }
+function values() {
+  const given = { model: chosen };
+  for (const id of VALUES) if ($(id).value) given[id] = Number($(id).value);
+  if (STARTER && chosen === STARTER) given.max_tokens ??= STARTER_TOKENS;
+  return given;
 }
 
-function question() {
-  const values = { model: chosen };
-  for (const id of VALUES) if ($(id).value) values[id] = Number($(id).value);
-  const messages = chat.messages
-    .filter(({ role, text }) => role === "user" || text)
-    .map(({ role, text }) => ({ role, content: text }));
-  return { messages, system: $("system").value.trim(), values };
-}
-
-function figures({ tokens, reused, pieces, first, last, began, cut, stopped, through }) {
+function figures({ tokens, reused, pieces, first, last, began, cut, stopped }) {
   const words = [];
   const count = tokens ?? pieces;
   if (count) words.push(`${tokens === undefined ? "about " : ""}${count} ${count === 1 ? "token" : "tokens"}`);
@@ -103,19 +141,21 @@ function figures({ tokens, reused, pieces, first, last, began, cut, stopped, thr
   if (reused) words.push(`reused ${reused}`);
   if (cut) words.push("cut at the most tokens");
   if (stopped) words.push("stopped");
-  return [...words, `through ${NAMES[through]}`].join(" · ");
+  return [...words, PLACE].join(" · ");
 }
 
+// Asks the last question that is shown.
 async function run() {
-  const asked = question();
-  const through = family();
-  const message = { role: "assistant", model: chosen || "no model", text: "", running: true };
-  const timing = { began: performance.now(), pieces: 0, through };
-  const view = addMessage(message);
-  let frame = 0;
-  setRunning(new AbortController());
+  const asked = { messages: history(open), system: $("system").value.trim(), values: values() };
+  const conversation = open;
+  const message = add(conversation, { role: "assistant", model: chosen || "no model", text: "", running: true });
+  const timing = { began: performance.now(), pieces: 0 };
+  const controller = setRunning(new AbortController());
+  let [frame, saved] = [0, performance.now()];
+  draw();
+  save();
   try {
-    await ask(through, asked, chat.running.signal, ({ text, thought, tokens, reused, cut, position }) => {
+    await ask(family(), asked, controller.signal, ({ text, thought, tokens, reused, cut, position }) => {
       if (position !== undefined) wait(message, position);
       if (text || thought) {
         delete message.place;
@@ -130,20 +170,30 @@ async function run() {
       timing.cut ||= cut;
       frame ||= requestAnimationFrame(() => {
         frame = 0;
-        showMessage(view);
+        drawOne(message);
+        if (performance.now() - saved < SAVE_MS) return;
+        saved = performance.now();
+        save();
       });
     });
     announce("The answer is complete");
   } catch (error) {
-    timing.stopped = chat.running.signal.aborted;
+    timing.stopped = controller.signal.aborted;
     if (!timing.stopped) fail(message, error);
   }
   cancelAnimationFrame(frame);
   delete message.running;
   delete message.place;
-  message.figures = message.error ? `through ${NAMES[through]}` : figures(timing);
+  message.figures = message.error ? "" : figures(timing);
+  conversation.updated = Date.now();
+  if (conversation === open) finish(message);
+  else keepInTurn(conversation);
+}
+
+function finish(message) {
   setRunning(null);
-  showMessage(view);
+  draw();
+  drawOne(message);
   save();
   poll();
 }
@@ -165,54 +215,59 @@ function fail(message, error) {
 }
 
 function setRunning(controller) {
-  chat.running = controller;
+  running = controller;
   $("stop").hidden = !controller;
   $("send").hidden = Boolean(controller);
   hurry(Boolean(controller));
-  tidyTranscript();
+  return controller;
+}
+
+// A value that cannot be sent is named at its field.
+function isValid() {
+  const wrong = FIELDS.map($).find((field) => !field.checkValidity());
+  $("invalid").hidden = !wrong;
+  if (!wrong) return true;
+  document.querySelector(".options").open = true;
+  setText($("invalid"), `${wrong.labels[0].textContent.trim()}: ${wrong.validationMessage}`);
+  wrong.focus();
+  return false;
+}
+
+function askThis(text, parent) {
+  if (!text || isRunning() || !isValid()) return false;
+  open.deleted = 0;
+  add(open, { role: "user", text }, parent);
+  run();
+  return true;
 }
 
 function send() {
-  const text = $("prompt").value.trim();
-  if (!text || chat.running) return;
-  $("prompt").value = "";
-  chat.forgotten = [];
+  if (askThis($("prompt").value.trim())) $("prompt").value = "";
   scrollToEnd();
-  addMessage({ role: "user", text });
-  run();
 }
 
-function askAgain() {
-  if (chat.running || chat.messages.at(-1)?.role !== "assistant") return;
-  chat.messages.pop();
-  $("transcript").lastElementChild.remove();
-  $("prompt").focus();
-  run();
-}
+const ACTS = {
+  again(message) {
+    if (isRunning() || !isValid()) return;
+    open.leaf = message.parent;
+    $("prompt").focus({ preventScroll: true });
+    run();
+  },
+  change(message, text) {
+    if (askThis(text, message.parent)) $("prompt").focus({ preventScroll: true });
+  },
+  choose(message, step) {
+    const all = versions(open, message);
+    choose(open, all[all.indexOf(message) + step]);
+    draw();
+    save();
+  },
+};
 
-function stop() {
-  chat.running?.abort();
-  $("prompt").focus();
-}
-
-function forget() {
-  stop();
-  chat.forgotten = chat.messages;
-  chat.messages = [];
-  $("transcript").replaceChildren();
-  tidyTranscript();
-  forgetChat();
-  announce("The conversation is forgotten; until you ask something or leave, it can be brought back");
-  $("prompt").focus();
-}
-
-function bringBack() {
-  const messages = chat.forgotten;
-  chat.forgotten = [];
-  messages.forEach(addMessage);
-  save();
-  announce("The conversation is back");
-  $("prompt").focus();
+export function stop() {
+  running?.abort();
+  $("prompt").focus({ preventScroll: true });
+  if (running) setRunning(null);
 }
 
 function promptKey(event) {
@@ -234,25 +289,28 @@ function startKey() {
 // One Enter asks the question that stands there; on a touch screen this would open the keyboard.
 function invite() {
   const isFree = document.activeElement === document.body;
-  if (location.hash || !isFree || !matchMedia("(pointer: fine)").matches) return;
+  if ((location.hash && location.hash !== "#chat") || !isFree || !matchMedia("(pointer: fine)").matches) return;
   $("prompt").focus({ preventScroll: true });
   $("prompt").select();
 }
 
-export function start() {
+export async function start() {
   $("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     send();
   });
   $("prompt").addEventListener("keydown", promptKey);
-  document.addEventListener("keydown", (event) => event.key === "Escape" && chat.running && stop());
+  document.addEventListener("keydown", (event) => event.key === "Escape" && isRunning() && stop());
   $("stop").addEventListener("click", stop);
-  $("clear").addEventListener("click", forget);
-  $("undo").addEventListener("click", bringBack);
   for (const id of FIELDS) $(id).addEventListener("change", save);
   for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", save);
-  onChoice(save);
+  onChoice(() => open.model !== chosen && save());
   startKey();
-  restore();
+  await openStorage();
+  const kept = openId() && (await get(openId()));
+  if (kept) show(kept);
+  else if (openId()) show(newConversation());
+  else await showLatest();
+  if (open.messages.length) $("prompt").value = "";
   invite();
 }

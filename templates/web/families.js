@@ -34,7 +34,6 @@ export const FAMILIES = {
     }),
   },
 };
-export const NAMES = { openai: "OpenAI", anthropic: "Anthropic" };
 
 // Yields the server-sent events of a body as {name, data}, and its comments as {comment}.
 export async function* readEvents(body) {
@@ -64,7 +63,7 @@ export async function failure(answer) {
 }
 
 // Streams one answer; `tell` hears of each piece: {text, thought, tokens, reused, cut}, absent where nothing came,
-// and before the first, of its place in the line: {position}, 1 for the next, 0 once it is through.
+// and before the first, of its place in the queue: {position}, 1 for the next, 0 once it is through.
 export async function ask(family, question, signal, tell) {
   const { path, body, read } = FAMILIES[family];
   const answer = await request(path, {

@@ -1,19 +1,29 @@
 // Answers as Markdown: marked finds the structure, we make the nodes; what it takes for HTML stays text.
 
-import { element, setText } from "./dom.js";
+import { copy, element, setText } from "./dom.js";
 
 let lexer = null;
+let highlighter = null;
+const shownRaws = new WeakMap(); // by node, what each of its blocks was made of
+const MOST_HIGHLIGHTED = 20_000; // characters: more takes longer than a frame
 
 async function loadMarkdown() {
   ({ lexer } = await import("./marked.esm.js"));
 }
 
-export function showMarkdown(node, text) {
+// While an answer grows, only its last block changes: the others keep their nodes, and what is selected in them.
+export function showMarkdown(node, text, isGrowing = false) {
   if (!lexer) {
-    loadMarkdown().then(() => showMarkdown(node, text), () => {});
+    loadMarkdown().then(() => showMarkdown(node, text, isGrowing), () => {});
     return setText(node, text);
   }
-  node.replaceChildren(...lexer(text).map(markdownNode));
+  const tokens = lexer(text);
+  const before = isGrowing ? (shownRaws.get(node) ?? []) : [];
+  const same = tokens.findIndex(({ raw }, index) => raw !== before[index]);
+  const first = before.length && same < 0 ? tokens.length : Math.max(0, same);
+  const kept = before.length ? [...node.childNodes].slice(0, first) : [];
+  node.replaceChildren(...kept, ...tokens.slice(kept.length).map(markdownNode));
+  shownRaws.set(node, tokens.map(({ raw }) => raw));
 }
 
 function markdownNodes(tokens = []) {
@@ -25,7 +35,7 @@ function markdownNode(token) {
   switch (token.type) {
     case "space":
     case "def":
-      return "";
+      return new Text("");
     case "paragraph":
       return element("p", inner());
     case "heading":
@@ -42,7 +52,7 @@ function markdownNode(token) {
     case "codespan":
       return element("code", [token.text]);
     case "code":
-      return element("pre", [element("code", [token.text])], { tabIndex: 0 });
+      return codeBlock(token);
     case "list":
       return element(token.ordered ? "ol" : "ul", token.items.map(listItem), token.ordered ? { start: token.start || 1 } : {});
     case "table":
@@ -53,6 +63,32 @@ function markdownNode(token) {
     default:
       return element("span", inner());
   }
+}
+
+function codeBlock({ text, lang }) {
+  const language = lang?.match(/^[\w+#.-]+/)?.[0] ?? "";
+  const code = element("code", [text]);
+  const button = element("button", ["Copy"], { type: "button", className: "quiet" });
+  button.setAttribute("aria-label", `Copy this ${language || "block"}`);
+  button.addEventListener("click", () => copy(button, text));
+  if (language && text.length < MOST_HIGHLIGHTED) highlight(code, language, text);
+  const head = element("figcaption", [element("span", [language || "text"]), button]);
+  return element("figure", [head, element("pre", [code], { tabIndex: 0 })], { className: "code" });
+}
+
+// The highlighter escapes what it marks; its spans are taken over, and nothing else that it could say.
+async function highlight(code, language, text) {
+  highlighter ??= import("./highlight.esm.js").then((module) => module.default);
+  const highlight = await highlighter;
+  if (!highlight.getLanguage(language)) return;
+  const { value } = highlight.highlight(text, { language, ignoreIllegals: true });
+  code.replaceChildren(...spans(new DOMParser().parseFromString(value, "text/html").body));
+}
+
+function spans(node) {
+  return [...node.childNodes].map((child) =>
+    child.nodeType === Node.TEXT_NODE ? child.data : element("span", spans(child), { className: child.className }),
+  );
 }
 
 function listItem(item) {

@@ -35,7 +35,6 @@ export function chooseModel(id) {
   $("model-search").value = "";
   $("model").removeAttribute("size");
   showModels(models);
-  for (const node of document.querySelectorAll(".snippet .model")) setText(node, id || "MODEL");
   showMark();
   for (const listener of listeners) listener();
 }

@@ -53,7 +53,7 @@ function showMarked(marked) {
 }
 
 function showQueue({ queue }, before) {
-  $("requests").hidden = !queue?.requests.length;
+  $("no-requests").hidden = Boolean(queue?.requests.length);
   if (queue) setText($("queue-words"), summary(queue));
   showRequests(queue?.requests ?? []);
   const marked = queue?.marked_models ?? [];

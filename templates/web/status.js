@@ -5,6 +5,7 @@ import { MARKS, wordsForBytes, wordsForSeconds } from "./words.js";
 
 // As people call local-ai here, which the page's HTML tells.
 export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;
+const START_COMMAND = document.documentElement.dataset.startCommand;
 const ROLES = { "mlx-omni-server": "engine", "welcome-page": "gateway", omni: "speech, images" };
 
 export let report = null; // the latest /status.json, null until the first
@@ -66,7 +67,7 @@ function showPrograms(programs) {
       row = $("program-row").content.firstElementChild.cloneNode(true);
       row.dataset.program = program.name;
       row.querySelector(".program").textContent = program.name;
-      row.querySelector("small").textContent = ROLES[program.name];
+      row.querySelector(".role").textContent = ROLES[program.name];
       row.querySelector("a").href = `/logs/${program.name}`;
       body.append(row);
     }
@@ -94,10 +95,27 @@ async function showTroubleLog({ verdict, programs }) {
 function showStatus(next) {
   const before = report;
   report = next;
+  next.at = performance.now();
   showVerdict(next.verdict);
   showPrograms(next.programs);
+  showLive(next, before);
   if (!before || before.verdict.sentence !== next.verdict.sentence) showTroubleLog(next).catch(() => {});
   for (const listener of listeners) listener(next, before);
+}
+
+// The one line of now, the same words as gateway/endpoints/view.py; the rate needs two reports.
+function showLive({ engine, programs, queue, at }, before) {
+  const words = [];
+  const total = (name, tokens = {}) => Object.values(tokens).reduce((sum, counts) => sum + (counts[name] ?? 0), 0);
+  const seconds = before ? (at - before.at) / 1000 : 0;
+  const made = before ? total("answer", engine?.tokens) - total("answer", before.engine?.tokens) : 0;
+  if (engine?.running && made > 0 && seconds > 0.2) words.push(`${(made / seconds).toFixed(1)} tokens/s`);
+  const read = total("prompt", engine?.tokens);
+  if (read) words.push(`${Math.round((100 * total("cached", engine.tokens)) / read)} % of prompts reused`);
+  const memory = programs.reduce((sum, program) => sum + (program.memory_bytes ?? 0), 0);
+  if (memory) words.push(`memory ${wordsForBytes(memory)}`);
+  if (queue?.waiting) words.push(`${queue.waiting} waiting`);
+  setText($("live"), words.join(" · "));
 }
 
 function showGone() {
@@ -106,12 +124,13 @@ function showGone() {
     health: "unknown",
     word: "Unknown",
     rest: `the gateway has not answered since ${since}`,
-    why: `this page asks ${location.origin}/status.json every second and gets no answer`,
-    fix: STATUS_COMMAND,
-    command: STATUS_COMMAND,
+    why: "the server was stopped, or cannot be reached from here",
+    fix: `if it was stopped, start it: ${START_COMMAND}`,
+    command: START_COMMAND,
     see: "",
   });
-  $("trouble-log").hidden = $("requests").hidden = true;
+  setText($("live"), "");
+  $("trouble-log").hidden = true;
   const unknown = { state: "unknown", readiness: "unknown", detail: "", uptime_s: null, memory_bytes: null };
   if (report) showPrograms(report.programs.map((program) => ({ ...program, ...unknown })));
 }

@@ -18,6 +18,7 @@ PAIRS = [
     *((text, ground, TEXT) for text in ("text", "soft", "accent") for ground in ("ground", "card", "code")),
     *((f"on-{name}", name, TEXT) for name in ("accent", "good", "wait", "bad", "off")),
     ("text", "mine", TEXT),
+    *((name, "code", TEXT) for name in ("word", "string", "number", "name")),
     *(("edge", ground, EDGE) for ground in ("ground", "card")),
     *(("accent", ground, EDGE) for ground in ("ground", "card", "code", "good", "wait", "bad", "off")),
 ]

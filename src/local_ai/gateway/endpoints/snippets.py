@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from local_ai.clients import Endpoint, anthropic_environment, claude_code_environment, openai_environment
 
-# Stands for the model's id, which the page's picker changes.
-MODEL = "\0model\0"
+# Stand for what the page changes: the model's id, and the question as a JSON text inside a shell's single
+# quotes or as a literal of Python.
+MODEL, SHELL, PYTHON = ("\0model\0", "\0shell\0", "\0python\0")
+_PLACES = {MODEL: "", SHELL: '"What is the capital of France?"', PYTHON: '"What is the capital of France?"'}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a snippet; one with a kind is what the page changes."""
+
+    text: str
+    kind: str = ""  # "model" | "shell" | "python"
 
 
 @dataclass(frozen=True)
@@ -20,9 +31,12 @@ class Snippet:
     text: str
 
     @property
-    def parts(self) -> list[str]:
-        """The text, cut where the model's id belongs."""
-        return self.text.split(MODEL)
+    def parts(self) -> list[Part]:
+        """The text, cut where the page changes it."""
+        pieces = re.split(f"({'|'.join(_PLACES)})", self.text)
+        return [
+            Part(_PLACES[piece], piece.strip("\0")) if piece in _PLACES else Part(piece) for piece in pieces
+        ]
 
 
 def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) -> tuple[Snippet, ...]:
@@ -35,6 +49,8 @@ def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) ->
         "openai": openai_url,
         "anthropic": anthropic_url,
         "model": MODEL,
+        "shell": SHELL,
+        "python": PYTHON,
         "key": "YOUR_KEY" if needs_key else "local",
         "key_header": "  -H 'Authorization: Bearer YOUR_KEY' \\\n" if needs_key else "",
     }
@@ -62,7 +78,7 @@ curl {openai}/chat/completions \\
     "model": "{model}",
     "messages": [{{
       "role": "user",
-      "content": "What is the capital of France?"
+      "content": {shell}
     }}]
   }}'"""
 
@@ -74,7 +90,7 @@ answer = client.chat.completions.create(
     model="{model}",
     messages=[{{
         "role": "user",
-        "content": "What is the capital of France?",
+        "content": {python},
     }}],
 )
 print(answer.choices[0].message.content)"""
@@ -88,7 +104,7 @@ answer = client.messages.create(
     max_tokens=1024,
     messages=[{{
         "role": "user",
-        "content": "What is the capital of France?",
+        "content": {python},
     }}],
 )
 print(answer.content[0].text)"""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from local_ai.entry import as_called
 from local_ai.gateway.endpoints.snippets import Snippet, snippets
+from local_ai.models.catalog import STARTER_ID
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import Health, ProgramStatus, Report
 from local_ai.status.words import in_words, size_in_words
@@ -85,7 +86,10 @@ class View:
     needs_key: bool  # whether the server asks for an API key
     fix_words: str
     fix_command: str  # the end of the fix that can be run, "" if none can
-    status_command: str  # what page.js names once the gateway answers no more
+    live: str  # figures of this moment
+    starter: str  # id of the model that comes with local-ai
+    status_command: str  # what the page names where an answer fails
+    start_command: str  # what it names once the gateway does not answer
     trouble_lines: tuple[str, ...]
     queue_words: str
     requests: tuple[RequestRow, ...]
@@ -116,12 +120,30 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
         needs_key=needs_key,
         fix_words=fix.removesuffix(command),
         fix_command=command,
+        live=_live(report),
+        starter=STARTER_ID,
         status_command=as_called("local-ai server status"),
+        start_command=as_called("local-ai server start"),
         trouble_lines=tuple(log_lines),
         queue_words=_queue_words(queue) if queue else "",
         requests=tuple(_request(request) for request in queue.requests) if queue else (),
         marked=tuple(_marked(model) for model in queue.marked_models) if queue else (),
     )
+
+
+def _live(report: Report) -> str:
+    """Say in one line what the server holds and has to do."""
+    tokens = report.engine.tokens.values() if report.engine else ()
+    read, words = sum(counts.get("prompt", 0) for counts in tokens), []
+    if read:
+        words.append(
+            f"{100 * sum(counts.get('cached', 0) for counts in tokens) / read:.0f} % of prompts reused"
+        )
+    if memory := sum(program.memory_bytes or 0 for program in report.programs):
+        words.append(f"memory {size_in_words(memory)}")
+    if report.queue and report.queue.waiting:
+        words.append(f"{report.queue.waiting} waiting")
+    return " · ".join(words)
 
 
 def failing_program(report: Report) -> str:

@@ -1,0 +1,131 @@
+// The list of conversations, and what can be done with one: open, rename, delete with undo, export, import.
+
+import { isRunning, onConversation, open, save, show, showLatest, stop } from "./chat.js";
+import { isConversation, newConversation, titleOf } from "./conversation.js";
+import { $, announce, element, setText } from "./dom.js";
+import { all, get, keep, onOtherTab, remove } from "./storage.js";
+
+let conversations = [];
+
+async function load() {
+  conversations = await all();
+  draw();
+}
+
+function row(conversation) {
+  const node = $("kept").content.firstElementChild.cloneNode(true);
+  const button = node.querySelector(".open");
+  setText(button.querySelector(".name"), titleOf(conversation));
+  setText(button.querySelector("small"), new Date(conversation.updated).toLocaleDateString());
+  if (conversation.id === open.id) button.setAttribute("aria-current", "true");
+  button.addEventListener("click", () => openOne(conversation.id));
+  return node;
+}
+
+function draw() {
+  const words = $("conversation-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (conversation) => {
+    const text = [titleOf(conversation), ...conversation.messages.map((message) => message.text)].join("\n").toLowerCase();
+    return words.every((word) => text.includes(word));
+  };
+  const found = conversations.filter(has);
+  $("conversation-list").replaceChildren(...found.filter(({ deleted }) => !deleted).map(row));
+  $("deleted-list").replaceChildren(...found.filter(({ deleted }) => deleted).map(row));
+  $("deleted").hidden = !$("deleted-list").children.length;
+  const isEmpty = !$("conversation-list").children.length;
+  $("no-conversations").hidden = !isEmpty;
+  setText($("no-conversations"), words.length ? "None has all these words." : "None yet. They are kept in this browser only.");
+  $("export").hidden = !conversations.length;
+}
+
+async function openOne(id) {
+  const conversation = await get(id);
+  if (!conversation) return load();
+  if ($("conversations").matches(":popover-open")) $("conversations").hidePopover();
+  show(conversation);
+  $("prompt").focus({ preventScroll: true });
+}
+
+function begin() {
+  if ($("conversations").matches(":popover-open")) $("conversations").hidePopover();
+  show(newConversation());
+  $("prompt").focus({ preventScroll: true });
+}
+
+function rename(event) {
+  event.preventDefault();
+  open.title = $("rename-to").value.trim();
+  $("rename-form").hidden = true;
+  save();
+  $("rename").focus();
+}
+
+function askName() {
+  $("rename-form").hidden = false;
+  $("rename-to").value = titleOf(open);
+  $("rename-to").select();
+}
+
+async function setDeleted(at) {
+  if (isRunning()) stop();
+  open.deleted = at;
+  await save();
+  announce(at ? "The conversation is deleted; Undo brings it back" : "The conversation is back");
+  (at ? $("undo") : $("prompt")).focus();
+}
+
+async function purge() {
+  const gone = conversations.filter(({ deleted }) => deleted).map(({ id }) => id);
+  await remove(gone);
+  announce(`${gone.length} deleted for good`);
+  if (gone.includes(open.id)) await showLatest();
+  await load();
+}
+
+function download() {
+  const text = JSON.stringify({ "local-ai": "conversations", conversations }, null, 1);
+  const link = element("a", [], { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: "local-ai-conversations.json" });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function upload() {
+  const [file] = $("import-file").files;
+  try {
+    const { conversations: found } = JSON.parse(await file.text());
+    if (!Array.isArray(found) || !found.every(isConversation)) throw new Error("no conversations");
+    const known = new Set(conversations.map(({ id }) => id));
+    const added = found.filter(({ id }) => !known.has(id));
+    for (const conversation of added) await keep({ ...newConversation(), ...conversation, revision: 0 });
+    announce(`${added.length} imported, ${found.length - added.length} were here already`);
+  } catch {
+    announce(`${file.name} holds no conversations that this page exported`);
+  }
+  $("import-file").value = "";
+  setText($("import-said"), $("announce").textContent);
+  await load();
+}
+
+// What another tab did with the one that is open here; while an answer runs, this tab's own is kept beside it.
+async function follow(id) {
+  await load();
+  if (id !== open.id || isRunning()) return;
+  const kept = await get(id);
+  if (kept && kept.revision > open.revision) show(kept);
+}
+
+export function start() {
+  $("new").addEventListener("click", begin);
+  $("conversation-search").addEventListener("input", draw);
+  $("rename").addEventListener("click", askName);
+  $("rename-form").addEventListener("submit", rename);
+  $("rename-cancel").addEventListener("click", () => ($("rename-form").hidden = true));
+  $("delete").addEventListener("click", () => setDeleted(Date.now()));
+  $("undo").addEventListener("click", () => setDeleted(0));
+  $("purge").addEventListener("click", purge);
+  $("export").addEventListener("click", download);
+  $("import").addEventListener("click", () => $("import-file").click());
+  $("import-file").addEventListener("change", upload);
+  onConversation(load);
+  onOtherTab(follow);
+}
