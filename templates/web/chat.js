@@ -190,11 +190,12 @@ async function run() {
   else keepInTurn(conversation);
 }
 
-function finish(message) {
+// What is shown as ended has been kept.
+async function finish(message) {
   setRunning(null);
+  await save();
   draw();
   drawOne(message);
-  save();
   poll();
 }
 

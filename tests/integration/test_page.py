@@ -44,11 +44,10 @@ def test_one_enter_gets_a_real_answer(page: Page) -> None:
     page.keyboard.press("Enter")
 
     expect(page.locator(".message.assistant")).to_contain_text("Paris", timeout=PATIENTLY)
+    page.get_by_text("System prompt and values").click()
     page.get_by_text("Anthropic", exact=True).first.click()
     page.get_by_role("button", name="Ask again").click()
-    expect(page.locator(".message.assistant .figures")).to_contain_text(
-        "through Anthropic", timeout=PATIENTLY
-    )
+    expect(page.locator(".message.assistant .version")).to_have_text("2 of 2", timeout=PATIENTLY)
     expect(page.locator(".message.assistant")).to_contain_text("Paris")
 
 
