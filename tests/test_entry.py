@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local_ai.entry import DEFAULT, as_called, command_of, entry_of, set_entry
+from local_ai.entry import DEFAULT, as_called, entry_of, set_entry
 from local_ai.errors import LocalAIError
 
 ENTRIES = ["local-ai", "uv run local-ai", "inv", "uv run inv", "python -m local_ai"]
@@ -50,23 +50,3 @@ def test_errors_name_commands_as_they_are_called():
 
     assert str(error) == "error: it stopped\n  why: a reason\n  fix: uv run inv server.start"
     assert error.sentence == "it stopped: a reason. To fix it: uv run inv server.start"
-
-
-@pytest.mark.parametrize(
-    ("fix", "command"),
-    [
-        ("local-ai server start", "local-ai server start"),
-        ("read the log, then run: local-ai server restart", "local-ai server restart"),
-        (
-            "it is in: local-ai server logs --program welcome-page",
-            "local-ai server logs --program welcome-page",
-        ),
-        ("try: local-ai models use org/name", "local-ai models use org/name"),
-        ("local-ai server status says why; local-ai server start starts it", ""),
-        ("local-ai server start prepares the starter model", ""),
-        ("send less", ""),
-        ("", ""),
-    ],
-)
-def test_command_that_ends_a_fix_can_be_run(fix: str, command: str):
-    assert command_of(fix) == command

@@ -1,5 +1,10 @@
 """Errors a person sees."""
 
+import ast
+import re
+from pathlib import Path
+
+import local_ai
 from local_ai.errors import ConfigError, HealthCheckError, LocalAIError, ServerError
 
 
@@ -25,6 +30,28 @@ def test_error_sentence_is_one_line_for_api_clients():
     error = LocalAIError("it stopped", why="one\ntwo", fix="mend it")
 
     assert error.sentence == "it stopped: one two. To fix it: mend it"
+
+
+def test_command_ends_the_fix_and_is_known_apart_from_it():
+    error = LocalAIError(
+        "it stopped", why="a reason", fix="read the log, then run", command="local-ai server start"
+    )
+
+    assert str(error).endswith("\n  fix: read the log, then run: local-ai server start")
+    assert error.sentence == "it stopped: a reason. To fix it: read the log, then run: local-ai server start"
+
+
+def test_no_fix_hides_the_command_that_ends_it():
+    """The page offers to copy commands, which it never has to find in a sentence."""
+    command = re.compile(r"(^|: )local-ai [a-z]+ [a-z]+( [^-A-Z\s()]+)?( --[a-z-]+( [^A-Z\s()]+)?)*$")
+    trees = (ast.parse(file.read_text()) for file in Path(local_ai.__file__).parent.rglob("*.py"))
+    keywords = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.keyword)]
+    fixes = [
+        each.value.value for each in keywords if each.arg == "fix" and isinstance(each.value, ast.Constant)
+    ]
+
+    assert len(fixes) > 50
+    assert [fix for fix in fixes if command.search(fix)] == []
 
 
 def test_exit_codes_follow_the_kind_of_error():

@@ -15,10 +15,6 @@ _UV = "uv run "
 _GROUPS = "server|models|client|service|omni|config"
 _ANY_ENTRY = rf"\b(?:{_UV})?(?:local-ai|{_MODULE}|inv)"
 _COMMAND = re.compile(rf"{_ANY_ENTRY} ({_GROUPS})[ .](\w+)")
-# A whole command at the end of a text: its name, at most one argument, and options.
-_LAST_COMMAND = re.compile(
-    rf"(?:^|(?<=: )){_ANY_ENTRY} (?:{_GROUPS})[ .]\w+(?: [^-\s]\S*)?(?: --[\w-]+(?: [^-\s]\S*)?)*$"
-)
 
 _entry = DEFAULT
 
@@ -50,9 +46,3 @@ def as_called(text: str) -> str:
     """Write each command that a text names as people here type it."""
     separator = "." if _entry.endswith("inv") else " "
     return _COMMAND.sub(lambda found: f"{_entry} {found[1]}{separator}{found[2]}", text)
-
-
-def command_of(fix: str) -> str:
-    """Return the command that ends a fix and can be run as it is, "" if none does."""
-    found = _LAST_COMMAND.search(fix)
-    return as_called(found[0]) if found else ""

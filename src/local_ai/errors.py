@@ -5,8 +5,8 @@
     └── ServerError       exit 1   a program did not do what was asked (3, 4 and 5 where a script must tell)
         └── HealthCheckError       it runs, but it does not answer as it should
 
-Each carries four fields: what stopped, why, one step that fixes it, and where to look. Commands in them are
-written `local-ai server start`, and shown as people call local-ai (see entry.py).
+Each carries what stopped, why, one step that fixes it, the command that ends this step, and where to look.
+Commands are written `local-ai server start`, and shown as people call local-ai (see entry.py).
 """
 
 from __future__ import annotations
@@ -26,25 +26,32 @@ class LocalAIError(Exception):
         what: str,
         *,
         why: str,
-        fix: str,
+        fix: str = "",
+        command: str = "",
         see: str | None = None,
         exit_code: int | None = None,
     ) -> None:
+        """Describe it; `fix`, `command` or both are given.
+
+        Args:
+            command: Ends the fix, and can be run as it is.
+        """
         super().__init__(what)
         self.what = what
         self.why = why
         self.fix = fix
+        self.command = command
         self.see = see
         self.exit_code = self.default_exit_code if exit_code is None else exit_code
 
     def __str__(self) -> str:
-        """Render the four fields, one labelled line each; further lines of a field are indented."""
+        """Render the fields, one labelled line each; further lines of a field are indented."""
         text = "\n".join(
             (
                 f"error: {self.what}",
                 *(
                     f"  {label}: {_indent(text)}"
-                    for label, text in (("why", self.why), ("fix", self.fix), ("see", self.see))
+                    for label, text in (("why", self.why), ("fix", self.whole_fix), ("see", self.see))
                     if text
                 ),
             )
@@ -55,7 +62,12 @@ class LocalAIError(Exception):
     def sentence(self) -> str:
         """The same in one line, for API errors: "what: why. fix"."""
         why = " ".join(self.why.split()).rstrip(".")
-        return as_called(f"{self.what}: {why}. To fix it: {' '.join(self.fix.split())}")
+        return as_called(f"{self.what}: {why}. To fix it: {' '.join(self.whole_fix.split())}")
+
+    @property
+    def whole_fix(self) -> str:
+        """The fix with its command."""
+        return whole_fix(self.fix, self.command)
 
 
 class ConfigError(LocalAIError):
@@ -70,6 +82,11 @@ class ServerError(LocalAIError):
 
 class HealthCheckError(ServerError):
     """A program runs but does not answer as it should."""
+
+
+def whole_fix(fix: str, command: str) -> str:
+    """Write a fix and the command that ends it: "read the log, then run: local-ai server restart"."""
+    return ": ".join(filter(None, (fix, command)))
 
 
 def _indent(text: str) -> str:

@@ -24,16 +24,17 @@ export function hurry(isHurried) {
   hurried = isHurried;
 }
 
-function showVerdict({ health, word, rest, why, fix, see, command = "" }) {
+function showVerdict({ health, word, rest, why, fix_words: words = "", command = "", see = "" }) {
   $("verdict").dataset.health = health;
   setText($("mark"), MARKS[health]);
   setText($("word"), `${word}:`);
   setText($("rest"), rest);
   setText($("why"), why);
   setText($("see"), see);
-  setText($("fix-words"), fix.slice(0, fix.length - command.length));
+  setText($("fix-words"), words && command ? `${words}: ` : words);
   setText($("fix-command"), command);
   $("fix-copy").hidden = !command;
+  const fix = words || command;
   for (const [name, text] of Object.entries({ why, fix, see })) $(`${name}-row`).hidden = !text;
   $("trouble").hidden = !why && !fix;
   $("calm-diagnostics").hidden = !$("trouble").hidden;
@@ -125,9 +126,8 @@ function showGone() {
     word: "Unknown",
     rest: `the gateway has not answered since ${since}`,
     why: "the server was stopped, or cannot be reached from here",
-    fix: `if it was stopped, start it: ${START_COMMAND}`,
+    fix_words: "if it was stopped, start it",
     command: START_COMMAND,
-    see: "",
   });
   setText($("live"), "");
   $("trouble-log").hidden = true;
@@ -141,8 +141,7 @@ function showLocked() {
     word: "Unknown",
     rest: "the server tells its state only to those with a key",
     why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
-    fix: "enter a key above the chat",
-    see: "",
+    fix_words: "enter a key above the chat",
   });
 }
 

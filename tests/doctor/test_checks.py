@@ -158,7 +158,7 @@ def test_state_folder_that_others_may_read_is_mended(place: Place, only_fault: O
     place.paths.state_dir.chmod(0o755)
 
     fault = only_fault(folder_checks(place))
-    assert (fault.outcome, fault.fix) == (Outcome.WARNING, f"chmod 700 {place.paths.state_dir}")
+    assert (fault.outcome, fault.command) == (Outcome.WARNING, f"chmod 700 {place.paths.state_dir}")
 
     assert fault.mend
     fault.mend.run()
@@ -281,7 +281,7 @@ def test_newer_version_that_is_not_whole_is_named(place: Place, tiny_model: Path
     fault = only_fault(model_checks(place))
 
     assert fault.finding == "a newer version of org/tiny is only partly here"
-    assert fault.fix == "local-ai models pull org/tiny"
+    assert fault.command == "local-ai models pull org/tiny"
 
 
 def test_wrong_settings_are_wrong_and_those_that_are_right_say_where_they_come_from(
@@ -367,7 +367,7 @@ def test_service_of_an_installation_that_moved_is_named(place: Place, tmp_path: 
         )
 
     fault = only_fault(environment_checks(place, report))
-    assert (fault.finding, fault.fix) == ("the service is out of date", "local-ai service install")
+    assert (fault.finding, fault.command) == ("the service is out of date", "local-ai service install")
 
 
 def test_service_manager_that_does_not_answer_is_named(place: Place, only_fault: OnlyFault):

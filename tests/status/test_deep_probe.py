@@ -80,7 +80,7 @@ def test_engine_that_looks_well_but_does_nothing_is_wedged(tmp_path: Path):
     assert probe.finding is Finding.WEDGED
     assert (report.exit_code, report.verdict.sentence) == (3, "Failed: the engine is wedged")
     assert report.verdict.why == "no answer within 0 s, and nothing moves"
-    assert report.verdict.fix == "read the log, then run: local-ai server restart"
+    assert report.verdict.whole_fix == "read the log, then run: local-ai server restart"
 
 
 def test_engine_that_refuses_is_told_with_its_reason(tmp_path: Path):

@@ -95,7 +95,8 @@ def test_verdict_names_the_fix_when_there_is_no_model():
         verdict.sentence
         == "Ready: the server answers at 127.0.0.1:8080, but there is no model to answer with"
     )
-    assert verdict.fix == "set model.path in config.toml to a model folder, then run: local-ai server restart"
+    assert verdict.fix == "set model.path in config.toml to a model folder, then run"
+    assert verdict.command == "local-ai server restart"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_program_stopped_with_supervisorctl_was_stopped_by_hand_not_crashed():
     verdict = with_engine(ProcessState.STOPPED, engine=None).verdict
 
     assert verdict.sentence == "Stopped by hand: the engine"
-    assert verdict.fix == "local-ai server start"
+    assert verdict.whole_fix == "local-ai server start"
 
 
 def test_program_that_kept_ending_is_explained_and_not_called_stopped_by_hand():
@@ -265,7 +266,7 @@ def test_silent_supervisor_is_unknown_and_has_an_exit_code_of_its_own():
     report = judge(replace(FACTS, supervisor=Supervisor.SILENT, processes=()))
 
     assert report.verdict.sentence == "Unknown: supervisord does not answer (pid 10)"
-    assert (report.exit_code, report.verdict.fix) == (4, "local-ai server stop --force")
+    assert (report.exit_code, report.verdict.command) == (4, "local-ai server stop --force")
 
 
 def test_state_and_readiness_are_two_facts():

@@ -49,7 +49,7 @@ def completion_script(shell: str) -> str:
     raise ConfigError(
         "there is no completion for that shell",
         why=f"{SCRIPT_OPTION} is {shell!r}, must be one of {', '.join(_SCRIPTS)}",
-        fix=f"local-ai {SCRIPT_OPTION} bash",
+        command=f"local-ai {SCRIPT_OPTION} bash",
     )
 
 

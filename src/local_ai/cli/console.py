@@ -145,8 +145,8 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
     """Print the verdict, the programs and the addresses."""
     verdict = report.verdict
     print_line(verdict.sentence, style=_HEALTH[verdict.health])
-    for label in ("why", "fix", "see"):
-        if text := getattr(verdict, label):
+    for label, text in (("why", verdict.why), ("fix", verdict.whole_fix), ("see", verdict.see)):
+        if text:
             print_line(f"  {label}: {text}")
     if not report.is_running:
         return
@@ -164,7 +164,7 @@ def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
         sign, style = _OUTCOMES[check.outcome.value]
         word = _styled(sys.stdout, f"{sign} {check.outcome.value:<7}", style)
         print_line(f"{word}  {check.name:<17}  {check.finding}")
-        for label, text in (("why", check.why), ("fix", check.fix)):
+        for label, text in (("why", check.why), ("fix", check.whole_fix)):
             for line in text.splitlines():
                 print_line(f"             {label}: {line}")
                 label = "    "

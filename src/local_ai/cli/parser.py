@@ -125,7 +125,8 @@ def _no_command(first: str, left: list[str]) -> ConfigError:
     return _usage(
         f"there is no command {asked}",
         why=f"{first if in_group else 'local-ai'} has: {known}{short}",
-        fix=f"did you mean: local-ai {near}" if near else f"local-ai {first + ' ' if in_group else ''}--help",
+        fix="did you mean" if near else "",
+        command=f"local-ai {near or (f'{first} --help' if in_group else '--help')}",
     )
 
 
@@ -184,10 +185,10 @@ def _no_option(command: Command, flag: str, words: list[str]) -> ConfigError:
         return _usage(
             what,
             why=f"{why}; a client's own stand behind --",
-            fix=f"local-ai {command.title} {name} -- {shlex.join(words[at:])}",
+            command=f"local-ai {command.title} {name} -- {shlex.join(words[at:])}",
         )
     near = nearest_option(flag, command)
-    return _usage(what, why=why, fix=near or f"local-ai {command.title} --help")
+    return _usage(what, why=why, fix=near, command="" if near else f"local-ai {command.title} --help")
 
 
 def _missing_argument(command: Command) -> ConfigError:
@@ -204,14 +205,14 @@ def _missing_argument(command: Command) -> ConfigError:
 
 def _too_much(command: Command, word: str) -> ConfigError:
     takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes options alone"
-    fix = f"local-ai {command.title} --help"
+    fix, again = "", f"local-ai {command.title} --help"
     for option in command.options:
         if f"--{word}" == option.flag:
-            fix = f"did you mean {option.flag}?"
+            fix, again = f"did you mean {option.flag}?", ""
         if word in option.values or word in option.other_names:
-            fix = f"did you mean: local-ai {command.title} {option.flag} {word}"
-    return _usage(f"{command.title} has no place for {word!r}", why=takes, fix=fix)
+            fix, again = "did you mean", f"local-ai {command.title} {option.flag} {word}"
+    return _usage(f"{command.title} has no place for {word!r}", why=takes, fix=fix, command=again)
 
 
-def _usage(what: str, *, why: str, fix: str) -> ConfigError:
-    return ConfigError(what, why=why, fix=fix)
+def _usage(what: str, *, why: str, fix: str = "", command: str = "") -> ConfigError:
+    return ConfigError(what, why=why, fix=fix, command=command)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from local_ai.errors import LocalAIError
+from local_ai.errors import LocalAIError, whole_fix
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.status.report import Report
@@ -37,8 +37,14 @@ class Check:
     finding: str
     why: str = ""
     fix: str = ""
+    command: str = ""  # ends the fix, and can be run as it is
     exit_code: int = 0  # of the command, where this alone is wrong
     mend: Mend | None = None
+
+    @property
+    def whole_fix(self) -> str:
+        """The fix with its command."""
+        return whole_fix(self.fix, self.command)
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,13 @@ def ok(name: str, finding: str) -> Check:
     return Check(name, Outcome.OK, finding)
 
 
-def warning(name: str, finding: str, *, why: str, fix: str, mend: Mend | None = None) -> Check:
+def warning(
+    name: str, finding: str, *, why: str, fix: str = "", command: str = "", mend: Mend | None = None
+) -> Check:
     """Return a check that found something the server runs in spite of."""
-    return Check(name, Outcome.WARNING, finding, why, fix, mend=mend)
+    return Check(name, Outcome.WARNING, finding, why, fix, command, mend=mend)
 
 
 def wrong(name: str, error: LocalAIError, *, mend: Mend | None = None) -> Check:
     """Return a check that found what a start, or the server, would fail with."""
-    return Check(name, Outcome.WRONG, error.what, error.why, error.fix, error.exit_code, mend)
+    return Check(name, Outcome.WRONG, error.what, error.why, error.fix, error.command, error.exit_code, mend)

@@ -28,7 +28,9 @@ def settings_check(loaded: Loaded | LocalAIError, place: Place) -> Iterator[Chec
     counts = Counter(loaded.origins.values())
     origins = ", ".join(f"{count} from {origin}" for origin, count in counts.items()) or "all defaults"
     for text in (*loaded.warnings, *check_places(loaded.settings, place.paths)):
-        yield warning("settings", text, why="it has no effect", fix="correct it: local-ai config show")
+        yield warning(
+            "settings", text, why="it has no effect", fix="correct it", command="local-ai config show"
+        )
     yield ok("settings", f"valid: {origins}")
 
 
@@ -80,13 +82,15 @@ def _check_server(place: Place) -> Check:
     verdict = report.verdict
     if verdict.health in {Health.UNKNOWN, Health.UNHEALTHY}:
         code = 4 if verdict.health is Health.UNKNOWN else 1
-        return Check("server", Outcome.WRONG, verdict.sentence, verdict.why, verdict.fix, code)
+        return Check(
+            "server", Outcome.WRONG, verdict.sentence, verdict.why, verdict.fix, verdict.command, code
+        )
     if report.is_running and report.version != own_version():
         return warning(
             "server",
             verdict.sentence,
             why=f"it is of version {report.version}, and {own_version()} is installed",
-            fix="local-ai server restart",
+            command="local-ai server restart",
         )
     return ok("server", verdict.sentence)
 
@@ -95,7 +99,7 @@ def _check_service(service: Callable[[], ServiceReport]) -> Check:
     try:
         report = service()
     except LocalAIError as exc:
-        return warning("service", exc.what, why=exc.why, fix=exc.fix)
+        return warning("service", exc.what, why=exc.why, fix=exc.fix, command=exc.command)
     if not report.is_installed:
         return ok("service", "not installed: the server does not start by itself")
     if not report.is_current:
@@ -103,7 +107,7 @@ def _check_service(service: Callable[[], ServiceReport]) -> Check:
             "service",
             "the service is out of date",
             why=f"the installation or its settings moved since {report.file} was written",
-            fix="local-ai service install",
+            command="local-ai service install",
         )
     return ok("service", f"{report.system}, {'running' if report.state.is_active else 'not running'}")
 

@@ -65,7 +65,7 @@ def _fault_of_private(folder: Path) -> Check | None:
         "folders",
         f"{folder} is not private",
         why=f"its mode is {mode:04o}, and a start makes it 0700: it holds sockets and settings",
-        fix=f"chmod 700 {folder}",
+        command=f"chmod 700 {folder}",
         mend=Mend(f"chmod 700 {folder}", lambda: folder.chmod(0o700)),
     )
 
@@ -78,7 +78,10 @@ def _fault_of_writing(name: str, folder: Path) -> Check | None:
     return wrong(
         name,
         ConfigError(
-            f"{folder} cannot be used", why=f"{existing} {what}", fix=f"correct it there: ls -ld {existing}"
+            f"{folder} cannot be used",
+            why=f"{existing} {what}",
+            fix="correct it there",
+            command=f"ls -ld {existing}",
         ),
     )
 
@@ -94,7 +97,7 @@ def _fault_of_secret(name: str, file: Path) -> Check | None:
         name,
         f"{file} can be read by others",
         why=f"it may hold keys, and its mode is {mode:04o}",
-        fix=f"chmod 600 {file}",
+        command=f"chmod 600 {file}",
         mend=Mend(f"chmod 600 {file}", lambda: file.chmod(0o600)),
     )
 
@@ -110,11 +113,12 @@ def _check_disk(name: str, folder: Path, least: int, *, is_needed: bool = False)
     fault = ServerError(
         f"{size_in_words(free)} free at {existing}",
         why=f"{'the server' if is_needed else 'a model'} needs {size_in_words(least)}",
-        fix=f"make room there: df -h {existing}",
+        fix="make room there",
+        command=f"df -h {existing}",
     )
     if is_needed:
         return wrong(name, fault)
-    return warning(name, fault.what, why=fault.why, fix=fault.fix)
+    return warning(name, fault.what, why=fault.why, fix=fault.fix, command=fault.command)
 
 
 def _check_leftovers(place: Place) -> Check:
@@ -133,7 +137,7 @@ def _check_leftovers(place: Place) -> Check:
         Outcome.WARNING,
         "a dead server left something",
         why,
-        "local-ai server stop",
+        command="local-ai server stop",
         mend=Mend("end and remove what a dead server left", lambda: _end_leftovers(paths)),
     )
 

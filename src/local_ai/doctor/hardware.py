@@ -81,7 +81,8 @@ def _check_gpu() -> Check:
             "gpu",
             "an NVIDIA card is not used",
             why="this MLX computes on the CPU",
-            fix="install local-ai[cuda13] or local-ai[cuda12], then run: local-ai server restart",
+            fix="install local-ai[cuda13] or local-ai[cuda12], then run",
+            command="local-ai server restart",
         )
     return ok("gpu", f"none: MLX computes on the CPU ({name})")
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from local_ai.doctor.check import Check, Place, ok, warning, wrong
-from local_ai.errors import LocalAIError
+from local_ai.errors import LocalAIError, whole_fix
 from local_ai.lifecycle.preflight import check_model
 from local_ai.models.catalog import Model, list_incomplete
 from local_ai.models.library import read_library
@@ -29,9 +29,8 @@ def model_checks(place: Place) -> Iterator[Check]:
             "models",
             f"{one.id} is incomplete",
             why=f"{one.reason} ({one.path})",
-            fix=f"local-ai models pull {one.id}"
-            if repository_of(one.path, place.paths)
-            else f"get it again, or remove {one.path}",
+            fix="" if repository_of(one.path, place.paths) else f"get it again, or remove {one.path}",
+            command=f"local-ai models pull {one.id}" if repository_of(one.path, place.paths) else "",
         )
         for one in list_incomplete(place.paths)
     ]
@@ -48,11 +47,19 @@ def _check_default(place: Place, default: Model | None) -> Check:
 
 def _fault_of(model: Model, paths: Paths) -> Check | None:
     repository = repository_of(model.path, paths)
-    again = f"local-ai models pull {model.id}" if repository else f"copy it into {model.path} again"
+    again, pull = f"copy it into {model.path} again", ""
+    if repository:
+        again, pull = "", f"local-ai models pull {model.id}"
     if reason := damaged_weights(model.path):
-        return warning("models", f"{model.id} is damaged", why=reason, fix=f"remove it, then: {again}")
+        return warning(
+            "models",
+            f"{model.id} is damaged",
+            why=reason,
+            fix=whole_fix("remove it, then", again),
+            command=pull,
+        )
     if reason := _broken_tokenizer(model):
-        return warning("models", f"{model.id} is damaged", why=reason, fix=again)
+        return warning("models", f"{model.id} is damaged", why=reason, fix=again, command=pull)
     if model.size_bytes > total_bytes():
         return warning(
             "models",
@@ -66,7 +73,7 @@ def _fault_of(model: Model, paths: Paths) -> Check | None:
             "models",
             f"a newer version of {model.id} is only partly here",
             why=f"{repository / 'refs/main'} names another version than {model.path}",
-            fix=again,
+            command=pull,
         )
     return None
 

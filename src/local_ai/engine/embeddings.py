@@ -133,7 +133,8 @@ class Embedder:
             raise unavailable(
                 "texts cannot be embedded with this model here",
                 f"its kind is known to mlx-vlm alone, and that is not installed ({exc})",
-                "pip install mlx-vlm, then run: local-ai server restart",
+                "pip install mlx-vlm, then run",
+                command="local-ai server restart",
             ) from exc
         except Exception as exc:  # mlx-lm, mlx-vlm and transformers raise whatever they like here
             reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__

@@ -15,21 +15,22 @@ def bad_field(
     return ApiError(f"{param} cannot be used", why=why, fix=fix, param=param, code=code, details=details)
 
 
-def model_not_loadable(model: str, why: str, fix: str) -> ApiError:
+def model_not_loadable(model: str, why: str, fix: str, *, command: str = "") -> ApiError:
     """Say why a model that is there cannot be loaded (422)."""
     return ApiError(
         f"the model {model!r} cannot be loaded",
         why=why,
         fix=fix,
+        command=command,
         status=422,
         code="model_not_loadable",
         param="model",
     )
 
 
-def unavailable(what: str, why: str, fix: str) -> ApiError:
+def unavailable(what: str, why: str, fix: str, *, command: str = "") -> ApiError:
     """Say what cannot be done on this machine until a person has done something (503)."""
-    return ApiError(what, why=why, fix=fix, status=503, code="unavailable", may_retry=False)
+    return ApiError(what, why=why, fix=fix, command=command, status=503, code="unavailable", may_retry=False)
 
 
 def unexpected(what: str, exc: BaseException) -> ApiError:

@@ -147,5 +147,5 @@ class HealthBoard:
 
 
 def _failure(problem: LocalAIError) -> Failure:
-    what, why, fix = (as_called(" ".join(text.split())) for text in (problem.what, problem.why, problem.fix))
-    return Failure(what, why.rstrip("."), fix)
+    texts = (problem.what, problem.why.rstrip("."), problem.fix, problem.command)
+    return Failure(*(as_called(" ".join(text.split())) for text in texts))

@@ -208,7 +208,8 @@ async def _answer_unexpected(request: Request, exc: Exception) -> Response:
         "the gateway failed on this request",
         status=500,
         why="of a mistake in local-ai itself",
-        fix="report it with the last lines of: local-ai server logs --program welcome-page",
+        fix="report it with the last lines of",
+        command="local-ai server logs --program welcome-page",
         code="internal_error",
     )
     return await _answer_refusal(request, refusal)

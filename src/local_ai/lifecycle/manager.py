@@ -397,7 +397,7 @@ class ServerManager:
 
 def _interrupted(why: str) -> LocalAIError:
     """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
-    return LocalAIError("interrupted", why=why, fix="local-ai server start", exit_code=EXIT_INTERRUPTED)
+    return LocalAIError("interrupted", why=why, command="local-ai server start", exit_code=EXIT_INTERRUPTED)
 
 
 def _supervisord_ended(code: int, paths: Paths) -> ServerError:
@@ -405,7 +405,7 @@ def _supervisord_ended(code: int, paths: Paths) -> ServerError:
     return ServerError(
         "the server ended",
         why=f"supervisord {how}, and its programs end with it",
-        fix="local-ai server start",
+        command="local-ai server start",
         see=str(paths.log("supervisord")),
     )
 
@@ -416,6 +416,7 @@ def silent_supervisord(report: Report) -> ServerError:
         f"supervisord is not answering (pid {report.pid or 'unknown'})",
         why=report.verdict.why,
         fix=report.verdict.fix,
+        command=report.verdict.command,
         see=report.verdict.see,
         exit_code=4,
     )

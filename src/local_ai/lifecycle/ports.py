@@ -83,6 +83,7 @@ def _taken(host: str, port: int, state_dir: Path) -> ServerError:
     return ServerError(
         "the server did not start",
         why=f"port {port} on {host} is already in use ({who or 'by a program of another user'})",
-        fix=f"stop that program, or choose another port: local-ai server start --port {port + 1}",
+        fix="stop that program, or choose another port",
+        command=f"local-ai server start --port {port + 1}",
         exit_code=EXIT_PORT_TAKEN,
     )

@@ -114,9 +114,8 @@ def _raise_if_over(
         raise ServerError(
             "the server runs, but the engine cannot serve its model",
             why=failure.cause if failure else "it does not say why",
-            fix=failure.fix
-            if failure
-            else "choose another one with: local-ai models use NAME, then run: local-ai server restart",
+            fix=failure.fix if failure else "choose another one with: local-ai models use NAME, then run",
+            command=failure.command if failure else "local-ai server restart",
             see=str(paths.log(ENGINE)),
         )
 
@@ -125,7 +124,7 @@ def _stopped_meanwhile(paths: Paths) -> ServerError:
     return ServerError(
         "the server did not start",
         why="it was stopped while it was starting",
-        fix="local-ai server start",
+        command="local-ai server start",
         see=str(paths.log(SUPERVISORD)),
     )
 
@@ -140,7 +139,8 @@ def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:
     return ServerError(
         f"the {role} did not start",
         why=_with_log(row.detail or "it ended without saying why", row, paths),
-        fix="fix what the log names, then run: local-ai server start",
+        fix="fix what the log names, then run",
+        command="local-ai server start",
         see=str(row.log),
     )
 
@@ -151,7 +151,8 @@ def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> Health
     return HealthCheckError(
         f"the server was not ready after {timeout_s:g} s; it goes on starting in the background",
         why=_with_log(why, engine, paths) if engine else why,
-        fix="watch it with: local-ai server status, or give it longer: local-ai server start --timeout 300",
+        fix="watch it with: local-ai server status, or give it longer",
+        command="local-ai server start --timeout 300",
         see=str(paths.log(ENGINE)),
         exit_code=1,
     )

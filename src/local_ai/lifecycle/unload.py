@@ -50,5 +50,5 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
         raise ServerError(
             "no model was unloaded",
             why=f"the engine did not say that it did: {exc or type(exc).__name__}",
-            fix="local-ai server status",
+            command="local-ai server status",
         ) from exc

@@ -122,7 +122,8 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         raise ConfigError(
             _NOT_DONE,
             why=f"{name!r} cannot be a model's name on the hub",
-            fix="write it as ORG/NAME: local-ai models pull mlx-community/Llama-3.2-3B-Instruct-4bit",
+            fix="write it as ORG/NAME",
+            command="local-ai models pull mlx-community/Llama-3.2-3B-Instruct-4bit",
         ) from exc
     except errors.GatedRepoError as exc:
         raise LocalAIError(

@@ -17,10 +17,12 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         name: As the request or the settings have it; "" where neither names one.
     """
     if unusable := library.unusable(name):
+        fix, command = _fix_of(unusable, library)
         return ApiError(
             f"the model {_shorten(name)!r} cannot be used",
             why=unusable.reason,
-            fix=_fix_of(unusable, library),
+            fix=fix,
+            command=command,
             status=404,
             code="model_not_found",
             param="model",
@@ -43,15 +45,16 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
     )
 
 
-def _fix_of(one: Incomplete, library: ModelLibrary) -> str:
+def _fix_of(one: Incomplete, library: ModelLibrary) -> tuple[str, str]:
+    """Return words and command."""
     if one.reason.startswith("config.json cannot be read"):
-        return f"correct or replace {one.path / 'config.json'}"
+        return f"correct or replace {one.path / 'config.json'}", ""
     if "GGUF" in one.reason:
-        return "take a conversion of it for MLX"
+        return "take a conversion of it for MLX", ""
     if library.paths and repository_of(one.path, library.paths):
         name, _, revision = one.id.partition("@")
-        return f"local-ai models pull {name}" + (f" --revision {revision}" if revision else "")
-    return f"put what is missing into {one.path}"
+        return "", f"local-ai models pull {name}" + (f" --revision {revision}" if revision else "")
+    return f"put what is missing into {one.path}", ""
 
 
 def _why(name: str, target: str | None, *, any_models: bool) -> str:

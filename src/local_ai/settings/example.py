@@ -31,7 +31,8 @@ def write_example(file: Path) -> None:
         raise ConfigError(
             "the settings file was not written",
             why=f"{file} exists already, and nothing is written over it",
-            fix=f"edit that file, or write another with: local-ai config init --config {file}.new",
+            fix="edit that file, or write another with",
+            command=f"local-ai config init --config {file}.new",
         ) from exc
     except OSError as exc:
         raise ConfigError(

@@ -185,7 +185,8 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
         raise ConfigError(
             "the settings file cannot be read",
             why=f"{own} is {'a folder' if os.path.isdir(own) else 'a link that leads nowhere'}",
-            fix=f"fix or remove it: ls -l {own}",
+            fix="fix or remove it",
+            command=f"ls -l {own}",
         )
     return own if os.path.isfile(own) else None
 
@@ -281,7 +282,7 @@ def _read_file(file: Path) -> _Layer:
         raise ConfigError(
             "the settings file cannot be read",
             why=f"{file}: {exc.strerror}",
-            fix=f"chmod u+r {file}",
+            command=f"chmod u+r {file}",
         ) from exc
     return _Layer(values, dict.fromkeys(flatten(values), str(file)), file.parent, strict=True)
 
@@ -290,7 +291,8 @@ def _broken_file(file: Path, reason: str) -> ConfigError:
     return ConfigError(
         "the settings file is not valid TOML",
         why=f"{file}: {reason[:1].lower()}{reason[1:]}",
-        fix="correct that place, then run: local-ai config check",
+        fix="correct that place, then run",
+        command="local-ai config check",
         see="https://toml.io/en/v1.0.0",
     )
 
@@ -302,7 +304,8 @@ def _check(layers: Iterable[_Layer], config_file: Path | None) -> None:
     raise ConfigError(
         "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
         why="\n".join(str(problem) for problem in problems),
-        fix="correct what is named above, then run: local-ai config check",
+        fix="correct what is named above, then run",
+        command="local-ai config check",
         see=str(config_file) if config_file else None,
     )
 

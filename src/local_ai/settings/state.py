@@ -135,7 +135,7 @@ def read_state(file: Path) -> State:
         raise ServerError(
             "what the last start left cannot be read",
             why=f"{file}: {reason}",
-            fix="local-ai server start",
+            command="local-ai server start",
         ) from exc
 
 

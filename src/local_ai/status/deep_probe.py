@@ -93,7 +93,8 @@ def with_finding(report: Report, probe: DeepProbe) -> Report:
             "Failed",
             f"the engine {words}",
             why=probe.text,
-            fix="read the log, then run: local-ai server restart",
+            fix="read the log, then run",
+            command="local-ai server restart",
             see=log,
         ),
     )

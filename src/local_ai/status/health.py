@@ -25,7 +25,8 @@ class Failure:
 
     what: str
     why: str
-    fix: str
+    fix: str = ""
+    command: str = ""  # ends the fix, and can be run as it is
 
     @property
     def cause(self) -> str:

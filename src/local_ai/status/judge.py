@@ -131,7 +131,9 @@ def busy_detail(running: int, waiting: int) -> str:
 
 def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
     if facts.supervisor is Supervisor.ABSENT:
-        return Verdict(Health.STOPPED, "Stopped", "the server is not running", fix="local-ai server start")
+        return Verdict(
+            Health.STOPPED, "Stopped", "the server is not running", command="local-ai server start"
+        )
     if facts.supervisor is Supervisor.SILENT:
         return Verdict(
             Health.UNKNOWN,
@@ -139,7 +141,7 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
             "supervisord does not answer",
             aside=f"pid {facts.supervisor_pid or 'unknown'}",
             why="it holds its socket but gave no answer within 2 s",
-            fix="local-ai server stop --force",
+            command="local-ai server stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
         )
     if facts.queue and facts.queue.is_closed:
@@ -174,7 +176,8 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
                 "Ready",
                 f"the server answers at {address}, but there is no model to answer with",
                 why="no model that fits this machine was found",
-                fix="set model.path in config.toml to a model folder, then run: local-ai server restart",
+                fix="set model.path in config.toml to a model folder, then run",
+                command="local-ai server restart",
             )
         case Readiness.BUSY:
             return Verdict(Health.BUSY, "Busy", row.detail)
@@ -188,7 +191,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
                 "Stopped by hand",
                 f"the {role}",
                 why=f"{row.name} was stopped with supervisorctl",
-                fix="local-ai server start",
+                command="local-ai server start",
             )
         case _:
             return _failed(row, role, facts)
@@ -211,6 +214,7 @@ def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
         "Failed",
         f"the {role} stopped" if ended else f"the {role} cannot serve",
         why=row.detail or "it ended without saying why",
-        fix=failure.fix if failure else "read the log, then run: local-ai server restart",
+        fix=failure.fix if failure else "read the log, then run",
+        command=failure.command if failure else "local-ai server restart",
         see=str(row.log),
     )

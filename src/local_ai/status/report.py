@@ -7,7 +7,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from local_ai.entry import as_called, command_of
+from local_ai.entry import as_called
+from local_ai.errors import whole_fix
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.supervision.program import ENGINE, ProcessInfo, ProcessState
 
@@ -83,7 +84,7 @@ class ProgramStatus:
 
 
 # Of a verdict, as they are shown.
-_TEXTS = ("word", "rest", "sentence", "why", "fix", "see")
+_TEXTS = ("word", "rest", "sentence", "why", "command", "see")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Verdict:
     aside: str = ""  # more of the text; may quote a log
     why: str = ""
     fix: str = ""
+    command: str = ""  # ends the fix, and can be run as it is
     see: str = ""
 
     @property
@@ -109,14 +111,15 @@ class Verdict:
         return f"{self.text} ({self.aside})" if self.aside else self.text
 
     @property
-    def command(self) -> str:
-        """The end of the fix that can be run as it is, "" if none can."""
-        return command_of(self.fix)
+    def whole_fix(self) -> str:
+        """The fix with its command."""
+        return whole_fix(self.fix, self.command)
 
     def to_json(self) -> dict[str, str]:
         """Return it as JSON-ready values; commands are written as people here call local-ai."""
-        texts = {name: as_called(getattr(self, name)) for name in _TEXTS}
-        return {"health": self.health.value, **texts, "command": self.command}
+        texts = {name: getattr(self, name) for name in _TEXTS}
+        texts |= {"fix": self.whole_fix, "fix_words": self.fix}
+        return {"health": self.health.value} | {name: as_called(text) for name, text in texts.items()}
 
 
 @dataclass(frozen=True)

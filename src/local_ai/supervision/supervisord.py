@@ -172,7 +172,8 @@ def _not_launched(paths: Paths, reason: str) -> ServerError:
     return ServerError(
         "supervisord did not start",
         why=reason.removeprefix("Error: "),
-        fix="fix that, then run: local-ai server start",
+        fix="fix that, then run",
+        command="local-ai server start",
         see=str(paths.logs_dir / "supervisord.log"),
     )
 

@@ -249,7 +249,7 @@ def test_a_byte_order_mark_that_the_loader_refuses_is_named_and_its_fix_removes_
     with pytest.raises(ApiError) as caught:
         check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
     assert caught.value.why.startswith(f"{name} begins with a byte order mark (BOM)")
-    subprocess.run(caught.value.fix.split(": ", 1)[1], shell=True, check=True)
+    subprocess.run(caught.value.command, shell=True, check=True)
     check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
 
 

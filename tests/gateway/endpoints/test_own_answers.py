@@ -99,6 +99,7 @@ def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
             "sentence": "Stopped: the server is not running",
             "why": "",
             "fix": "local-ai server start",
+            "fix_words": "",
             "command": "local-ai server start",
             "see": "",
         },

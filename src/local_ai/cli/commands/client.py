@@ -20,7 +20,7 @@ def show_environment(*, client: str, shell: str) -> None:
         raise ConfigError(
             "there is nothing to export",
             why=f"{client} takes its server from its command line, not from its environment",
-            fix=f"local-ai client launch {client}",
+            command=f"local-ai client launch {client}",
         )
     endpoint = _endpoint(_report())
     for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
@@ -39,14 +39,15 @@ def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
         raise LocalAIError(
             f"{client} was not started",
             why="the server it would ask is not running",
-            fix="local-ai server start",
+            command="local-ai server start",
             exit_code=3,
         )
     if shutil.which(program.name) is None:
         raise LocalAIError(
             f"{client} was not started",
             why=f"there is no program {program.name} on the PATH",
-            fix=f"install {client}, then run: local-ai client launch {client}",
+            fix=f"install {client}, then run",
+            command=f"local-ai client launch {client}",
         )
     endpoint = _endpoint(report)
     environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)

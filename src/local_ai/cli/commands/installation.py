@@ -129,7 +129,8 @@ def _confirm() -> bool:
         raise ConfigError(
             "nothing was removed",
             why="this is no terminal, so no question can be asked, and it would be gone",
-            fix="if you mean it: local-ai uninstall --yes",
+            fix="if you mean it",
+            command="local-ai uninstall --yes",
         )
     return answer
 
@@ -141,7 +142,8 @@ def as_plain(check: Check) -> dict[str, Any]:
         "outcome": check.outcome.value,
         "finding": check.finding,
         "why": check.why,
-        "fix": check.fix,
+        "fix": check.whole_fix,
+        "command": check.command,
         "can_fix": check.mend is not None,
     }
 

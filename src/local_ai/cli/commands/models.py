@@ -62,7 +62,8 @@ def not_found(name: str, models: Sequence[Model]) -> ConfigError:
     return ConfigError(
         "the model was not found",
         why=f"{name!r} is no model found on this machine",
-        fix=f"local-ai models info {near[0]}" if near else "local-ai models list shows what there is",
+        fix="" if near else "local-ai models list shows what there is",
+        command=f"local-ai models info {near[0]}" if near else "",
     )
 
 

@@ -144,7 +144,8 @@ def _check_disk(missing: int, paths: Paths, command: str) -> None:
         f"{size_in_words(SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
         f"{size_in_words(free)} free",
         fix="make room (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a folder "
-        f"on a larger disk, then run: {command}",
+        "on a larger disk, then run",
+        command=command,
     )
 
 

@@ -76,6 +76,7 @@ def _confirm(name: str, removal: Removal) -> bool:
         raise ConfigError(
             _NOT_DONE,
             why=f"this is no terminal, so no question can be asked, and it would be gone: {removal.folder}",
-            fix=f"if you mean it: local-ai models remove {name} --yes",
+            fix="if you mean it",
+            command=f"local-ai models remove {name} --yes",
         )
     return answer

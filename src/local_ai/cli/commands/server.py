@@ -168,7 +168,7 @@ def logs(*, program: str, lines: str, follow: bool, as_json: bool) -> None:
     file = find_paths().log(program)
     if not os.path.exists(file) and not follow:
         raise LocalAIError(
-            "there is no log yet", why=f"{file} does not exist", fix="local-ai server start", exit_code=3
+            "there is no log yet", why=f"{file} does not exist", command="local-ai server start", exit_code=3
         )
     shown = log_files.follow(file, lines=count) if follow else log_files.tail(file, lines=count)
     try:
@@ -246,9 +246,10 @@ def _interrupted(foreground: bool) -> LocalAIError:
     return LocalAIError(
         "interrupted",
         why="Ctrl-C while the server was starting" + (", so it was stopped" if foreground else ""),
-        fix="local-ai server start"
+        fix=""
         if foreground
         else "it goes on starting; look with local-ai server status, or end it with local-ai server stop",
+        command="local-ai server start" if foreground else "",
         exit_code=EXIT_INTERRUPTED,
     )
 

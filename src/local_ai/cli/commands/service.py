@@ -156,7 +156,8 @@ def _wait_for_server(service: Service) -> None:
             raise ServerError(
                 "the service did not start the server",
                 why=f"{service.system} started it, and it ended or does not answer",
-                fix="see what it says itself: local-ai server start --foreground",
+                fix="see what it says itself",
+                command="local-ai server start --foreground",
                 see=f"journalctl --user --unit {service.file.name}"
                 if service.system == "systemd"
                 else str(manager.paths.log("service")),

@@ -172,7 +172,8 @@ class Worker:
             return unavailable(
                 "text cannot be generated",
                 f"mlx-lm cannot be imported: {type(exc).__name__}: {exc}",
-                "uv sync, then run: local-ai server restart",
+                "uv sync, then run",
+                command="local-ai server restart",
             )
 
         model_slot.spare_compiler()
@@ -360,4 +361,4 @@ class Worker:
 
 
 def _as_unavailable(problem: LocalAIError) -> ApiError:
-    return unavailable(problem.what, problem.why, problem.fix)
+    return unavailable(problem.what, problem.why, problem.fix, command=problem.command)

@@ -35,7 +35,7 @@ _TEXT_FIX = (
     "in a checkout run: uv sync; elsewhere install it beside local-ai with: "
     'pip install --no-deps "mlx-omni-server>=0.5.3,<0.6"; or set engine.text = "mlx-lm"'
 )
-_PART_FIX = "install the part again with local-ai omni install, then run: local-ai server restart"
+_PART_FIX = "install the part again with local-ai omni install, then run"
 
 Count = Callable[[int], None]  # so many more requests run now
 Rename = tuple[bytes, bytes]  # what an answer has, what it is to have
@@ -169,10 +169,12 @@ def _import_app(module: str) -> ASGIApp:
         app.add_exception_handler(ValueError, _complain)
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
+        is_text = module in {OPENAI_TEXT, ANTHROPIC_TEXT}
         raise unavailable(
             "MLX Omni Server cannot answer",
             f"{module} cannot be imported: {type(exc).__name__}: {str(exc)[:200]}",
-            _TEXT_FIX if module in {OPENAI_TEXT, ANTHROPIC_TEXT} else _PART_FIX,
+            _TEXT_FIX if is_text else _PART_FIX,
+            command="" if is_text else "local-ai server restart",
         ) from exc
     finally:
         # They set the root logger to show everything, prompts among it.
@@ -249,7 +251,8 @@ def _as_error(status: int, body: bytes) -> ApiError:
     return ApiError(
         "mlx-omni-server could not answer",
         why=" ".join(text.split())[:500] or f"it answered {status}",
-        fix="correct the request, or see the log of the program that answers it: local-ai server logs",
+        fix="correct the request, or see the log of the program that answers it",
+        command="local-ai server logs",
         status=500 if is_foreign else 400,
         code="omni_failed" if is_foreign else None,
         may_retry=not is_foreign,

@@ -91,7 +91,8 @@ def _load_named(choice: str) -> str:
         raise ConfigError(
             "the BLAS library cannot be loaded",
             why=f"engine.blas is {choice!r}: {exc}",
-            fix='set engine.blas to "auto" or a BLAS library, then run: local-ai server restart',
+            fix='set engine.blas to "auto" or a BLAS library, then run',
+            command="local-ai server restart",
         ) from exc
 
 

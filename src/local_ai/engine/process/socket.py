@@ -23,7 +23,8 @@ def listen(path: Path) -> socket.socket:
         raise ServerError(
             "the engine did not start",
             why=f"another engine answers on {path}",
-            fix="local-ai server stop, then: local-ai server start",
+            fix="local-ai server stop, then",
+            command="local-ai server start",
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -37,7 +38,8 @@ def listen(path: Path) -> socket.socket:
         raise ServerError(
             "the engine did not start",
             why=f"its socket {path} cannot be made: {exc.strerror or exc}",
-            fix="set XDG_STATE_HOME to a short path you can write to, then: local-ai server start",
+            fix="set XDG_STATE_HOME to a short path you can write to, then",
+            command="local-ai server start",
         ) from exc
     finally:
         os.umask(before)

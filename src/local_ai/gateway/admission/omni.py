@@ -51,7 +51,7 @@ def _check_model(name: str, refusal: ApiError | None, state: State) -> None:
     error = model_not_found(name, library)
     if refusal is not None:  # a download alone would not help
         error.why = f"{error.why}; and {refusal.why}"
-        error.fix = f"{error.fix}; and {refusal.fix}"
+        error.fix, error.command = f"{error.whole_fix}; and {refusal.fix}", refusal.command
     raise error
 
 
@@ -67,11 +67,12 @@ def _not_there(part: Part, state: State) -> ApiError:
             may_retry=False,
         )
     if part.name in installed_parts(state.paths):
-        why, fix = f"{part.name} was installed after the server started", "local-ai server restart"
+        why, fix = f"{part.name} was installed after the server started", ""
     else:
         why = f"{part.name} is not installed"
-        fix = f"local-ai omni install {part.name}, then: local-ai server restart"
-    return ApiError(what, status=503, why=why, fix=fix, code="not_installed", may_retry=False)
+        fix = f"local-ai omni install {part.name}, then"
+    again = "local-ai server restart"
+    return ApiError(what, status=503, why=why, fix=fix, command=again, code="not_installed", may_retry=False)
 
 
 class OmniGate:
@@ -110,6 +111,7 @@ class OmniGate:
                 "the program omni cannot answer",
                 status=503,
                 why=(row.detail if row else "") or "it does not listen",
-                fix="read local-ai server logs --program omni, then run: local-ai server restart",
+                fix="read local-ai server logs --program omni, then run",
+                command="local-ai server restart",
                 code="omni_down",
             )

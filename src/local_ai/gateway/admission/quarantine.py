@@ -94,7 +94,8 @@ class Quarantine:
                 status=422,
                 why=f"{model} has answered nothing yet, and {self._marked[model].reason}",
                 fix="name another model, or run local-ai server restart to try it again; why the engine "
-                "ended is in: local-ai server logs --program mlx-omni-server",
+                "ended is in",
+                command="local-ai server logs --program mlx-omni-server",
                 code="model_ends_engine",
                 param="model",
             )
@@ -163,8 +164,8 @@ class Quarantine:
             "the request is not sent to the engine again",
             status=422,
             why="the engine ended on it twice before it answered",
-            fix="send less, or name another model; why it ended is in: "
-            "local-ai server logs --program mlx-omni-server",
+            fix="send less, or name another model; why it ended is in",
+            command="local-ai server logs --program mlx-omni-server",
             code="request_ends_engine",
         )
 

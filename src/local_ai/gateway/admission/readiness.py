@@ -111,7 +111,8 @@ def unrecoverable(report: Report, *, waited_s: float) -> ApiError | None:
             "the engine cannot answer",
             status=503,
             why=f"{row.detail or 'it is ' + row.state.value}, and nothing starts it by itself",
-            fix=report.verdict.fix or "local-ai server restart",
+            fix=report.verdict.fix,
+            command=report.verdict.command or ("" if report.verdict.fix else "local-ai server restart"),
             code="engine_down",
             retry_after_s=_FAILED_RETRY_S,
         )

@@ -67,8 +67,9 @@ class VerdictBody(BaseModel):
     sentence: str
     why: str
     fix: str
-    see: str
+    fix_words: str
     command: str
+    see: str
 
 
 class ReadinessBody(BaseModel):

@@ -84,8 +84,8 @@ class View:
     model: str  # shown in the snippets
     generation: GenerationSettings
     needs_key: bool  # whether the server asks for an API key
-    fix_words: str
-    fix_command: str  # the end of the fix that can be run, "" if none can
+    fix: str  # without the command that ends it
+    command: str
     live: str  # figures of this moment
     starter: str  # id of the model that comes with local-ai
     status_command: str  # what the page names where an answer fails
@@ -107,7 +107,6 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
     """
     needs_key = bool(settings.server.api_keys)
     queue = report.queue
-    fix, command = as_called(report.verdict.fix), report.verdict.command
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
@@ -118,8 +117,8 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
         model=report.default_model or "MODEL",
         generation=settings.generation,
         needs_key=needs_key,
-        fix_words=fix.removesuffix(command),
-        fix_command=command,
+        fix=as_called(report.verdict.fix),
+        command=as_called(report.verdict.command),
         live=_live(report),
         starter=STARTER_ID,
         status_command=as_called("local-ai server status"),

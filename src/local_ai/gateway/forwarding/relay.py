@@ -290,7 +290,8 @@ def engine_lost(when: str, program: str = ENGINE) -> ApiError:
         f"the engine ended {when}",
         status=503,
         why="its process stopped or crashed; supervisord starts it again",
-        fix=f"send the request again; why it ended is in: local-ai server logs --program {program}",
+        fix="send the request again; why it ended is in",
+        command=f"local-ai server logs --program {program}",
         code="engine_lost",
         retry_after_s=5,
     )

@@ -45,8 +45,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ServerError(
             "the gateway did not start",
             why=f"{host}:{port} cannot be listened on: {exc.strerror or exc}",
-            fix="stop what uses that port, or set server.port in config.toml, then run: "
-            "local-ai server start",
+            fix="stop what uses that port, or set server.port in config.toml, then run",
+            command="local-ai server start",
             exit_code=EXIT_CANNOT_LISTEN,
         ) from exc
     return listener

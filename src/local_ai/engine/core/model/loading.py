@@ -151,7 +151,8 @@ def _check_byte_order_marks(key: ModelKey) -> None:
             raise model_not_loadable(
                 key.id,
                 f"{file.name} begins with a byte order mark (BOM), which its loader does not read",
-                f"remove these three bytes: tail -c +4 {old} > {new} && mv {new} {old}",
+                "remove these three bytes",
+                command=f"tail -c +4 {old} > {new} && mv {new} {old}",
             )
 
 
@@ -161,7 +162,8 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             raise model_not_loadable(
                 key.id,
                 "it brings Python code of its own, which is not run unless you trust it",
-                "set model.trust_remote_code = true if you do, then run: local-ai server restart",
+                "set model.trust_remote_code = true if you do, then run",
+                command="local-ai server restart",
             )
         return
     family = config.get("model_type")
