@@ -12,11 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from local_ai.settings.schema import GatewaySettings
+
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 MESSAGES = "/anthropic/v1/messages"
 WILDCARD = "gpt-*"  # the server's alias
 NOTHING = 0  # instead of a status: the connection was closed without an answer
 _GONE = -1  # instead of a status: this client left first
+_MOST_BODY_BYTES = GatewaySettings().max_body_mb * 1024 * 1024
 _INTERIM = b"HTTP/1.1 100"  # any number of these come before the answer
 _TEXTS = ("x", "\ud800", "\udfff", "\x00", "🙂", "漢字 ", "e\u0301", "\u202e", "\x1b[31m", "word ")
 _USER = {"role": "user", "content": "What is the capital of France?"}
@@ -175,8 +178,10 @@ def _long_text(luck: random.Random) -> Hostile:
             {"user": text},
         )
     )
+    body = _body(CHAT, **fields)
     # Refused before all of it came, and reset while it still sends, a client may not read the answer.
-    return Hostile(_request(CHAT, _body(CHAT, **fields)), _allowed(NOTHING))
+    may_not_read = len(body) > _MOST_BODY_BYTES
+    return Hostile(_request(CHAT, body), _allowed(NOTHING) if may_not_read else _allowed())
 
 
 def _large_json(luck: random.Random) -> Hostile:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
 from local_ai.engine.api.endpoints import Endpoint
 from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
-from local_ai.engine.api.requests import json_response, unless_gone
+from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.core.job import ModelKey
@@ -96,7 +96,7 @@ def _seconds(text: str) -> float:
 
 def _embeddings(embedder: Embedder) -> Endpoint:
     async def embeddings(request: Request) -> Response:
-        wanted = read_embedding_request(await request.body())
+        wanted = await read_body(request, read_embedding_request)
         return json_response(embedding_body(await embedder.embed(wanted), wanted))
 
     return embeddings

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.engine.api.test_api_tables import MESSAGES, MODELS, READERS
 
 from local_ai.serving.errors import ApiError
@@ -210,6 +211,18 @@ def test_more_faults_than_anybody_wants_to_read_take_no_longer():
         read(body | {f"k{number}": number for number in range(20_000)})
 
     assert (caught.value.param, caught.value.code) == ("k0", "unknown_parameter")
+
+
+@pytest.mark.parametrize(
+    ("heading", "field"), [(CHAT, "messages"), (ANTHROPIC, "messages"), (RESPONSES, "input"), (CHAT, "tools")]
+)
+@pytest.mark.parametrize("wrong", [{}, [], "a", {"type": "text"}], ids=str)
+def test_a_list_of_faults_is_as_many_findings_as_its_first_entry(heading: str, field: str, wrong: object):
+    """A million findings took the engine half a minute, in which nobody else got an answer."""
+    with pytest.raises(ValidationError) as caught:
+        MODELS[heading].model_validate_json(json.dumps({field: [wrong] * 1000}))
+
+    assert caught.value.error_count() < 50
 
 
 def test_a_value_that_is_shown_is_cut():

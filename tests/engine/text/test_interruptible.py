@@ -47,6 +47,23 @@ def test_a_function_returns_and_raises_as_if_it_were_called():
     run(ask())
 
 
+class Panic(BaseException):
+    """As native code raises it."""
+
+
+def test_a_panic_of_native_code_is_an_error_and_keeps_no_place():
+    def panic() -> None:
+        raise Panic("index out of bounds")
+
+    async def ask() -> None:
+        threads = InterruptibleThreads(most=1)
+        with pytest.raises(RuntimeError, match="Panic: index out of bounds"):
+            await threads.run(panic, within_s=30)
+        assert await threads.run(lambda: "next", within_s=30) == "next"
+
+    run(ask())
+
+
 def test_a_function_that_does_not_end_is_interrupted_after_its_time():
     endless = Endless()
 

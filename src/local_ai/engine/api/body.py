@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
+    FailFast,
     Field,
     PlainValidator,
     Tag,
@@ -108,7 +109,16 @@ def _text_or_other(value: Any) -> str | None:
     return "(other)" if isinstance(value, list | dict | Body) else None
 
 
-# A text or something else: TextOr[list[Part]].
+class _FirstWrongEntry(FailFast):
+    """Says nothing of a list after its first wrong entry: a million findings would take seconds."""
+
+    def __hash__(self) -> int:  # a union hashes its members
+        return hash(self.fail_fast)
+
+
+ListOf = Annotated[list[T], _FirstWrongEntry()]
+
+# A text or something else: TextOr[ListOf[Part]].
 TextOr = Annotated[
     Annotated[str, Tag("(text)")] | Annotated[T, Tag("(other)")], Discriminator(_text_or_other)
 ]

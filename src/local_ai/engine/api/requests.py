@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +14,8 @@ from starlette.responses import Response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import to_json, until_gone
 
+# Read in a thread from here on: the event loop has its turns meanwhile.
+_LARGE_BYTES = 256 * 1024
 _MOST_PATH = 200  # characters of a refused request's path in the log
 
 T = TypeVar("T")
@@ -42,6 +44,12 @@ def note_refusal(request: Request, error: ApiError) -> None:
 def json_response(content: Any, status: int = 200) -> Response:
     """Answer JSON."""
     return Response(to_json(content), status_code=status, media_type="application/json")
+
+
+async def read_body(request: Request, read: Callable[[bytes], T]) -> T:
+    """Return what `read` makes of a request's body; it may run in a thread."""
+    raw = await request.body()
+    return read(raw) if len(raw) < _LARGE_BYTES else await asyncio.to_thread(read, raw)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:

@@ -37,7 +37,11 @@ class InterruptibleThreads:
         """
         await self._places.acquire()
         thread = _Thread(function, self._places.release)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads may be started
+            self._places.release()
+            raise
         try:
             return await asyncio.wait_for(asyncio.shield(thread.result), within_s)
         finally:
@@ -78,8 +82,12 @@ class _Thread(Generic[T]):
     def _outcome(self) -> Callable[[], object]:
         try:
             result = self._function()
-        except Exception as exc:
-            error = exc
+        except InterruptedThread:
+            raise
+        # Native code that panics raises what is no Exception.
+        # Source: https://docs.rs/pyo3/latest/pyo3/panic/struct.PanicException.html
+        except BaseException as exc:
+            error = exc if isinstance(exc, Exception) else RuntimeError(f"{type(exc).__name__}: {exc}")
             return lambda: self.result.set_exception(error)
         return lambda: self.result.set_result(result)
 

@@ -14,6 +14,7 @@ from local_ai.engine.api.body import (
     Flag,
     Json,
     Kinds,
+    ListOf,
     Must,
     NoEffect,
     Text,
@@ -138,7 +139,7 @@ class ToolResultBlock(Body):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Annotated[TextOr[list[_ResultPart]], Must("a text or a list of text blocks")] | None = None
+    content: Annotated[TextOr[ListOf[_ResultPart]], Must("a text or a list of text blocks")] | None = None
     is_error: Flag = None
     cache_control: CacheControl = None
 
@@ -155,14 +156,14 @@ _AssistantBlock = Annotated[
     Field(discriminator="type"),
     _kinds(_ASSISTANTS),
 ]
-SystemText = Annotated[TextOr[list[TextBlock]], Must("a text or a list of text blocks")]
+SystemText = Annotated[TextOr[ListOf[TextBlock]], Must("a text or a list of text blocks")]
 
 
 class UserTurn(Body):
     """What the user says, and what tools answered."""
 
     role: Literal["user"]
-    content: Annotated[TextOr[list[_UserBlock]], Must("a text or a list of blocks")]
+    content: Annotated[TextOr[ListOf[_UserBlock]], Must("a text or a list of blocks")]
 
     def messages(self) -> Iterator[Message]:
         """Give out tool results as messages of their own, first."""
@@ -180,7 +181,7 @@ class AssistantTurn(Body):
     """What the assistant thought, said and called."""
 
     role: Literal["assistant"]
-    content: Annotated[TextOr[list[_AssistantBlock]], Must("a text or a list of blocks")]
+    content: Annotated[TextOr[ListOf[_AssistantBlock]], Must("a text or a list of blocks")]
 
     def messages(self) -> Iterator[Message]:
         """Give out one message."""

@@ -15,6 +15,7 @@ from local_ai.engine.api.body import (
     CacheControl,
     Flag,
     Json,
+    ListOf,
     MaxTokens,
     Must,
     NoEffect,
@@ -116,11 +117,11 @@ class ContextManagement(Body):
 class MessagesRequest(Sampled):
     """A /anthropic/v1/messages body, or a count_tokens one, which has fewer fields."""
 
-    messages: Annotated[list[Turn], Field(min_length=1)]
+    messages: Annotated[ListOf[Turn], Field(min_length=1)]
     system: SystemText | None = None
     max_tokens: MaxTokens = None
     stop_sequences: Stops = ()
-    tools: Annotated[list[CustomTool], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[ListOf[CustomTool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Choice | None = None
     thinking: ThinkingField | None = None
     output_config: OutputConfig | None = None

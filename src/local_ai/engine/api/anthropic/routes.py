@@ -16,7 +16,7 @@ from local_ai.engine.api import endpoints
 from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
-from local_ai.engine.api.requests import json_response, unless_gone
+from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
@@ -39,11 +39,11 @@ def anthropic_routes(service: Service, generation: GenerationSettings) -> list[R
     """Make the routes of this dialect."""
 
     async def messages(request: Request) -> Response:
-        wanted = read_request(await request.body(), generation)
+        wanted = await read_body(request, partial(read_request, generation=generation))
         return await _answer(service, request, wanted)
 
     async def count_tokens(request: Request) -> Response:
-        wanted = read_request(await request.body(), generation, counting=True)
+        wanted = await read_body(request, partial(read_request, generation=generation, counting=True))
         counting = service.count_tokens(wanted.ask, wanted.model, wanted.adapter, _NAMES)
         return json_response({"input_tokens": await unless_gone(request, counting)})
 

@@ -12,6 +12,7 @@ from local_ai.engine.api.body import (
     Body,
     CacheControl,
     Kinds,
+    ListOf,
     Must,
     NoEffect,
     Reason,
@@ -59,7 +60,7 @@ Part = Annotated[
     Field(discriminator="type"),
     Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
-Content = Annotated[TextOr[list[Part]], Must("a text or a list of parts")]
+Content = Annotated[TextOr[ListOf[Part]], Must("a text or a list of parts")]
 
 
 def object_as_text(text: str) -> str:
@@ -126,7 +127,7 @@ class AssistantMessage(Body):
     reasoning_content: Text = None
     reasoning: Text = None
     refusal: Text = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: ListOf[ToolCall] | None = None
     annotations: NoEffect = None
     cache_control: CacheControl = None
     audio: Annotated[Refused, Reason(BLIND)] = None

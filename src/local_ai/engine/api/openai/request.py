@@ -15,6 +15,7 @@ from local_ai.engine.api.body import (
     CacheControl,
     Flag,
     Json,
+    ListOf,
     MaxTokens,
     Must,
     NoEffect,
@@ -178,11 +179,11 @@ class OpenAIBody(Sampled):
 class ChatRequest(OpenAIBody):
     """A /v1/chat/completions body."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[ListOf[ChatMessage], Field(min_length=1)]
     logprobs: Flag = None
     top_logprobs: TopLogprobs = None
     response_format: Format | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
+    tools: Annotated[ListOf[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: (
         Annotated[
             WordOr[Literal["auto", "none", "required", "any"], NamedFunction],
@@ -196,7 +197,7 @@ class ChatRequest(OpenAIBody):
         Annotated[Json, AfterValidator(_check_options), Must("an object of the template's own options")]
         | None
     ) = None
-    modalities: Annotated[list[str], AfterValidator(_only_text), _ONE_TEXT] | None = None
+    modalities: Annotated[ListOf[str], AfterValidator(_only_text), _ONE_TEXT] | None = None
     service_tier: Literal["auto", "default"] | None = None
     verbosity: Verbosity | None = None
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None

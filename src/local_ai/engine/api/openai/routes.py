@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from local_ai.engine.api.openai.response import (
     make_heading,
     usage_body,
 )
+from local_ai.engine.api.requests import read_body
 from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Ask, Piece
 from local_ai.engine.text.prompts import FieldNames
@@ -46,11 +48,11 @@ def openai_routes(service: Service, generation: GenerationSettings) -> list[Rout
     """Make the routes of this dialect."""
 
     async def chat(request: Request) -> Response:
-        wanted = read_chat(await request.body(), generation)
+        wanted = await read_body(request, partial(read_chat, generation=generation))
         return await _answer(service, request, wanted, "chat.completion")
 
     async def completion(request: Request) -> Response:
-        wanted = read_completion(await request.body(), generation)
+        wanted = await read_body(request, partial(read_completion, generation=generation))
         return await _answer(service, request, wanted, "text_completion")
 
     return [

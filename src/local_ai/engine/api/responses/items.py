@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
-from local_ai.engine.api.body import Body, CacheControl, Kinds, Must, NoEffect, Text, TextOr
+from local_ai.engine.api.body import Body, CacheControl, Kinds, ListOf, Must, NoEffect, Text, TextOr
 from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, blind_to, refuse_media
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import ResponseTool, custom_arguments, qualify
@@ -71,7 +71,7 @@ _Part = Annotated[
     Field(discriminator="type"),
     Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
-_Content = Annotated[TextOr[list[_Part]], Must("a text or a list of parts")]
+_Content = Annotated[TextOr[ListOf[_Part]], Must("a text or a list of parts")]
 
 
 class MessageItem(_Item):
@@ -144,8 +144,8 @@ class ReasoningItem(_Item):
     """What the assistant thought."""
 
     type: Literal["reasoning"]
-    content: list[ThoughtPart] | None = None
-    summary: list[SummaryPart] | None = None
+    content: ListOf[ThoughtPart] | None = None
+    summary: ListOf[SummaryPart] | None = None
     encrypted_content: NoEffect = None  # made elsewhere: nothing in it can be read
 
     def message(self) -> Message:
@@ -187,7 +187,7 @@ class AdditionalToolsItem(_Item):
 
     type: Literal["additional_tools"]
     role: NoEffect = None
-    tools: list[ResponseTool]
+    tools: ListOf[ResponseTool]
 
 
 class ReferenceItem(Body):

@@ -12,6 +12,7 @@ from local_ai.engine.api.body import (
     Body,
     Flag,
     Json,
+    ListOf,
     MaxTokens,
     Must,
     NoEffect,
@@ -120,14 +121,14 @@ def _check_metadata(metadata: dict[str, str]) -> dict[str, str]:
 class ResponseRequest(Sampled):
     """A body."""
 
-    input: Annotated[TextOr[Annotated[list[Item], Field(min_length=1)]], Must("a text or a list of items")]
+    input: Annotated[TextOr[Annotated[ListOf[Item], Field(min_length=1)]], Must("a text or a list of items")]
     instructions: Text = None
     previous_response_id: Text = None
     stream_options: ResponseStreamOptions | None = None
     store: Flag = None
     max_output_tokens: MaxTokens = None
     text: TextField | None = None
-    tools: list[ResponseTool] | None = None
+    tools: ListOf[ResponseTool] | None = None
     tool_choice: ResponseToolChoice | None = None
     parallel_tool_calls: Flag = None
     reasoning: Reasoning | None = None

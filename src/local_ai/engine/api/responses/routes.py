@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.endpoints import QUIET_S, in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.requests import json_response, unless_gone
+from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
 from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
@@ -43,9 +44,10 @@ _MOST_LISTED = 100
 
 def responses_routes(service: Service, store: ResponseStore, generation: GenerationSettings) -> list[Route]:
     """Make the routes of this dialect; they share the store."""
+    read = partial(read_response_request, generation=generation, find_item=store.find_item)
 
     async def create(request: Request) -> Response:
-        wanted = read_response_request(await request.body(), generation, store.find_item)
+        wanted = await read_body(request, read)
         answer = _Answer(service, store, wanted)
         opening = asyncio.ensure_future(answer.open())
         answer.opening = opening
@@ -53,7 +55,7 @@ def responses_routes(service: Service, store: ResponseStore, generation: Generat
         return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
 
     async def count(request: Request) -> Response:
-        wanted = read_response_request(await request.body(), generation, store.find_item)
+        wanted = await read_body(request, read)
         tokens = await unless_gone(request, _Answer(service, store, wanted).count())
         return json_response({"object": "response.input_tokens", "input_tokens": tokens})
 

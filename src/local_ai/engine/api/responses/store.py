@@ -81,7 +81,7 @@ class ResponseStore:
     def find_item(self, name: str) -> Json | None:
         """Find an item of any response kept, the latest first."""
         spelt = json.dumps(name).encode()
-        for raw in reversed(self._kept.values()):
+        for raw in reversed(tuple(self._kept.values())):  # others may be kept meanwhile
             for item in _read(raw).context if spelt in raw else ():
                 if item["id"] == name:
                     return item

@@ -20,6 +20,7 @@ from local_ai.engine.api.body import (
     Flag,
     Json,
     Kinds,
+    ListOf,
     Must,
     NoEffect,
     Reason,
@@ -141,7 +142,7 @@ class NamespaceTool(Body):
     type: Literal["namespace"]
     name: str
     description: NoEffect = None  # of the whole; each tool has its own
-    tools: list[Annotated[ResponseFunctionTool | CustomTool, Field(discriminator="type")]]
+    tools: ListOf[Annotated[ResponseFunctionTool | CustomTool, Field(discriminator="type")]]
 
 
 class HostedTool(Body):
@@ -200,7 +201,7 @@ class AllowedTools(Body):
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"] | None = None
-    tools: list[FunctionChoice]
+    tools: ListOf[FunctionChoice]
 
 
 ResponseToolChoice = Annotated[
