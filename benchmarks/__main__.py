@@ -26,6 +26,7 @@ from benchmarks.report import as_markdown
 from benchmarks.samples import Samples, as_json
 
 SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "streams", "page")
+_ALONE = ("gpu",)  # a suite that is run by its name alone: it needs a machine to itself for long
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def _write(samples: Samples, machine: dict[str, str], out: Path, *, as_json_text
 
 def _words() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="inv bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", type=_suites, default=SUITES, help=f"of {','.join(SUITES)}")
+    parser.add_argument("--only", type=_suites, default=SUITES, help=f"of {','.join(SUITES + _ALONE)}")
     parser.add_argument("--rounds", type=int, help="rounds of each (3, or 1 with --quick)")
     parser.add_argument("--quick", action="store_true", help="one round: to see that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -88,7 +89,7 @@ def _interrupt(signal_number: int, frame: object) -> NoReturn:
 
 def _suites(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if unknown := [name for name in names if name not in SUITES]:
+    if unknown := [name for name in names if name not in SUITES + _ALONE]:
         raise argparse.ArgumentTypeError(f"no such suite: {', '.join(unknown)}")
     return names
 

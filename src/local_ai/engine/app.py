@@ -177,6 +177,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
             trust_remote_code=settings.model.trust_remote_code,
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
             idle_unload_s=settings.model.idle_unload_s,
+            max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
         ),
         board,
         problem=problem,

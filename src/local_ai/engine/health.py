@@ -30,6 +30,7 @@ class HealthBoard:
         self._imported = imported
         self._loading = False
         self._model: str | None = None
+        self._max_batch: int | None = None
         self._next: str | None = None
         self._failure: Failure | None = None
         self._running = 0
@@ -57,6 +58,7 @@ class HealthBoard:
                 loading=self._next if self._state is EngineState.LOADING else None,
                 blas=self._blas.name,
                 blas_fix=self._blas.fix,
+                max_batch=self._max_batch if self._model else None,
             )
 
     async def leaves(self, state: str, *, within_s: float) -> None:
@@ -77,9 +79,14 @@ class HealthBoard:
             self._loading, self._model, self._next = True, None, model
             self._derive()
 
-    def loaded(self, model: str | None) -> None:
-        """A load ended with this model in memory; None: an idle one was unloaded, or there is none."""
+    def loaded(self, model: str | None, *, max_batch: int | None = None) -> None:
+        """A load ended with this model in memory; None: an idle one was unloaded, or there is none.
+
+        Args:
+            max_batch: Answers that it can generate at once.
+        """
         with self._lock:
+            self._max_batch = max_batch
             if model is None and self._model is not None:
                 self._put_away = time.monotonic()
             self._loading, self._failure, self._model = False, None, model

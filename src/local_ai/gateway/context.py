@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from local_ai.gateway.admission.body_memory import MemoryBudget
+from local_ai.gateway.admission.concurrency import concurrency
 from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Quarantine
 from local_ai.gateway.admission.queue import RequestQueue
@@ -47,10 +48,13 @@ def make_context(state: State) -> GatewayContext:
     """Put together what a gateway needs; nothing is opened or read yet."""
     upstream = Upstream(state.engine_socket)
     settings = state.settings.gateway
-    request_queue = RequestQueue(most_running=settings.max_concurrency, most_waiting=settings.max_queue)
+    first, _ = concurrency(state.settings)
+    request_queue = RequestQueue(most_running=first, most_waiting=settings.max_queue)
     quarantine = Quarantine()
     shutdown = Shutdown()
     watch = Monitor(state, upstream, lambda: _queue(request_queue, quarantine, shutdown))
+    if settings.max_concurrency == "auto":
+        watch.on_batch(request_queue.resize)
     shutdown.on_change(lambda closed: request_queue.close(stopping_refusal if closed else None))
     gate = ReadinessGate(watch, shutdown.closed, wait_s=settings.wait_for_engine_s)
     forwarding = ForwardingContext(

@@ -172,6 +172,9 @@ class EngineSettings(_Section):
     prompt_cache_mb: int = Field(
         2048, ge=0, description="Most memory for remembered prompts, in megabytes; 0 remembers none."
     )
+    max_batch: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto", description='Most answers generated at once; "auto" goes by the device and its memory.'
+    )
     max_crashes: int = Field(
         3, ge=2, le=10_000, description="Crashes within five minutes after which it is not restarted again."
     )
@@ -184,11 +187,10 @@ class GatewaySettings(_Section):
         120, ge=0, le=3600, description="Longest a request waits for the engine to be ready, in seconds."
     )
     max_body_mb: int = Field(64, ge=1, le=4096, description="Largest request body taken, in megabytes.")
-    max_concurrency: int = Field(
-        16,
-        ge=1,
-        le=1024,
-        description="Most requests the engine is given at once; the rest wait in the queue.",
+    max_concurrency: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        "auto",
+        description='Most requests the engine is given at once, the rest wait in the queue; "auto" gives it '
+        "as many as it generates at once.",
     )
     max_queue: int = Field(
         512, ge=0, le=100_000, description="Most requests that wait in the queue; further ones are refused."

@@ -53,6 +53,7 @@ class EngineHealth:
     loading: str | None = None  # id of the model that is being loaded
     blas: str | None = None  # what multiplies matrices on the CPU: name, version and where it is from
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
+    max_batch: int | None = None  # answers generated at once by the model in memory, at most
 
     @property
     def warning(self) -> str:

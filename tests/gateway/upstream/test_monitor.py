@@ -17,8 +17,10 @@ from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.status.health import EngineHealth, EngineState, Queue
 
 
-def engine(state: str) -> EngineProbe:
-    health = EngineHealth(EngineState(state), since=0, model=None, running=0, waiting=0, text="mlx-lm")
+def engine(state: str, max_batch: int | None = None) -> EngineProbe:
+    health = EngineHealth(
+        EngineState(state), since=0, model=None, running=0, waiting=0, text="mlx-lm", max_batch=max_batch
+    )
     return EngineProbe(listens=True, health=health)
 
 
@@ -95,3 +97,23 @@ def test_probe_of_an_engine_that_ended_meanwhile_counts_for_nothing(watch: Monit
     coroutines.run(run())
 
     assert not watch.trusts_engine()
+
+
+def test_monitor_tells_how_many_answers_the_engine_generates_at_once_whenever_that_changes(
+    watch: Monitor, upstream: FakeUpstream
+) -> None:
+    told: list[int] = []
+    watch.on_batch(told.append)
+
+    for seen in (
+        engine("loading"),
+        engine("ready", 64),
+        engine("ready", 64),
+        engine("ready"),
+        engine("ready", 8),
+    ):
+        upstream.seen = seen
+        watch.engine_is_gone()  # so that it looks anew
+        coroutines.run(watch.look())
+
+    assert told == [64, 8]

@@ -10,9 +10,11 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from local_ai.engine.core.decoding.batch import Batch
+from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch, device
 from local_ai.engine.core.decoding.request import Request
 from local_ai.engine.core.decoding.sequential import Sequence
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey
+from local_ai.engine.core.memory.guard import device_room
 from local_ai.engine.core.memory.prompt_cache import PromptCache
 from local_ai.engine.core.memory.release import release_memory
 from local_ai.engine.core.model.loading import (
@@ -23,6 +25,7 @@ from local_ai.engine.core.model.loading import (
     load_model,
 )
 from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -34,7 +37,12 @@ class ModelSlot:
     """At most one model; for the generating thread alone, but for `words`."""
 
     def __init__(
-        self, *, trust_remote_code: bool, prompt_cache_bytes: int, on_loading: Callable[[ModelKey], None]
+        self,
+        *,
+        trust_remote_code: bool,
+        prompt_cache_bytes: int,
+        on_loading: Callable[[ModelKey], None],
+        max_batch: int | None = None,
     ) -> None:
         """Hold nothing yet.
 
@@ -42,10 +50,12 @@ class ModelSlot:
             trust_remote_code: Whether Python code that comes with a model is run.
             prompt_cache_bytes: Most that remembered prompts may take.
             on_loading: Told of each model that is about to be loaded.
+            max_batch: Most answers generated at once; None: by the device and its memory.
         """
         self._trust_remote_code = trust_remote_code
         self._memory = PromptCache(prompt_cache_bytes)
         self._on_loading = on_loading
+        self._max_batch = max_batch
         self._loaded: LoadedModel | None = None
         self.batch: Batch | Sequence | None = None
         self.words: ModelWords | None = None  # the model's text side; read by any thread
@@ -102,14 +112,22 @@ class ModelSlot:
         started = time.perf_counter()
         self._on_loading(key)
         loaded = load_model(key, trust_remote_code=self._trust_remote_code)
-        self.batch = Batch(loaded, self._memory) if loaded.batchable else Sequence(loaded)
+        self.batch = self._make_batch(loaded)
         self._loaded, self.words = loaded, loaded.words
-        log.info("loaded %s in %.1f s", key.id, time.perf_counter() - started)
+        took, most = time.perf_counter() - started, self.batch.most
+        log.info("loaded %s in %.1f s, for %d answers at once", key.id, took, most)
         if mx.default_device() != mx.Device(mx.cpu):
             started = time.perf_counter()
             warm(self.batch, loaded)
             self._memory.clear()
             log.info("warmed %s in %.1f s", key.id, time.perf_counter() - started)
+
+    def _make_batch(self, loaded: LoadedModel) -> Batch | Sequence:
+        if not loaded.batchable:
+            return Sequence(loaded)
+        each = kv_cache_bytes(loaded.config, SPACE_TOKENS)
+        most = self._max_batch or auto_batch(device(), each, device_room())
+        return Batch(loaded, self._memory, most=most)
 
     def _drop(self) -> None:
         if self.batch is not None:

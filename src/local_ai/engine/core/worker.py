@@ -47,6 +47,7 @@ class WorkerSettings:
     trust_remote_code: bool
     prompt_cache_bytes: int
     idle_unload_s: float  # 0 keeps the model
+    max_batch: int | None = None  # answers at once; None: by the device and its memory
 
 
 class Worker:
@@ -181,6 +182,7 @@ class Worker:
         self._slot = model_slot.ModelSlot(
             trust_remote_code=self._settings.trust_remote_code,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
+            max_batch=self._settings.max_batch,
             on_loading=lambda key: self._board.loading(key.id),
         )
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
@@ -298,8 +300,8 @@ class Worker:
 
     def _settle(self) -> None:
         """Let health say what is in memory now, or why nothing is."""
-        if self._slot and self._slot.key:
-            self._board.loaded(self._slot.key.id)
+        if self._slot and self._slot.key and self._slot.batch is not None:
+            self._board.loaded(self._slot.key.id, max_batch=self._slot.batch.most)
         elif problem := self._broken or self._problem:
             self._board.failed(problem, model=None)
         else:

@@ -56,6 +56,12 @@ class RequestQueue:
         self._mean_s = 0.0
         self._closed: Callable[[], ApiError] | None = None
 
+    def resize(self, most_running: int) -> None:
+        """Let so many run at once from now on; where more run already, none is let in until fewer do."""
+        self._free += most_running - self.most_running
+        self.most_running = most_running
+        self._admit()
+
     @contextmanager
     def queued(self, path: str, model: str | None, *, streams: bool) -> Iterator[QueuedCall]:
         """Keep a request on the list from its arrival to its end."""
@@ -128,7 +134,7 @@ class RequestQueue:
     async def _enter(self, queued: QueuedCall) -> None:
         if self._closed is not None:
             raise self._closed()
-        if self._free and not self._waiting:
+        if self._free > 0 and not self._waiting:
             self._free -= 1
             return
         if len(self._waiting) >= self.most_waiting:
@@ -150,7 +156,7 @@ class RequestQueue:
             self._admit()
 
     def _admit(self) -> None:
-        while self._free and self._waiting:
+        while self._free > 0 and self._waiting:
             waiter = self._waiting.popleft().waiter
             if waiter is not None and not waiter.done():
                 self._free -= 1

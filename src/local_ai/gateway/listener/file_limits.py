@@ -5,8 +5,10 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING
 
+from local_ai.gateway.admission.concurrency import concurrency
+
 if TYPE_CHECKING:
-    from local_ai.settings.schema import GatewaySettings
+    from local_ai.settings.schema import LocalAISettings
 
 # How many connections asyncio accepts in one turn of its loop. One that is turned away is closed some turns
 # later, and meanwhile more are accepted.
@@ -17,14 +19,15 @@ _OTHERS = 64
 _FEWEST = 16
 
 
-def most_connections(settings: GatewaySettings) -> int:
+def most_connections(settings: LocalAISettings) -> int:
     """Return how many connections there may be, with room made for as many as the queue may need.
 
     macOS gives a process 256 descriptors unless it asks for more.
     """
-    reserved = settings.max_concurrency + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE + _OTHERS
+    _, running = concurrency(settings)
+    reserved = running + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE + _OTHERS
     # As many again for those that only look: status, the page, health checks.
-    wanted = reserved + 2 * (settings.max_queue + settings.max_concurrency)
+    wanted = reserved + 2 * (settings.gateway.max_queue + running)
     return max(_FEWEST, _raise_limit(wanted) - reserved)
 
 

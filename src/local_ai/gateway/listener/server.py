@@ -82,7 +82,7 @@ async def _serve(state: State, listener: socket.socket) -> None:
             super().handle_exit(sig, frame)
 
     context = make_context(state)
-    config = uvicorn_config(make_app(context), most=most_connections(state.settings.gateway))
+    config = uvicorn_config(make_app(context), most=most_connections(state.settings))
     # Left closed by a stop that was itself ended: it opens again well after that stop would have been over.
     close = partial(
         context.forwarding.shutdown.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S

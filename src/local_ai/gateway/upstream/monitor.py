@@ -30,6 +30,12 @@ class Monitor:
         self._look = Cached(upstream.look, max_age_s=_LOOK_AGE_S)
         self._trusted_until = 0.0  # time.monotonic()
         self._ends = 0  # how often the engine has ended
+        self._batch_changed: Callable[[int], None] | None = None
+        self._batch: int | None = None  # answers that the engine generates at once
+
+    def on_batch(self, changed: Callable[[int], None]) -> None:
+        """Have this called when the engine generates another number of answers at once than before."""
+        self._batch_changed = changed
 
     async def report(self) -> Report:
         """Return the report; up to some seconds late where supervisord hangs."""
@@ -39,6 +45,10 @@ class Monitor:
         """Return a probe of the engine; takes at most a second."""
         ends = self._ends
         look = await self._look.get()
+        batch = look.health and look.health.max_batch
+        if batch and batch != self._batch and self._batch_changed:
+            self._batch = batch
+            self._batch_changed(batch)
         is_fine = look.can_answer and ends == self._ends
         self._trusted_until = time.monotonic() + _TRUST_S if is_fine else 0.0
         return look

@@ -56,7 +56,7 @@ class MemoryGuard:
             reserve_bytes: That are never taken on purpose, unless a step takes more; None: a share of the
                 machine's memory.
         """
-        self._room = room or _machine_room()
+        self._room = room or device_room()
         self._least_reserve = _machine_reserve() if reserve_bytes is None else reserve_bytes
         self._reading = _Taken()
         self._answering = _Taken()
@@ -104,8 +104,8 @@ def out_of_memory(what: str, held: str) -> ApiError:
     )
 
 
-def _machine_room() -> Callable[[], int]:
-    """Make what reads the room on this machine.
+def device_room() -> Callable[[], int]:
+    """Make what counts the bytes that can be taken still.
 
     With Metal: what it recommends to keep in use at once. There the system's own figure counts as taken
     what it could compress.
