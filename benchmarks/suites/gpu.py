@@ -75,8 +75,8 @@ def run(samples: Samples, options: Options) -> None:
         say("gpu: starting the others")
         peer = _Server(_MLX_LM, stack.enter_context(_mlx_lm_server(model, environ)), str(model))
         bare = stack.enter_context(_Bare(model, environ))
-        tokens = _QUICK_TOKENS if options.quick else _TOKENS
-        for number in range(-1, options.rounds):  # the first one warms all of them up
+        for number in range(-1, options.rounds):  # the first one, of short answers, warms all of them up
+            tokens = _QUICK_TOKENS if options.quick or number < 0 else _TOKENS
             for rows in _ROWS:
                 say(f"gpu {number + 1}/{options.rounds}: {rows}")
                 text = f"tokens/s of {rows} stream{'s' if rows > 1 else ''}, {shape}"
