@@ -3,6 +3,7 @@
 //   page.js           waits for the first paint, then starts the parts
 //   status.js         how the server is: asks /status.json, shows the verdict, the figures of now, the programs
 //   requests.js       what runs, what waits, and the models that are marked
+//   activity.js       what has ended
 //   models.js         the model picker and its search
 //   chat.js           the open conversation; families.js asks, message.js and markdown.js show
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
@@ -11,7 +12,7 @@
 //   copy.js           the copy buttons and the diagnostics
 //   dom.js            what all of them need; words.js puts figures into words
 
-const PARTS = ["./status.js", "./requests.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js"];
+const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js"];
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));

@@ -92,6 +92,7 @@ class FakeEngine:
         return Starlette(
             routes=[
                 Route("/health", self._health),
+                Route("/recent", self._recent),
                 Route("/{path:path}", self._answer, methods=["GET", "POST", "DELETE"]),
             ]
         )
@@ -112,6 +113,9 @@ class FakeEngine:
                 "tokens": self.tokens,
             }
         )
+
+    async def _recent(self, _request: Request) -> Response:
+        return JSONResponse([])
 
     async def _answer(self, request: Request) -> Response:
         raw = await request.body()

@@ -454,6 +454,18 @@ def test_composer_stays_in_sight_and_only_the_page_scrolls(browser: Browser, ser
     page.close()
 
 
+def test_last_requests_are_listed_without_their_words(page: Page) -> None:
+    ask(page, "What is the capital of France?")
+
+    look_at(page, "Server")
+
+    row = page.locator("#ended-rows tr").first
+    expect(row.locator(".client")).to_have_text("browser")
+    expect(row.locator(".asked")).to_have_text("tiny")
+    expect(row.locator(".outcome")).to_have_text("200, streamed")
+    expect(page.locator("#activity")).not_to_contain_text("France")
+
+
 def test_snippets_ask_what_was_asked_here(page: Page) -> None:
     ask(page, 'Who\'s "Ada"?')
 

@@ -67,6 +67,10 @@ def make_app(
             await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
         return json_response(dataclasses.asdict(board.read()))
 
+    async def recent(_request: Request) -> Response:
+        """Return the figures of the last answers, by request id; for the gateway."""
+        return json_response(list(service.recent))
+
     async def unload(request: Request) -> Response:
         """Not part of either API: for whoever owns the socket, and not forwarded by the gateway."""
         done = asyncio.wrap_future(worker.unload())
@@ -75,6 +79,7 @@ def make_app(
     return Starlette(
         routes=[
             Route("/health", health),
+            Route("/recent", recent),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service, generation) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),

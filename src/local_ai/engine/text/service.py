@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
@@ -23,8 +24,10 @@ from local_ai.models.catalog import Model
 from local_ai.models.library import ModelLibrary
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
+from local_ai.serving.request_id import REQUEST_ID
 
 log = logging.getLogger("local_ai.engine.requests")
+_MOST_RECENT = 100
 
 LONGEST_PREPARATION_S = 60.0  # of a prompt: a million tokens take about ten seconds
 _CHARACTERS_PER_TOKEN = 4  # of English, roughly; https://help.openai.com/en/articles/4936856
@@ -63,6 +66,7 @@ class Service:
         self._library = library
         self._adapter = adapter
         self._threads = InterruptibleThreads()
+        self.recent: deque[dict[str, Any]] = deque(maxlen=_MOST_RECENT)  # figures of the last answers
 
     def default_key(self) -> ModelKey | None:
         """The model to load at start, with its adapter."""
@@ -148,7 +152,7 @@ class Service:
             raise
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
-            record.write()
+            self.recent.append(record.write())
 
 
 def _find(name: str | None, library: ModelLibrary) -> Model:
@@ -195,13 +199,14 @@ class _Record:
 
     def note(self, piece: Piece) -> None:
         if isinstance(piece, Begun):
-            self._miss = f" ({piece.miss})" if piece.miss else ""
+            self._miss = piece.miss
         if isinstance(piece, Ended):
             self.outcome = piece.reason
         elif not isinstance(piece, Begun | Reading) and self._first is None:
             self._first = time.perf_counter()
 
-    def write(self) -> None:
+    def write(self) -> dict[str, Any]:
+        """Log it, and return its figures."""
         now = time.perf_counter()
         first = self._first if self._first is not None else now
         # Of what came after the first: one token alone has no rate.
@@ -211,7 +216,7 @@ class _Record:
             self._model,
             self._usage.prompt,
             self._usage.cached,
-            self._miss,
+            f" ({self._miss})" if self._miss else "",
             self._usage.answer,
             first - self._started,
             rate,
@@ -219,3 +224,11 @@ class _Record:
             self._cut,
             self.outcome,
         )
+        return {
+            "id": REQUEST_ID.get(),
+            "prompt_tokens": self._usage.prompt,
+            "cached_tokens": self._usage.cached,
+            "answer_tokens": self._usage.answer,
+            "tokens_per_s": round(rate, 1) or None,
+            "miss": self._miss or None,
+        }

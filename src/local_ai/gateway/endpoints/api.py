@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import starlette.routing
 from starlette.requests import Request
 
+from local_ai.gateway.activity import client_name
 from local_ai.gateway.admission.omni import check_part
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.forwarding.relay import Call, Forward
@@ -68,7 +69,8 @@ class _Forwarder:
 
     async def _call(self, request: Request, reservation: Reservation) -> Call:
         route = self._route
-        call = Call(route, route.method, _target(request), _headers(request), b"")
+        client = client_name(request.headers.get("user-agent", ""))
+        call = Call(route, route.method, _target(request), _headers(request), b"", client=client)
         if route.takes is None:
             return call
         check_media_type(request.headers.get("content-type", ""), route)

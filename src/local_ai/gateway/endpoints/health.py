@@ -13,7 +13,7 @@ from fastapi.responses import PlainTextResponse
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import refusals
-from local_ai.gateway.endpoints.schemas import Liveness, QueueBody, ReadinessBody, StatusBody
+from local_ai.gateway.endpoints.schemas import ActivityBody, Liveness, QueueBody, ReadinessBody, StatusBody
 from local_ai.gateway.metrics import CONTENT_TYPE
 from local_ai.status.report import to_plain
 
@@ -22,7 +22,7 @@ _NOT_READY: dict[str, Any] = {"model": ReadinessBody, "description": "It cannot.
 
 
 def health_router(context: GatewayContext) -> APIRouter:
-    """Answer `/healthz`, `/readyz`, `/status.json`, `/queue.json` and `/metrics`."""
+    """Answer `/healthz`, `/readyz`, `/status.json`, `/queue.json`, `/activity.json` and `/metrics`."""
     router = APIRouter()
 
     @router.get(
@@ -58,6 +58,13 @@ def health_router(context: GatewayContext) -> APIRouter:
         """List the requests that run and wait; `server status` sees by it that the gateway is ours."""
         response.headers.update(_NOT_STORED)
         return {"service": "local-ai", **to_plain(context.watch.queue())}
+
+    @router.get("/activity.json", response_model=ActivityBody, responses=refusals(401, 403))
+    async def activity(response: Response) -> Any:
+        """List the last hundred requests that have ended, the newest first; nothing of what they said."""
+        response.headers.update(_NOT_STORED)
+        told = await context.forwarding.upstream.recent()
+        return {"requests": context.forwarding.activity.read(told)}
 
     @router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401, 403))
     async def metrics() -> Response:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from local_ai.gateway.activity import EndedRequest
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.status.report import ProgramStatus
 
@@ -84,6 +85,12 @@ class QueueBody(Queue):
     """The requests that run and wait; nothing of what they say."""
 
     service: Literal["local-ai"] = "local-ai"
+
+
+class ActivityBody(BaseModel):
+    """The requests that have ended, the newest first."""
+
+    requests: list[EndedRequest]
 
 
 class Urls(BaseModel):

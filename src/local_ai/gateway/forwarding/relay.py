@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_ai.gateway.activity import Activity, EndedRequest
 from local_ai.gateway.admission.omni import OmniGate
 from local_ai.gateway.admission.quarantine import Flight, Quarantine, Turn
 from local_ai.gateway.admission.queue import QueuedCall, RequestQueue
@@ -31,6 +32,7 @@ from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineG
 from local_ai.gateway.upstream.engine_exits import ended_from_outside, memory_kills
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.serving.errors import ApiError
+from local_ai.serving.request_id import REQUEST_ID
 from local_ai.serving.sse import WholeEvents, joined, until_gone
 from local_ai.status.health import RequestState
 from local_ai.supervision.program import ENGINE
@@ -63,6 +65,7 @@ class ForwardingContext:
     program: str = ENGINE  # which one answers
     quarantine: Quarantine = field(default_factory=Quarantine)
     metrics: Metrics = field(default_factory=Metrics)
+    activity: Activity = field(default_factory=Activity)
     comment_s: float = 5.0  # a waiting stream says so this often
     grace_s: float = 3.0  # running answers get this long once the gateway is told to stop
 
@@ -86,6 +89,19 @@ class Forward:
             outcome = await self._answer_or_leave(reply, queued, receive)
             took, first = queued.seconds, self._first_at and self._first_at - queued.arrived
         forwarding.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
+        forwarding.activity.note(
+            EndedRequest(
+                id=REQUEST_ID.get(),
+                at=time.time(),
+                path=call.route.path,
+                client=call.client,
+                model=call.model,
+                outcome=outcome.kind,
+                text=outcome.text,
+                seconds=round(took, 3),
+                first_s=first and round(first, 3),
+            )
+        )
         _LOG.info("%s %s: %s, %.2f s", call.method, call.route.path, outcome.text, took)
 
     async def _answer_or_leave(self, reply: Reply, queued: QueuedCall, receive: Receive) -> Outcome:
@@ -308,3 +324,4 @@ class Call:
     body: bytes
     streams: bool = False  # the client asked for server-sent events
     model: str | None = None  # as the engine will know it
+    client: str = ""  # as it names itself

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from local_ai.status.health import EngineHealth, EngineState
@@ -104,7 +104,7 @@ class Upstream:
         """Ask the engine for its health; takes at most a second."""
         try:
             async with asyncio.timeout(_PROBE_S):
-                body = await self._health()
+                body = await self._read("/health")
         except (EngineAbsent, EngineGone):  # one that closes without an answer is ending
             return EngineProbe(listens=False)
         except TimeoutError:
@@ -152,8 +152,17 @@ class Upstream:
         )
         return httpx.AsyncHTTPTransport(uds=str(self._socket_path), limits=limits)
 
-    async def _health(self) -> bytes:
-        answer = await self.send("GET", "/health", {}, b"")
+    async def recent(self) -> list[dict[str, Any]]:
+        """Ask the engine for the figures of its last answers; none where it is silent for a second."""
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                figures: list[dict[str, Any]] = json.loads(await self._read("/recent"))
+        except (EngineAbsent, EngineGone, TimeoutError, ValueError):
+            return []
+        return figures
+
+    async def _read(self, path: str) -> bytes:
+        answer = await self.send("GET", path, {}, b"")
         try:
             return await answer.read()
         finally:
