@@ -9,7 +9,7 @@ from pathlib import Path
 
 from invoke import Context, Exit, task
 
-from local_ai.cli.tasks import namespace
+from local_ai.cli.tasks import namespace, read_as_local_ai
 
 # Advisories that have to stand for as long as there is no fix, each with the reason.
 ALLOWED_ADVISORIES: dict[str, str] = {}
@@ -88,3 +88,4 @@ ns.add_task(docs)
 ns.add_task(check)
 ns.add_task(bench)
 ns.add_task(audit)
+read_as_local_ai(ns, sys.argv[0], sys.argv[1:])

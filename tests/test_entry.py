@@ -44,6 +44,22 @@ def test_commands_of_any_form_are_written_as_they_are_called(entry: str, written
     )
 
 
+@pytest.mark.parametrize(
+    ("entry", "written"),
+    [
+        (
+            "uv run local-ai",
+            "uv run local-ai doctor, uv run local-ai --help or uv run local-ai server --help",
+        ),
+        ("inv", "inv doctor, inv --list or inv --list server"),
+    ],
+)
+def test_short_forms_and_help_are_written_as_they_are_called(entry: str, written: str):
+    set_entry(entry)
+
+    assert as_called("local-ai doctor, local-ai --help or local-ai server --help") == written
+
+
 def test_errors_name_commands_as_they_are_called():
     error = LocalAIError("it stopped", why="a reason", fix="local-ai server start")
     set_entry("uv run inv")

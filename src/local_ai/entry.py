@@ -12,9 +12,12 @@ from pathlib import PurePath
 DEFAULT = "local-ai"
 _MODULE = "python -m local_ai"
 _UV = "uv run "
-_GROUPS = "server|models|client|service|omni|config"
+_GROUPS = "server|models|client|service|omni|config|self"
+_PLAIN = "doctor|diagnostics|uninstall"  # commands that texts name without their group
 _ANY_ENTRY = rf"\b(?:{_UV})?(?:local-ai|{_MODULE}|inv)"
-_COMMAND = re.compile(rf"{_ANY_ENTRY} ({_GROUPS})[ .](\w+)")
+_COMMAND = re.compile(
+    rf"{_ANY_ENTRY} (?:(?P<group>{_GROUPS})[ .](?P<word>\w+)|(?P<plain>{_PLAIN})\b|(?P<helped>\w+ )?--help\b)"
+)
 
 _entry = DEFAULT
 
@@ -44,5 +47,15 @@ def entry_of(program: str, *, by_uv: bool) -> str:
 
 def as_called(text: str) -> str:
     """Write each command that a text names as people here type it."""
-    separator = "." if _entry.endswith("inv") else " "
-    return _COMMAND.sub(lambda found: f"{_entry} {found[1]}{separator}{found[2]}", text)
+    return _COMMAND.sub(_written, text)
+
+
+def _written(found: re.Match[str]) -> str:
+    is_inv = _entry.endswith("inv")
+    if found["group"]:
+        return f"{_entry} {found['group']}{'.' if is_inv else ' '}{found['word']}"
+    if found["plain"]:
+        return f"{_entry} {found['plain']}"
+    helped = found["helped"] or ""
+    # invoke keeps `inv --help` for itself.
+    return f"{_entry} --list {helped}".rstrip() if is_inv else f"{_entry} {helped}--help"

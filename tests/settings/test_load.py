@@ -47,6 +47,20 @@ def origin(loaded: Loaded, key: str) -> str:
     return next(origin for name, _, origin in loaded.rows if name == key)
 
 
+def test_a_pasted_hub_address_is_a_models_name_wherever_it_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    address = "https://huggingface.co/org/name"
+    file = write(tmp_path, f'[model]\npath = "{address}/tree/v2"\n[aliases]\n"gpt-4o" = "{address}"\n')
+
+    of_file = load(config_path=file).settings
+    monkeypatch.setenv("LOCAL_AI_MODEL__PATH", address)
+
+    assert (of_file.model.path, of_file.aliases) == ("org/name@v2", {"gpt-4o": "org/name"})
+    assert load().settings.model.path == "org/name"
+    assert load_config(model=address).model.path == "org/name"
+
+
 def test_defaults_are_those_of_the_contract():
     settings = load_config()
 

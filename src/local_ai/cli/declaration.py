@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from local_ai.cli.names import name_of_address
 from local_ai.errors import ConfigError
+from local_ai.settings.model_names import name_of_address
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from local_ai.cli import console
@@ -13,6 +13,35 @@ from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 
 if TYPE_CHECKING:
     from local_ai.settings.load import Loaded
+
+
+def run_words(words: Sequence[str]) -> int | None:
+    """Run what the words of a command line ask for; returns the exit code, None for 0.
+
+    Raises:
+        LocalAIError: They ask for nothing that there is, or it failed.
+    """
+    from local_ai.cli.parser import parse
+
+    if words[:1] in (["--version"], ["-V"]):
+        from importlib.metadata import version
+
+        console.print_raw(f"local-ai {version('local-ai')}")
+        return 0
+    if words[:1] in (["--complete"], ["--print-completion-script"]):
+        from local_ai.cli.completion import candidates, completion_script
+
+        is_script = words[0] != "--complete"
+        text = completion_script("".join(words[1:2])) if is_script else "\n".join(candidates(words[1:]))
+        console.print_raw(text.rstrip("\n"))
+        return 0
+    wanted = parse(words)
+    if wanted.command is None or wanted.is_help:
+        from local_ai.cli.help import help_text
+
+        console.print_line(help_text(wanted).rstrip("\n"))
+        return 0
+    return wanted.command.run(wanted.values)
 
 
 def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> int:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from inspect import Parameter, Signature
 from keyword import iskeyword
+from pathlib import PurePath
 from typing import Any
 
-from invoke import Collection, Context, Exit, Task
+from invoke import Collection, Context, Exit, ParseError, Program, Task
+from invoke.parser.context import ParserContext
+from invoke.parser.parser import Parser
 
 from local_ai.cli.command_list import COMMANDS, GROUPS
 from local_ai.cli.declaration import Command
-from local_ai.cli.run import guarded
+from local_ai.cli.run import guarded, run_words
+
+_NAMES = {"inv", "invoke"}
 
 
 def namespace() -> Collection:
@@ -20,6 +26,40 @@ def namespace() -> Collection:
     for command in COMMANDS:
         groups[command.group].add_task(_task(command), command.word, default=command.is_default)
     return Collection(*groups.values())
+
+
+def read_as_local_ai(tasks: Collection, program: str, words: Sequence[str]) -> None:
+    """Run a command line of `inv` as `local-ai` would, where invoke would not understand it.
+
+    To be called where invoke loads its tasks, which is before it parses. A line that names one of the tasks
+    that only a checkout has stays invoke's.
+
+    Args:
+        tasks: All tasks there are.
+        program: The path that was called, `sys.argv[0]`.
+
+    Raises:
+        Exit: It was run, or refused in words.
+    """
+    is_own = PurePath(program).name in _NAMES and not {*tasks.tasks, "--complete"} & {*words}
+    if is_own and not _understands(tasks.to_contexts(), list(words)):
+        raise Exit(code=guarded(run_words, words))
+
+
+def _understands(contexts: list[ParserContext], words: list[str]) -> bool:
+    """Parse as invoke does: first its own options, then what is left."""
+    own = Program()
+    core = ParserContext(args=own.core_args() + own.task_args())
+    try:
+        first = Parser(initial=core, ignore_unknown=True).parse_argv(words)
+        second = Parser(contexts, core).parse_argv(first.unparsed)
+    except ParseError:
+        return False
+    if second[0].args["config"].value:  # invoke's own stands before a task
+        return False
+    names = {name for context in contexts for name in (context.name, *context.aliases)}
+    values = [found.args[name].value for found in (first[0], second[0]) for name in ("help", "list")]
+    return all(not isinstance(value, str) or value in {*names, *GROUPS} for value in values)
 
 
 def _task(command: Command) -> Task[Any]:

@@ -18,6 +18,8 @@ from pydantic import (
     field_serializer,
 )
 
+from local_ai.settings.model_names import name_of_address
+
 # Serialise with this context to write secrets out (state.json, mode 0600); anywhere else they are masked.
 REVEAL = {"reveal_secrets": True}
 
@@ -64,7 +66,7 @@ def _usable_aliases(aliases: dict[str, str]) -> dict[str, str]:
             raise ValueError(f'must be names in quotes, such as "gpt-4o" = "default"; {name!r} is not')
         if name == target:
             raise ValueError(f"must lead to another name; {name!r} leads to itself")
-    return aliases
+    return {name: name_of_address(target) for name, target in aliases.items()}
 
 
 def _usable_key(key: SecretStr) -> SecretStr:
@@ -125,8 +127,8 @@ class ServerSettings(_Section):
 class ModelSettings(_Section):
     """The model used when a request names none."""
 
-    path: str | None = Field(
-        None, min_length=1, description="Name of a model found on this machine, or a model folder."
+    path: Annotated[str, Field(min_length=1), AfterValidator(name_of_address)] | None = Field(
+        None, description="Name of a model found on this machine, or a model folder."
     )
     adapter_path: UserPath | None = Field(None, description="Folder of a LoRA adapter for it.")
     trust_remote_code: bool = Field(

@@ -167,6 +167,7 @@ def _import_app(module: str) -> ASGIApp:
 
         app = FastAPI()
         app.add_exception_handler(ValueError, _complain)
+        app.add_exception_handler(Exception, _fail)
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
         is_text = module in {OPENAI_TEXT, ANTHROPIC_TEXT}
@@ -189,6 +190,10 @@ def _import_app(module: str) -> ASGIApp:
 
 async def _complain(_request: Request, exc: Exception) -> Response:
     return Response(str(exc), status_code=400)
+
+
+async def _fail(_request: Request, exc: Exception) -> Response:
+    return Response(str(exc) or type(exc).__name__, status_code=500)
 
 
 def _with_fields(body: bytes, place: Place) -> tuple[bytes, list[Rename]]:

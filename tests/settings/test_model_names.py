@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.cli.names import name_of_address
+from local_ai.settings.model_names import name_of_address
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,17 @@ from local_ai.cli.names import name_of_address
         ("http://hub.example:8000/org/name#readme", "org/name"),
         ("huggingface.co/org/name", "org/name"),
         ("hf.co/org/name", "org/name"),
+        ("HTTPS://HuggingFace.co/Org/Name", "Org/Name"),
+        ("//huggingface.co/org/name", "org/name"),
+        ("<https://huggingface.co/org/name>", "org/name"),
+        ("https://huggingface.co/org/name.git", "org/name"),
+        ("git@hf.co:org/name.git", "org/name"),
+        ("hf://org/name", "org/name"),
+        ("https://huggingface.co/api/models/org/name", "org/name"),
+        ("https://huggingface.co/org/name/raw/v2/README.md", "org/name@v2"),
+        ("https://huggingface.co/datasets/org/name", "https://huggingface.co/datasets/org/name"),
+        ("https://huggingface.co/models?search=qwen", "https://huggingface.co/models?search=qwen"),
+        ("hf.coop/org/name", "hf.coop/org/name"),
         ("https://huggingface.co/org", "https://huggingface.co/org"),
         ("org/name", "org/name"),
         ("/a/folder", "/a/folder"),
