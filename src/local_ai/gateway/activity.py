@@ -49,7 +49,7 @@ class Activity:
     def read(self, told: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return the requests with what the engine tells of them, by request id."""
         figures = {one["id"]: one for one in told}
-        return [vars(request) | figures.get(request.id, {}) for request in self._ended]
+        return [{**vars(request), **figures.get(request.id, {})} for request in self._ended]
 
 
 def client_name(user_agent: str) -> str:
