@@ -45,8 +45,9 @@ def check(context: Context, fix: bool = False) -> None:
     context.run("ruff format ." if fix else "ruff format --check .")
     context.run("ruff check --fix ." if fix else "ruff check .")
     context.run("mypy")
-    # Most tests wait for processes. By file, so that those that share a server run one after another.
-    context.run("pytest -n 3 --dist loadfile", pty=False)
+    # Most tests wait for processes. By file, so that those that share a server run one after another, in the
+    # order that tests/conftest.py gives them.
+    context.run("pytest -n 3 --dist loadfile --no-loadscope-reorder", pty=False)
 
 
 @task(

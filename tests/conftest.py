@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from tests.server import Server, command_line, end, free_port, traces
+from tests.server import (
+    Server,
+    command_line,
+    end,
+    free_port,
+    is_as_started,
+    own_pids,
+    remove_additions,
+    traces,
+)
 from tests.waits import scaled
 
 if TYPE_CHECKING:
@@ -40,6 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that take long, so that at the end no worker is alone with one: see `inv check`.
+
+    Those whose tests may take longest, then those that start processes.
+    """
+
+    def rank(item: pytest.Item) -> tuple[float, bool]:
+        limit = item.get_closest_marker("timeout")
+        return -(limit.args[0] if limit else 0), item.get_closest_marker("integration") is None
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -112,9 +134,9 @@ def server(make_server: Callable[..., Server]) -> Server:
     return make_server()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept() -> Iterator[list[Server]]:
-    """The server that the module's tests run on, until one of them changes it."""
+    """The server that tests run on, until one of them changes it."""
     servers: list[Server] = []
     yield servers
     for server in servers:
@@ -125,7 +147,10 @@ def kept() -> Iterator[list[Server]]:
 def running(
     kept: list[Server], tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[Server]:
-    """A server that is ready: the module's last one, where its test has left it as it was."""
+    """A server that is ready: the last one, where its test has left it as it is after a start.
+
+    What a test adds to its settings and models is removed again.
+    """
     if not kept:
         server = Server(tmp_path_factory.mktemp("s"), free_port())
         models = server.paths.models_dir
@@ -134,9 +159,10 @@ def running(
         kept.append(server)
         server.start()
     (server,) = kept
-    before = traces(server)
+    before, pids = traces(server), own_pids(server)
     yield server
-    if traces(server) != before or server.begun:
+    remove_additions(server, before)
+    if traces(server) != before or (own_pids(server) != pids and not is_as_started(server)):
         end(server)
         kept.clear()
 

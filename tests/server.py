@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,15 +149,65 @@ def end(server: Server) -> None:
     assert left == [], f"left running: {left}"
 
 
-def traces(server: Server) -> list[object]:
-    """What a test changes of a server, unless it only looks: processes, settings, models."""
-    folders = (server.paths.config_dir, server.paths.models_dir, server.paths.state_dir)
-    files = sorted(str(file) for folder in folders for file in folder.rglob("*"))
-    written = server.paths.state_file.read_bytes() if server.paths.state_file.exists() else b""
-    programs = sorted(
-        (process.pid, process.status() == psutil.STATUS_STOPPED) for process in server.processes()
+@dataclass(frozen=True)
+class Traces:
+    """What a test may change of a server, its processes aside."""
+
+    files: frozenset[Path]
+    state: bytes
+    port: int
+    environment: dict[str, str]
+    begun: int
+    model: object  # that is loaded, if the server answers
+
+
+def traces(server: Server) -> Traces:
+    """Return them as they are now."""
+    paths = server.paths
+    folders = (paths.config_dir, paths.models_dir, paths.state_dir, paths.hub_cache)
+    return Traces(
+        frozenset(file for folder in folders for file in folder.rglob("*")),
+        paths.state_file.read_bytes() if paths.state_file.exists() else b"",
+        server.port,
+        dict(server.environment),
+        len([begun for begun in server.begun if begun.poll() is None]),
+        loaded_model(server),
     )
-    return [programs, files, written, server.port, dict(server.environment)]
+
+
+def loaded_model(server: Server) -> object:
+    """Return which model its engine has in memory; none where the server does not answer."""
+    try:
+        with urllib.request.urlopen(f"{server.url}/status.json", timeout=scaled(10)) as answer:
+            return (json.load(answer)["engine"] or {}).get("model")
+    except OSError:
+        return None
+
+
+def remove_additions(server: Server, before: Traces) -> None:
+    """Remove settings and models that were not there before; not what the programs write."""
+    for file in sorted(traces(server).files - before.files, reverse=True):
+        if file.is_relative_to(server.paths.state_dir):
+            continue
+        file.unlink() if file.is_symlink() or not file.is_dir() else file.rmdir()
+
+
+def own_pids(server: Server) -> set[tuple[int, bool]]:
+    """Return the pid of each of its processes, and whether it is paused."""
+    found: set[tuple[int, bool]] = set()
+    for process in server.processes():
+        with suppress(psutil.NoSuchProcess):
+            found.add((process.pid, process.status() == psutil.STATUS_STOPPED))
+    return found
+
+
+def is_as_started(server: Server) -> bool:
+    """Whether it is ready, whole, with its own model, and nothing of it has ended by itself."""
+    report = server.status()
+    paused = any(is_paused for _, is_paused in own_pids(server))
+    restarts = sum(row["restarts"] for row in report["programs"])
+    is_whole = len(own_pids(server)) == len(report["programs"]) + 1 and not paused
+    return bool(report["ready"]) and report["models"] == ["tiny"] and is_whole and not restarts
 
 
 def free_port() -> int:

@@ -9,8 +9,6 @@ import pytest
 from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_embedder, make_tiny_model
 
-from local_ai.models.starter import prepare_starter
-
 
 def fill_with_tiny_models(folder: Path) -> None:
     """Every kind of model that tests ask for by name."""
@@ -36,10 +34,6 @@ def engine() -> Iterator[RunningEngine]:
 
 
 @pytest.fixture(scope="session")
-def starter() -> Iterator[RunningEngine]:
-    with running_engine(_fill_with_starter) as engine:
+def starter(starter_model: Path) -> Iterator[RunningEngine]:
+    with running_engine(lambda models: (models / starter_model.name).symlink_to(starter_model)) as engine:
         yield engine
-
-
-def _fill_with_starter(folder: Path) -> None:
-    prepare_starter(folder)

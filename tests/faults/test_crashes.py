@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.server import Server, wait_until
+from tests.server import Server, end, free_port, wait_until
 from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE, GATEWAY
@@ -24,12 +24,23 @@ OPENAI, ANTHROPIC = "/v1/chat/completions", "/anthropic/v1/messages"
 _LONG = 4000  # tokens: still being generated when the engine is killed
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory, endless_model: Path) -> Iterator[Server]:
+    """A server whose answers take as long as they may, two at a time; not started yet."""
+    server = Server(tmp_path_factory.mktemp("s"), free_port(), {"LOCAL_AI_GATEWAY__MAX_CONCURRENCY": "2"})
+    server.paths.models_dir.mkdir(parents=True)
+    (server.paths.models_dir / endless_model.name).symlink_to(endless_model)
+    yield server
+    end(server)
+
+
 @pytest.fixture
-def running(make_server: Callable[..., Server], endless_model: Path) -> Server:
-    """A server that is ready, and whose answers take as long as they may."""
-    server = make_server(model=endless_model)
-    server.start()
-    return server
+def running(endless: Server) -> Server:
+    """The same, ready; anew where its engine has ended twice: after the third time it would stay so."""
+    if endless.status()["running"] and restarts_of(endless) > 1:
+        endless.stop()
+    endless.start()
+    return endless
 
 
 def body(text: str, *, tokens: int, **more: Any) -> dict[str, Any]:
@@ -54,57 +65,59 @@ def queue(server: Server) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_engine_ended_from_outside_is_restarted_and_costs_no_request(
-    make_server: Callable[..., Server], number: signal.Signals
-):
-    server = make_server(LOCAL_AI_GATEWAY__MAX_CONCURRENCY="2")
-    server.start()
-    engine = server.pid_of(ENGINE)
+def test_engine_ended_from_outside_is_restarted_and_costs_no_request(running: Server, number: signal.Signals):
+    engine, restarts = running.pid_of(ENGINE), restarts_of(running)
 
-    with asking(server, 24, tokens=200) as answers:
-        wait_until(lambda: queue(server)["running"])
+    with asking(running, 12, tokens=200) as answers:
+        wait_until(lambda: queue(running)["running"])
         os.kill(engine, number)
 
-    assert [answer.result().status_code for answer in answers] == [200] * 24
-    assert server.pid_of(ENGINE) != engine
-    assert [row["restarts"] for row in server.status()["programs"] if row["name"] == ENGINE] == [1]
+    assert [answer.result().status_code for answer in answers] == [200] * 12
+    assert running.pid_of(ENGINE) != engine
+    assert restarts_of(running) == restarts + 1
+    assert running.status()["ready"]
 
 
-def test_engine_restarted_by_hand_costs_no_request_that_has_not_begun(
-    make_server: Callable[..., Server], starter_model: Path
-):
+def restarts_of(server: Server) -> int:
+    (restarts,) = [row["restarts"] for row in server.status()["programs"] if row["name"] == ENGINE]
+    assert isinstance(restarts, int)
+    return restarts
+
+
+def test_engine_restarted_by_hand_costs_no_request_that_has_not_begun(running: Server):
     """Its answers take longer than it is given to finish them."""
-    server = make_server(model=starter_model)
-    server.start()
-    engine = server.pid_of(ENGINE)
+    engine = running.pid_of(ENGINE)
 
-    with asking(server, 2, tokens=60) as answers:
-        wait_until(lambda: queue(server)["running"] == 2)
-        server.supervisorctl("restart", ENGINE)
+    with asking(running, 2, tokens=2500) as answers:
+        wait_until(lambda: queue(running)["running"] == 2)
+        running.supervisorctl("restart", ENGINE)
 
     assert [answer.result().status_code for answer in answers] == [200] * 2
-    assert server.pid_of(ENGINE) != engine
-    log = server.paths.log(ENGINE).read_text()
+    assert running.pid_of(ENGINE) != engine
+    log = running.paths.log(ENGINE).read_text()
     assert "client left" in log and "Traceback" not in log
 
 
-@pytest.mark.parametrize("path", [OPENAI, ANTHROPIC])
-def test_stream_cut_by_a_killed_engine_ends_with_an_error_event(running: Server, path: str):
+def test_streams_cut_by_a_killed_engine_end_with_an_error_event_in_each_dialect(running: Server):
     engine = running.pid_of(ENGINE)
+    asked = body("go on", tokens=_LONG, stream=True)
 
     with (
         httpx.Client(base_url=running.url, timeout=scaled(60)) as client,
-        client.stream("POST", path, json=body("go on", tokens=_LONG, stream=True)) as answer,
+        client.stream("POST", OPENAI, json=asked) as openai,
+        client.stream("POST", ANTHROPIC, json=asked) as anthropic,
     ):
-        lines = answer.iter_lines()
-        assert next(line for line in lines if '"text_delta"' in line or '"content"' in line)
+        of_openai, of_anthropic = openai.iter_lines(), anthropic.iter_lines()
+        assert next(line for line in of_openai if '"content"' in line)
+        assert next(line for line in of_anthropic if '"text_delta"' in line)
         os.kill(engine, signal.SIGKILL)
-        rest = [line for line in lines if line]
+        ends = [[line for line in lines if line][-2:] for lines in (of_openai, of_anthropic)]
 
-    last = json.loads(rest[-1].removeprefix("data: "))
-    assert last["source"] == "gateway"
-    assert last["error"]["message"].startswith("the engine ended before its answer was whole: ")
-    assert (rest[-2:-1] == ["event: error"]) == (path == ANTHROPIC)
+    for _, last in ends:
+        error = json.loads(last.removeprefix("data: "))
+        assert error["source"] == "gateway"
+        assert error["error"]["message"].startswith("the engine ended before its answer was whole: ")
+    assert [before == "event: error" for before, _ in ends] == [False, True]
 
 
 def test_killed_supervisord_ends_a_busy_server_in_words_and_leaves_nothing(running: Server):
@@ -139,7 +152,8 @@ def test_killed_gateway_leaves_the_engine_free_for_what_is_asked_next(running: S
             list(lines)
 
     wait_until(lambda: answers(running))
-    assert running.pid_of(ENGINE) == engine
+    assert (running.pid_of(ENGINE), running.status()["ready"]) == (engine, True)
+    assert running.pid_of(GATEWAY) != gateway
     assert queue(running)["running"] == 0
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from tests.server import SCRIPT, Server
+from tests.server import SCRIPT, Server, end, free_port
 from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
@@ -52,41 +52,48 @@ def test_link_in_the_way_is_refused(server: Server, name: str):
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["state.json", "supervisord.conf"])
-def test_link_in_place_of_a_file_is_replaced_and_not_followed(server: Server, name: str):
+def test_links_in_place_of_files_are_replaced_and_not_followed(server: Server):
     target = server.home / "precious"
     target.write_text("precious")
     server.paths.state_dir.mkdir(parents=True)
-    (server.paths.state_dir / name).symlink_to(target)
+    links = [server.paths.state_dir / name for name in ("state.json", "supervisord.conf")]
+    for link in links:
+        link.symlink_to(target)
 
     server.start()
 
     assert target.read_text() == "precious"
-    assert not (server.paths.state_dir / name).is_symlink()
+    assert not [link for link in links if link.is_symlink()]
 
 
-@pytest.mark.parametrize("name", ["supervisord.pid", "server.pid"])
-def test_link_in_place_of_what_the_programs_write_harms_no_other_file(server: Server, name: str):
+def test_links_in_place_of_what_the_programs_write_harm_no_other_file(server: Server):
     target = server.home / "precious"
     target.write_text("precious")
     server.paths.logs_dir.mkdir(parents=True)
-    (server.paths.state_dir / name).symlink_to(target)
+    for name in ("supervisord.pid", "server.pid"):
+        (server.paths.state_dir / name).symlink_to(target)
 
     server.run("server.start")
 
     assert target.read_text() == "precious"
 
 
-def test_programs_get_neither_the_users_secrets_nor_open_files(make_server: Callable[..., Server]):
-    server = make_server(
-        AWS_SECRET_ACCESS_KEY=SECRET, HF_TOKEN=SECRET, LOCAL_AI_SERVER__API_KEYS=SECRET, LC_ALL="C"
-    )
-
+@pytest.fixture(scope="module")
+def secretive(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Server]:
+    """A server started by a user with secrets, open files and a language."""
+    secrets = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "LOCAL_AI_SERVER__API_KEYS"), SECRET)
+    server = Server(tmp_path_factory.mktemp("s"), free_port(), secrets | {"LC_ALL": "C"})
+    server.paths.models_dir.mkdir(parents=True)
+    (server.paths.models_dir / tiny_model.name).symlink_to(tiny_model)
     started = server.shell(f"exec 7<>/dev/zero 8<>/dev/full; {SCRIPT} server.start")
-
     assert started.returncode == 0, started.stderr
-    assert len(server.processes()) == 3
-    for process in server.processes():
+    yield server
+    end(server)
+
+
+def test_programs_get_neither_the_users_secrets_nor_open_files(secretive: Server):
+    assert len(secretive.processes()) == 3
+    for process in secretive.processes():
         environment = process.environ()
         assert SECRET not in " ".join(environment.values())
         assert SECRET not in " ".join(process.cmdline())
@@ -109,9 +116,8 @@ def open_files(process: psutil.Process) -> list[str]:
     return found
 
 
-def test_logs_hold_neither_prompts_nor_answers_nor_keys(make_server: Callable[..., Server]):
-    server = make_server(LOCAL_AI_SERVER__API_KEYS=SECRET)
-    server.start()
+def test_logs_hold_neither_prompts_nor_answers_nor_keys(secretive: Server):
+    server = secretive
     asked = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 8}
     answers: list[str] = []
 

@@ -178,11 +178,8 @@ def test_open_files_that_are_too_few_are_told_with_their_number(make_server: Cal
     )
 
 
-@pytest.mark.parametrize("count", [128, 1000])
-def test_open_files_that_are_few_are_used_as_far_as_they_go(make_server: Callable[..., Server], count: int):
-    server = make_server()
-
-    started = server.shell(f"ulimit -n {count}; {SCRIPT} server start")
+def test_open_files_that_are_few_are_used_as_far_as_they_go(server: Server):
+    started = server.shell(f"ulimit -n 128; {SCRIPT} server start")
 
     assert started.returncode == 0, started.stderr
     assert ask(server.url)[0] == 200
@@ -217,9 +214,11 @@ def test_paused_gateway_is_told(running: Server):
 
 
 def test_everything_killed_at_once_is_as_good_as_a_power_cut(running: Server):
+    """Its files stay, and by the next start a pid in them may be another program's: here, of these tests."""
     for process in running.processes():
         process.kill()
     wait_until(lambda: not running.processes())
+    running.paths.supervisord_pid.write_text(str(os.getpid()))
 
     shown = running.run("server.status")
     running.start()

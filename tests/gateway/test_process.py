@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tests.gateway.fakes import make_patient_state
 from tests.gateway.running import output_of, running_gateway, wait_for_answer
+from tests.waits import scaled
 
 from local_ai.settings.state import State
 
@@ -75,7 +76,7 @@ def test_process_ends_when_its_owner_is_gone(state: State) -> None:
 
         process.stdin = None
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=scaled(5))
         except subprocess.TimeoutExpired:
             pytest.fail("it goes on without an owner")
 

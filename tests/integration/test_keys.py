@@ -1,6 +1,6 @@
 """A server with a key: asked by the clients' own SDKs, and silent about the key everywhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anthropic
@@ -17,7 +17,9 @@ QUESTION = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("s"), free_port(), {"LOCAL_AI_SERVER__API_KEYS": KEY})
+    """One that other machines can reach."""
+    open_to_all = {"LOCAL_AI_SERVER__API_KEYS": KEY, "LOCAL_AI_SERVER__HOST": "0.0.0.0"}
+    server = Server(tmp_path_factory.mktemp("s"), free_port(), open_to_all)
     server.paths.models_dir.mkdir(parents=True)
     (server.paths.models_dir / "tiny").symlink_to(tiny_model)
     server.start()
@@ -61,17 +63,16 @@ def test_key_is_shown_nowhere(server: Server):
 
 
 def test_server_that_others_could_reach_is_not_started_without_a_key(server: Server):
-    refused = server.run("server.restart", LOCAL_AI_SERVER__HOST="0.0.0.0", LOCAL_AI_SERVER__API_KEYS="")
+    refused = server.run("server.restart", LOCAL_AI_SERVER__API_KEYS="")
 
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: the server would be open to the network\n")
     assert server.run("server.status").returncode == 0
 
 
-def test_server_that_others_can_reach_says_by_which_address(make_server: Callable[..., Server]):
-    server = make_server(LOCAL_AI_SERVER__HOST="0.0.0.0", LOCAL_AI_SERVER__API_KEYS=KEY)
-    started = server.start().stdout
-    row = next((line for line in started.splitlines() if "other machines" in line), None)
+def test_server_that_others_can_reach_says_by_which_address(server: Server):
+    shown = server.start().stdout  # it runs already: what is shown is the same
+    row = next((line for line in shown.splitlines() if "other machines" in line), None)
     if row is None:
         pytest.skip("this machine has no way to others: no address was shown")
     url = row.split()[-1].rstrip("/")

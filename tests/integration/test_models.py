@@ -33,19 +33,21 @@ def test_list_shows_what_there_is_and_what_is_loaded(running: Server):
     assert data["incomplete"][0]["id"] == "half"
 
 
-def test_model_that_comes_later_is_listed_and_not_the_default_until_a_restart(running: Server):
-    def default() -> str:
-        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
-        return httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()["model"]
+def answers_with(server: Server) -> object:
+    """Return the name of the model that answers, where a request names none."""
+    body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+    return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()["model"]
 
+
+def test_model_that_comes_later_is_listed_and_not_the_default_until_a_restart(running: Server):
     shutil.copytree(running.paths.models_dir / "tiny", running.paths.models_dir / "newer")
 
-    assert default() == "tiny"
+    assert answers_with(running) == "tiny"
     assert running.status()["default_model"] == "tiny"
     listed = json.loads(running.run("models.list", "--json").stdout)["models"]
     assert {model["id"]: model["default"] for model in listed} == {"tiny": True, "newer": False}
     running.run("server.restart")
-    assert default() == "newer"
+    assert answers_with(running) == "newer"
 
 
 def test_use_makes_a_model_the_default_for_the_next_start(server: Server):
@@ -169,9 +171,12 @@ def test_unload_over_the_command_line_and_not_over_http(running: Server):
     )
     assert again.stdout == "No model was loaded.\n"
     assert running.run("server.status").returncode == 0
+    assert answers_with(running) == "tiny"
 
-    running.stop()
-    stopped = running.run("models.unload")
+
+def test_unload_without_a_server_is_told(server: Server):
+    stopped = server.run("models.unload")
+
     assert (stopped.returncode, stopped.stderr.splitlines()[0]) == (3, "error: no model was unloaded")
 
 

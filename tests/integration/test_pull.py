@@ -45,28 +45,23 @@ def snapshot(server: Server) -> Path:
     return server.paths.hub_cache / "models--org--tiny/snapshots" / COMMIT
 
 
-def test_pull_brings_what_is_needed_and_the_running_server_answers_with_it(
-    make_server: Callable[..., Server], hub: FakeHub
-):
-    server = make_server(HF_ENDPOINT=hub.url)
-    server.start()
-
-    pulled = server.run("models", "pull", NAME)
+def test_pull_brings_what_is_needed_and_the_running_server_answers_with_it(running: Server, hub: FakeHub):
+    pulled = running.run("models", "pull", NAME, HF_ENDPOINT=hub.url)
 
     assert pulled.returncode == 0, pulled.stderr
     assert pulled.stdout == (
-        f"org/tiny is here: 1 MB, {snapshot(server)}\n"
+        f"org/tiny is here: 1 MB, {snapshot(running)}\n"
         "Clients name it org/tiny.\n"
         "To make it the default: local-ai models use org/tiny\n"
     )
-    assert {file.name for file in snapshot(server).iterdir()} == {
+    assert {file.name for file in snapshot(running).iterdir()} == {
         "config.json",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
     }
     body = {"model": NAME, "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}]}
-    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()
+    answer = httpx.post(f"{running.url}/v1/chat/completions", json=body, timeout=scaled(60)).json()
     assert answer["choices"][0]["message"]["content"]
     assert answer["model"] == NAME
 

@@ -115,13 +115,12 @@ def test_folders_of_others_are_refused_and_told(empty: Server, tiny_model: Path)
     assert folder.exists()
 
 
-def test_what_is_loaded_or_the_default_is_refused(server: Server, tiny_model: Path):
-    server.start()
-
-    loaded = server.run("models.remove", "tiny", "--yes")
-    server.run("models.unload")
-    server.run("models.use", "tiny")
-    default = server.run("models.remove", "tiny", "--yes")
+def test_what_is_loaded_or_the_default_is_refused(running: Server):
+    loaded = running.run("models.remove", "tiny", "--yes")
+    running.run("models.unload")
+    running.run("models.use", "tiny")
+    default = running.run("models.remove", "tiny", "--yes")
+    assert running.run("server.status", "--deep").returncode == 0  # which loads it again
 
     assert (loaded.returncode, loaded.stderr) == (
         1,
@@ -135,7 +134,7 @@ def test_what_is_loaded_or_the_default_is_refused(server: Server, tiny_model: Pa
         "  why: it is the default model of the settings (model.path)\n"
         "  fix: make another one the default first: local-ai models use NAME\n",
     )
-    assert names(server) == {"tiny"}
+    assert names(running) == {"tiny"}
 
 
 def test_nobody_to_ask_is_no_yes(server: Server):

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,121 +33,118 @@ def unload(engine: RunningEngine) -> tuple[str | None, int]:
     return done.model, done.freed_bytes
 
 
-def test_without_preload_the_first_request_loads_the_model():
-    with running_engine(fill_with_tiny_models, {"model": {"path": "plain", "preload": False}}) as engine:
-        before = engine.health()
-        answered = content(engine.chat())
-
-        assert (before["state"], before["model"]) == ("ready", None)
-        assert answered
-        assert engine.health()["model"] == "plain"
+@pytest.fixture(scope="module")
+def idle() -> Iterator[RunningEngine]:
+    """An engine that unloads its model soon after an answer, and then begins anew."""
+    with running_engine(fill_with_tiny_models, {"model": {"path": "plain", "idle_unload_s": 0.2}}) as engine:
+        yield engine
+        assert engine.stop() == 0
 
 
-def test_a_load_shows_which_model_it_is_for(starter_model: Path):
-    def fill(folder: Path) -> None:
-        (folder / starter_model.name).symlink_to(starter_model)
-
-    with running_engine(fill, ready=False) as engine:
-        seen = engine.wait(lambda health: health["state"] == "loading" and health["loading"] is not None)
-
-    assert (seen["loading"], seen["model"]) == (starter_model.name, None)
+def beginnings(engine: RunningEngine) -> int:
+    """Return how often it has begun: once, and anew."""
+    return engine.log.count("imported mlx-lm")
 
 
-def test_unload_gives_memory_back_and_the_next_request_loads_again():
-    with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}}) as engine:
-        first = content(engine.chat())
-        size = (engine.paths.models_dir / "plain/model.safetensors").stat().st_size
-
-        name, freed = unload(engine)
-
-        assert (name, engine.health()["model"], engine.health()["state"]) == ("plain", None, "ready")
-        assert freed >= size
-        assert unload(engine) == (None, 0)
-        assert content(engine.chat()) == first
+def is_unloaded(health: dict[str, Any]) -> bool:
+    return health["model"] is None
 
 
-def test_engine_whose_model_was_put_away_begins_anew_and_holds_no_more_than_before_its_first(
+def test_a_load_shows_which_model_it_is_for_and_an_unload_waits_for_the_answer_that_runs(
     starter_model: Path,
 ):
     def fill(folder: Path) -> None:
         (folder / starter_model.name).symlink_to(starter_model)
 
-    with running_engine(fill, {"model": {"preload": False, "idle_unload_s": 0.2}}) as engine:
-        process = psutil.Process(engine.process.pid)
-        before, descriptors = process.memory_info().rss, process.num_fds()
-        for number in range(2):
-            assert content(engine.chat(max_tokens=4))
-            engine.wait(lambda _, times=number + 2: engine.log.count("imported mlx-lm") == times)
-
-        assert process.memory_info().rss < 1.1 * before
-        assert process.num_fds() <= descriptors + 1  # one that asks for health may be open
-        assert int(engine.paths.engine_pid.read_text()) == engine.process.pid
-
-
-def test_nobody_is_refused_while_the_engine_begins_anew():
-    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
-    with running_engine(fill_with_tiny_models, settings) as engine:
-        first = content(engine.chat())
-        engine.wait(lambda health: health["model"] is None)
-        # Each on a connection of its own; a refused one raises.
-        engine.wait(lambda _: has_begun_anew(engine.health()))
-
-        assert content(engine.chat()) == first
-        assert engine.stop() == 0
-
-
-def test_request_whose_body_is_still_on_its_way_is_no_rest():
-    """The engine knows nothing of it yet but its connection."""
-    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
-    with running_engine(fill_with_tiny_models, settings) as engine, socket.socket(socket.AF_UNIX) as raw:
-        first = content(engine.chat())
-        body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: e\r\nContent-Length: {len(body)}\r\n\r\n"
-        raw.connect(str(engine.paths.engine_socket))
-        raw.sendall(head.encode() + body[:9])
-        engine.wait(lambda health: health["model"] is None)
-        due = time.monotonic() + 3.5
-        engine.wait(lambda health: time.monotonic() > due)
-
-        raw.sendall(body[9:])
-
-        answer = raw.makefile("rb").readline()
-        assert answer.split()[1] == b"200"
-        assert "begins anew" not in engine.log
-        assert first
-
-
-def test_engine_that_keeps_a_response_does_not_begin_anew():
-    settings = {"model": {"path": "plain", "idle_unload_s": 0.2}}
-    with running_engine(fill_with_tiny_models, settings) as engine:
-        kept = engine.post("/v1/responses", {"input": "hello", "max_output_tokens": 4}).json()["id"]
-        engine.wait(lambda health: health["model"] is None)
-        due = time.monotonic() + 3.5
-        engine.wait(lambda health: time.monotonic() > due)
-
-        with engine.client as client:
-            assert client.delete(f"/v1/responses/{kept}").status_code == 200
-        engine.wait(has_begun_anew)
-
-
-def has_begun_anew(health: dict[str, Any]) -> bool:
-    return health["state"] == "ready" and health["tokens"] == {}
-
-
-def test_unload_waits_for_the_answer_that_runs(starter_model: Path):
-    def fill(folder: Path) -> None:
-        (folder / starter_model.name).symlink_to(starter_model)
-
-    with running_engine(fill) as engine, ThreadPoolExecutor(1) as pool:
+    with running_engine(fill, ready=False) as engine, ThreadPoolExecutor(1) as pool:
+        seen = engine.wait(lambda health: health["state"] == "loading" and health["loading"] is not None)
+        engine.wait(lambda health: health["state"] == "ready")
         answer = pool.submit(engine.chat, "Tell me a long story.", max_tokens=40, min_p=0.0)
         engine.wait(lambda health: health["running"] == 1)
 
         name, freed = unload(engine)
 
         assert answer.result()["usage"]["completion_tokens"] == 40
-        assert name == starter_model.name
-        assert freed > 500_000_000
         assert engine.health()["model"] is None
+
+    assert (seen["loading"], seen["model"]) == (starter_model.name, None)
+    assert name == starter_model.name
+    assert freed > 500_000_000
+
+
+def test_without_preload_the_first_request_loads_and_once_it_is_unloaded_no_more_memory_is_held_than_before(
+    starter_model: Path,
+):
+    def fill(folder: Path) -> None:
+        (folder / starter_model.name).symlink_to(starter_model)
+
+    with running_engine(fill, {"model": {"preload": False, "idle_unload_s": 0.2}}) as engine:
+        process, health = psutil.Process(engine.process.pid), engine.health()
+        before = process.memory_info().rss
+
+        answered = content(engine.chat(max_tokens=4))
+        engine.wait(lambda _: beginnings(engine) == 2)
+
+        assert (health["state"], health["model"]) == ("ready", None)
+        assert answered
+        assert process.memory_info().rss < 1.1 * before
+        assert int(engine.paths.engine_pid.read_text()) == engine.process.pid
+
+
+def test_an_idle_model_is_unloaded_and_comes_back_but_no_answer_is_cut(idle: RunningEngine):
+    long = idle.chat(max_tokens=2000, logit_bias={"2": -100, "0": -100})
+    first = content(idle.chat())
+    idle.wait(is_unloaded)
+
+    assert idle.health()["state"] == "ready"
+    assert content(idle.chat()) == first
+    assert long["usage"]["completion_tokens"] == 2000
+
+
+def test_nobody_is_refused_while_the_engine_begins_anew_and_no_file_stays_open(idle: RunningEngine):
+    process = psutil.Process(idle.process.pid)
+    first, descriptors = content(idle.chat()), process.num_fds()
+    for _ in range(2):
+        begun = beginnings(idle)
+        idle.wait(is_unloaded)
+        while beginnings(idle) == begun:
+            idle.health()  # on a connection of its own; a refused one raises
+
+        assert content(idle.chat()) == first
+        assert process.num_fds() <= descriptors + 1  # a connection may be closing
+
+
+def test_request_whose_body_is_still_on_its_way_is_no_rest(idle: RunningEngine):
+    """The engine knows nothing of it yet but its connection."""
+    assert content(idle.chat())
+    begun = beginnings(idle)
+    body = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: e\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(idle.paths.engine_socket))
+        raw.sendall(head.encode() + body[:9])
+        idle.wait(is_unloaded)
+        due = time.monotonic() + 3.5
+        idle.wait(lambda health: time.monotonic() > due)
+
+        raw.sendall(body[9:])
+
+        answer = raw.makefile("rb").readline()
+    assert answer.split()[1] == b"200"
+    assert beginnings(idle) == begun
+
+
+def test_engine_that_keeps_a_response_does_not_begin_anew(idle: RunningEngine):
+    kept = idle.post("/v1/responses", {"input": "hello", "max_output_tokens": 4}).json()["id"]
+    begun = beginnings(idle)
+    idle.wait(is_unloaded)
+    due = time.monotonic() + 3.5
+    idle.wait(lambda health: time.monotonic() > due)
+
+    with idle.client as client:
+        assert client.delete(f"/v1/responses/{kept}").status_code == 200
+    assert beginnings(idle) == begun
+    idle.wait(lambda _: beginnings(idle) > begun)
 
 
 def test_unload_of_an_engine_that_does_not_run_says_so(tmp_path: Path):
@@ -168,6 +166,18 @@ ALIASES = {"gpt-4o": "plain", "claude-*": "default", "text-embedding-*": "embedd
 def aliased() -> Any:
     with running_engine(fill_with_tiny_models, {"model": {"path": "plain"}, "aliases": ALIASES}) as engine:
         yield engine
+
+
+def test_unload_gives_memory_back_and_the_next_request_loads_again(aliased: RunningEngine):
+    first = content(aliased.chat())
+    size = (aliased.paths.models_dir / "plain/model.safetensors").stat().st_size
+
+    name, freed = unload(aliased)
+
+    assert (name, aliased.health()["model"], aliased.health()["state"]) == ("plain", None, "ready")
+    assert freed >= size
+    assert unload(aliased) == (None, 0)
+    assert content(aliased.chat()) == first
 
 
 def test_openai_answers_carry_the_name_that_was_asked_for(aliased: RunningEngine):
@@ -315,9 +325,13 @@ def test_a_models_own_code_runs_only_when_it_is_trusted(trusted: bool, tmp_path:
 
 
 def test_the_adapter_of_the_settings_goes_with_the_default_model_however_it_is_named(tmp_path: Path):
+    """Beside it, models of further folders answer as well."""
+    make_tiny_model(tmp_path / "lmstudio/org/nested")
+    make_tiny_embedder(tmp_path / "lmstudio/flat")
     adapter, other = make_tiny_adapter(tmp_path / "adapter"), make_tiny_adapter(tmp_path / "other", seed=2)
     settings = {
         "model": {"path": "plain", "adapter_path": str(adapter)},
+        "models": {"paths": [str(tmp_path / "lmstudio")]},
         "aliases": {"gpt-*": "default", "mine": "plain", "twin": "copy"},
     }
 
@@ -331,9 +345,13 @@ def test_the_adapter_of_the_settings_goes_with_the_default_model_however_it_is_n
         bare = [content(engine.chat(model=name)) for name in ("copy", "twin")]
         by_wish = content(engine.chat(model="copy", adapters=str(adapter)))
         theirs = content(engine.chat(adapters=str(other)))
+        nested = content(engine.chat(model="org/nested"))
+        embedded = engine.post("/v1/embeddings", {"model": "flat", "input": "x"})
 
     assert set(adapted) == {by_wish}
     assert len({by_wish, *bare, theirs}) == 3
+    assert nested == bare[0]
+    assert embedded.status_code == 200
 
 
 def test_the_settings_speak_where_a_request_is_silent(tmp_path: Path):
@@ -357,14 +375,3 @@ def test_the_settings_speak_where_a_request_is_silent(tmp_path: Path):
     assert (response["temperature"], response["top_p"], response["max_output_tokens"]) == (1.5, 0.9, None)
     assert response["usage"]["output_tokens"] == message["usage"]["output_tokens"] == 12
     assert chats[0]["model"] == response["model"] == message["model"] == "plain"
-
-
-def test_further_folders_are_looked_in(tmp_path: Path):
-    make_tiny_model(tmp_path / "lmstudio/org/nested")
-    make_tiny_embedder(tmp_path / "lmstudio/flat")
-    settings = {"models": {"paths": [str(tmp_path / "lmstudio")]}, "model": {"path": "org/nested"}}
-    with running_engine(lambda folder: None, settings) as engine:
-        assert content(engine.chat())
-        embedded = engine.post("/v1/embeddings", {"model": "flat", "input": "x"})
-
-    assert embedded.status_code == 200

@@ -193,7 +193,7 @@ def test_json_object_gives_an_object(starter: RunningEngine):
         model="SmolLM2-135M-Instruct",
         messages=[{"role": "user", "content": "Give me a JSON object with the key color."}],
         response_format={"type": "json_object"},
-        max_tokens=60,
+        max_tokens=12,
         logit_bias={"28": 0.1},
     )
 

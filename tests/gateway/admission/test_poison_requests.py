@@ -80,7 +80,7 @@ def mortal_engine(socket_path: Path) -> Iterator[MortalEngine]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    assert listening.wait(10)
+    assert listening.wait(scaled(10))
     try:
         yield engine
     finally:
@@ -89,7 +89,7 @@ def mortal_engine(socket_path: Path) -> Iterator[MortalEngine]:
 
 
 def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answered(tmp_path: Path) -> None:
-    state = make_patient_state(tmp_path, wait_s=10)
+    state = make_patient_state(tmp_path, wait_s=scaled(10))
     with (
         mortal_engine(state.engine_socket) as engine,
         run_gateway(state) as gateway,
@@ -114,7 +114,7 @@ def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answer
 
 
 def test_poisonous_stream_ends_in_words_too(tmp_path: Path) -> None:
-    state = make_patient_state(tmp_path, wait_s=10)
+    state = make_patient_state(tmp_path, wait_s=scaled(10))
     with mortal_engine(state.engine_socket) as engine, run_gateway(state) as gateway:
         answer = httpx.post(f"{gateway.url}{CHAT}", json=POISON | {"stream": True}, timeout=scaled(60))
 

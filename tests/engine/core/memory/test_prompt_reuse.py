@@ -87,7 +87,7 @@ def test_the_turns_of_a_long_conversation_stay_reusable_at_their_branches(family
     """After many turns, a new conversation finds the system prompt, and a changed turn the one before."""
     batch = make_batch(family)
     prompt, _ = prompt_of(words(2, 20))
-    for turn in range(12):
+    for turn in range(8):
         answer(batch, prompt, branches=(len(SYSTEM), len(prompt) - 2))
         prompt = prompt[:-2] + SHOWN[1:] + words(10 + turn, 20) + BEGINS
     last = len(prompt) - len(BEGINS) - 20
@@ -174,14 +174,14 @@ def _active(mx: Any) -> int:
 
 @families
 def test_memory_stays_within_its_bound_round_after_round(family: str):
-    """Four rounds of sixteen new chats; beside the bound there is what one batch holds at most."""
+    """Three rounds of sixteen new chats; beside the bound there is what one batch holds at most."""
     import mlx.core as mx
 
     bound = 2_000_000
     batch = make_batch(family, memory_bytes=bound)
     before = _active(mx)
     after = []
-    for number in range(4):
+    for number in range(3):
         for seed in range(16):
             prompt, branches = prompt_of(words(100 + 16 * number + seed, 40))
             ask(batch, prompt, 4, branches=branches)
