@@ -19,7 +19,8 @@ from local_ai.engine.core.model_slot import spare_compiler
 
 QUESTION = "What is the weather in Paris?"
 NAME, DESCRIPTION = "get_weather", "Weather of a city"
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+# In the order in which Ollama's Python client writes the fields of any schema.
+PARAMETERS = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
 ARGUMENTS = {"city": "Paris"}
 CALL = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
 WITHOUT_TOOL = "I do not know."

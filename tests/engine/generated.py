@@ -48,9 +48,15 @@ def within_reach(document: dict[str, Any]) -> dict[str, Any]:
         schema["required"] = [*schema["required"], limits[0]]
         if "n" in properties:
             properties["n"]["maximum"] = 2
-    narrow["components"]["schemas"]["EmbeddingRequest"]["properties"]["model"] = {
-        "enum": ["embedder", "plain"]
-    }
+    schemas = narrow["components"]["schemas"]
+    for name in ("OllamaChatRequest", "OllamaGenerateRequest", "OllamaShowRequest"):
+        schemas[name]["properties"]["model"] = {"enum": [*TEXT_MODELS, "nobody"]}
+    for name in ("OllamaChatRequest", "OllamaGenerateRequest"):
+        schemas[name]["required"] = [*schemas[name]["required"], "options"]
+    schemas["OllamaOptions"]["properties"]["num_predict"] |= {"minimum": 1, "maximum": 8}
+    schemas["OllamaOptions"]["required"] = ["num_predict"]
+    for name in ("EmbeddingRequest", "OllamaEmbedRequest", "OllamaEmbeddingsRequest"):
+        schemas[name]["properties"]["model"] = {"enum": ["embedder", "plain"]}
     return narrow
 
 

@@ -127,6 +127,10 @@ class FakeEngine:
         match body.get("model"):
             case "stream":
                 return _events([b"one", b"two", b"[DONE]"])
+            case "lines":
+                return StreamingResponse(iter([b'{"n":1}\n{"n"', b":2}\n"]), 200, _NDJSON)
+            case "broken-lines":
+                return StreamingResponse(_break_after([b'{"n":1}\n', b'{"ha']), 200, _NDJSON)
             case "broken-stream":
                 return StreamingResponse(_break_after([b"data: one\n\n", b'data: {"ha']), 200, _SSE)
             case "broken-json-stream":
@@ -167,6 +171,7 @@ class FakeEngine:
 
 
 _SSE = {"content-type": "text/event-stream"}
+_NDJSON = {"content-type": "application/x-ndjson"}
 
 
 def _events(values: list[bytes]) -> Response:

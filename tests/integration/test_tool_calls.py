@@ -6,10 +6,12 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anthropic
+import ollama
 import openai
 import pytest
 from tests.server import Server, end, free_port
@@ -186,17 +188,78 @@ def test_a_kept_response_is_fetched_listed_and_deleted(openai_client: openai.Ope
         client.retrieve(made.id)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("result", RESULTS)
+def test_ollama_round_trip_answers_with_what_the_tool_found(
+    ollama_client: ollama.Client, result: str, stream: bool
+):
+    """Its messages have no ids: a result is the named tool's."""
+
+    def ask(messages: Any) -> tuple[str, list[Any], str]:
+        answer: Any = ollama_client.chat("weather:latest", messages, tools=OPENAI_TOOLS, stream=stream)
+        parts = list(answer) if stream else [answer]
+        calls = [call for part in parts for call in part.message.tool_calls or ()]
+        assert parts[-1].done
+        return "".join(part.message.content for part in parts), calls, parts[-1].done_reason
+
+    text, calls, reason = ask(ASKED)
+    called = {"role": "assistant", "content": text, "tool_calls": calls}
+    answer, more, _ = ask([*ASKED, called, {"role": "tool", "tool_name": NAME, "content": result}])
+
+    assert (text, [(call.function.name, call.function.arguments) for call in calls]) == (
+        "",
+        [(NAME, ARGUMENTS)],
+    )
+    assert reason == "stop"
+    assert (answer, more) == (says(result), [])
+
+
+def test_ollama_client_lists_shows_loads_and_unloads(ollama_client: ollama.Client):
+    listed = ollama_client.list().models
+    shown = ollama_client.show("weather")
+    loaded = ollama_client.generate("weather", keep_alive="5m")
+    running = ollama_client.ps().models
+    unloaded = ollama_client.generate("weather", keep_alive=0)
+
+    assert [model.model for model in listed] == ["weather"]
+    assert shown.capabilities == ["completion", "tools"]
+    assert (loaded.done_reason, unloaded.done_reason) == ("load", "unload")
+    assert [(model.model, model.context_length) for model in running] == [
+        ("weather", shown.modelinfo["llama.context_length"])
+    ]
+    assert running[0].expires_at < datetime.now(UTC) + timedelta(minutes=5)
+    assert ollama_client.ps().models == []
+    assert ollama_client.generate("weather", QUESTION).response
+
+
+def test_ollama_client_raises_what_is_refused(ollama_client: ollama.Client):
+    with pytest.raises(ollama.ResponseError, match="model not found") as caught:
+        ollama_client.chat("nobody", ASKED)
+    with pytest.raises(ollama.ResponseError, match=r"options\.mirostat cannot be used"):
+        list(ollama_client.chat("weather", ASKED, stream=True, options={"mirostat": 1}))
+
+    assert caught.value.status_code == 404
+
+
+@pytest.fixture(scope="module")
+def ollama_client(server: Server) -> Iterator[ollama.Client]:
+    with ollama.Client(server.url, trust_env=False) as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the TypeScript SDK and the script that runs its tool runner."""
+    """A folder with the SDKs for JavaScript and the scripts that run them."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed: the TypeScript SDK's tool runner was not run")
+        pytest.skip("node and npm are not installed: the SDKs for JavaScript were not run")
     folder = tmp_path_factory.mktemp("typescript")
-    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@anthropic-ai/sdk"]
+    packages = ["@anthropic-ai/sdk", "ollama"]
+    install = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *packages]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=scaled(120))
     if done.returncode:
-        pytest.skip(f"npm could not install the TypeScript SDK: its tool runner was not run: {done.stderr}")
-    shutil.copy(Path(__file__).with_name("tool_runner.mjs"), folder)
+        pytest.skip(f"npm could not install the SDKs for JavaScript, so they were not run: {done.stderr}")
+    for script in ("tool_runner.mjs", "ollama_client.mjs"):
+        shutil.copy(Path(__file__).with_name(script), folder)
     return folder
 
 
@@ -216,3 +279,19 @@ def test_the_typescript_sdk_s_tool_runner_goes_through_a_whole_loop(
     assert seen["reasons"] == ["tool_use", "end_turn"]
     assert seen["text"] == says(result)
     assert "param=thread" in server.paths.log(ENGINE).read_text()
+
+
+def test_ollama_s_client_for_javascript_goes_through_a_whole_loop(server: Server, typescript: Path):
+    tools, result = json.dumps(OPENAI_TOOLS), RESULTS[0]
+    words = ["node", "ollama_client.mjs", server.url, QUESTION, tools, result]
+
+    done = subprocess.run(words, cwd=typescript, capture_output=True, text=True, timeout=scaled(120))
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "models": ["weather"],
+        "calls": [{"name": NAME, "arguments": ARGUMENTS}],
+        "text": says(result),
+        "refused": 404,
+        "unloaded": "unload",
+    }

@@ -44,6 +44,7 @@ def data_of(event: bytes) -> Any:
         ("/v1/responses-of-another-kind", Dialect.OPENAI),
         ("/anthropic/v1/messages", Dialect.ANTHROPIC),
         ("/anthropics", None),
+        ("/api/chat", Dialect.OLLAMA),
         ("/", None),
     ],
 )
@@ -105,6 +106,14 @@ def test_anthropic_s_clients_find_the_words_they_look_for():
     words = "prompt is too long: 70 tokens > 64 maximum. messages cannot be used: "
     assert error_body(Dialect.ANTHROPIC, error)["error"]["message"].startswith(words)
     assert error_body(Dialect.OPENAI, error)["error"]["message"].startswith("messages cannot be used: ")
+
+
+def test_ollama_s_error_is_a_text_in_which_its_clients_find_the_words_they_look_for():
+    gone = ApiError("m is not there", why="w", fix="f", status=404, code="model_not_found")
+
+    assert error_body(Dialect.OLLAMA, LOST) == {"error": SENTENCE, "source": "gateway"}
+    assert error_body(Dialect.OLLAMA, gone)["error"].startswith("model not found: m is not there: ")
+    assert error_event(Dialect.OLLAMA, LOST).endswith(b'"gateway"}\n')
 
 
 def test_an_error_ends_a_stream_in_its_dialect():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from tests import coroutines
 
+from local_ai.serving.framing import EVENTS, LINES, line
 from local_ai.serving.sse import WholeEvents, event, joined, say_something, with_ticks
 
 
@@ -26,6 +28,32 @@ def test_an_event_is_held_back_until_its_end_has_come():
         b"data: b\n\n",
     ]
     assert whole.rest() == b""
+
+
+def test_a_line_is_held_back_until_its_end_has_come():
+    whole = WholeEvents(LINES.boundary)
+
+    assert [whole.feed(b'  {"a"'), whole.feed(b':"\\n"}\n{'), whole.feed(b"}\n")] == [
+        b"",
+        b'  {"a":"\\n"}\n',
+        b"{}\n",
+    ]
+
+
+def test_a_line_has_no_other_end_within_it():
+    text = "".join(map(chr, range(0x2100)))
+
+    written = line({"text": text}).decode()
+
+    assert len(written.splitlines()) == 1
+    assert json.loads(written) == {"text": text}
+
+
+def test_what_keeps_a_stream_alive_is_skipped_by_its_readers():
+    text = LINES.comment("waiting") + LINES.comment("waiting") + line({"a": 1})
+
+    assert [json.loads(each) for each in text.splitlines()] == [{"a": 1}]
+    assert EVENTS.comment("waiting, position 1 of 2") == b": waiting, position 1 of 2\n\n"
 
 
 @pytest.mark.parametrize(

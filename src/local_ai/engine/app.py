@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
 from local_ai.engine.api.endpoints import Endpoint
+from local_ai.engine.api.ollama.routes import ollama_routes
 from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
@@ -65,7 +66,8 @@ def make_app(
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
             await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
-        return json_response(dataclasses.asdict(board.read()))
+        health = dataclasses.replace(board.read(), unloads_in_s=worker.unloads_in_s)
+        return json_response(dataclasses.asdict(health))
 
     async def recent(_request: Request) -> Response:
         """Return the figures of the last answers, by request id; for the gateway."""
@@ -86,6 +88,7 @@ def make_app(
             *responses_routes(service, responses, generation),
             *openai_routes(service, generation),
             *anthropic_routes(service, generation),
+            *ollama_routes(service, embedder, generation),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
         middleware=[Middleware(RequestIds)],
@@ -102,7 +105,7 @@ def _seconds(text: str) -> float:
 def _embeddings(embedder: Embedder) -> Endpoint:
     async def embeddings(request: Request) -> Response:
         wanted = await read_body(request, read_embedding_request)
-        return json_response(embedding_body(await embedder.embed(wanted), wanted))
+        return json_response(embedding_body(await embedder.embed(wanted.texts()), wanted))
 
     return embeddings
 

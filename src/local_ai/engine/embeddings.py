@@ -44,22 +44,36 @@ def _read_texts(value: Any) -> tuple[str, ...]:
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_INPUTS}
-_Input = Annotated[
+TextInput = Annotated[
     tuple[str, ...],
     PlainValidator(_read_texts),
     WithJsonSchema({"anyOf": [_TEXT, _TEXTS]}),
     Must("a text or a list of texts (token ids are not read)"),
 ]
+Dimensions = Annotated[int, Field(ge=1, le=100_000)] | None
 
 
 class EmbeddingRequest(Body):
     """A /v1/embeddings body."""
 
     model: str
-    input: _Input
+    input: TextInput
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    dimensions: Dimensions = None
     user: NoEffect = None
+
+    def texts(self) -> Texts:
+        return Texts(self.model, self.input, self.dimensions)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts to embed."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    cuts: bool = False  # what is longer than the context is cut, not refused
 
 
 @dataclass(frozen=True)
@@ -92,23 +106,38 @@ class Embedder:
         """Whether one is in memory."""
         return self._loaded is not None
 
-    async def embed(self, request: EmbeddingRequest) -> Embedded:
+    async def embed(self, wanted: Texts) -> Embedded:
         """Turn texts into vectors of length 1.
 
         Raises:
             ApiError: No such model, it is not one that embeds, or a text is too long for it.
         """
-        found = self._find(request.model)
+        found = self._find(wanted.model)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._embed, found, request)
+        return await loop.run_in_executor(self._thread, self._embed, found, wanted)
 
-    def _embed(self, found: Model, request: EmbeddingRequest) -> Embedded:
+    async def unload(self) -> None:
+        """Drop the model in memory, if there is one."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+
+    def _drop(self) -> None:
+        if self._loaded is None:
+            return
+        from local_ai.engine.core.memory.release import release_memory
+
+        self._loaded = None
+        release_memory()
+
+    def _embed(self, found: Model, wanted: Texts) -> Embedded:
         model = self._load(found)
         limit = found.context_tokens
         counts: list[int] = []
-        for index, text in enumerate(request.input):
+        for index, text in enumerate(wanted.texts):
             counts.append(count := _count_tokens(model, text, limit))
             if limit is not None and count > limit:
+                if wanted.cuts:
+                    counts[-1] = limit
+                    continue
                 raise bad_field(
                     f"input[{index}]",
                     f"it has {count} tokens and the context of {found.id!r} holds {limit}",
@@ -116,9 +145,9 @@ class Embedder:
                     code="context_length_exceeded",
                 )
         vectors: list[list[float]] = []
-        for at in range(0, len(request.input), _AT_ONCE):
-            vectors += model.embed(list(request.input[at : at + _AT_ONCE]))
-        return Embedded(tuple(_shorten(tuple(vector), request.dimensions) for vector in vectors), sum(counts))
+        for at in range(0, len(wanted.texts), _AT_ONCE):
+            vectors += model.embed(list(wanted.texts[at : at + _AT_ONCE]), most_tokens=limit)
+        return Embedded(tuple(_shorten(tuple(vector), wanted.dimensions) for vector in vectors), sum(counts))
 
     def _load(self, found: Model) -> EmbeddingModel:
         if self._loaded is not None and self._loaded[0] == found.path:

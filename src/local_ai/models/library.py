@@ -20,6 +20,8 @@ from local_ai.models.catalog import (
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
 
+_LATEST = ":latest"  # clients of Ollama put it after a name that says no version
+
 
 @dataclass(frozen=True)
 class ModelLibrary:
@@ -32,10 +34,13 @@ class ModelLibrary:
     paths: Paths | None = None  # where it was read
 
     def find(self, name: str | None) -> Model | None:
-        """Find by id, folder or alias; no name means the default."""
+        """Find by id, folder or alias, also with ":latest" after it; no name means the default."""
         if not name:
             return self.default
-        return find_model(name, self.models) or self._at(find_target(name, self.aliases))
+        found = find_model(name, self.models) or self._at(find_target(name, self.aliases))
+        if found is None and name.endswith(_LATEST):
+            return self.find(name.removesuffix(_LATEST))
+        return found
 
     def listed(self) -> list[Model]:
         """List the models, and each alias without a wildcard like a model of its own."""

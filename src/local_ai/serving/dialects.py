@@ -14,6 +14,7 @@ from typing import Any, Literal
 from starlette.responses import PlainTextResponse, Response
 
 from local_ai.serving.errors import ApiError, ContextLengthError
+from local_ai.serving.framing import EVENTS, LINES, Framing, line
 from local_ai.serving.request_id import REQUEST_ID, id_headers
 from local_ai.serving.sse import event, to_json
 
@@ -44,11 +45,17 @@ class Dialect(Enum):
     RESPONSES = "/v1/responses"
     OPENAI = "/v1"
     ANTHROPIC = "/anthropic"
+    OLLAMA = "/api"
 
     @property
     def family(self) -> str:
-        """Return whose API it belongs to: openai or anthropic."""
-        return "anthropic" if self is Dialect.ANTHROPIC else "openai"
+        """Return whose API it belongs to: openai, anthropic or ollama."""
+        return "openai" if self is Dialect.RESPONSES else self.name.lower()
+
+    @property
+    def framing(self) -> Framing:
+        """Return how its streams are cut into pieces."""
+        return LINES if self is Dialect.OLLAMA else EVENTS
 
 
 def dialect_of(path: str) -> Dialect | None:
@@ -60,9 +67,12 @@ def dialect_of(path: str) -> Dialect | None:
 
 def error_body(dialect: Dialect, error: ApiError, *, source: Source = "gateway") -> Json:
     """Return the error as the dialect's SDKs expect it."""
+    if dialect is Dialect.OLLAMA:
+        # Source: https://docs.ollama.com/api/errors; an error within a stream is the same, as a line.
+        return {"error": f"{_known_words(dialect, error)}{error.sentence}", "source": source}
     if dialect is Dialect.ANTHROPIC:
         kind = _type_of(error, _ANTHROPIC_TYPES, "api_error")
-        body: Json = {"type": kind, "message": f"{_known_words(error)}{error.sentence}"}
+        body: Json = {"type": kind, "message": f"{_known_words(dialect, error)}{error.sentence}"}
         if error.details is not None:
             body["details"] = dict(error.details)
         return {"type": "error", "error": body, "request_id": REQUEST_ID.get() or None, "source": source}
@@ -125,6 +135,8 @@ def _event(dialect: Dialect, body: Json, sequence_number: int) -> bytes:
             return event(body)
         case Dialect.ANTHROPIC:
             return event(body, name="error")
+        case Dialect.OLLAMA:
+            return line(body)
         case Dialect.RESPONSES:
             # Source: https://platform.openai.com/docs/api-reference/responses-streaming/error
             error = {key: body["error"].get(key) for key in ("code", "message", "param")}
@@ -136,11 +148,13 @@ def _type_of(error: ApiError, types: dict[int, str], otherwise: str) -> str:
     return types.get(error.status, "invalid_request_error" if error.status < 500 else otherwise)
 
 
-def _known_words(error: ApiError) -> str:
-    """Begin with Anthropic's own words where clients look for them.
+def _known_words(dialect: Dialect, error: ApiError) -> str:
+    """Begin with the API's own words where clients look for them.
 
-    Claude Code shortens its conversation when it finds these numbers so.
+    Claude Code shortens its conversation when it finds these numbers so; clients of Ollama offer a pull.
     """
+    if dialect is Dialect.OLLAMA:
+        return "model not found: " if error.code == "model_not_found" else ""
     if not isinstance(error, ContextLengthError):
         return ""
     return f"prompt is too long: {error.prompt} tokens > {error.context} maximum. "

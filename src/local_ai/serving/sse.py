@@ -11,8 +11,6 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from starlette.responses import StreamingResponse
-
 if TYPE_CHECKING:
     from starlette.types import Receive
 
@@ -34,14 +32,20 @@ T = TypeVar("T")
 class WholeEvents:
     """Holds an event back until its end has come; a cut stream then never ends within JSON."""
 
-    def __init__(self) -> None:
+    def __init__(self, boundary: bytes = b"\n\n") -> None:
+        """Hold nothing yet.
+
+        Args:
+            boundary: What ends each event, or each line of a stream of lines.
+        """
+        self._boundary = boundary
         self._rest = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the events that are whole now, "" if none is."""
-        if chunk.endswith(b"\n\n") and not self._rest:
+        if chunk.endswith(self._boundary) and not self._rest:
             return chunk
-        whole, boundary, self._rest = (self._rest + chunk).rpartition(b"\n\n")
+        whole, boundary, self._rest = (self._rest + chunk).rpartition(self._boundary)
         return whole + boundary
 
     def rest(self) -> bytes:
@@ -64,11 +68,6 @@ def event(data: Any, name: str | None = None) -> bytes:
     text = data.encode("utf-8", "replace") if isinstance(data, str) else to_json(data)
     head = f"event: {name}\n".encode() if name else b""
     return head + b"data: " + text + b"\n\n"
-
-
-def event_stream(events: AsyncIterator[bytes]) -> StreamingResponse:
-    """Answer events, as they come."""
-    return StreamingResponse(events, headers=HEADERS)
 
 
 async def with_ticks(items: AsyncIterator[T], *, every_s: float) -> AsyncIterator[T | None]:

@@ -12,7 +12,20 @@ import pytest
 from pydantic import BaseModel
 
 from local_ai.engine.api.anthropic.request import MessagesRequest, read_request
+from local_ai.engine.api.ollama.request import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
+    read_generate,
+    read_shown,
+)
+from local_ai.engine.api.ollama.request import (
+    read_chat as read_ollama_chat,
+)
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, read_chat, read_completion
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.request import ResponseRequest, read_response_request
 from local_ai.engine.embeddings import EmbeddingRequest, read_embedding_request
 from local_ai.serving.errors import ApiError
@@ -35,6 +48,11 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "POST /v1/responses": (reader(read_response_request, DEFAULTS), {"input": "x"}),
     "POST /v1/embeddings": (reader(read_embedding_request), {"model": "m", "input": "x"}),
     "POST /anthropic/v1/messages": (reader(read_request, DEFAULTS), {"messages": MESSAGES}),
+    "POST /api/chat": (reader(read_ollama_chat, DEFAULTS), {"model": "m"}),
+    "POST /api/generate": (reader(read_generate, DEFAULTS), {"model": "m"}),
+    "POST /api/embed": (reader(read_model, OllamaEmbedRequest), {"model": "m", "input": "x"}),
+    "POST /api/embeddings": (reader(read_model, OllamaEmbeddingsRequest), {"model": "m", "prompt": "x"}),
+    "POST /api/show": (reader(read_shown), {"model": "m"}),
 }
 MODELS: dict[str, type[BaseModel]] = {
     "POST /v1/chat/completions": ChatRequest,
@@ -42,6 +60,11 @@ MODELS: dict[str, type[BaseModel]] = {
     "POST /v1/responses": ResponseRequest,
     "POST /v1/embeddings": EmbeddingRequest,
     "POST /anthropic/v1/messages": MessagesRequest,
+    "POST /api/chat": OllamaChatRequest,
+    "POST /api/generate": OllamaGenerateRequest,
+    "POST /api/embed": OllamaEmbedRequest,
+    "POST /api/embeddings": OllamaEmbeddingsRequest,
+    "POST /api/show": OllamaShowRequest,
 }
 
 
@@ -54,6 +77,8 @@ def table(heading: str) -> dict[str, str]:
 def family_of(heading: str) -> str:
     if heading == "POST /v1/responses":
         return "Responses"
+    if "/api/" in heading:
+        return "Ollama"
     return "Anthropic" if "/anthropic/" in heading else "OpenAI"
 
 

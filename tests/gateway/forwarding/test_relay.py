@@ -29,9 +29,10 @@ from local_ai.settings.state import State
 CHAT = "/v1/chat/completions"
 MESSAGES = "/anthropic/v1/messages"
 RESPONSES = "/v1/responses"
+OLLAMA = "/api/chat"
 
 
-@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, "/v1/embeddings"])
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES, OLLAMA, "/v1/embeddings"])
 def test_a_body_is_forwarded_byte_for_byte(client: httpx.Client, engine: FakeEngine, path: str) -> None:
     body = b' {"temperature" : 0.70, "x": "\\u00e9 \\ud83d", "messages": [], "temperature": null}\n'
 
@@ -204,6 +205,43 @@ def test_waiting_stream_says_so_and_then_streams(tmp_path: Path) -> None:
             said = [line for line in lines if line.startswith("data")]
 
     assert said == ["data: one", "data: two", "data: [DONE]"]
+
+
+def test_waiting_stream_of_lines_is_kept_alive_by_spaces_and_then_streams(tmp_path: Path) -> None:
+    """Ollama's clients read each line as JSON, which may begin with spaces. They say nothing of streaming."""
+    state = make_patient_state(tmp_path, wait_s=20)
+    context = quick_site(state)
+
+    with (
+        run_gateway(state, context=context) as gateway,
+        httpx.stream("POST", gateway.url + OLLAMA, json={"model": "lines"}) as answer,
+    ):
+        parts = answer.iter_raw()
+        assert next(parts).strip(b" ") == b""
+        with run_engine(FakeEngine(), state.engine_socket):
+            text = b"".join(parts)
+
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert [json.loads(line) for line in text.splitlines()] == [{"n": 1}, {"n": 2}]
+
+
+def test_lines_cut_in_the_middle_end_with_an_error_on_a_line(
+    client: httpx.Client, engine: FakeEngine
+) -> None:
+    first, last = client.post(OLLAMA, json={"model": "broken-lines"}).text.splitlines()
+
+    assert first == '{"n":1}'
+    assert json.loads(last)["error"].startswith("the engine ended before its answer was whole")
+
+
+def test_answer_without_a_stream_is_not_begun_while_it_waits(tmp_path: Path) -> None:
+    state = make_patient_state(tmp_path, wait_s=0.3)
+
+    with run_gateway(state, context=quick_site(state)) as gateway:
+        refused = httpx.post(gateway.url + OLLAMA, json={"model": "lines", "stream": False})
+
+    assert refused.status_code == 503
+    assert set(refused.json()) == {"error", "source"}
 
 
 def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ A field of type `NoEffect` identifies or files a request; no answer depends on i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import (
@@ -188,19 +188,14 @@ Bias = Annotated[
 _NO_BOUND = Fix("leave it out: the settings' generation.max_tokens holds then, as far as the context goes")
 MaxTokens = Annotated[int, Field(ge=1, le=_MOST_TOKENS_WORTH_SAYING), _NO_BOUND] | None
 TopLogprobs = Annotated[int, Field(ge=0, le=20)] | None
-_Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)] | None
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
 
 
-class Sampled(Body):
-    """The fields that all text endpoints share: which model, and how tokens are chosen."""
+class Drawn(Body):
+    """The fields that say how tokens are chosen, which every dialect has."""
 
-    model: Text = Field(
-        None,
-        description="An id that /v1/models lists, or a model folder's path; left out, the default model.",
-    )
-    adapters: Text = Field(None, description="Folder of a LoRA adapter.")
-    stream: Flag = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: _Share = None
     top_k: Annotated[int, Field(ge=0, le=10**9)] | None = None
@@ -208,12 +203,10 @@ class Sampled(Body):
     seed: Annotated[int, Field(ge=-(2**63), le=MOST_SEED, json_schema_extra={"format": "int64"})] | None = (
         None
     )
-    logit_bias: Bias = ()
-    presence_penalty: _Penalty = None
-    frequency_penalty: _Penalty = None
-    repetition_penalty: Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None = None
+    presence_penalty: Penalty = None
+    frequency_penalty: Penalty = None
 
-    def sampling(self, generation: GenerationSettings) -> CoreSampling:
+    def drawing(self, generation: GenerationSettings) -> CoreSampling:
         """Say it in the core's terms; where the request is silent, the settings speak."""
         from local_ai.engine.core.job import Sampling
 
@@ -223,9 +216,28 @@ class Sampled(Body):
             top_k=int(_or(self.top_k, generation.top_k)),
             min_p=_or(self.min_p, generation.min_p),
             seed=self.seed,
-            logit_bias=self.logit_bias,
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
+        )
+
+
+class Sampled(Drawn):
+    """What OpenAI's and Anthropic's text endpoints share: which model, and how tokens are chosen."""
+
+    model: Text = Field(
+        None,
+        description="An id that /v1/models lists, or a model folder's path; left out, the default model.",
+    )
+    adapters: Text = Field(None, description="Folder of a LoRA adapter.")
+    stream: Flag = None
+    logit_bias: Bias = ()
+    repetition_penalty: RepetitionPenalty = None
+
+    def sampling(self, generation: GenerationSettings) -> CoreSampling:
+        """Say it in the core's terms; where the request is silent, the settings speak."""
+        return replace(
+            self.drawing(generation),
+            logit_bias=self.logit_bias,
             repetition_penalty=_or(self.repetition_penalty, 1.0),
         )
 

@@ -10,6 +10,13 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from local_ai.engine.api.anthropic.request import MessagesRequest
+from local_ai.engine.api.ollama.request import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
+)
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest
 from local_ai.engine.api.responses.request import ResponseRequest
 from local_ai.engine.embeddings import EmbeddingRequest
@@ -22,6 +29,11 @@ REQUESTS: dict[str, type[BaseModel]] = {
     "POST /v1/responses": ResponseRequest,
     "POST /v1/embeddings": EmbeddingRequest,
     "POST /anthropic/v1/messages": MessagesRequest,
+    "POST /api/chat": OllamaChatRequest,
+    "POST /api/generate": OllamaGenerateRequest,
+    "POST /api/embed": OllamaEmbedRequest,
+    "POST /api/embeddings": OllamaEmbeddingsRequest,
+    "POST /api/show": OllamaShowRequest,
 }
 _REF = "#/components/schemas/"
 

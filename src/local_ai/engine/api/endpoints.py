@@ -19,7 +19,7 @@ from local_ai.engine.api.requests import (
 from local_ai.engine.errors import unexpected
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import event_stream
+from local_ai.serving.framing import EVENTS, Framing
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ async def answer(
     whole: Callable[[], Awaitable[Any]] | None,
     events: Callable[[], AsyncIterator[bytes]],
     grace_s: float,
+    framing: Framing = EVENTS,
 ) -> Response:
     """Answer whole, or as a stream once it is known that the request is good or that this takes long.
 
@@ -64,6 +65,7 @@ async def answer(
         opening: Prepares the answer; ends early where the request is bad.
         whole: Makes the whole answer; None for a stream.
         grace_s: A stream whose opening takes longer begins all the same, and tells a failure as an event.
+        framing: How the stream is written.
     """
     if whole is not None:
         return json_response(await unless_gone(request, whole()))
@@ -74,4 +76,4 @@ async def answer(
         raise
     if opening.done():
         opening.result()
-    return event_stream(events())
+    return framing.response(events())

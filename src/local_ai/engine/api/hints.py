@@ -13,17 +13,17 @@ _CUTOFF = 0.7
 _SQUASHED_CUTOFF = 0.9
 _WORD_CUTOFF = 0.6
 
-_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_LONGEST = ("max_completion_tokens", "max_output_tokens", "max_tokens", "num_predict")
 _STOP = ("stop", "stop_sequences")
-_SHAPE = ("response_format", "text", "output_config")
+_SHAPE = ("response_format", "text", "output_config", "format")
 _CONVERSATION = ("messages", "input", "prompt")
-_THINKING = ("reasoning_effort", "reasoning", "thinking")
+_THINKING = ("reasoning_effort", "reasoning", "thinking", "think")
 # What it is called elsewhere, and what it may be called here.
 _MEANT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("max_new_tokens", "num_predict", "n_predict", "max_length", *_LONGEST), _LONGEST),
+    **dict.fromkeys(("max_new_tokens", "n_predict", "max_length", *_LONGEST), _LONGEST),
     **dict.fromkeys(("stop_words", "stop_strings", "stop_token_ids", *_STOP), _STOP),
     **dict.fromkeys(
-        ("format", "json_schema", "grammar", "schema", "guided_json", "guided_regex", "guided_choice",
+        ("json_schema", "grammar", "schema", "guided_json", "guided_regex", "guided_choice",
          "guided_grammar", "structured_outputs", "output_format", *_SHAPE),
         _SHAPE,
     ),
@@ -31,11 +31,11 @@ _MEANT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_CONVERSATION, _CONVERSATION),
     "enable_thinking": ("chat_template_kwargs", *_THINKING),
     **dict.fromkeys(
-        ("think", "thinking_budget", "reasoning_budget", "thinking_token_budget", "effort",
+        ("thinking_budget", "reasoning_budget", "thinking_token_budget", "effort",
          "reasoning_format", "include_reasoning", *_THINKING),
         _THINKING,
     ),
-    **dict.fromkeys(("repeat_penalty", "repetition_penalty"), ("repetition_penalty",)),
+    **dict.fromkeys(("repeat_penalty", "repetition_penalty"), ("repetition_penalty", "repeat_penalty")),
     "do_sample": ("temperature",),
     "lora": ("adapters",),
     "adapter": ("adapters",),

@@ -11,6 +11,7 @@ Nothing here blocks the event loop, and nothing of mlx is touched outside this t
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -69,6 +70,7 @@ class Worker:
         self._preload = False
         self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
         self._last_used = time.monotonic()
+        self._keep_s: float | None = None  # of the loaded model, where a request said so
         self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
         self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
@@ -126,6 +128,21 @@ class Worker:
         else:
             self._inbox.put(Load(key, done, tokens))
         return done
+
+    def keep(self, idle_s: float | None) -> None:
+        """Say how long the loaded model stays in memory from now on, or from its last answer.
+
+        Args:
+            idle_s: inf: for ever; None: as the settings have it.
+        """
+        self._keep_s, self._last_used = idle_s, time.monotonic()
+        self._inbox.put(None)
+
+    @property
+    def unloads_in_s(self) -> float | None:
+        """Seconds until the loaded model is unloaded if nothing is asked of it; None: it stays."""
+        limit = self._idle_limit_s
+        return None if limit is None else max(0.0, self._last_used + limit - time.monotonic())
 
     def unload(self) -> Future[Unloaded]:
         """Have the loaded model unloaded; its turn comes in order, and after all that runs then."""
@@ -321,7 +338,7 @@ class Worker:
         try:
             slot.exchange(key)
         finally:
-            self._last_used = time.monotonic()
+            self._last_used, self._keep_s = time.monotonic(), None
         self._problem = None
         self._settle()
         return True
@@ -345,13 +362,20 @@ class Worker:
 
     def _until_unload(self) -> float | None:
         """Seconds until the idle model is unloaded; None: never."""
-        if not self._settings.idle_unload_s or not self._slot or not self._slot.key:
+        due_s = self.unloads_in_s
+        return None if due_s is None else max(0.01, due_s)
+
+    @property
+    def _idle_limit_s(self) -> float | None:
+        """Seconds that the loaded model may be idle; None: any, or none is loaded."""
+        if not self._slot or not self._slot.key:
             return None
-        return max(0.01, self._last_used + self._settings.idle_unload_s - time.monotonic())
+        limit = self._settings.idle_unload_s or math.inf if self._keep_s is None else self._keep_s
+        return None if math.isinf(limit) else limit
 
     def _unload_when_idle(self) -> None:
-        limit, slot = self._settings.idle_unload_s, self._slot
-        if not limit or not slot or not slot.key or time.monotonic() - self._last_used < limit:
+        limit, slot = self._idle_limit_s, self._slot
+        if limit is None or not slot or not slot.key or time.monotonic() - self._last_used < limit:
             return
         log.info("put %s away after %g idle seconds", slot.key.id, limit)
         slot.unload()

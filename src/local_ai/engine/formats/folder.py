@@ -23,6 +23,11 @@ def read_format(folder: Path) -> Format:
     return choose_format(_template(folder, config), tokens, parser=parser if isinstance(parser, str) else "")
 
 
+def read_template(folder: Path) -> str:
+    """Read a folder's chat template; "" where it has none."""
+    return _template(folder, _read(folder / "tokenizer_config.json"))
+
+
 def _added_tokens(folder: Path, config: dict[str, Any]) -> set[str]:
     stated = config.get("added_tokens_decoder")
     if isinstance(stated, dict):

@@ -97,6 +97,36 @@ class Service:
         """
         return _find(name, self._library())
 
+    async def load(self, name: str) -> None:
+        """Have a model in memory.
+
+        Raises:
+            ApiError: No such model, or it cannot be loaded.
+        """
+        await self._load(Ask(), name, None)
+
+    async def unload(self, name: str) -> None:
+        """Have a model no longer in memory; running answers are waited for, another model stays.
+
+        Raises:
+            ApiError: No such model.
+        """
+        if self._is_loaded(name):
+            await asyncio.wrap_future(self._worker.unload())
+
+    def keep(self, name: str, idle_s: float | None) -> None:
+        """Say how long a model that is in memory stays there once nothing is asked of it.
+
+        Args:
+            idle_s: inf: for ever; None: as the settings have it.
+        """
+        if self._is_loaded(name):
+            self._worker.keep(idle_s)
+
+    def _is_loaded(self, name: str) -> bool:
+        words = self._worker.words
+        return words is not None and words.key.path == self.find(name).path
+
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
         """Wait for the model and write the prompt.
 

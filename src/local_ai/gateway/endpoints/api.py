@@ -80,7 +80,8 @@ class _Forwarder:
             return replace(call, body=body, model=_shown(model))
         wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)
         model = wanted.model or self._default_name
-        return replace(call, body=body, streams=wanted.streams, model=_shown(model))
+        streams = route.streams_by_default if wanted.streams is None else wanted.streams
+        return replace(call, body=body, streams=streams, model=_shown(model))
 
 
 def _shown(model: str | None) -> str | None:

@@ -19,6 +19,7 @@ from local_ai.gateway.endpoints.diagnostics import diagnostics_router
 from local_ai.gateway.endpoints.health import health_router
 from local_ai.gateway.endpoints.logs import log_router
 from local_ai.gateway.endpoints.models import models_router
+from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.page import load_template
 from local_ai.gateway.forwarding.routes import ROUTES
 
@@ -40,7 +41,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         exception_handlers=dict(handlers),
         redirect_slashes=False,
     )
-    for make in (models_router, health_router, log_router, diagnostics_router):
+    for make in (models_router, ollama_router, health_router, log_router, diagnostics_router):
         app.include_router(make(context))
     document = _Document(app)
 

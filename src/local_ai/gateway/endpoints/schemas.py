@@ -127,3 +127,56 @@ class DiagnosticsBody(BaseModel):
     settings: dict[str, Any]
     status: StatusBody
     logs: dict[str, list[str]]
+
+
+class OllamaVersion(BaseModel):
+    """Which version of Ollama's API is answered."""
+
+    version: str
+
+
+class OllamaDetails(BaseModel):
+    """What a config.json says of a model, under Ollama's names."""
+
+    parent_model: str
+    format: Literal["safetensors"]
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: str
+
+
+class OllamaEntry(BaseModel):
+    """A model in any of Ollama's lists."""
+
+    name: str
+    model: str
+    size: int  # bytes of its weights
+    digest: str  # changes when the folder does
+    details: OllamaDetails
+
+
+class OllamaModel(OllamaEntry):
+    """A model of this machine."""
+
+    modified_at: str  # RFC 3339
+
+
+class OllamaModels(BaseModel):
+    """The models of this machine as Ollama lists them."""
+
+    models: list[OllamaModel]
+
+
+class OllamaLoadedModel(OllamaEntry):
+    """A model in memory."""
+
+    expires_at: str  # RFC 3339
+    size_vram: int  # bytes of it in the memory of a Mac's graphics card
+    context_length: int
+
+
+class OllamaLoaded(BaseModel):
+    """The models in memory as Ollama lists them."""
+
+    models: list[OllamaLoadedModel]

@@ -247,7 +247,7 @@ class Forward:
             self._note_answer(answer.status)
             await reply.whole(answer.status, answer.headers, body)
             return Outcome("answered" if answer.status < 400 else "refused", str(answer.status))
-        if answer.media_type == "text/event-stream":
+        if answer.media_type == self._call.route.dialect.framing.media_type:
             await self._relay_events(answer, reply)
         else:
             await self._relay_bytes(answer, reply)
@@ -255,7 +255,7 @@ class Forward:
         return Outcome("answered", f"{answer.status}, streamed")
 
     async def _relay_events(self, answer: EngineAnswer, reply: Reply) -> None:
-        whole = WholeEvents()
+        whole = WholeEvents(self._call.route.dialect.framing.boundary)
         async with aclosing(joined(answer.chunks())) as chunks:
             async for chunk in chunks:
                 events = whole.feed(chunk)
@@ -322,6 +322,6 @@ class Call:
     target: str  # path and query, as the client sent them
     headers: dict[str, str]
     body: bytes
-    streams: bool = False  # the client asked for server-sent events
+    streams: bool = False  # the client asked for a stream
     model: str | None = None  # as the engine will know it
     client: str = ""  # as it names itself

@@ -75,8 +75,9 @@ class Reply:
         """Tell a stream's client that it is not forgotten; not while something else is on its way."""
         if self._writing:
             return
-        await self.begin(200, sse.HEADERS, Sent.EVENTS)
-        await self._give({"type": "http.response.body", "body": f": {text}\n\n".encode(), "more_body": True})
+        framing = self._dialect.framing
+        await self.begin(200, framing.headers, Sent.EVENTS)
+        await self._give({"type": "http.response.body", "body": framing.comment(text), "more_body": True})
 
     async def end(self) -> None:
         """Say that this was all."""

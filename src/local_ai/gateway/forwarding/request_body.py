@@ -122,7 +122,7 @@ class Peek:
     """What the gateway has to know of a JSON body; the rest is the engine's to judge."""
 
     model: str | None  # None where it names none
-    streams: bool  # the client asked for server-sent events
+    streams: bool | None  # whether the client asked for a stream; None where it does not say
 
 
 def peek(body: bytes) -> Peek:
@@ -132,7 +132,7 @@ def peek(body: bytes) -> Peek:
         ApiError: 400, it is no JSON object.
     """
     found = parse_json(body, _PEEK.validate_json)
-    return Peek(found.get("model") or None, found.get("stream") is True)
+    return Peek(found.get("model") or None, found.get("stream"))
 
 
 def _field(kind: core_schema.CoreSchema) -> core_schema.TypedDictField:

@@ -19,6 +19,7 @@ class Route:
     names_text_model: bool = False  # the default model is meant where the request names none
     method: str = "POST"
     queues: bool = True  # generates, so it takes a place in the line
+    streams_by_default: bool = False  # where the request does not say
     part: Part | None = None  # of MLX Omni Server: answered by the program `omni`, not by the engine
 
 
@@ -38,9 +39,14 @@ ROUTES = (
     Route(IMAGES.path, Dialect.OPENAI, part=IMAGES),
     Route("/anthropic/v1/messages", Dialect.ANTHROPIC, names_text_model=True),
     Route("/anthropic/v1/messages/count_tokens", Dialect.ANTHROPIC, names_text_model=True, queues=False),
+    Route("/api/chat", Dialect.OLLAMA, streams_by_default=True),
+    Route("/api/generate", Dialect.OLLAMA, streams_by_default=True),
+    Route("/api/embed", Dialect.OLLAMA),
+    Route("/api/embeddings", Dialect.OLLAMA),
+    Route("/api/show", Dialect.OLLAMA, queues=False),
 )
 
-MODEL_LISTS = ("/v1/models", "/anthropic/v1/models")
+MODEL_LISTS = ("/v1/models", "/anthropic/v1/models", "/api/tags")
 _PATHS = (*dict.fromkeys(route.path for route in ROUTES if "{" not in route.path), *MODEL_LISTS)
 
 

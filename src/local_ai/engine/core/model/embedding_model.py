@@ -40,9 +40,14 @@ class EmbeddingModel:
         """Count a text's tokens, those that the tokenizer adds among them."""
         return len(self._tokenizer.encode(text))
 
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Turn texts into vectors of length 1."""
-        read = self._tokenizer(texts, padding=True, return_tensors="np")
+    def embed(self, texts: list[str], *, most_tokens: int | None = None) -> list[list[float]]:
+        """Turn texts into vectors of length 1.
+
+        Args:
+            most_tokens: Each text is cut to so many.
+        """
+        bound = {} if most_tokens is None else {"truncation": True, "max_length": most_tokens}
+        read = self._tokenizer(texts, padding=True, return_tensors="np", **bound)
         tokens, mask = mx.array(read["input_ids"]), mx.array(read["attention_mask"])
         vectors = self._vectors(tokens, mask).astype(mx.float32)
         lengths = mx.maximum(mx.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

@@ -1,0 +1,51 @@
+"""Of Ollama's API, what the gateway answers by itself: its version, the models here, and the one in memory.
+
+Source: https://docs.ollama.com/api
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter
+
+from local_ai.gateway.context import GatewayContext
+from local_ai.gateway.endpoints.query import refusals
+from local_ai.gateway.endpoints.schemas import OllamaLoaded, OllamaModels, OllamaVersion
+from local_ai.models.ollama import API_VERSION, entry, written
+
+_NEVER = "9999-12-31T23:59:59Z"
+
+
+def ollama_router(context: GatewayContext) -> APIRouter:
+    """Answer `/api/version`, `/api/tags` and `/api/ps`."""
+    router = APIRouter()
+
+    @router.get("/api/version", response_model=OllamaVersion, responses=refusals(401, 403))
+    async def version() -> Any:
+        """Say which version of Ollama's API is answered: clients refuse one that is too old."""
+        return {"version": API_VERSION}
+
+    @router.get("/api/tags", response_model=OllamaModels, responses=refusals(401, 403))
+    async def tags() -> Any:
+        """List the models of this machine as Ollama does."""
+        models = await context.models()
+        return {"models": [entry(model) | {"modified_at": written(model.created)} for model in models]}
+
+    @router.get("/api/ps", response_model=OllamaLoaded, responses=refusals(401, 403))
+    async def ps() -> Any:
+        """List the model in memory, if there is one."""
+        health = (await context.forwarding.upstream.look()).health
+        found = await context.model_named(health.model) if health and health.model else None
+        if health is None or found is None:
+            return {"models": []}
+        due_s = health.unloads_in_s
+        loaded = {
+            "expires_at": _NEVER if due_s is None else written(time.time() + due_s),
+            "size_vram": found.size_bytes if health.blas is None else 0,
+            "context_length": found.context_tokens or 0,
+        }
+        return {"models": [entry(found) | loaded]}
+
+    return router
