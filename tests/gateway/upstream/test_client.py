@@ -196,3 +196,23 @@ def test_answer_that_is_not_read_fills_no_memory(tmp_path: Path) -> None:
             return sent
 
     assert coroutines.run(run()) < 4_000_000
+
+
+def test_head_and_body_are_one_write(tmp_path: Path):
+    async def run() -> None:
+        came: list[bytes] = []
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            came.append(await reader.read(10_000))
+            writer.write(_WHOLE)
+            writer.close()
+
+        async with await asyncio.start_unix_server(take, tmp_path / "engine.sock"):
+            upstream = Upstream(tmp_path / "engine.sock")
+            answer = await upstream.send("POST", "/v1/chat/completions", {"content-length": "5"}, b"whole")
+            await answer.close()
+            await upstream.close()
+
+        assert came[0].endswith(b"\r\n\r\nwhole")
+
+    coroutines.run(run())

@@ -10,10 +10,19 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from local_ai.serving.joined_writes import JoinedWrites
+
 _GRACE_S = 2.0  # from SIGTERM until running answers are cut off
 _TIDY_S = 1.0  # more, for what was cut off to end by itself
 _KEEP_ALIVE_S = 3600  # far longer than the gateway keeps a connection: it is always the one to close it
 _TICKS_PER_SECOND = 10
+
+
+class _Protocol(HttpToolsProtocol):
+    """One connection of the gateway's."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
 
 class EngineServer(uvicorn.Server):
@@ -32,7 +41,7 @@ class EngineServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=HttpToolsProtocol,
+                http=_Protocol,
                 ws="none",
                 log_config=None,
                 access_log=False,

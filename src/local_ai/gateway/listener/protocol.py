@@ -31,6 +31,7 @@ from local_ai.gateway.request_refusals import (
 )
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.errors import ApiError
+from local_ai.serving.joined_writes import JoinedWrites
 from local_ai.serving.request_id import RequestIds, given_request_id, make_request_id
 
 # Sizes as nginx and Node have them; browsers and SDKs stay far below.
@@ -112,7 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, at the cost of an idle one where there are too many."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
         self._await_head()
         if self._most_connections is not None and len(self.connections) > self._most_connections:
             self._make_room()

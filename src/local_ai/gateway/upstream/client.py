@@ -20,9 +20,9 @@ from local_ai.status.health import EngineHealth, EngineState
 if TYPE_CHECKING:
     import httpx
 
+    from local_ai.gateway.upstream.transport import UnixTransport
+
 _PROBE_S = 1.0
-_IDLE_S = 60.0  # the engine keeps an idle connection for longer
-_MAX_IDLE = 16
 # Lengths and hop-by-hop headers are written by each server itself; the engine's others are passed on.
 _NOT_PASSED_BACK = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -144,13 +144,10 @@ class Upstream:
             await self._transport.aclose()
 
     @cached_property
-    def _transport(self) -> httpx.AsyncHTTPTransport:
-        import httpx
+    def _transport(self) -> UnixTransport:
+        from local_ai.gateway.upstream.transport import UnixTransport
 
-        limits = httpx.Limits(
-            max_connections=None, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_S
-        )
-        return httpx.AsyncHTTPTransport(uds=str(self._socket_path), limits=limits)
+        return UnixTransport(self._socket_path)
 
     async def recent(self) -> list[dict[str, Any]]:
         """Ask the engine for the figures of its last answers; none where it is silent for a second."""
