@@ -32,7 +32,7 @@ def audit(context: Context, service: str = "") -> None:
     sys.stderr.write("SKIPPED: the advisory service cannot be reached, so nothing was audited\n")
 
 
-@task(help={"fix": "let ruff mend what it can"})
+@task(help={"fix": "let ruff fix what it can"})
 def check(context: Context, fix: bool = False) -> None:
     """Run everything CI runs: format, lint, types, tests."""
     from tests.waits import slowness

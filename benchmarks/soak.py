@@ -385,7 +385,7 @@ def _events(http: httpx.Client, path: str, body: dict[str, Any]) -> Iterator[str
 
 
 # Of the two refusals with 422; an error event has no status, and not in every dialect a code.
-_POISON_WORDS = ("is not sent to the engine again", "the model is not asked again for now")
+_POISON_WORDS = ("is not sent to the engine again", "the model is not used for now")
 
 
 def _is_error(event: dict[str, Any]) -> bool:

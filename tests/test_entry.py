@@ -35,12 +35,12 @@ def test_entry_is_told_by_the_program(program: str, by_uv: bool, entry: str):
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_commands_of_any_form_are_written_as_they_are_called(entry: str, written: str):
     set_entry(written)
-    text = as_called("mend that, then run: local-ai server start --port 1 (or local-ai models list)")
+    text = as_called("fix that, then run: local-ai server start --port 1 (or local-ai models list)")
     set_entry(entry)
 
     mark = "." if entry.endswith("inv") else " "
     assert as_called(text) == (
-        f"mend that, then run: {entry} server{mark}start --port 1 (or {entry} models{mark}list)"
+        f"fix that, then run: {entry} server{mark}start --port 1 (or {entry} models{mark}list)"
     )
 
 

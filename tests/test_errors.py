@@ -15,21 +15,21 @@ def test_error_text_has_one_labelled_line_a_field():
 
 
 def test_error_text_indents_further_lines_and_leaves_out_what_is_not_there():
-    error = LocalAIError("it stopped", why="one\ntwo", fix="mend it")
+    error = LocalAIError("it stopped", why="one\ntwo", fix="fix it")
 
-    assert str(error) == "error: it stopped\n  why: one\n       two\n  fix: mend it"
+    assert str(error) == "error: it stopped\n  why: one\n       two\n  fix: fix it"
 
 
 def test_sentence_ends_once_where_the_reason_is_a_sentence_already():
-    assert LocalAIError("it stopped", why="Not supported.", fix="mend it").sentence == (
-        "it stopped: Not supported. To fix it: mend it"
+    assert LocalAIError("it stopped", why="Not supported.", fix="fix it").sentence == (
+        "it stopped: Not supported. To fix it: fix it"
     )
 
 
 def test_error_sentence_is_one_line_for_api_clients():
-    error = LocalAIError("it stopped", why="one\ntwo", fix="mend it")
+    error = LocalAIError("it stopped", why="one\ntwo", fix="fix it")
 
-    assert error.sentence == "it stopped: one two. To fix it: mend it"
+    assert error.sentence == "it stopped: one two. To fix it: fix it"
 
 
 def test_command_ends_the_fix_and_is_known_apart_from_it():

@@ -118,3 +118,21 @@ def test_tests_that_a_page_names_exist(page: str):
     named = re.findall(r"`(tests/[\w/.]+)`", (CHECKOUT / page).read_text())
 
     assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+def test_tests_that_the_page_on_reliability_names_exist():
+    page = (CHECKOUT / "docs/reliability.md").read_text()
+    folders = [CHECKOUT / "tests" / name for name in ("faults", "integration")]
+    text = {file.stem[5:]: file.read_text() for folder in folders for file in folder.glob("test_*.py")}
+    named = [
+        (file, name.strip())
+        for file, names in re.findall(r"`(\w+)`: ([\w…, ]+)", page)
+        for name in names.split(",")
+    ]
+
+    assert len(named) > 40
+    assert [
+        (file, name)
+        for file, name in named
+        if f"def test_{name.removesuffix('…')}" + ("" if name.endswith("…") else "(") not in text[file]
+    ] == []

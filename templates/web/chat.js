@@ -139,7 +139,7 @@ function figures({ tokens, reused, pieces, first, last, began, cut, stopped }) {
   if (count > 1 && last - first > 50) words.push(`${(((count - 1) * 1000) / (last - first)).toFixed(1)} tokens/s`);
   if (first) words.push(`first after ${((first - began) / 1000).toFixed(2)} s`);
   if (reused) words.push(`reused ${reused}`);
-  if (cut) words.push("cut at the most tokens");
+  if (cut) words.push("cut off at the token limit");
   if (stopped) words.push("stopped");
   return [...words, PLACE].join(" · ");
 }

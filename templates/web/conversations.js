@@ -70,7 +70,7 @@ async function setDeleted(at) {
   if (isRunning()) stop();
   open.deleted = at;
   await save();
-  announce(at ? "The conversation is deleted; Undo brings it back" : "The conversation is back");
+  announce(at ? "The conversation is deleted; Undo brings it back" : "The conversation is restored");
   (at ? $("undo") : $("prompt")).focus();
 }
 

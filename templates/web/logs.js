@@ -58,7 +58,7 @@ function pauseLog() {
   log.paused = !log.paused;
   log.missed = 0;
   $("log-pause").setAttribute("aria-pressed", String(log.paused));
-  setText($("log-pause"), log.paused ? "Go on" : "Pause");
+  setText($("log-pause"), log.paused ? "Continue" : "Pause");
   setText($("log-state"), log.paused ? "paused" : "live");
   drawLog();
 }

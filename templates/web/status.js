@@ -139,7 +139,7 @@ function showLocked() {
   showVerdict({
     health: "unknown",
     word: "Unknown",
-    rest: "the server tells its state only to those with a key",
+    rest: "the server shows its state only to clients with a key",
     why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
     fix_words: "enter a key above the chat",
   });

@@ -134,13 +134,13 @@ MISTAKES = [
     (
         "client launch codex --model x",
         "client launch has no option --model",
-        "it has no options; a client's own stand behind --",
+        "it has no options; a client's own options come after --",
         "local-ai client launch codex -- --model x",
     ),
     (
         "--port 1 server start",
         "local-ai has no option --port",
-        "options stand behind a command: local-ai COMMAND [options]",
+        "options come after a command: local-ai COMMAND [options]",
         "local-ai --help shows the commands",
     ),
     # Values.
@@ -165,27 +165,27 @@ MISTAKES = [
     (
         "server status --json=yes",
         "--json takes no value",
-        "it is on where it is given: print the result as JSON, for programs",
+        "it is a switch: print the result as JSON, for programs",
         "give --json alone",
     ),
     # Words too many, or too few.
     (
         "server status json",
-        "server status has no place for 'json'",
-        "it takes options alone",
+        "server status does not take 'json'",
+        "it takes only options",
         "did you mean --json?",
     ),
     (
         "server logs engine",
-        "server logs has no place for 'engine'",
-        "it takes options alone",
+        "server logs does not take 'engine'",
+        "it takes only options",
         "did you mean: local-ai server logs --program engine",
     ),
-    ("pull a b", "models pull has no place for 'b'", "it takes one NAME", "local-ai models pull --help"),
+    ("pull a b", "models pull does not take 'b'", "it takes one NAME", "local-ai models pull --help"),
     (
         "stop -- now",
-        "server stop has no place for 'now'",
-        "it takes options alone",
+        "server stop does not take 'now'",
+        "it takes only options",
         "local-ai server stop --help",
     ),
     (

@@ -160,8 +160,8 @@ def test_state_folder_that_others_may_read_is_mended(place: Place, only_fault: O
     fault = only_fault(folder_checks(place))
     assert (fault.outcome, fault.command) == (Outcome.WARNING, f"chmod 700 {place.paths.state_dir}")
 
-    assert fault.mend
-    fault.mend.run()
+    assert fault.repair
+    fault.repair.run()
     assert all(check.outcome is Outcome.OK for check in folder_checks(place))
 
 
@@ -190,8 +190,8 @@ def test_file_with_keys_that_others_may_read_is_mended(place: Place, only_fault:
 
     fault = only_fault(folder_checks(place))
 
-    assert fault.mend
-    fault.mend.run()
+    assert fault.repair
+    fault.repair.run()
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -223,8 +223,8 @@ def test_leftovers_of_a_dead_server_are_mended(place: Place, only_fault: OnlyFau
             f"processes without a supervisord: {orphan.pid}",
         )
 
-        assert fault.mend
-        fault.mend.run()
+        assert fault.repair
+        fault.repair.run()
         assert not psutil.pid_exists(orphan.pid)
     finally:
         orphan.kill()

@@ -33,7 +33,7 @@ def test_doctor_says_what_it_fixes_and_does_it(server: Server):
 
     named = server.run("doctor")
     assert f"            fix: chmod 700 {state}\n" in named.stdout
-    assert named.stdout.endswith("What is safe is done by: local-ai doctor --fix\n")
+    assert named.stdout.endswith("To do the safe fixes: local-ai doctor --fix\n")
     assert state.stat().st_mode & 0o777 == 0o755
 
     fixed = server.run("doctor", "--fix", "--json")

@@ -60,7 +60,7 @@ def test_paused_supervisord_keeps_neither_program_from_answering(running: Server
     wait_until(lambda: running.status()["ready"])
 
 
-def test_start_right_after_a_stop_under_way_waits_for_it(running: Server):
+def test_stop_and_start_at_once_take_turns(running: Server):
     old = {process.pid for process in running.processes()}
 
     stopping, starting = running.popen("server.stop"), running.popen("server.start")

@@ -32,7 +32,7 @@ def test_a_start_and_a_status_without_a_fast_blas_name_the_fix(server: Server, t
     (tmp_path / "scipy_openblas32/__init__.py").touch()  # found first, and it has no library
     server.environment |= {"LOCAL_AI_ENGINE__BLAS": "packaged", "PYTHONPATH": str(tmp_path)}
     told = (
-        "prompts are read slowly: MLX's reference BLAS multiplies; to fix it: install the Python package "
+        "prompts are read slowly with MLX's reference BLAS; to fix it: install the Python package "
         "scipy-openblas32 where local-ai is installed, or the system's OpenBLAS (Debian, Ubuntu: "
         "apt install libopenblas0-pthread), then run: local-ai server restart"
     )

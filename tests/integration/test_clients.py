@@ -58,7 +58,7 @@ def test_launch_without_a_server_says_how_to_start_one(server: Server):
     assert refused.returncode == 3
     assert refused.stderr == (
         "error: claude-code was not started\n"
-        "  why: the server it would ask is not running\n"
+        "  why: the server that it would use is not running\n"
         "  fix: local-ai server start\n"
     )
 

@@ -39,7 +39,7 @@ def test_config_init_writes_the_example_once(server: Server):
     assert (first.returncode, first.stdout) == (0, f"Written: {file}\n")
     assert file.read_text() == example_text()
     assert second.returncode == 2
-    assert "nothing is written over it" in second.stderr
+    assert "it is not overwritten" in second.stderr
     assert server.run("config.check").stdout == f"The settings are valid ({file}).\n"
 
 
@@ -74,6 +74,17 @@ def test_commands_work_from_any_folder_and_in_both_spellings(server: Server):
     dotted, spaced = server.run("server.status"), server.run("server", "status")
 
     assert (dotted.returncode, dotted.stdout) == (spaced.returncode, spaced.stdout)
+
+
+def test_commands_work_in_a_folder_that_was_deleted(server: Server):
+    folder = server.home / "deleted"
+    folder.mkdir()
+
+    checked = server.shell(f"cd {folder} && rmdir {folder} && {SCRIPT} config check")
+    shown = server.shell(f"mkdir {folder} && cd {folder} && rmdir {folder} && {SCRIPT} server status")
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert (shown.returncode, shown.stdout.splitlines()[0]) == (3, "Stopped: the server is not running")
 
 
 def test_status_looks_even_when_the_settings_are_broken(running: Server):

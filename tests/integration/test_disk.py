@@ -46,7 +46,7 @@ def test_full_disk_refuses_a_start_and_starts_nothing(server: Server, small_disk
     assert refused.returncode == 1, refused.stderr
     assert refused.stderr.startswith("error: the server did not start\n  why: ")
     assert "could not be written: No space left on device\n" in refused.stderr
-    assert refused.stderr.endswith("  fix: make room there, then run the command again\n")
+    assert refused.stderr.endswith("  fix: free some space there, then run the command again\n")
     assert server.processes() == []
     assert not server.paths.supervisor_socket.exists()
 

@@ -76,9 +76,9 @@ def test_stop_waits_for_running_answers_and_refuses_new_ones(slow_server: Callab
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
     assert refused.json()["error"]["code"] == "stopping"
     assert shown["running"] == 1
-    assert said == "Stopping: 1 running answer finishes first, nothing new is taken"
+    assert said == "Stopping: 1 running answer finishes first; new requests are refused"
     assert output.splitlines() == [
-        "Waiting for 1 running answer to finish (Ctrl-C cuts off)",
+        "Waiting for 1 running answer to finish (Ctrl-C cuts them off)",
         "Stopped. 1 running answer finished first.",
     ]
     assert last_event(asked.text) == "data: [DONE]"
@@ -124,7 +124,7 @@ def test_ctrl_c_in_a_restart_and_a_stop_by_force_cut_running_answers_off(
         os.killpg(restarting.pid, signal.SIGINT)  # as a terminal does: to all that the command started
         output, _ = restarting.communicate(timeout=scaled(120))
 
-    assert line == "Waiting for 1 running answer to finish (Ctrl-C cuts off)\n"
+    assert line == "Waiting for 1 running answer to finish (Ctrl-C cuts them off)\n"
     assert restarting.returncode == 0, output
     assert "1 running answer cut off.\n" in output
     assert server.status()["ready"]

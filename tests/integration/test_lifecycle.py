@@ -141,7 +141,7 @@ def test_restart_from_another_shell_keeps_what_the_start_was_given(make_server: 
     python = server.python("-c", _RESTART)
 
     assert again.returncode == 0, again.stderr
-    kept = again.stderr.partition("Kept as the start was given it: ")[2]
+    kept = again.stderr.partition("Kept from the last start: ")[2]
     assert f"server.port = {port}" in kept and "server.drain_s = 3.0" in kept
     assert python.stdout == "True None\n", python.stderr
     settings = json.loads(server.paths.state_file.read_text())["settings"]
@@ -236,7 +236,7 @@ def test_engine_that_keeps_ending_is_stopped_and_explained_until_the_next_start(
 
     assert shown.returncode == 3
     assert (
-        "  why: it kept ending and is no longer restarted; it was killed: by a person, a program, or the "
+        "  why: it ended too often and is no longer restarted; it was killed: by a person, a program, or the "
         "system when memory runs out (terminated by SIGKILL)\n" in shown.stdout
     )
     running.start()
@@ -283,7 +283,9 @@ def test_start_that_takes_too_long_says_where_it_is_and_goes_on(server: Server):
 
     assert late.returncode == 1
     assert late.stderr.splitlines()[-4:][0] != ""
-    assert "error: the server was not ready after 0 s; it goes on starting in the background\n" in late.stderr
+    assert (
+        "error: the server was not ready after 0 s; it continues to start in the background\n" in late.stderr
+    )
     assert "  why: starting: the engine is " in late.stderr
     wait_until(lambda: server.status()["ready"])
 

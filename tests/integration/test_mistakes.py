@@ -93,7 +93,7 @@ def test_unwritable_state_directory(server: Server):
 def test_unknown_model(server: Server):
     assert refused(server, "server.start", "--model", "tinny", code=2) == (
         "error: the model was not found\n"
-        "  why: model.path is 'tinny', which is no model found on this machine\n"
+        "  why: model.path is 'tinny', which is not a model on this machine\n"
         "  fix: set model.path (or --model) to tiny\n"
     )
 

@@ -56,7 +56,7 @@ def test_use_makes_a_model_the_default_for_the_next_start(server: Server):
     assert used.returncode == 0, used.stderr
     assert used.stdout == (
         f"tiny is the default model now ({server.paths.config_file}).\n"
-        "A running server takes it with: local-ai server restart\n"
+        "To use it in a running server: local-ai server restart\n"
     )
     assert json.loads(server.run("config.show", "--json").stdout)["model.path"]["value"] == "tiny"
 
@@ -77,7 +77,7 @@ def test_unknown_model_is_told_with_the_nearest_name(server: Server):
     assert refused.returncode == 2
     assert refused.stderr == (
         "error: the model was not found\n"
-        "  why: 'tinny' is no model found on this machine\n"
+        "  why: 'tinny' is not a model on this machine\n"
         "  fix: local-ai models info tiny\n"
     )
     assert not server.paths.config_file.exists()
@@ -187,6 +187,6 @@ def test_check_warns_of_aliases_and_folders_that_lead_nowhere(server: Server):
 
     assert checked.returncode == 0
     assert checked.stderr == (
-        "warning: models.paths: /no/such is no folder; it is passed over until there is one\n"
-        "warning: aliases: 'gpt-4o' leads to 'gone', which is no model found on this machine\n"
+        "warning: models.paths: /no/such is not a folder; it is skipped until it exists\n"
+        "warning: aliases: 'gpt-4o' leads to 'gone', which is not a model on this machine\n"
     )

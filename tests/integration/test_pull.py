@@ -112,8 +112,8 @@ def test_ctrl_c_keeps_what_is_here_and_the_same_command_goes_on(server: Server, 
 
     assert pull.returncode == 130
     assert re.search(
-        r"error: interrupted\n  why: Ctrl-C, with \d+ MB of 1 MB here; they are kept\n"
-        r"  fix: to go on, run the same again: local-ai models pull org/tiny\n$",
+        r"error: interrupted\n  why: Ctrl-C; \d+ MB of 1 MB are kept\n"
+        r"  fix: to continue, run the same command again: local-ai models pull org/tiny\n$",
         said,
     ), said
     listed = json.loads(server.run("models.list", "--json").stdout)
@@ -131,7 +131,7 @@ def test_ctrl_c_keeps_what_is_here_and_the_same_command_goes_on(server: Server, 
     assert file == "model.safetensors"
     assert asked is not None
     assert 0 < int(asked.removeprefix("bytes=").removesuffix("-")) <= 50_000
-    assert "are still to come" in again.stderr
+    assert "are still to be downloaded" in again.stderr
     original = (hub.models[NAME] / "model.safetensors").read_bytes()
     assert (snapshot(server) / "model.safetensors").read_bytes() == original
 
@@ -151,7 +151,7 @@ def test_damaged_file_is_told_and_not_kept(server: Server, hub: FakeHub):
     refused = server.run("models.pull", NAME)
 
     assert refused.returncode == 1
-    assert "was damaged on its way: its checksum is not the one the hub names" in refused.stderr
+    assert "was damaged during the download: its checksum is not the one the hub names" in refused.stderr
     assert json.loads(server.run("models.list", "--json").stdout)["models"] == []
     hub.spoils = False
     assert server.run("models.pull", NAME).returncode == 0
@@ -180,12 +180,12 @@ def test_too_large_for_memory_is_refused_before_the_first_byte(server: Server, h
         r"error: the model was not downloaded\n"
         r"  why: the weights of org/tiny need 1000000\.0 GB of memory, and this machine can give \d+\.\d GB "
         r"to models\n"
-        r"  fix: take a smaller one, or one with fewer bits; to have it all the same: local-ai models pull "
+        r"  fix: take a smaller one, or one with fewer bits; to download it anyway: local-ai models pull "
         r"org/tiny --even-if-too-large\n",
         refused.stderr,
     ), refused.stderr
     assert insisted.returncode == 1
-    assert "it is downloaded all the same" in insisted.stderr
+    assert "it is downloaded anyway" in insisted.stderr
     assert re.search(
         r"why: 1000000\.0 GB are still to come \(and 500 MB should stay free\), and the disk of .* has "
         r"\d+\.\d GB free",

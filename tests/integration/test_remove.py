@@ -94,7 +94,7 @@ def test_model_of_our_own_folder_goes_and_of_a_link_only_the_link(empty: Server,
     linked = empty.run("models.remove", "linked", "--yes")
 
     assert own.stdout == f"Removed own: 1 MB given back ({empty.paths.models_dir / 'own'}).\n"
-    assert linked.stdout == (f"Removed the link {empty.paths.models_dir / 'linked'}; what it led to stays.\n")
+    assert linked.stdout == (f"Removed the link {empty.paths.models_dir / 'linked'}; its target stays.\n")
     assert names(empty) == set()
     assert (tiny_model / "config.json").exists()
 
@@ -144,7 +144,7 @@ def test_nobody_to_ask_is_no_yes(server: Server):
     assert (refused.returncode, refused.stderr) == (
         2,
         "error: the model was not removed\n"
-        f"  why: this is no terminal, so no question can be asked, and it would be gone: {folder}\n"
+        f"  why: this is not a terminal, so local-ai cannot ask, and a removal cannot be undone: {folder}\n"
         "  fix: if you mean it: local-ai models remove tiny --yes\n",
     )
     assert folder.exists()
@@ -183,4 +183,4 @@ def test_unknown_model_is_told(empty: Server):
     refused = empty.run("models.remove", "nothing", "--yes")
 
     assert refused.returncode == 2
-    assert "why: 'nothing' is no model found on this machine" in refused.stderr
+    assert "why: 'nothing' is not a model on this machine" in refused.stderr

@@ -18,7 +18,7 @@ def test_uninstall_refuses_without_a_person_and_with_yes_stops_the_server_first(
 
     done = running.run("uninstall", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "it runs, and is stopped first" in done.stdout
+    assert "running; it is stopped first" in done.stdout
     assert "downloaded models, which other programs use too" in done.stdout
     assert f"{running.paths.models_dir / 'tiny'} (not written by local-ai)" in done.stdout
     assert running.processes() == []
@@ -27,4 +27,4 @@ def test_uninstall_refuses_without_a_person_and_with_yes_stops_the_server_first(
     assert cached.exists()
 
     again = running.run("uninstall", "--yes")
-    assert again.stdout.startswith("Nothing of local-ai is here to remove.\n")
+    assert again.stdout.startswith("There is nothing of local-ai to remove.\n")

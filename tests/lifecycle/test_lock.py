@@ -26,7 +26,7 @@ def test_second_holder_is_told_who_has_it(tmp_path: Path):
         pass
 
     assert str(caught.value) == (
-        "error: another start or stop is still under way\n"
+        "error: another start or stop is still running\n"
         f"  why: pid {os.getpid()} holds {file}\n"
         "  fix: wait for it to end, or stop that process, then run the command again"
     )

@@ -99,9 +99,9 @@ def test_socket_path_that_is_too_long_is_told_when_the_short_folder_is_not_ours(
     long.socket_dir.unlink()
     assert error.exit_code == 2
     assert str(error) == (
-        "error: the sockets have no place\n"
+        "error: there is no folder for the sockets\n"
         f"  why: the state directory's path is too long for a socket ({long.state_dir}, at most 90 bytes "
-        f"with the socket's name), and instead of it {long.socket_dir} is a symbolic link, "
+        f"with the socket's name), and the folder used instead {long.socket_dir} is a symbolic link, "
         "which could lead anywhere\n"
         "  fix: set XDG_STATE_HOME to a folder with a shorter path"
     )
@@ -145,7 +145,7 @@ def test_unknown_model_is_told_with_the_nearest_name(paths: Paths):
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
         "error: the model was not found\n"
-        "  why: model.path is 'llama-3.2-1b', which is no model found on this machine\n"
+        "  why: model.path is 'llama-3.2-1b', which is not a model on this machine\n"
         "  fix: set model.path (or --model) to Llama-3.2-1B"
     )
 
@@ -219,7 +219,7 @@ def test_other_addresses_pass_with_a_key_and_with_a_warning_when_opened_on_purpo
 
     assert preflight.check_exposure(with_key) == ""
     assert preflight.check_exposure(on_purpose).startswith(
-        "anybody who reaches this machine can use the server"
+        "everyone who can reach this machine can use the server"
     )
 
 
@@ -235,6 +235,6 @@ def test_places_that_are_not_there_are_warned_of_not_refused(paths: Paths, tmp_p
     warnings = preflight.check_places(settings, paths.with_model_folders(settings.models.paths))
 
     assert warnings == [
-        f"models.paths: {tmp_path / 'gone'} is no folder; it is passed over until there is one",
-        "aliases: 'claude-*' leads to 'lost', which is no model found on this machine",
+        f"models.paths: {tmp_path / 'gone'} is not a folder; it is skipped until it exists",
+        "aliases: 'claude-*' leads to 'lost', which is not a model on this machine",
     ]

@@ -286,7 +286,7 @@ def test_unfinished_download_of_the_hub_is_told(paths: Paths):
         (lambda folder: (folder / "m.GGUF").touch(), "its weights are GGUF, which MLX does not read"),
         (
             lambda folder: (folder / "model.safetensors").symlink_to("nowhere"),
-            "model.safetensors leads to a file that is gone",
+            "model.safetensors points to a file that does not exist",
         ),
         (lambda folder: None, "no weights"),
     ],

@@ -131,5 +131,5 @@ def test_room_on_the_disk_is_looked_at_before_each_file(
         download(remote_of(hub), tmp_path / "cache", lambda count: None)
 
     assert "model.safetensors needs 50,000 bytes, 500,010,000 are free" in caught.value.why
-    assert "make room there" in caught.value.fix
+    assert "free some space there" in caught.value.fix
     assert hub.transfers == []

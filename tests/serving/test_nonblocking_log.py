@@ -75,7 +75,12 @@ def test_what_is_too_much_to_keep_is_counted(pipe: tuple[int, int], monkeypatch:
     os.read(reader, _PIPE_BYTES)
     emit(handler, "last")
 
-    assert read_lines(reader, 4) == ["0", "1", "(3 lines are missing here: nobody read the log)", "last"]
+    assert read_lines(reader, 4) == [
+        "0",
+        "1",
+        "(3 lines are missing here: the log was not read in time)",
+        "last",
+    ]
 
 
 def test_reader_that_is_gone_is_no_error() -> None:

@@ -59,6 +59,6 @@ def test_write_example_keeps_an_existing_file(tmp_path: Path):
     assert file.read_text() == "mine"
     assert str(caught.value) == (
         "error: the settings file was not written\n"
-        f"  why: {file} exists already, and nothing is written over it\n"
+        f"  why: {file} exists already, and it is not overwritten\n"
         f"  fix: edit that file, or write another with: local-ai config init --config {file}.new"
     )

@@ -407,6 +407,6 @@ def test_users_file_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path):
 
     assert failure() == (
         "error: the settings file cannot be read\n"
-        f"  why: {file} is a link that leads nowhere\n"
+        f"  why: {file} is a broken link\n"
         f"  fix: fix or remove it: ls -l {file}"
     )

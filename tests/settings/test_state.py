@@ -85,7 +85,7 @@ def test_settings_that_no_start_writes_are_told(paths: Paths, raw: dict[str, Any
     raw["settings"] |= broken
     paths.state_file.write_text(json.dumps(raw))
 
-    with pytest.raises(ServerError, match="what the last start left cannot be read"):
+    with pytest.raises(ServerError, match="the record of the last start cannot be read"):
         read_state(paths.state_file)
 
 
@@ -95,7 +95,7 @@ def test_unreadable_state_is_told(tmp_path: Path, content: str | None):
     if content is not None:
         file.write_text(content)
 
-    with pytest.raises(ServerError, match="what the last start left cannot be read"):
+    with pytest.raises(ServerError, match="the record of the last start cannot be read"):
         read_state(file)
     assert read_target(file) is None
 

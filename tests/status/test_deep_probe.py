@@ -64,7 +64,7 @@ def test_engine_that_answers_is_well(tmp_path: Path):
     assert with_finding(READY, probe) == READY
 
 
-def test_engine_that_moves_is_busy_and_not_wedged(tmp_path: Path):
+def test_engine_that_moves_is_busy_and_not_stuck(tmp_path: Path):
     with engine(tmp_path, answers=False, steps_grow=True) as socket:
         probe = deep_probe(READY, socket, timeout_s=0.3)
 
@@ -72,14 +72,14 @@ def test_engine_that_moves_is_busy_and_not_wedged(tmp_path: Path):
     assert with_finding(READY, probe).exit_code == 0
 
 
-def test_engine_that_looks_well_but_does_nothing_is_wedged(tmp_path: Path):
+def test_engine_that_looks_well_but_does_nothing_is_stuck(tmp_path: Path):
     with engine(tmp_path, answers=False) as socket:
         probe = deep_probe(READY, socket, timeout_s=0.3)
 
     report = with_finding(READY, probe)
-    assert probe.finding is Finding.WEDGED
-    assert (report.exit_code, report.verdict.sentence) == (3, "Failed: the engine is wedged")
-    assert report.verdict.why == "no answer within 0 s, and nothing moves"
+    assert probe.finding is Finding.STUCK
+    assert (report.exit_code, report.verdict.sentence) == (3, "Failed: the engine is stuck")
+    assert report.verdict.why == "no answer within 0 s, and it generates nothing"
     assert report.verdict.whole_fix == "read the log, then run: local-ai server restart"
 
 

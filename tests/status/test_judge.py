@@ -67,7 +67,7 @@ def test_a_ready_engine_with_a_slow_blas_says_so_and_how_to_fix_it():
 
     assert report.verdict.sentence == "Ready: m answers at 127.0.0.1:8080"
     assert report.programs[0].detail == (
-        "prompts are read slowly: MLX's reference BLAS multiplies; to fix it: install another"
+        "prompts are read slowly with MLX's reference BLAS; to fix it: install another"
     )
 
 
@@ -144,9 +144,9 @@ def test_silent_engine_is_starting_while_young_and_unhealthy_later():
 @pytest.mark.parametrize(
     ("running", "sentence"),
     [
-        (1, "Stopping: 1 running answer finishes first, nothing new is taken"),
-        (2, "Stopping: 2 running answers finish first, nothing new is taken"),
-        (0, "Stopping: all is answered, nothing new is taken"),
+        (1, "Stopping: 1 running answer finishes first; new requests are refused"),
+        (2, "Stopping: 2 running answers finish first; new requests are refused"),
+        (0, "Stopping: no answer is running; new requests are refused"),
     ],
 )
 def test_server_that_lets_answers_finish_is_stopping(running: int, sentence: str):
@@ -244,7 +244,7 @@ def test_program_that_kept_ending_is_explained_and_not_called_stopped_by_hand():
     ).verdict
 
     assert verdict.sentence == "Failed: the engine stopped"
-    assert verdict.why == "it kept ending and is no longer restarted; the disk is full (exit status 1)"
+    assert verdict.why == "it ended too often and is no longer restarted; the disk is full (exit status 1)"
 
 
 def test_worst_program_decides():

@@ -36,7 +36,7 @@ def test_exits_count_since_supervisord_started_and_quote_the_last(tmp_path: Path
 
 
 def test_engine_that_supervisord_gave_up_may_be_started_again(tmp_path: Path):
-    """Else what a user has mended would be stopped again for how it ended before."""
+    """Else what a user has fixed would be stopped again for how it ended before."""
     gave_up = (
         "2026-01-01 11:00:05,000 INFO gave up: engine entered FATAL state, too many start retries too quickly"
     )

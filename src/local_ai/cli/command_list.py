@@ -77,10 +77,10 @@ COMMANDS = (
     Command(
         "server",
         "status",
-        "Show how the server is: exit code 0 ready, 3 not running or not ready, 4 no answer.",
+        "Show the server's state; exit code 0 ready, 3 not running or not ready, 4 no answer.",
         "--json",
         f"{_SERVER}:status",
-        (_JSON, Option("--deep", "ask the engine for one token: tells stuck from busy")),
+        (_JSON, Option("--deep", "ask the engine for one token: shows whether it is busy or stuck")),
         is_default=True,
     ),
     Command(
@@ -92,14 +92,14 @@ COMMANDS = (
         (
             Option(
                 "--program",
-                "whose log (engine and gateway name the first two)",
+                "the program (engine and gateway name the first two)",
                 "PROGRAM",
                 ENGINE,
                 values=LOG_NAMES,
                 other_names={"engine": ENGINE, "gateway": GATEWAY},
             ),
-            Option("--lines", "how many of the last lines", "COUNT", "50"),
-            Option("--follow", "go on with what is written from now on, until Ctrl-C"),
+            Option("--lines", "number of last lines to print", "COUNT", "50"),
+            Option("--follow", "keep printing new lines, until Ctrl-C"),
             Option("--json", "print one JSON object a line, for programs", parameter="as_json"),
         ),
     ),
@@ -115,7 +115,7 @@ COMMANDS = (
     Command(
         "models",
         "info",
-        "Show everything known of one model.",
+        "Show everything known about one model.",
         "org/name",
         f"{_MODELS}:info",
         (_JSON,),
@@ -133,7 +133,7 @@ COMMANDS = (
     Command(
         "models",
         "pull",
-        "Download a model from the Hugging Face hub, or what is missing of it.",
+        "Download a model from the Hugging Face hub, or continue an interrupted download.",
         "mlx-community/Llama-3.2-3B-Instruct-4bit",
         "local_ai.cli.commands.pull:pull",
         (
@@ -162,7 +162,7 @@ COMMANDS = (
     Command(
         "client",
         "env",
-        "Print what a client wants in its environment, for a shell to evaluate.",
+        "Print the environment variables that a client needs, for a shell to evaluate.",
         "--for claude-code",
         f"{_CLIENT}:show_environment",
         (
@@ -182,7 +182,7 @@ COMMANDS = (
     Command(
         "client",
         "launch",
-        "Run a client on this server; words behind -- are its own.",
+        "Run a client on this server; words after -- are passed to the client.",
         "codex -- exec 'say hello'",
         f"{_CLIENT}:launch",
         argument=Argument("client", "the client to run", tuple(PROGRAMS)),
@@ -191,7 +191,7 @@ COMMANDS = (
     Command(
         "service",
         "install",
-        "Have the system start the server now and at each login; again, update it.",
+        "Have the system start the server now and at each login; run it again to update the service.",
         "--boot",
         f"{_SERVICE}:install",
         (Option("--boot", "start it with the machine, before anybody logs in"), _FILE),
@@ -199,7 +199,7 @@ COMMANDS = (
     Command(
         "service",
         "uninstall",
-        "Stop the service, and have the server no longer started by the system.",
+        "Stop the service; the system no longer starts the server.",
         "",
         f"{_SERVICE}:uninstall",
     ),
@@ -266,10 +266,10 @@ COMMANDS = (
     Command(
         "self",
         "doctor",
-        "Check everything that the server needs: each check a line, with reason and fix.",
+        "Check everything that the server needs: one line each, with reason and fix.",
         "--fix",
         f"{_SELF}:doctor",
-        (_JSON, Option("--fix", "do what is safe, after saying it")),
+        (_JSON, Option("--fix", "do the safe fixes, and name each one first")),
         is_default=True,
     ),
     Command(

@@ -171,8 +171,8 @@ def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
     counts = Counter(check.outcome.value for check in checks)
     print_line()
     print_line(", ".join(f"{counts[word]} {word}" for word in _OUTCOMES if counts[word]))
-    if not has_fixed and any(check.mend for check in checks):
-        print_line("What is safe is done by: local-ai doctor --fix")
+    if not has_fixed and any(check.repair for check in checks):
+        print_line("To do the safe fixes: local-ai doctor --fix")
 
 
 def print_addresses(report: Report, *, logs_dir: Path) -> None:

@@ -108,7 +108,7 @@ def _named(words: list[str]) -> tuple[Command, list[str], bool]:
     if first.startswith("-"):
         raise _usage(
             f"local-ai has no option {first.partition('=')[0]}",
-            why="options stand behind a command: local-ai COMMAND [options]",
+            why="options come after a command: local-ai COMMAND [options]",
             fix="local-ai --help shows the commands",
         )
     raise _no_command(first, left)
@@ -162,7 +162,7 @@ def _wrong_value(command: Command, flag: str) -> ConfigError:
     if option.is_switch:
         return _usage(
             f"{flag} takes no value",
-            why=f"it is on where it is given: {option.help}",
+            why=f"it is a switch: {option.help}",
             fix=f"give {flag} alone",
         )
     sample = option.values[0] if option.values else option.metavar
@@ -184,7 +184,7 @@ def _no_option(command: Command, flag: str, words: list[str]) -> ConfigError:
         name = "".join(words[:at]) or command.argument.values[0]
         return _usage(
             what,
-            why=f"{why}; a client's own stand behind --",
+            why=f"{why}; a client's own options come after --",
             command=f"local-ai {command.title} {name} -- {shlex.join(words[at:])}",
         )
     near = nearest_option(flag, command)
@@ -204,14 +204,14 @@ def _missing_argument(command: Command) -> ConfigError:
 
 
 def _too_much(command: Command, word: str) -> ConfigError:
-    takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes options alone"
+    takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes only options"
     fix, again = "", f"local-ai {command.title} --help"
     for option in command.options:
         if f"--{word}" == option.flag:
             fix, again = f"did you mean {option.flag}?", ""
         if word in option.values or word in option.other_names:
             fix, again = "did you mean", f"local-ai {command.title} {option.flag} {word}"
-    return _usage(f"{command.title} has no place for {word!r}", why=takes, fix=fix, command=again)
+    return _usage(f"{command.title} does not take {word!r}", why=takes, fix=fix, command=again)
 
 
 def _usage(what: str, *, why: str, fix: str = "", command: str = "") -> ConfigError:

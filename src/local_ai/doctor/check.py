@@ -21,7 +21,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Mend:
+class Repair:
     """A repair that loses nothing."""
 
     sentence: str  # says what it does, before it is done
@@ -39,7 +39,7 @@ class Check:
     fix: str = ""
     command: str = ""  # ends the fix, and can be run as it is
     exit_code: int = 0  # of the command, where this alone is wrong
-    mend: Mend | None = None
+    repair: Repair | None = None
 
     @property
     def whole_fix(self) -> str:
@@ -62,12 +62,14 @@ def ok(name: str, finding: str) -> Check:
 
 
 def warning(
-    name: str, finding: str, *, why: str, fix: str = "", command: str = "", mend: Mend | None = None
+    name: str, finding: str, *, why: str, fix: str = "", command: str = "", repair: Repair | None = None
 ) -> Check:
     """Return a check that found something the server runs in spite of."""
-    return Check(name, Outcome.WARNING, finding, why, fix, command, mend=mend)
+    return Check(name, Outcome.WARNING, finding, why, fix, command, repair=repair)
 
 
-def wrong(name: str, error: LocalAIError, *, mend: Mend | None = None) -> Check:
+def wrong(name: str, error: LocalAIError, *, repair: Repair | None = None) -> Check:
     """Return a check that found what a start, or the server, would fail with."""
-    return Check(name, Outcome.WRONG, error.what, error.why, error.fix, error.command, error.exit_code, mend)
+    return Check(
+        name, Outcome.WRONG, error.what, error.why, error.fix, error.command, error.exit_code, repair
+    )

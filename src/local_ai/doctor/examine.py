@@ -22,7 +22,7 @@ from local_ai.system_service.manage import ServiceReport
 def examine(
     paths: Paths, look: Callable[[], Report], service: Callable[[], ServiceReport]
 ) -> tuple[Check, ...]:
-    """Run every check, in the order in which a person would mend them; nothing is changed.
+    """Run every check, in the order in which a person would fix them; nothing is changed.
 
     Args:
         look: Returns how the server is.

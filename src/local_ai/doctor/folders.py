@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_ai.doctor.check import Check, Mend, Outcome, Place, ok, warning, wrong
+from local_ai.doctor.check import Check, Outcome, Place, Repair, ok, warning, wrong
 from local_ai.errors import ConfigError, ServerError
 from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.preflight import refuse_foreign
@@ -66,7 +66,7 @@ def _fault_of_private(folder: Path) -> Check | None:
         f"{folder} is not private",
         why=f"its mode is {mode:04o}, and a start makes it 0700: it holds sockets and settings",
         command=f"chmod 700 {folder}",
-        mend=Mend(f"chmod 700 {folder}", lambda: folder.chmod(0o700)),
+        repair=Repair(f"chmod 700 {folder}", lambda: folder.chmod(0o700)),
     )
 
 
@@ -74,7 +74,7 @@ def _fault_of_writing(name: str, folder: Path) -> Check | None:
     existing = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID):
         return None
-    what = "cannot be written to" if os.path.isdir(existing) else "is no folder"
+    what = "cannot be written to" if os.path.isdir(existing) else "is not a folder"
     return wrong(
         name,
         ConfigError(
@@ -98,7 +98,7 @@ def _fault_of_secret(name: str, file: Path) -> Check | None:
         f"{file} can be read by others",
         why=f"it may hold keys, and its mode is {mode:04o}",
         command=f"chmod 600 {file}",
-        mend=Mend(f"chmod 600 {file}", lambda: file.chmod(0o600)),
+        repair=Repair(f"chmod 600 {file}", lambda: file.chmod(0o600)),
     )
 
 
@@ -113,7 +113,7 @@ def _check_disk(name: str, folder: Path, least: int, *, is_needed: bool = False)
     fault = ServerError(
         f"{size_in_words(free)} free at {existing}",
         why=f"{'the server' if is_needed else 'a model'} needs {size_in_words(least)}",
-        fix="make room there",
+        fix="free some space there",
         command=f"df -h {existing}",
     )
     if is_needed:
@@ -135,10 +135,10 @@ def _check_leftovers(place: Place) -> Check:
     return Check(
         "leftovers",
         Outcome.WARNING,
-        "a dead server left something",
+        "a server that ended left something behind",
         why,
         command="local-ai server stop",
-        mend=Mend("end and remove what a dead server left", lambda: _end_leftovers(paths)),
+        repair=Repair("end and remove what that server left", lambda: _end_leftovers(paths)),
     )
 
 

@@ -89,5 +89,5 @@ def _check_gpu() -> Check:
 
 def _check_memory() -> Check:
     return ok(
-        "memory", f"{size_in_words(available_bytes())} of {size_in_words(total_bytes())} can be had now"
+        "memory", f"{size_in_words(available_bytes())} of {size_in_words(total_bytes())} are available now"
     )

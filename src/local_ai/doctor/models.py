@@ -29,7 +29,7 @@ def model_checks(place: Place) -> Iterator[Check]:
             "models",
             f"{one.id} is incomplete",
             why=f"{one.reason} ({one.path})",
-            fix="" if repository_of(one.path, place.paths) else f"get it again, or remove {one.path}",
+            fix="" if repository_of(one.path, place.paths) else f"download it again, or remove {one.path}",
             command=f"local-ai models pull {one.id}" if repository_of(one.path, place.paths) else "",
         )
         for one in list_incomplete(place.paths)

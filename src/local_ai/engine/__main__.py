@@ -29,7 +29,7 @@ from local_ai.settings.state import State, read_state
 if TYPE_CHECKING:
     from local_ai.engine.process.server import EngineServer
 
-_EXIT_S = 1.0  # for the generating thread to end its step, once all is answered or cut off
+_EXIT_S = 1.0  # for the generating thread to end its step, once no answer is running or cut off
 
 
 def main() -> int:

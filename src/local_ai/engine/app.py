@@ -217,7 +217,7 @@ def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:
     except LocalAIError as exc:
         return None, exc
     if blas.fix:
-        log.warning("prompts are read slowly: %s multiplies; to fix it: %s", blas.name, blas.fix)
+        log.warning("prompts are read slowly with %s; to fix it: %s", blas.name, blas.fix)
     elif blas.name:
-        log.info("matrices are multiplied by %s", blas.name)
+        log.info("matrices are multiplied with %s", blas.name)
     return blas, None

@@ -26,7 +26,7 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
         while not _try(handle):
             if time.monotonic() > deadline:
                 raise ServerError(
-                    "another start or stop is still under way",
+                    "another start or stop is still running",
                     why=f"pid {os.pread(handle, 32, 0).decode(errors='replace') or 'unknown'} holds {file}",
                     fix="wait for it to end, or stop that process, then run the command again",
                 )

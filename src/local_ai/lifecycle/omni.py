@@ -55,7 +55,7 @@ def install_part(part: Part, paths: Paths, on_progress: Progress) -> tuple[str, 
         raise LocalAIError(
             f"{part.name} could not be installed",
             why=f"{exc.filename or paths.omni_dir}: {exc.strerror or exc}",
-            fix="make room there and make it writable, then run the command again",
+            fix="free some space there and make it writable, then run the command again",
         ) from exc
     return installed_parts(paths)
 
@@ -123,5 +123,5 @@ class _Installer:
             raise LocalAIError(
                 f"{self._part.name} could not be installed",
                 why=f"{step} failed: " + "\n".join(said or [f"exit code {process.returncode}"]),
-                fix="fix what the lines above name, then run the command again",
+                fix="fix the fault that the lines above name, then run the command again",
             )

@@ -50,9 +50,10 @@ def prepare_folders(paths: Paths) -> None:
             _make_private(paths.socket_dir, "the socket directory", "")
         except ConfigError as exc:
             raise ConfigError(
-                "the sockets have no place",
+                "there is no folder for the sockets",
                 why=f"the state directory's path is too long for a socket ({paths.state_dir}, at most "
-                f"{MAX_SOCKET_PATH_BYTES} bytes with the socket's name), and instead of it {exc.why}",
+                f"{MAX_SOCKET_PATH_BYTES} bytes with the socket's name), and the folder used instead "
+                f"{exc.why}",
                 fix="set XDG_STATE_HOME to a folder with a shorter path",
             ) from exc
 
@@ -112,7 +113,7 @@ def check_exposure(server: ServerSettings) -> str:
         return ""
     reach = f"server.host = {server.host!r} is reachable from other machines"
     if server.allow_unauthenticated:
-        return f"anybody who reaches this machine can use the server: {reach}, and no key is asked for"
+        return f"everyone who can reach this machine can use the server: {reach}, and no key is needed"
     raise ConfigError(
         "the server would be open to the network",
         why=f"{reach}, and server.api_keys is empty",
@@ -170,9 +171,9 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
     gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
     library = read_library(paths, configured=settings.model.path, aliases=settings.aliases)
     return [
-        *(f"models.paths: {folder} is no folder; it is passed over until there is one" for folder in gone),
+        *(f"models.paths: {folder} is not a folder; it is skipped until it exists" for folder in gone),
         *(
-            f"aliases: {name!r} leads to {target!r}, which is no model found on this machine"
+            f"aliases: {name!r} leads to {target!r}, which is not a model on this machine"
             for name, target in library.unknown_targets()
         ),
     ]
@@ -182,7 +183,7 @@ def disk_error(exc: OSError, what: str) -> LocalAIError:
     """Put a failed look-up or write into words; what was there before it is kept."""
     where = exc.filename or "a file"
     if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-        why, fix = f"{where} could not be written: {exc.strerror}", "make room there"
+        why, fix = f"{where} could not be written: {exc.strerror}", "free some space there"
     elif exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         why, fix = f"{where} cannot be read or written: {exc.strerror}", "correct the permissions there"
     else:
@@ -193,7 +194,7 @@ def disk_error(exc: OSError, what: str) -> LocalAIError:
 def _why_not_a_model(configured: str) -> str:
     folder = Path(configured)
     if not folder.is_absolute():
-        return "which is no model found on this machine"
+        return "which is not a model on this machine"
     if not os.path.isdir(folder):
         return "and there is no such folder"
     if not os.path.isfile(folder / "config.json"):

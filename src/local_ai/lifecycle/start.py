@@ -138,8 +138,8 @@ def _gave_up(row: ProgramStatus, report: Report, paths: Paths) -> LocalAIError:
     role = "engine" if row.name == ENGINE else "gateway"
     return ServerError(
         f"the {role} did not start",
-        why=_with_log(row.detail or "it ended without saying why", row, paths),
-        fix="fix what the log names, then run",
+        why=_with_log(row.detail or "it ended and gave no reason", row, paths),
+        fix="fix the fault that the log names, then run",
         command="local-ai server start",
         see=str(row.log),
     )
@@ -149,7 +149,7 @@ def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> Health
     engine = next((row for row in report.programs if row.name == ENGINE), None)
     why = f"{report.verdict.sentence[:1].lower()}{report.verdict.sentence[1:]}"
     return HealthCheckError(
-        f"the server was not ready after {timeout_s:g} s; it goes on starting in the background",
+        f"the server was not ready after {timeout_s:g} s; it continues to start in the background",
         why=_with_log(why, engine, paths) if engine else why,
         fix="watch it with: local-ai server status, or give it longer",
         command="local-ai server start --timeout 300",

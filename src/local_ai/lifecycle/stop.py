@@ -130,7 +130,7 @@ def drain(
     left = running
     try:
         while left and (rest_s := deadline - time.monotonic()) > 0:
-            say(f"Waiting for {_answers(left)} to finish (Ctrl-C cuts off), {rest_s:.0f} s")
+            say(f"Waiting for {_answers(left)} to finish (Ctrl-C cuts them off), {rest_s:.0f} s")
             time.sleep(_DRAIN_POLL_S)
             now = ask()
             left = min(left, now.running) if now else 0

@@ -1,4 +1,4 @@
-"""Have the engine put its model away, on its private socket; a running answer is waited for."""
+"""Ask the engine, on its private socket, to unload its model; it waits for running answers."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def unload_model(engine_socket: Path, *, on_wait: Callable[[str], None]) -> Unlo
     except (OSError, http.client.HTTPException, ValueError, KeyError) as exc:
         raise ServerError(
             "no model was unloaded",
-            why=f"the engine did not say that it did: {exc or type(exc).__name__}",
+            why=f"the engine did not confirm it: {exc or type(exc).__name__}",
             command="local-ai server status",
         ) from exc

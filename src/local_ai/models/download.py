@@ -75,7 +75,7 @@ def download(remote: Remote, hub_cache: Path, on_bytes: OnBytes) -> Path:
         raise LocalAIError(
             _NOT_DONE,
             why=f"{exc.filename or blobs} cannot be written: {exc.strerror or exc}",
-            fix="make room there, then run the same command: it goes on where it stopped"
+            fix="free some space there, then run the same command: it continues where it stopped"
             if exc.errno == errno.ENOSPC
             else "correct the permissions there, then run the same command",
         ) from exc
@@ -107,8 +107,8 @@ def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
             partial.unlink()
             raise LocalAIError(
                 _NOT_DONE,
-                why=f"{file.name} was damaged on its way: its checksum is not the one the hub names",
-                fix="run the same command again: only that file comes anew",
+                why=f"{file.name} was damaged during the download: its checksum is not the one the hub names",
+                fix="run the same command again: only that file is downloaded again",
             )
         partial.rename(blob)
 
@@ -128,7 +128,7 @@ def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
     except BlockingIOError as exc:
         raise LocalAIError(
             _NOT_DONE,
-            why=f"another local-ai models pull downloads {model} already",
+            why=f"another local-ai models pull is already downloading {model}",
             fix="wait for it, or end it first",
         ) from exc
     yield

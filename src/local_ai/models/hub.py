@@ -109,7 +109,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
     import httpx2
     from huggingface_hub import constants, errors, is_offline_mode
 
-    again = "the same command goes on where it stopped"
+    again = "the same command continues where it stopped"
     try:
         if is_offline_mode():
             raise errors.OfflineModeIsEnabled
@@ -149,7 +149,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         raise LocalAIError(
             _NOT_DONE,
             why=f"{constants.ENDPOINT} answered {status}: {said}",
-            fix="sign in anew with: hf auth login" if status in (401, 403) else f"try later; {again}",
+            fix="sign in again with: hf auth login" if status in (401, 403) else f"try later; {again}",
         ) from exc
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         raise LocalAIError(

@@ -24,7 +24,7 @@ def total_bytes() -> int:
 
 
 def available_bytes() -> int:
-    """Bytes that can be had now, without pushing anything else out."""
+    """Bytes that are available now, without pushing anything else out."""
     return min([psutil.virtual_memory().available, *cgroup_rooms()])
 
 

@@ -59,11 +59,11 @@ def _fix_of(one: Incomplete, library: ModelLibrary) -> tuple[str, str]:
 
 def _why(name: str, target: str | None, *, any_models: bool) -> str:
     if target is not None:
-        return f"the settings make it an alias of {_shorten(target)!r}, which is no model on this machine"
+        return f"the settings make it an alias of {_shorten(target)!r}, which is not a model on this machine"
     if name:
-        return "no model on this machine goes by that name"
+        return "no model on this machine has that name"
     if any_models:
-        return "the request names none, and none of this machine's is fit to be the default one"
+        return "the request names no model, and no model on this machine can be the default"
     return "this machine has no model"
 
 

@@ -83,7 +83,7 @@ def why_incomplete(folder: Path) -> str:
         return "its weights are GGUF, which MLX does not read"
     gone = sorted(name for name in names if not os.path.exists(folder / name))
     if gone:
-        return f"{printable(gone[0])} leads to a file that is gone"
+        return f"{printable(gone[0])} points to a file that does not exist"
     return missing or f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
 
 
@@ -126,7 +126,7 @@ def read_json(file: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """
     stat = file.stat()
     if not S_ISREG(stat.st_mode):
-        raise ValueError("it is no regular file")
+        raise ValueError("it is not a regular file")
     if stat.st_size > most_bytes:
         raise ValueError(f"it is larger than {most_bytes} bytes")
     return json.loads(file.read_bytes())

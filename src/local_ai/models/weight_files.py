@@ -28,7 +28,7 @@ def _fault_of(file: Path) -> str:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > _MOST_HEADER_BYTES:
-                return "is no safetensors file"
+                return "is not a safetensors file"
             header = json.loads(stream.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         wanted = 8 + length + max(ends, default=0)
@@ -36,5 +36,5 @@ def _fault_of(file: Path) -> str:
     except OSError as exc:
         return f"cannot be read: {exc.strerror}"
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "is no safetensors file"
+        return "is not a safetensors file"
     return f"has {size} bytes, and its header says {wanted}" if size != wanted else ""

@@ -45,22 +45,22 @@ def parse_json(raw: bytes, validate: Callable[[bytes], T]) -> T:
     try:
         return validate(raw)
     except ValidationError as exc:
-        if not _is_no_json(exc) or (mended := _mend(raw)) == raw:
+        if not _is_no_json(exc) or (repaired := _repair(raw)) == raw:
             raise _in_words(exc, raw) from exc
     try:
-        return validate(mended)
+        return validate(repaired)
     except ValidationError as exc:
-        raise _in_words(exc, mended) from exc
+        raise _in_words(exc, repaired) from exc
 
 
 def _refuse_constants(raw: bytes) -> None:
     try:
-        from_json(_mend(raw), allow_inf_nan=False)
+        from_json(_repair(raw), allow_inf_nan=False)
     except ValueError as exc:
         raise _no_json(str(exc)) from exc
 
 
-def _mend(raw: bytes) -> bytes:
+def _repair(raw: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], raw)
 
 

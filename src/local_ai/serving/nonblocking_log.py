@@ -42,7 +42,7 @@ class NonblockingHandler(logging.Handler):
             self._lost += 1
             return
         if self._lost:
-            line = f"({self._lost} lines are missing here: nobody read the log)\n".encode() + line
+            line = f"({self._lost} lines are missing here: the log was not read in time)\n".encode() + line
             self._lost = 0
         # So much is taken without waiting once poll has said that something can be written.
         # Source: https://docs.python.org/3/library/select.html#select.PIPE_BUF

@@ -30,7 +30,7 @@ def write_example(file: Path) -> None:
     except FileExistsError as exc:
         raise ConfigError(
             "the settings file was not written",
-            why=f"{file} exists already, and nothing is written over it",
+            why=f"{file} exists already, and it is not overwritten",
             fix="edit that file, or write another with",
             command=f"local-ai config init --config {file}.new",
         ) from exc

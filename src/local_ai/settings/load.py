@@ -184,7 +184,7 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
     if os.path.lexists(own) and not os.path.isfile(own):
         raise ConfigError(
             "the settings file cannot be read",
-            why=f"{own} is {'a folder' if os.path.isdir(own) else 'a link that leads nowhere'}",
+            why=f"{own} is {'a folder' if os.path.isdir(own) else 'a broken link'}",
             fix="fix or remove it",
             command=f"ls -l {own}",
         )

@@ -133,7 +133,7 @@ def read_state(file: Path) -> State:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its content is not what a start writes"
         raise ServerError(
-            "what the last start left cannot be read",
+            "the record of the last start cannot be read",
             why=f"{file}: {reason}",
             command="local-ai server start",
         ) from exc

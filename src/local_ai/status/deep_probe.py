@@ -1,4 +1,4 @@
-"""Tell a wedged engine from a busy one: ask it for one token, and watch whether it takes any step.
+"""Tell a stuck engine from a busy one: ask it for one token, and watch whether it takes any step.
 
 Health can look well for hours while nothing is ever answered. Opt-in: it costs the engine a little work.
 """
@@ -25,7 +25,7 @@ class Finding(Enum):
 
     ANSWERED = "answered"
     BUSY = "busy"  # no answer in time, but it works on others
-    WEDGED = "wedged"  # no answer in time, and nothing moves
+    STUCK = "stuck"  # no answer in time, and it generates nothing
     REFUSED = "refused"
     NOT_ASKED = "not asked"
 
@@ -50,9 +50,9 @@ class DeepProbe:
             case Finding.ANSWERED:
                 return f"one token came in {self.seconds:.2f} s"
             case Finding.BUSY:
-                return f"no answer within {self.seconds:.0f} s, but it goes on with others"
-            case Finding.WEDGED:
-                return f"no answer within {self.seconds:.0f} s, and nothing moves"
+                return f"no answer within {self.seconds:.0f} s, but other answers continue"
+            case Finding.STUCK:
+                return f"no answer within {self.seconds:.0f} s, and it generates nothing"
             case _:
                 return self.reason
 
@@ -69,7 +69,7 @@ def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOU
         answer = _ask(engine_socket, model, timeout_s)
     except TimeoutError:
         after = probe_engine(engine_socket)
-        finding = Finding.BUSY if _moved(before, after) else Finding.WEDGED
+        finding = Finding.BUSY if _moved(before, after) else Finding.STUCK
         return DeepProbe(finding, time.monotonic() - began)
     except (OSError, http.client.HTTPException) as exc:
         reason = f"the engine closed the connection ({exc or type(exc).__name__})"
@@ -82,10 +82,10 @@ def deep_probe(report: Report, engine_socket: Path, *, timeout_s: float = TIMEOU
 
 def with_finding(report: Report, probe: DeepProbe) -> Report:
     """Return the report with a verdict that takes the finding into account."""
-    if probe.finding not in {Finding.WEDGED, Finding.REFUSED}:
+    if probe.finding not in {Finding.STUCK, Finding.REFUSED}:
         return report
     log = next((str(row.log) for row in report.programs), "")
-    words = {Finding.WEDGED: "is wedged", Finding.REFUSED: "does not answer"}[probe.finding]
+    words = {Finding.STUCK: "is stuck", Finding.REFUSED: "does not answer"}[probe.finding]
     return replace(
         report,
         verdict=Verdict(

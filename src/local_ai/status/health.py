@@ -61,7 +61,7 @@ class EngineHealth:
         """A sentence on why answers come slower than they could; "" where there is no reason."""
         if self.blas_fix is None:
             return ""
-        return f"prompts are read slowly: {self.blas} multiplies; to fix it: {self.blas_fix}"
+        return f"prompts are read slowly with {self.blas}; to fix it: {self.blas_fix}"
 
     @classmethod
     def from_json(cls, raw: Any) -> EngineHealth | None:
@@ -117,4 +117,4 @@ class Queue:
     longest_wait_s: float
     requests: tuple[QueuedRequest, ...] = ()  # the oldest first, at most fifty
     marked_models: tuple[MarkedModel, ...] = ()
-    is_closed: bool = False  # the server stops: what runs finishes, and nothing new is taken
+    is_closed: bool = False  # the server stops: what runs finishes, and new requests are refused

@@ -82,7 +82,7 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     if state is ProcessState.STOPPED and name in facts.given_up:
         return (
             Readiness.UNHEALTHY,
-            f"it kept ending and is no longer restarted; {facts.exit_reasons.get(name)}",
+            f"it ended too often and is no longer restarted; {facts.exit_reasons.get(name)}",
         )
     if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
         return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
@@ -140,16 +140,15 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
             "Unknown",
             "supervisord does not answer",
             aside=f"pid {facts.supervisor_pid or 'unknown'}",
-            why="it holds its socket but gave no answer within 2 s",
+            why="it listens on its socket but did not answer within 2 s",
             command="local-ai server stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
         )
     if facts.queue and facts.queue.is_closed:
         count = facts.queue.running
         left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
-        return Verdict(
-            Health.STARTING, "Stopping", f"{left if count else 'all is answered'}, nothing new is taken"
-        )
+        words = left if count else "no answer is running"
+        return Verdict(Health.STARTING, "Stopping", f"{words}; new requests are refused")
     worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
     return _program_verdict(worst, facts)
 
@@ -184,7 +183,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
         case Readiness.STARTING:
             return _starting(row, role, facts)
         case Readiness.STOPPED if row.state is ProcessState.STOPPING:
-            return Verdict(Health.STARTING, "Stopping", f"the {role} is ending")
+            return Verdict(Health.STARTING, "Stopping", f"the {role} is stopping")
         case Readiness.STOPPED:
             return Verdict(
                 Health.UNHEALTHY,
@@ -213,7 +212,7 @@ def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
         Health.UNHEALTHY,
         "Failed",
         f"the {role} stopped" if ended else f"the {role} cannot serve",
-        why=row.detail or "it ended without saying why",
+        why=row.detail or "it ended and gave no reason",
         fix=failure.fix if failure else "read the log, then run",
         command=failure.command if failure else "local-ai server restart",
         see=str(row.log),

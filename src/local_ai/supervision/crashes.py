@@ -1,6 +1,6 @@
 """What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
 
-    engine.max_crashes × exited within five minutes ─▶ flapping: a restart mends nothing
+    engine.max_crashes × exited within five minutes ─▶ flapping: a restart does not help
     stopped:, gave up: (FATAL) ──────────────────────▶ the count begins anew
 
 Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and

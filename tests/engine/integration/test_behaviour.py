@@ -501,7 +501,7 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(engine: RunningE
     message = refused.json()["error"]["message"]
     assert refused.status_code == 422
     needs = (
-        r"weights need 1000\.0 GB of memory, a conversation of 300 tokens \d MB, and \d+\.\d GB are to be had"
+        r"weights need 1000\.0 GB of memory, a conversation of 300 tokens \d MB, and \d+\.\d GB are available"
     )
     assert re.search(needs, message), message
     assert model == "plain"

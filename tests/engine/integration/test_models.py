@@ -1,4 +1,4 @@
-"""How a real engine holds its models: loaded late, put away, called by other names, trusted or not."""
+"""How a real engine holds its models: loaded late, unloaded, called by other names, trusted or not."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def test_a_conversation_that_does_not_fit_is_refused_with_both_figures(aliased: 
     assert refused["error"]["code"] == "model_not_loadable"
     assert re.search(
         r"it does not fit: its weights need 1 MB of memory, a conversation of 100000000\d\d tokens "
-        r"5120\.0 GB, and \d+\.\d GB are to be had\. To fix it: ask for fewer tokens \(max_tokens; ",
+        r"5120\.0 GB, and \d+\.\d GB are available\. To fix it: ask for fewer tokens \(max_tokens; ",
         message,
     ), message
     assert content(answered)

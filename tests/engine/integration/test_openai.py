@@ -341,7 +341,7 @@ def test_unknown_model_is_a_typed_error_with_near_names(engine: RunningEngine):
 
     assert caught.value.code == "model_not_found"
     assert caught.value.body["message"] == (
-        "the model 'plane' is not there: no model on this machine goes by that name. "
+        "the model 'plane' is not there: no model on this machine has that name. "
         "To fix it: did you mean plain or strange?"
     )
 

@@ -85,7 +85,7 @@ def test_a_library_that_is_no_blas_is_refused():
 
     assert str(caught.value) == (
         "error: the BLAS library cannot be loaded\n"
-        "  why: engine.blas is 'libm.so.6': it has no cblas_sgemm, so it is no BLAS\n"
+        "  why: engine.blas is 'libm.so.6': it has no cblas_sgemm, so it is not a BLAS\n"
         '  fix: set engine.blas to "auto" or a BLAS library, then run: local-ai server restart'
     )
 

@@ -88,7 +88,7 @@ def test_a_model_that_is_not_here_is_told_like_everywhere(part: Part, is_install
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
     assert error["message"].startswith(
-        f"the model '{NO_SUCH}' is not there: no model on this machine goes by that name"
+        f"the model '{NO_SUCH}' is not there: no model on this machine has that name"
     )
     # Without the part, a download would not be enough.
     assert (part.name in error["message"]) is not is_installed

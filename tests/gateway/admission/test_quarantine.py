@@ -89,7 +89,7 @@ def test_model_that_never_answered_is_not_tried_on_every_request(
     assert answer.status_code == 422
     assert answer.json()["error"]["code"] == "model_ends_engine"
     assert answer.json()["error"]["message"] == (
-        "the model is not asked again for now: tiny has answered nothing yet, and the engine ended twice on "
+        "the model is not used for now: tiny has answered nothing yet, and the engine ended twice on "
         "one of its requests. To fix it: name another model, or run local-ai server restart to try it again; "
         "why the engine ended is in: local-ai server logs --program mlx-omni-server"
     )

@@ -96,7 +96,7 @@ def test_requests_beyond_the_bound_wait_in_order(
     assert [request["number"] for request in engine.requests] == [0, 1, 2]
 
 
-def test_requests_beyond_the_line_are_told_when_to_come_back(
+def test_requests_beyond_the_queue_are_told_when_to_come_back(
     gateway: Gateway, ask: Callable[..., Future[httpx.Response]]
 ) -> None:
     for so_many in (1, 2, 3):
@@ -108,7 +108,7 @@ def test_requests_beyond_the_line_are_told_when_to_come_back(
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["error"] == {
-        "message": "the request cannot wait here: 2 requests wait already (gateway.max_queue). To fix it: "
+        "message": "the queue is full: 2 requests are waiting already (gateway.max_queue). To fix it: "
         "try again in a moment, send fewer at once, or raise gateway.max_queue in config.toml",
         "type": "rate_limit_error",
         "param": None,
@@ -132,7 +132,7 @@ def test_waiting_stream_hears_its_place(
     assert said == ["data: one", "data: two", "data: [DONE]"]
 
 
-def test_client_that_leaves_the_line_is_taken_out_and_never_asked_for(
+def test_client_that_leaves_the_queue_is_taken_out_and_never_asked_for(
     gateway: Gateway, engine: FakeEngine, ask: Callable[..., Future[httpx.Response]]
 ) -> None:
     ask()
@@ -167,7 +167,7 @@ def test_counting_tokens_does_not_wait_behind_answers(
     assert answer.result().status_code == 200
 
 
-def test_status_counts_the_line(
+def test_status_counts_the_queue(
     state: State, gateway: Gateway, engine: FakeEngine, ask: Callable[..., Future[httpx.Response]]
 ) -> None:
     engine.state = "busy"

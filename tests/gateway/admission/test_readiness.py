@@ -79,7 +79,7 @@ def test_stopped_engine_gets_a_moment_to_be_restarted_by_hand() -> None:
     refusal = unrecoverable(stopped, waited_s=5)
     assert refusal is not None
     assert refusal.sentence == (
-        "the engine cannot answer: it is STOPPED, and nothing starts it by itself. "
+        "the engine cannot answer: it is STOPPED, and it is not restarted by itself. "
         "To fix it: local-ai server start"
     )
     assert refusal.headers == {"Retry-After": "30"}

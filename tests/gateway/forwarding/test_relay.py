@@ -258,7 +258,7 @@ def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["error"] == {
         "message": "the engine was not ready within 0.3 s: starting: the engine is importing, 0 s. "
-        "To fix it: try again in a moment; local-ai server status tells how far it is",
+        "To fix it: try again in a moment; local-ai server status shows its progress",
         "type": "server_error",
         "param": None,
         "code": "engine_not_ready",
@@ -292,7 +292,7 @@ def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None
         "type": "error",
         "error": {
             "type": "overloaded_error",
-            "message": "the engine cannot answer: exit status 7, and nothing starts it by itself. "
+            "message": "the engine cannot answer: exit status 7, and it is not restarted by itself. "
             "To fix it: read the log, then run: local-ai server restart",
         },
         "request_id": answer.headers["request-id"],

@@ -168,7 +168,7 @@ def test_body_that_stops_coming_is_refused_and_its_connection_closed(
     )
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"after 10 bytes of its body next to nothing came for 0.2 s" in answer
+    assert b"after 10 bytes of its body almost nothing came for 0.2 s" in answer
     assert engine.requests == []
 
 
@@ -348,7 +348,7 @@ def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert refused.text == (
             "error: the gateway cannot take another connection\n"
-            "  why: all its 48 connections have a request under way\n"
+            "  why: all its 48 connections are busy with a request\n"
             "  fix: try again in a moment, or use fewer connections\n"
         )
         wait_until(lambda: len(engine.requests) == 48)
@@ -434,7 +434,7 @@ def test_requests_sent_ahead_without_end_are_not_kept(gateway: Gateway, engine: 
         answers = everything(connection)
 
     assert answers.count(b"HTTP/1.1 200 ") == 101
-    assert b"100 requests wait on this connection already" in answers
+    assert b"100 requests are waiting on this connection already" in answers
 
 
 def test_kept_connection_takes_any_number_of_requests(gateway: Gateway) -> None:

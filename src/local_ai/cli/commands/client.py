@@ -38,7 +38,7 @@ def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
     if not report.is_running:
         raise LocalAIError(
             f"{client} was not started",
-            why="the server it would ask is not running",
+            why="the server that it would use is not running",
             command="local-ai server start",
             exit_code=3,
         )

@@ -25,11 +25,11 @@ def doctor(*, as_json: bool, fix: bool) -> int:
     from local_ai.doctor.examine import exit_code
 
     checks = _examine()
-    mends = [check.mend for check in checks if fix and check.mend]
-    for mend in mends:
-        console.print_note(f"Fixing: {mend.sentence}")
-        mend.run()
-    if mends:
+    repairs = [check.repair for check in checks if fix and check.repair]
+    for repair in repairs:
+        console.print_note(f"Fixing: {repair.sentence}")
+        repair.run()
+    if repairs:
         checks = _examine()
     code = exit_code(checks)
     if as_json:
@@ -37,7 +37,7 @@ def doctor(*, as_json: bool, fix: bool) -> int:
             {
                 "ok": code == 0,
                 "checks": [as_plain(check) for check in checks],
-                "fixed": [mend.sentence for mend in mends],
+                "fixed": [repair.sentence for repair in repairs],
             }
         )
     else:
@@ -81,7 +81,7 @@ def uninstall(*, yes: bool) -> None:
     manager, service = ServerManager(), installed_service()
     parts = list_parts(manager.paths)
     if service is None and not any(part.entries for part in parts):
-        console.print_line("Nothing of local-ai is here to remove.")
+        console.print_line("There is nothing of local-ai to remove.")
         _print_left(parts, manager.paths)
         return
     is_running = manager.is_running()
@@ -95,14 +95,14 @@ def uninstall(*, yes: bool) -> None:
     if error := manager.stop().error:
         raise error
     remove_parts(list_parts(manager.paths))
-    console.print_line("Removed. The program itself goes with the tool that installed it, such as:")
+    console.print_line("Removed. Remove the program itself with the tool that installed it, such as:")
     console.print_line("  uv tool uninstall local-ai")
 
 
 def _print_plan(parts: tuple[Part, ...], service: Service | None, *, is_running: bool) -> None:
     console.print_line("This is removed:")
     if is_running:
-        console.print_line(f"  {'server':<15}it runs, and is stopped first")
+        console.print_line(f"  {'server':<15}running; it is stopped first")
     if service is not None:
         console.print_line(f"  {'service':<15}{service.file}")
     for part in parts:
@@ -128,7 +128,7 @@ def _confirm() -> bool:
     if answer is None:
         raise ConfigError(
             "nothing was removed",
-            why="this is no terminal, so no question can be asked, and it would be gone",
+            why="this is not a terminal, so local-ai cannot ask, and a removal cannot be undone",
             fix="if you mean it",
             command="local-ai uninstall --yes",
         )
@@ -144,7 +144,7 @@ def as_plain(check: Check) -> dict[str, Any]:
         "why": check.why,
         "fix": check.whole_fix,
         "command": check.command,
-        "can_fix": check.mend is not None,
+        "can_fix": check.repair is not None,
     }
 
 

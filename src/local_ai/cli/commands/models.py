@@ -61,7 +61,7 @@ def not_found(name: str, models: Sequence[Model]) -> ConfigError:
     near = nearest_names(name, models)
     return ConfigError(
         "the model was not found",
-        why=f"{name!r} is no model found on this machine",
+        why=f"{name!r} is not a model on this machine",
         fix="" if near else "local-ai models list shows what there is",
         command=f"local-ai models info {near[0]}" if near else "",
     )
@@ -84,7 +84,7 @@ def show_list(*, as_json: bool) -> None:
 
 
 def info(name: str, *, as_json: bool) -> None:
-    """Show everything known of one model."""
+    """Show everything known about one model."""
     shelf = look(name)
     model = _find(name, shelf)
     form = read_format(model.path)
@@ -123,8 +123,8 @@ def use(name: str, *, config: str | None) -> None:
     set_value(file, "model.path", value)
     console.print_line(f"{model.id} is the default model now ({file}).")
     if load_settings(config, {}).settings.model.path != value:
-        console.print_warning("something else sets model.path and wins: see local-ai config show")
-    console.print_line("A running server takes it with: local-ai server restart")
+        console.print_warning("another source sets model.path and wins: see local-ai config show")
+    console.print_line("To use it in a running server: local-ai server restart")
 
 
 def unload() -> None:

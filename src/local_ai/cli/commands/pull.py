@@ -47,9 +47,8 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
     except KeyboardInterrupt as exc:
         raise LocalAIError(
             "interrupted",
-            why=f"Ctrl-C, with {size_in_words(meter.done)} of "
-            f"{size_in_words(meter.total)} here; they are kept",
-            fix=f"to go on, run the same again: {command}",
+            why=f"Ctrl-C; {size_in_words(meter.done)} of {size_in_words(meter.total)} are kept",
+            fix=f"to continue, run the same command again: {command}",
             exit_code=EXIT_INTERRUPTED,
         ) from exc
     # Looked up, not guessed: another revision beside "main" has a name of its own.
@@ -124,12 +123,12 @@ def _check_memory(remote: Remote, command: str, *, even_if_too_large: bool) -> N
         f"machine can give {size_in_words(most)} to models"
     )
     if even_if_too_large:
-        console.print_warning(f"{too_large}; it is downloaded all the same")
+        console.print_warning(f"{too_large}; it is downloaded anyway")
         return
     raise LocalAIError(
         _NOT_DONE,
         why=too_large,
-        fix=f"take a smaller one, or one with fewer bits; to have it all the same: {command} "
+        fix=f"take a smaller one, or one with fewer bits; to download it anyway: {command} "
         "--even-if-too-large",
     )
 
@@ -140,11 +139,11 @@ def _check_disk(missing: int, paths: Paths, command: str) -> None:
         return
     raise LocalAIError(
         _NOT_DONE,
-        why=f"{size_in_words(missing)} are still to come (and "
+        why=f"{size_in_words(missing)} are still to be downloaded (and "
         f"{size_in_words(SPARE_DISK_BYTES)} should stay free), and the disk of {paths.hub_cache} has "
         f"{size_in_words(free)} free",
-        fix="make room (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a folder "
-        "on a larger disk, then run",
+        fix="free some space (local-ai models list, local-ai models remove NAME), or set HF_HUB_CACHE to a "
+        "folder on a larger disk, then run",
         command=command,
     )
 
@@ -154,7 +153,7 @@ def _beginning(remote: Remote, missing: int) -> str:
     if not missing:
         return f"{remote.name}: all {size} are here already"
     if missing < remote.size_bytes:
-        return f"{remote.name}: {size}, of which {size_in_words(missing)} are still to come"
+        return f"{remote.name}: {size}, of which {size_in_words(missing)} are still to be downloaded"
     return f"{remote.name}: {size}"
 
 

@@ -28,12 +28,12 @@ def remove(name: str, *, yes: bool) -> None:
         return
     remove_files(removal, shelf.paths)
     if removal.home is Home.LINK:
-        console.print_line(f"Removed the link {removal.folder}; what it led to stays.")
+        console.print_line(f"Removed the link {removal.folder}; its target stays.")
     else:
         freed = size_in_words(removal.size_bytes)
         console.print_line(f"Removed {found}: {freed} given back ({removal.folder}).")
     if found == STARTER_ID:
-        console.print_line("A start that finds no other model prepares it anew.")
+        console.print_line("A start that finds no other model prepares it again.")
 
 
 def _find(name: str, shelf: Shelf) -> tuple[str, Path]:
@@ -68,14 +68,15 @@ def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
 
 def _confirm(name: str, removal: Removal) -> bool:
     if removal.home is Home.LINK:
-        question = f"Remove {name}: the link {removal.folder} (what it leads to stays)?"
+        question = f"Remove {name}: the link {removal.folder} (its target stays)?"
     else:
         question = f"Remove {name}: {size_in_words(removal.size_bytes)} in {removal.folder}?"
     answer = console.ask(question)
     if answer is None:
         raise ConfigError(
             _NOT_DONE,
-            why=f"this is no terminal, so no question can be asked, and it would be gone: {removal.folder}",
+            why="this is not a terminal, so local-ai cannot ask, and a removal cannot be undone: "
+            f"{removal.folder}",
             fix="if you mean it",
             command=f"local-ai models remove {name} --yes",
         )

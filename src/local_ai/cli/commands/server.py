@@ -90,7 +90,7 @@ def stop(*, force: bool, timeout: str) -> None:
     else:
         console.print_line(f"Stopped. {_fate_of_answers(result)}".rstrip())
     if installed_service():
-        console.print_note("Its service starts it again by itself. To end that: local-ai service uninstall")
+        console.print_note("Its service will start it again. To prevent that: local-ai service uninstall")
 
 
 def restart(*, timeout: str, **options: Unpack[StartOptions]) -> None:
@@ -124,7 +124,7 @@ def restart(*, timeout: str, **options: Unpack[StartOptions]) -> None:
     _print_started(result)
     if kept:
         console.print_note(
-            f"Kept as the start was given it: {', '.join(kept)}. Without: local-ai server stop, then "
+            f"Kept from the last start: {', '.join(kept)}. To drop that: local-ai server stop, then "
             "local-ai server start."
         )
 
@@ -178,7 +178,7 @@ def logs(*, program: str, lines: str, follow: bool, as_json: bool) -> None:
         raise LocalAIError(
             "the log cannot be read",
             why=f"{exc.filename}: {exc.strerror}",
-            fix="correct the permissions there: it is another user's, perhaps since a start with sudo",
+            fix="correct its permissions: it belongs to another user, perhaps after a start with sudo",
         ) from exc
 
 
@@ -248,7 +248,7 @@ def _interrupted(foreground: bool) -> LocalAIError:
         why="Ctrl-C while the server was starting" + (", so it was stopped" if foreground else ""),
         fix=""
         if foreground
-        else "it goes on starting; look with local-ai server status, or end it with local-ai server stop",
+        else "it continues to start; see local-ai server status, or stop it with local-ai server stop",
         command="local-ai server start" if foreground else "",
         exit_code=EXIT_INTERRUPTED,
     )

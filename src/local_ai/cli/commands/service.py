@@ -45,7 +45,7 @@ def install(*, boot: bool, config: str | None) -> None:
 
 
 def uninstall() -> None:
-    """Stop the service, and have the server no longer started by the system."""
+    """Stop the service; the system no longer starts the server."""
     from local_ai.system_service.manage import find_service
     from local_ai.system_service.manage import uninstall as uninstall_service
 
@@ -139,10 +139,10 @@ def restart_installed(given: Mapping[str, object]) -> bool:
 def _refuse_options(given: Mapping[str, object]) -> None:
     if named := [flag_of(name) for name, value in given.items() if value is not None]:
         raise ConfigError(
-            "the server is a service, which starts with the settings alone",
+            "the server is a service, which uses only the settings file",
             why=f"{', '.join(named)} cannot be given to it",
             fix="write it into config.toml, then run: local-ai server restart "
-            "(or take the service away first: local-ai service uninstall)",
+            "(or uninstall the service first: local-ai service uninstall)",
         )
 
 

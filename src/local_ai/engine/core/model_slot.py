@@ -106,7 +106,7 @@ class ModelSlot:
         started, name = time.perf_counter(), self.key.id
         self._drop()
         mx.clear_cache()
-        log.info("put %s away before the end, in %.3f s", name, time.perf_counter() - started)
+        log.info("unloaded %s before the end, in %.3f s", name, time.perf_counter() - started)
 
     def _load(self, key: ModelKey) -> None:
         started = time.perf_counter()

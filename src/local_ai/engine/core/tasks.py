@@ -1,4 +1,4 @@
-"""What the generating thread is asked for: to load a model, to put it away, to generate an answer."""
+"""What the generating thread is asked for: to load or unload a model, to generate an answer."""
 
 from __future__ import annotations
 

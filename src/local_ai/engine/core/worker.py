@@ -349,7 +349,7 @@ class Worker:
         name, freed = None, 0
         if self._slot and self._slot.key:
             name, freed = self._slot.key.id, self._slot.unload()
-            log.info("put %s away as asked, %d MB", name, freed // 1_000_000)
+            log.info("unloaded %s as asked, %d MB", name, freed // 1_000_000)
             self._settle()
         if item.done.set_running_or_notify_cancel():
             item.done.set_result(Unloaded(name, freed))
@@ -377,7 +377,7 @@ class Worker:
         limit, slot = self._idle_limit_s, self._slot
         if limit is None or not slot or not slot.key or time.monotonic() - self._last_used < limit:
             return
-        log.info("put %s away after %g idle seconds", slot.key.id, limit)
+        log.info("unloaded %s after %g idle seconds", slot.key.id, limit)
         slot.unload()
         self._settle()
 

@@ -63,7 +63,7 @@ class _Scanner:
         start = at + len(self._quote)
         end = self._text.find(self._quote, start)
         if end < 0:
-            raise ValueError("a text that does not end")
+            raise ValueError("an unfinished text")
         return self._text[start:end], end + len(self._quote)
 
     def _object(self, at: int) -> tuple[dict[str, Any], int]:
@@ -76,7 +76,7 @@ class _Scanner:
                 colon = self._text.find(":", at)
                 key, at = self._text[at:colon].strip(), colon
             if at < 0:
-                raise ValueError("an object that does not end")
+                raise ValueError("an unfinished object")
             found[str(key)], at = self.value(at + 1)
             at = self._next(at, "}")
         return found, at + 1
@@ -94,7 +94,7 @@ class _Scanner:
         if self._text.startswith(",", at):
             return at + 1
         if not self._text.startswith(end, at):
-            raise ValueError("a value that does not end")
+            raise ValueError("an unfinished value")
         return at
 
     def _skip(self, at: int) -> int:

@@ -183,5 +183,5 @@ def _object(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         # A client passes the call back with the next turn, where templates walk through its arguments.
-        raise ValueError("the arguments are no object")
+        raise ValueError("the arguments are not an object")
     return value

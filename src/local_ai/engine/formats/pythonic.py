@@ -47,7 +47,7 @@ def _end_of_arguments(text: str, at: int) -> int:
         at += 1
         if depth == 0:
             return at
-    raise ValueError("a call that does not end")
+    raise ValueError("an unfinished call")
 
 
 def _arguments(text: str, schema: Any) -> dict[str, Any]:

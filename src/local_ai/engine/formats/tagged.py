@@ -68,7 +68,7 @@ def _read_arguments(body: str, at: int, tags: Tags, schema: Any) -> tuple[dict[s
     if body.startswith("{", at) or (tags.block and (block := tags.block.match(body, at))):
         value, end = decode_json(body, at if body.startswith("{", at) else block.end())  # type: ignore[union-attr]
         if not isinstance(value, dict):
-            raise ValueError("the arguments are no object")
+            raise ValueError("the arguments are not an object")
         return value, end
     declared = schema.get("properties")
     declared = declared if isinstance(declared, dict) else {}
@@ -89,7 +89,7 @@ def _end_of_value(body: str, start: int, tags: Tags) -> tuple[int, int]:
     found = [upcoming.start()] if upcoming else []
     found += [at for at in (body.find(tags.call_end, start) if tags.call_end else -1,) if at >= 0]
     if not found:
-        raise ValueError("a value that does not end")
+        raise ValueError("an unfinished value")
     return min(found), min(found)
 
 

@@ -45,7 +45,7 @@ def main() -> int:
     os.chdir(state.state_dir)
     tell_libraries(os.environ, state.state_dir)
     _provide_ffmpeg(state)
-    _LOG.info("%s: matrices are multiplied by %s", ", ".join(state.omni_parts), blas.name)
+    _LOG.info("%s: matrices are multiplied with %s", ", ".join(state.omni_parts), blas.name)
 
     try:
         _serve(state, listener, blas)

@@ -143,7 +143,7 @@ def check_product(library: ctypes.CDLL) -> None:
     try:
         multiply = library.cblas_sgemm
     except AttributeError:
-        raise ValueError("it has no cblas_sgemm, so it is no BLAS") from None
+        raise ValueError("it has no cblas_sgemm, so it is not a BLAS") from None
     rows, inner, columns = 33, 17, 29
     a = [(7 * index) % 11 - 5 for index in range(rows * inner)]
     b = [(5 * index) % 13 - 6 for index in range(inner * columns)]

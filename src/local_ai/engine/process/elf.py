@@ -68,7 +68,7 @@ def _renamed(library: bytes, prefix: bytes) -> bytes:
 def _sections(library: bytes) -> list[_Section]:
     magic, bits, order, offset, size, count = _HEADER.unpack_from(library)
     if (magic, bits, order, size) != (b"\x7fELF", _64_BIT, _LITTLE_ENDIAN, _SECTION.size):
-        raise ValueError("it is no 64-bit ELF file")
+        raise ValueError("it is not a 64-bit ELF file")
     return [_Section(*_SECTION.unpack_from(library, offset + index * size)) for index in range(count)]
 
 

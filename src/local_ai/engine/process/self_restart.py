@@ -60,7 +60,7 @@ def restart_in_place(listener: socket.socket) -> None:
         OSError: It cannot be replaced.
     """
     as_started = sys.orig_argv[1 : sys.orig_argv.index("--state") + 2]
-    log.info("the engine begins anew, to give back all memory of the model that was unloaded")
+    log.info("the engine restarts in place, to free all memory of the model that was unloaded")
     logging.shutdown()
     for number in [int(file.name) for file in Path("/dev/fd").iterdir()]:
         with suppress(OSError):  # the one that listed them is closed

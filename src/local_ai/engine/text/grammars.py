@@ -71,7 +71,9 @@ def _check(text: str, param: str) -> None:
     if problem:
         reason = problem.strip().splitlines()[0].partition("failed to compile JSON schema: ")
         raise bad_field(
-            param, f"its schema cannot be kept to: {(reason[2] or reason[0])[:300]}", "simplify the schema"
+            param,
+            f"an answer cannot be constrained to its schema: {(reason[2] or reason[0])[:300]}",
+            "simplify the schema",
         )
 
 

@@ -150,8 +150,8 @@ class Service:
         key = self.resolve(name, adapter)
         if self._worker.is_full:
             raise ApiError(
-                "the request cannot wait here",
-                why="too many requests wait already",
+                "the queue is full",
+                why="too many requests are waiting already",
                 fix="try again in a moment",
                 status=429,
                 code="queue_full",

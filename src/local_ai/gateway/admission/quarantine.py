@@ -90,7 +90,7 @@ class Quarantine:
             raise self.refusal()
         if model in self._marked and model not in self._proven and self._poison:
             raise ApiError(
-                "the model is not asked again for now",
+                "the model is not used for now",
                 status=422,
                 why=f"{model} has answered nothing yet, and {self._marked[model].reason}",
                 fix="name another model, or run local-ai server restart to try it again; why the engine "

@@ -165,9 +165,9 @@ class RequestQueue:
     def _full(self) -> ApiError:
         wait_s = self._mean_s * (len(self._waiting) + 1) / self.most_running
         return ApiError(
-            "the request cannot wait here",
+            "the queue is full",
             status=429,
-            why=f"{len(self._waiting)} requests wait already (gateway.max_queue)",
+            why=f"{len(self._waiting)} requests are waiting already (gateway.max_queue)",
             fix="try again in a moment, send fewer at once, or raise gateway.max_queue in config.toml",
             code="queue_full",
             retry_after_s=min(_LONGEST_RETRY_S, max(1, math.ceil(wait_s))),

@@ -90,7 +90,7 @@ class ReadinessGate:
             f"the engine was not ready within {self._wait_s:g} s",
             status=503,
             why=why[:1].lower() + why[1:],
-            fix="try again in a moment; local-ai server status tells how far it is",
+            fix="try again in a moment; local-ai server status shows its progress",
             code="engine_not_ready",
             retry_after_s=_STARTING_RETRY_S,
         )
@@ -110,7 +110,7 @@ def unrecoverable(report: Report, *, waited_s: float) -> ApiError | None:
         return ApiError(
             "the engine cannot answer",
             status=503,
-            why=f"{row.detail or 'it is ' + row.state.value}, and nothing starts it by itself",
+            why=f"{row.detail or 'it is ' + row.state.value}, and it is not restarted by itself",
             fix=report.verdict.fix,
             command=report.verdict.command or ("" if report.verdict.fix else "local-ai server restart"),
             code="engine_down",

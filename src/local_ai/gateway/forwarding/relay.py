@@ -210,7 +210,7 @@ class Forward:
             raise stopping_refusal() from exc
         if not reply.is_silent:
             raise engine_lost("before its answer was whole", self._forwarding.program) from exc
-        _LOG.warning("the engine ended on a request that had not begun; it is sent once more")
+        _LOG.warning("the engine ended before it began to answer a request; it is sent again")
 
     async def _try(self, reply: Reply, queued: QueuedCall) -> Outcome:
         call, forwarding = self._call, self._forwarding

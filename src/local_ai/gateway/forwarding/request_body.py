@@ -79,7 +79,7 @@ async def _collect(parts: _Parts, *, most_bytes: int, hold: Callable[[int], None
             async with asyncio.timeout(min(stall_s, patience_s)):
                 part = await parts.next()
         except TimeoutError:
-            why = f"after {len(body)} bytes of its body next to nothing came for {stall_s:g} s"
+            why = f"after {len(body)} bytes of its body almost nothing came for {stall_s:g} s"
             raise too_slow(why) from None
         body += part
         if len(body) > most_bytes:

@@ -363,7 +363,7 @@ def _path(url: bytes) -> str:
 
 def _not_http() -> ApiError:
     fix = "send plain HTTP (not HTTPS, not HTTP/2) with well-formed headers"
-    return not_understood("it is not HTTP/1.1 as RFC 9112 has it", fix, code="invalid_http")
+    return not_understood("it is not valid HTTP/1.1 (RFC 9112)", fix, code="invalid_http")
 
 
 def _url_too_long() -> ApiError:
@@ -396,7 +396,7 @@ def _header_twice(name: str) -> ApiError:
 
 def _encoded(encoding: str) -> ApiError:
     return body_not_read(
-        f'it is encoded ("{encoding}"), and bodies are only taken as they are',
+        f'it is encoded ("{encoding}"), and encoded bodies are not accepted',
         "send the body without compression, and without the header Content-Encoding",
         code="unsupported_encoding",
     )
@@ -412,7 +412,7 @@ def _trailers_too_long() -> ApiError:
 def _too_many_pipelined() -> ApiError:
     return not_taken(
         "the request was not taken",
-        f"{MOST_PIPELINED} requests wait on this connection already",
+        f"{MOST_PIPELINED} requests are waiting on this connection already",
         "wait for answers, or use more connections",
         code="too_many_requests",
     )
@@ -425,7 +425,7 @@ def _head_too_slow(seconds: float) -> ApiError:
 def _too_many_connections(count: int) -> ApiError:
     return not_taken(
         "the gateway cannot take another connection",
-        f"all its {count} connections have a request under way",
+        f"all its {count} connections are busy with a request",
         "try again in a moment, or use fewer connections",
         code="too_many_connections",
     )

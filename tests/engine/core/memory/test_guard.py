@@ -1,4 +1,4 @@
-"""Where memory runs short while answers are generated: what goes first, what waits, and which answer ends."""
+"""Memory is running out while answers are generated: what is given up, what waits, what ends."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_longest_answer_ends_with_an_error_that_says_why_and_the_others_go_o
     finish(batch)
 
     assert (long.error.status, long.error.code) == (503, "out_of_memory")
-    assert long.error.why.startswith("memory runs short: of the 2 that are held this is the longest, of ")
+    assert "of the 2 answers in memory this is the longest, with " in long.error.why
     assert short.error is None
     assert short.text == answer(make_batch(family), words(2, 20), 60).text
 
@@ -112,7 +112,9 @@ def test_a_prompt_that_does_not_fit_even_alone_is_refused_and_a_smaller_one_answ
     refused = ask(batch, words(2, 40_000), 2)
 
     assert (refused.error.status, refused.error.code) == (503, "out_of_memory")
-    assert refused.error.why == "memory runs short: a prompt of 40000 tokens does not fit beside the model"
+    assert (
+        refused.error.why == "memory is running out: a prompt of 40000 tokens does not fit beside the model"
+    )
     assert len(batch) == 0
     assert answer(batch, words(3, 20), 4).text
 

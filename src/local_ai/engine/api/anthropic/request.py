@@ -57,7 +57,7 @@ class CustomTool(Body):
     eager_input_streaming: NoEffect = None
     defer_loading: Annotated[Refused, Reason("there is no tool search here")] = None
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
-    input_examples: Annotated[Refused, Reason("templates have no place for examples")] = None
+    input_examples: Annotated[Refused, Reason("chat templates cannot show examples")] = None
 
     def tool(self) -> Tool:
         return Tool(self.name, self.description or "", self.input_schema)
@@ -134,7 +134,7 @@ class MessagesRequest(Sampled):
         Refused, Reason("servers are not called from here", "give their tools as tools")
     ] = None
     inference_geo: Annotated[Refused, Reason("answers are generated on this machine")] = None
-    speed: Annotated[Refused, Reason("there is one speed here")] = None
+    speed: Annotated[Refused, Reason("there is only one speed here")] = None
     thread: Annotated[
         Refused,
         Reason("no conversation is kept here", "send the whole one, without it", details=_NO_THREADS),

@@ -99,7 +99,7 @@ class SystemMessage(Body):
 
     role: Literal["system", "developer"]
     content: Content | None = None
-    name: Text = None  # tells speakers apart; chat templates have no place for it
+    name: Text = None  # tells speakers apart; chat templates cannot show it
     cache_control: CacheControl = None
 
     def message(self) -> Message:

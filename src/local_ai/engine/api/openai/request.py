@@ -204,11 +204,11 @@ class ChatRequest(OpenAIBody):
     store: Annotated[Literal[False], Only("nothing is stored here")] | None = None
     functions: Annotated[Refused, Reason("it was replaced by tools", "give them as tools")] = None
     function_call: Annotated[Refused, Reason("it was replaced by tool_choice", "use tool_choice")] = None
-    audio: Annotated[Refused, Reason("no model here speaks in a chat")] = None
+    audio: Annotated[Refused, Reason("no model here generates speech in a chat")] = None
     prediction: Annotated[Refused, Reason("predicted outputs are not supported")] = None
     web_search_options: Annotated[Refused, Reason("there is no web search here")] = None
     num_draft_tokens: Annotated[Refused, Reason(_NO_DRAFTS)] = None
-    moderation: Annotated[Refused, Reason("nothing here moderates")] = None
+    moderation: Annotated[Refused, Reason("there is no moderation here")] = None
 
     def ask(self, generation: GenerationSettings) -> Ask:
         """Say it in the core's terms.
@@ -286,7 +286,7 @@ class CompletionRequest(OpenAIBody):
     best_of: _Choices = None
     echo: Flag = None
     logprobs: TopLogprobs = None
-    suffix: Annotated[Refused, Reason("no model here fills in the middle")] = None
+    suffix: Annotated[Refused, Reason("no model here supports a suffix")] = None
 
     def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
         """Say it in the core's terms, one request per prompt.

@@ -155,10 +155,10 @@ class ResponseRequest(Sampled):
     ] = None
     prompt: Annotated[Refused, Reason("there are no prompt templates here")] = None
     max_tool_calls: Annotated[Refused, Reason("it bounds hosted tools, and there are none here")] = None
-    moderation: Annotated[Refused, Reason("nothing here moderates")] = None
+    moderation: Annotated[Refused, Reason("there is no moderation here")] = None
     context_management: Annotated[Refused, Reason("contexts are not compacted here")] = None
     prompt_cache_options: Annotated[
-        Refused, Reason("prompts are always remembered, as long as there is room")
+        Refused, Reason("prompts are always remembered, as far as memory allows")
     ] = None
     background_options: Annotated[Refused, Reason("nothing runs in the background")] = None
     access_programs: Annotated[Refused, Reason("there are none here")] = None

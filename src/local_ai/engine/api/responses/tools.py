@@ -77,7 +77,7 @@ class ResponseFunctionTool(Body):
     cache_control: CacheControl = None
     defer_loading: Flag = None  # there is no tool search here: each tool is offered at once
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
-    output_schema: Annotated[Refused, Reason("templates have no place for it")] = None
+    output_schema: Annotated[Refused, Reason("chat templates cannot show it")] = None
 
     def tool(self, namespace: str | None) -> tuple[Name, Tool]:
         parameters = {"type": "object", "properties": {}} if self.parameters is None else self.parameters

@@ -127,7 +127,7 @@ class Batch:
         mx.async_eval([cache.state for cache in caches])  # type: ignore[no-untyped-call]
 
     def _keep_memory(self) -> None:
-        """Where memory runs short, give back what is least missed; see `memory/guard.py`."""
+        """Where memory is running out, give back what is least missed; see `memory/guard.py`."""
         reading = [running.left for running in self._running.values() if running.left]
         if not (reading or self._is_scarce or self._steps % _GUARD_STEPS == 0):
             return
@@ -138,7 +138,7 @@ class Batch:
             self._end_longest()
 
     def _has_memory(self, need: int) -> bool:
-        """Whether so many bytes are to be had; remembered prompts are forgotten for them."""
+        """Whether so many bytes are available; remembered prompts are forgotten for them."""
         missing = self._guard.scarce_by(need)
         if missing > 0:
             self._memory.forget(missing)
@@ -166,8 +166,9 @@ class Batch:
     def _end_longest(self) -> None:
         """End the answer that holds most, and wait until its memory is free."""
         uid, longest = max(self._running.items(), key=lambda item: item[1].tokens)
-        held = f"of the {len(self._running)} that are held this is the longest, of {longest.tokens} tokens"
-        log.error("memory runs short: an answer of %d tokens ends", longest.tokens)
+        count = len(self._running)
+        held = f"of the {count} answers in memory this is the longest, with {longest.tokens} tokens"
+        log.error("memory is running out: an answer of %d tokens ends", longest.tokens)
         longest.writer.request.send(Failed(out_of_memory("the answer was cut off", held)))
         del self._running[uid]
         self._generator.remove([uid])

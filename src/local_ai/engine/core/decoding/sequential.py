@@ -95,7 +95,7 @@ class Sequence:
         writer.finish("length")
 
     def _check_memory(self, tokens: int) -> None:
-        """End an answer for which memory runs short.
+        """End an answer for which memory is running out.
 
         Raises:
             ApiError: 503 `out_of_memory`.

@@ -1,4 +1,4 @@
-"""Whether memory runs short while answers are generated, so that it is never the process that ends.
+"""Whether memory is running out while answers are generated, so that it is never the process that ends.
 
 plenty ─▶ scarce: remembered prompts are forgotten, and no further request begins beside those that run
        ─▶ short:  the longest answer ends, with an error that says so
@@ -97,7 +97,7 @@ def out_of_memory(what: str, held: str) -> ApiError:
     """
     return ApiError(
         what,
-        why=f"memory runs short: {held}",
+        why=f"memory is running out: {held}",
         fix="shorten the conversation, send fewer at once, or take a smaller model",
         status=503,
         code="out_of_memory",

@@ -259,7 +259,7 @@ def _check_memory(
     fix = "close other programs, or take a smaller model, or one with fewer bits"
     if weight_bytes <= most_bytes:
         fix = f"ask for fewer tokens (max_tokens; generation.max_tokens is the default), or {fix}"
-    raise model_not_loadable(key.id, f"it does not fit: {need}, and {most} are to be had", fix)
+    raise model_not_loadable(key.id, f"it does not fit: {need}, and {most} are available", fix)
 
 
 def _embedding_rows(model: Any) -> int | None:
