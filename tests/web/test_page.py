@@ -108,7 +108,7 @@ def test_values_and_system_prompt_are_sent(page: Page, server: Server) -> None:
     page.get_by_label("Temperature").fill("0.5")
     page.get_by_label("Min p").fill("0.05")
     page.get_by_label("Top k").fill("40")
-    page.get_by_label("Most tokens").fill("7")
+    page.get_by_label("Token limit").fill("7")
     page.get_by_role("button", name="Send").click()
     expect(answer_of(page).locator(".figures")).not_to_be_empty()
 
@@ -740,7 +740,7 @@ def test_logs_follow_live_across_rotation_with_filter_and_pause(page: Page, serv
     with file.open("a") as out:
         out.write("third again\n")
     expect(page.locator("#log-state")).to_have_text("paused, 1 new")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(log).to_have_text("third line\nthird again")
     page.get_by_label("Log of").select_option("supervisord")
     page.get_by_label("Filter").fill("")
