@@ -87,10 +87,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     if python is None:
         pytest.skip("no Python with pip here")
     folder = tmp_path_factory.mktemp("env")
-    subprocess.run([str(python), "-m", "venv", str(folder)], check=True, timeout=120)
+    subprocess.run([str(python), "-m", "venv", str(folder)], check=True, timeout=scaled(120))
     pip = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     wheels_only = ["--only-binary", ":all:", "--no-compile"]
-    subprocess.run([*pip, *wheels_only, str(wheel)], check=True, timeout=500)
+    subprocess.run([*pip, *wheels_only, str(wheel)], check=True, timeout=scaled(500))
     return Installed(folder)
 
 
@@ -161,14 +161,14 @@ def ask(server: Server, question: str) -> str:
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=120) as response:
+    with urllib.request.urlopen(request, timeout=scaled(120)) as response:
         content: str = json.load(response)["choices"][0]["message"]["content"]
         return content
 
 
 def page(server: Server) -> str:
     request = urllib.request.Request(server.url, headers={"Accept": "text/html"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=scaled(30)) as response:
         text: str = response.read().decode()
         return text.lower()
 
@@ -182,7 +182,7 @@ def test_uv_runs_the_wheel_as_a_tool(wheel: Path, tmp_path: Path):
         env=os.environ | {"XDG_CONFIG_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=scaled(500),
     )
 
     assert done.returncode == 0, done.stderr
@@ -201,7 +201,7 @@ def test_every_platform_gets_wheels_for_all_it_asks_for(platform: str, python: s
         env=os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=scaled(300),
     )
 
     assert done.returncode == 0, done.stderr

@@ -97,11 +97,9 @@ def test_an_answer_in_drops_is_an_error_after_the_timeout_of_the_whole():
                 connection.sendall(b".")
                 time.sleep(0.01)
 
-    began = time.monotonic()
+    # The whole would take hours.
     with saying(drip) as address, pytest.raises(TimeoutError):
         exchange(address, "/", timeout_s=0.3)
-
-    assert time.monotonic() - began < 30
 
 
 def test_nobody_there_is_an_os_error(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.server import Server
+from tests.waits import scaled
 
 from local_ai.settings.paths import find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -43,7 +44,7 @@ def test_archive_of_a_used_server_holds_no_prompt_and_no_key(make_server: Callab
     url, headers = f"{server.url}/v1/chat/completions", {"Authorization": f"Bearer {KEY}"}
     json_type = {"Content-Type": "application/json"}
     message = {"role": "user", "content": PROMPT}
-    with httpx.Client(timeout=120, headers=headers) as client:
+    with httpx.Client(timeout=scaled(120), headers=headers) as client:
         answered = client.post(url, json={"messages": [message], "max_tokens": 4})
         refused = client.post(url, json={"messages": [message], "max_tokens": PROMPT, PROMPT: PROMPT})
         broken = client.post(

@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_gateway
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -57,7 +58,7 @@ def test_anthropics_sdk_is_answered_at_each_base_address(
 def test_clients_that_append_messages_alone_are_answered_and_find_the_base_address(
     gateway: Gateway, engine: FakeEngine, base: str
 ) -> None:
-    with httpx.Client(base_url=f"{gateway.url}{base}", timeout=20) as client:
+    with httpx.Client(base_url=f"{gateway.url}{base}", timeout=scaled(20)) as client:
         answers = [
             client.post(path, json={"model": "tiny"}) for path in ("/messages", "/messages/count_tokens")
         ]

@@ -17,6 +17,7 @@ import openai
 import pytest
 from tests.server import Server, end, free_port, wait_until
 from tests.tiny_model import make_tiny_model
+from tests.waits import scaled
 
 from local_ai.supervision.omni import omni_python
 from local_ai.supervision.program import ENGINE, OMNI
@@ -72,7 +73,7 @@ def installed(server: Server, client: openai.OpenAI, sound: Path) -> Server:
     with pytest.raises(openai.InternalServerError, match="To fix it: local-ai server restart"):
         client.audio.transcriptions.create(model="tiny", file=sound)
     make = [str(omni_python(server.paths)), "-c", _MAKE_WHISPER, str(server.paths.models_dir / "whisper")]
-    subprocess.run(make, check=True, timeout=120)
+    subprocess.run(make, check=True, timeout=scaled(120))
     assert server.run("server.restart").returncode == 0
     return server
 
@@ -91,7 +92,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recording_is_transcribed(installed: Server, client: openai.OpenAI, sound: Path):
-    answer = client.audio.transcriptions.create(model="whisper", file=sound, timeout=150)
+    answer = client.audio.transcriptions.create(model="whisper", file=sound, timeout=scaled(150))
 
     assert isinstance(answer.text, str)
     assert client.chat.completions.create(

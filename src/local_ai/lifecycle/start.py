@@ -151,7 +151,7 @@ def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> Health
     return HealthCheckError(
         f"the server was not ready after {timeout_s:g} s; it continues to start in the background",
         why=_with_log(why, engine, paths) if engine else why,
-        fix="watch it with: local-ai server status, or give it longer",
+        fix="follow it with: local-ai server status, or allow more time",
         command="local-ai server start --timeout 300",
         see=str(paths.log(ENGINE)),
         exit_code=1,

@@ -20,6 +20,7 @@ from tests.gateway.fakes import (
 )
 from tests.server import wait_until
 from tests.tiny_model import make_tiny_model
+from tests.waits import scaled
 
 from local_ai.settings.state import State
 from local_ai.status.health import RequestState
@@ -48,7 +49,7 @@ def supervisord(state: State) -> Iterator[FakeSupervisord]:
 
 
 def ask(gateway: Gateway) -> httpx.Response:
-    return httpx.post(f"{gateway.url}{TRANSCRIPTION.path}", timeout=20, **SOUND)  # type: ignore[arg-type]
+    return httpx.post(f"{gateway.url}{TRANSCRIPTION.path}", timeout=scaled(20), **SOUND)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -56,7 +57,7 @@ def test_a_part_that_is_not_installed_names_the_command(part, state: State):
     body = {"json": {"model": "whisper"}} if part is not TRANSCRIPTION else SOUND
 
     with run_gateway(state) as gateway:
-        answer = httpx.post(f"{gateway.url}{part.path}", timeout=20, **body)
+        answer = httpx.post(f"{gateway.url}{part.path}", timeout=scaled(20), **body)
 
     error = answer.json()["error"]
     assert "retry-after" not in answer.headers
@@ -83,7 +84,7 @@ def test_a_model_that_is_not_here_is_told_like_everywhere(part: Part, is_install
     served = replace(state, omni_parts=(part.name,) if is_installed else ())
 
     with run_gateway(served) as gateway:
-        answer = httpx.post(f"{gateway.url}{part.path}", timeout=20, **body, **files)  # type: ignore[arg-type]
+        answer = httpx.post(f"{gateway.url}{part.path}", timeout=scaled(20), **body, **files)  # type: ignore[arg-type]
 
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
@@ -98,7 +99,7 @@ def test_images_of_no_model_want_the_routers_own(state: State):
     served = replace(state, omni_parts=(IMAGES.name,))
 
     with run_gateway(served) as gateway:
-        answer = httpx.post(f"{gateway.url}{IMAGES.path}", timeout=20, json={"prompt": "a cat"})
+        answer = httpx.post(f"{gateway.url}{IMAGES.path}", timeout=scaled(20), json={"prompt": "a cat"})
 
     assert answer.status_code == 404
     assert f"the model '{IMAGES.default_model}' is not there" in answer.json()["error"]["message"]
@@ -164,7 +165,7 @@ def test_a_failed_program_is_told_at_once_and_leaves_text_alone(
         chat = httpx.post(
             f"{gateway.url}/v1/chat/completions", json={"model": "tiny", "messages": []}, timeout=20
         )
-        ready = httpx.get(f"{gateway.url}/readyz", timeout=20)
+        ready = httpx.get(f"{gateway.url}/readyz", timeout=scaled(20))
 
     assert answer.status_code == 503
     assert answer.json()["error"]["message"].startswith("the program omni cannot answer: ")

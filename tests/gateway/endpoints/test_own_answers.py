@@ -271,15 +271,15 @@ def test_address_with_a_part_too_few_or_too_many_is_told_the_right_one(
     assert message.endswith(f"To fix it: use {meant} (is the client's base address right?)")
 
 
-def test_models_are_listed_within_a_few_milliseconds(client: httpx.Client) -> None:
-    took = []
-    for _ in range(50):
+def test_models_are_listed_nearly_as_fast_as_the_smallest_answer(client: httpx.Client) -> None:
+    took: dict[str, list[float]] = {"/healthz": [], "/v1/models": []}
+    for path in list(took) * 50:
         started = time.perf_counter()
-        client.get("/v1/models")
-        took.append(time.perf_counter() - started)
+        client.get(path)
+        took[path].append(time.perf_counter() - started)
 
-    # 2 ms is the promise, measured in benchmarks/; on a loaded machine only the quickest say what it costs.
-    assert sorted(took)[5] < 0.010
+    # 2 ms is the promise, measured in benchmarks/. Here the machine may be busy: the fastest are compared.
+    assert min(took["/v1/models"]) < 10 * min(took["/healthz"])
 
 
 def test_names_and_files_of_any_kind_are_shown_everywhere(tmp_path: Path) -> None:

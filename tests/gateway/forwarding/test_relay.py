@@ -285,7 +285,7 @@ def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None
 
     with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state) as gateway:
         supervisord.states["mlx-omni-server"] = "FATAL"
-        answer = httpx.post(gateway.url + MESSAGES, json={"model": "x"}, timeout=5)
+        answer = httpx.post(gateway.url + MESSAGES, json={"model": "x"}, timeout=scaled(5))
 
     assert answer.status_code == 503
     assert answer.json() == {
