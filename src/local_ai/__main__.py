@@ -11,7 +11,7 @@ from pathlib import Path
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever called us: nothing is to be heard
+        if getattr(sys, name) is None:  # closed by the caller, who wants no output
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

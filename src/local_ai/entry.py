@@ -1,4 +1,4 @@
-"""How people here call local-ai: as the installed script, as a module, or as `inv` in a checkout.
+"""How local-ai was called: as the installed script, as a module, or as `inv` in a checkout.
 
 Every text names a command in one form, `local-ai server start`. `as_called` writes it as this process's
 people type it, which the command line or state.json tells once, when the process begins.
@@ -23,14 +23,14 @@ _entry = DEFAULT
 
 
 def set_entry(entry: str) -> None:
-    """Tell how this process's people call local-ai: a value of `entry_of`."""
+    """Set how local-ai is called: a value of `entry_of`."""
     # Like the locale: a fact of the process, not of any one call.
     global _entry
     _entry = entry
 
 
 def current_entry() -> str:
-    """Return what was told, `local-ai` by default."""
+    """Return how local-ai is called, `local-ai` by default."""
     return _entry
 
 

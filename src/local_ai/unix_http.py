@@ -1,6 +1,6 @@
 """One HTTP exchange with supervisord or a program of ours, by http.client, within one time limit.
 
-http.client alone knows no unix sockets, and its timeout begins anew with each read: a server that sends a
+http.client alone knows no unix sockets, and its timeout restarts with each read: a server that sends a
 byte now and then would keep a command for ever.
 """
 

@@ -109,7 +109,7 @@ def test_folders_of_others_are_refused_and_told(empty: Server, tiny_model: Path)
     assert by_name.returncode == by_folder.returncode == 2
     assert by_name.stderr == (
         "error: the model was not removed\n"
-        f"  why: org/theirs lies in {folder}, which local-ai only reads\n"
+        f"  why: org/theirs is in {folder}, which local-ai only reads\n"
         f"  fix: remove that folder with the program that made it, or by hand: rm -r {folder}\n"
     )
     assert folder.exists()

@@ -1,4 +1,4 @@
-"""The only printer: results to stdout, errors and progress to stderr. Colour only on a terminal.
+"""The only module that prints: results to stdout, errors and progress to stderr. Colour only on a terminal.
 
 Results are plain enough to need no library; rich is imported for the live line alone, so that `status`
 answers sooner.
@@ -89,7 +89,7 @@ def print_error(error: LocalAIError) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print what somebody who waits should know; results are on stdout alone."""
+    """Print what a waiting user should know; results are on stdout alone."""
     _write(sys.stderr, as_called(text))
     sys.stderr.flush()
 
@@ -117,7 +117,7 @@ def progress(*, lazily: bool = False) -> Iterator[Callable[[str], None]]:
 
 
 def ask(question: str) -> bool | None:
-    """Ask a person yes or no, no being the default; None where nobody can answer."""
+    """Ask a person yes or no, no being the default; None if there is no terminal."""
     if not sys.stdin.isatty():
         return None
     sys.stderr.write(f"{as_called(question)} [y/N] ")

@@ -62,7 +62,7 @@ def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> i
 
 
 def let_reader_go() -> None:
-    """Whoever read us (head, less) has seen enough; the exit must not try to flush to it again."""
+    """The reader of a pipe (head, less) has closed it; the exit must not try to flush to it again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

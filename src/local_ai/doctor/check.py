@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Place:
-    """The installation that is checked: where its files lie, what it is set to, and how its server is."""
+    """The installation that is checked: its files, its settings and its server's state."""
 
     paths: Paths  # with the folders of `models.paths`
     settings: LocalAISettings  # the defaults, where the settings are wrong

@@ -1,4 +1,4 @@
-"""Folders and who may read them, room on the disks, and what dead servers left."""
+"""Folders and who may read them, free disk space, and what dead servers left."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument(
         LISTENER,
         type=int,
-        help="descriptor of the socket to go on with, loading no model until it is asked for",
+        help="descriptor of the listening socket; loads no model before a request",
     )
     arguments = parser.parse_args()
     goes_on = arguments.listener is not None
@@ -62,7 +62,7 @@ def main() -> int:
         try:
             kept = _serve(state, listener, stopping, goes_on=goes_on)
             if kept is not None and stopping.let_signals_end_it():
-                with suppress(OSError):  # so that whoever finds it silent sees that it is young
+                with suppress(OSError):  # so that a prober that gets no answer sees that it is young
                     os.utime(state.paths.engine_pid)
                 restart_in_place(kept)
         finally:
@@ -96,7 +96,7 @@ class _Stopping:
 def _serve(
     state: State, listener: socket.socket, stopping: _Stopping, *, goes_on: bool
 ) -> socket.socket | None:
-    """Serve until told to stop, or until it is time to begin anew; return the socket to go on with, if so."""
+    """Serve until told to stop or to restart in place; return the socket for the next process, if any."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     from local_ai.engine.app import assemble
     from local_ai.engine.process.server import EngineServer

@@ -74,7 +74,7 @@ def make_app(
         return json_response(list(service.recent))
 
     async def unload(request: Request) -> Response:
-        """Not part of either API: for whoever owns the socket, and not forwarded by the gateway."""
+        """Not part of either API: for the socket's owner, and not forwarded by the gateway."""
         done = asyncio.wrap_future(worker.unload())
         return json_response(dataclasses.asdict(await unless_gone(request, done)))
 

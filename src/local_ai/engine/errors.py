@@ -34,7 +34,7 @@ def unavailable(what: str, why: str, fix: str, *, command: str = "") -> ApiError
 
 
 def unexpected(what: str, exc: BaseException) -> ApiError:
-    """Word a failure nobody foresaw; the log has its traceback (500)."""
+    """Word an unexpected failure; the log has its traceback (500)."""
     return ApiError(
         what,
         why=f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__,

@@ -114,7 +114,7 @@ class HealthBoard:
             self._count_tokens(model, prompt=prompt, cached=cached)
 
     def stepped(self, model: str, *, answer: int) -> None:
-        """The generating thread got on, by so many tokens of answers (0: it read)."""
+        """Note progress of the generating thread: so many tokens of answers (0: it read a prompt)."""
         with self._lock:
             self._steps += 1
             self._count_tokens(model, answer=answer)

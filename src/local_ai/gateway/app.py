@@ -1,4 +1,4 @@
-"""The gateway's application: its routes, its doors, and its last resort for errors."""
+"""The gateway's application: its routes, its access checks, and its last error handler."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class _Cors(CORSMiddleware):
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
-    """Tell browsers which other sites' pages may read our answers; outside the doors, whose refusals too."""
+    """Tell browsers which other sites' pages may read our answers; also on refusals of the access checks."""
     if not origins:
         return []
     return [
@@ -143,7 +143,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
 
 
 async def _warm_up(context: GatewayContext, own: _Own) -> None:
-    """Do, while nobody waits for it, what the first visitor and the first request would wait for."""
+    """Do in advance what the first visitor and the first request would wait for."""
     await context.watch.report()
     for prepare in (
         load_page,
@@ -198,7 +198,7 @@ def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> ApiE
 
 
 async def _answer_nobody(_request: Request, _exc: Exception) -> Response:
-    # Left while its body was on the way; the status is nginx's for that, and nobody sees it.
+    # Left while its body was on the way; the status is nginx's for that, and no client sees it.
     return Response(status_code=499)
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts and times of requests, and how the server is at the moment of asking.
+"""The metrics for Prometheus: counts and times of requests, and the server's present state.
 
 Models are named only where they have answered, and only so many: a client can ask for any name, an alias with
 a wildcard lets any answer, and each name would be a new series.

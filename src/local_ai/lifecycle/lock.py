@@ -19,7 +19,7 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
     Raises:
         ServerError: Another command held it for longer than `timeout_s`.
     """
-    # No O_TRUNC: the file holds the pid of whoever has the lock. Not inherited by children.
+    # No O_TRUNC: the file holds the pid of the lock's owner. Not inherited by children.
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + timeout_s
@@ -38,7 +38,7 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
 
 
 def _sign(handle: int) -> None:
-    """Leave our pid for whoever waits; a full disk must not keep anyone from stopping the server."""
+    """Write our pid for commands that wait; a full disk must not prevent a stop."""
     with suppress(OSError):
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)

@@ -113,7 +113,7 @@ class ServerManager:
         Args:
             foreground: Stay until the server ends; Ctrl-C stops it.
             startup_timeout: Longest wait for readiness, in seconds. A server that is still importing or
-                loading then is left to go on, and the error says so.
+                loading then continues to start, and the error says so.
         """
         try:
             return self._start(foreground, startup_timeout)
@@ -142,7 +142,7 @@ class ServerManager:
         """Stop and start with fresh settings; what a start would refuse leaves the running server alone.
 
         Without settings of its own, it keeps what the start was given by command line or environment, unless
-        that is given anew.
+        that is given again.
         """
         try:
             self._keep_given()
@@ -168,7 +168,7 @@ class ServerManager:
         self._given, self._by_hand = loaded.settings, Given(loaded.given, last.config)
 
     def status(self) -> ServerStatus:
-        """Look once; takes at most about 5 s, whatever hangs."""
+        """Observe once; takes at most about 5 s, even if a program hangs."""
         report = self.report()
         health = report.verdict.health
         return ServerStatus(
@@ -190,7 +190,7 @@ class ServerManager:
         return observe(self._target(), self.paths)
 
     def settings_or_defaults(self) -> LocalAISettings:
-        """A broken settings file must not keep anyone from looking or stopping."""
+        """A broken settings file must not prevent `status` or `stop`."""
         from local_ai.settings.schema import LocalAISettings
 
         try:
@@ -247,7 +247,7 @@ class ServerManager:
         """Look until supervisord says something: one that is about to end answers nothing useful.
 
         Args:
-            stop_s: Longest wait for a program to end that somebody stops just now: supervisord would take
+            stop_s: Longest wait for a program to end that is being stopped just now: supervisord would take
                 an order to start it, and do nothing.
         """
         began = time.monotonic()
@@ -305,7 +305,7 @@ class ServerManager:
             raise
 
     def _check_port(self, state: State) -> None:
-        """Make sure the port is free; a program of ours that nobody looks after makes way."""
+        """Make sure the port is free; a program of ours without a supervisord is ended."""
         try:
             start.check_port_of(state)
         except LocalAIError:
@@ -396,7 +396,7 @@ class ServerManager:
 
 
 def _interrupted(why: str) -> LocalAIError:
-    """Describe a start that was interrupted before supervisord was up; later ones are left to go on."""
+    """Describe a start that was interrupted before supervisord was up; later, a server continues to start."""
     return LocalAIError("interrupted", why=why, command="local-ai server start", exit_code=EXIT_INTERRUPTED)
 
 

@@ -1,4 +1,4 @@
-"""What the verbs come back with."""
+"""The results of the verbs."""
 
 from __future__ import annotations
 

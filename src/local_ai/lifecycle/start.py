@@ -1,4 +1,4 @@
-"""The steps of a start that take time: the model to begin with, and the wait until it answers."""
+"""The steps of a start that take time: choosing the model, and the wait until it answers."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def wait_until_ready(
         child: supervisord, where it runs in the foreground and is still to come up.
 
     Raises:
-        ServerError: A program gave up, or somebody stopped the server meanwhile.
-        HealthCheckError: Not ready within `timeout_s`; it is left to go on.
+        ServerError: A program gave up, or the server was stopped meanwhile.
+        HealthCheckError: Not ready within `timeout_s`; it continues to start.
     """
     began = seen_running = time.monotonic()
     while True:

@@ -71,7 +71,7 @@ def remove_parts(parts: Iterable[Part]) -> None:
 
 
 def _read(name: str, folder: Path, own: re.Pattern[str], inner: set[Path]) -> Part | None:
-    if folder.is_symlink():  # leads to a place of somebody's choice
+    if folder.is_symlink():  # points to a place that another user may have chosen
         return Part(name, folder.parent, (), (folder,), 0)
     try:
         entries = sorted(folder.iterdir())

@@ -60,7 +60,7 @@ def list_models(paths: Paths, configured: str | None = None) -> list[Model]:
     """List every usable model, the newest first; of two with one id, the first place read wins.
 
     Args:
-        configured: `model.path`: a folder named there is listed too, wherever it lies.
+        configured: `model.path`: a folder named there is listed too, wherever it is.
     """
     found: dict[str, Model] = {}
     for name, folder in candidates(paths, configured):
@@ -99,7 +99,7 @@ def list_incomplete(paths: Paths, configured: str | None = None) -> list[Incompl
     """List folders that are no usable model yet, or no longer: partly downloaded, or broken.
 
     Args:
-        configured: `model.path`: a folder named there is one too, wherever it lies.
+        configured: `model.path`: a folder named there is one too, wherever it is.
     """
     whole: set[str] = set()
     found: dict[str, Incomplete] = {}

@@ -1,8 +1,9 @@
 """Download a model's files into the hub cache, so that every other tool finds them there too.
 
-huggingface_hub's own download starts a file anew in each process; here an unfinished file stays as
-`blobs/CHECKSUM.incomplete` and goes on by a range request. A file is whole once its checksum is right; the
-revision's name leads to the new files only when all are there, so an older whole model serves until then.
+huggingface_hub's own download starts a file from its beginning in each process; here an unfinished file stays
+as `blobs/CHECKSUM.incomplete` and is continued by a range request. A file is complete once its checksum is
+right. The revision's name leads to the new files only when all are there, so an older complete model serves
+until then.
 Plain HTTP, also for files that the hub keeps in Xet: it answers both, and only this way has a range.
 """
 
@@ -32,7 +33,7 @@ _SILENCE_S = 30.0
 _MOST_FRUITLESS = 5  # attempts in a row that bring nothing
 _PAUSE_S = 1.0
 _NOT_DONE = "the model was not downloaded"
-# Left free by every download, for others to go on writing.
+# Left free by every download, so that other programs can still write.
 SPARE_DISK_BYTES = 500_000_000
 
 
@@ -114,7 +115,7 @@ def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
 
 
 def _check_room(file: RemoteFile, partial: Path) -> None:
-    """Refuse a file for which there is no room; other programs may have written since the pull began."""
+    """Refuse a file for which there is no space; other programs may have written since the pull began."""
     missing = file.size_bytes - partial.stat().st_size
     free = free_disk_bytes(partial.parent)
     if missing > 0 and missing + SPARE_DISK_BYTES > free:

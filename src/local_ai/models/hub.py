@@ -1,6 +1,6 @@
 """What the Hugging Face hub has under a name: which files a pull needs, their sizes, and where they go.
 
-Imports huggingface_hub, which takes a moment: for the commands that pull and remove, nobody else.
+Imports huggingface_hub, which takes a moment: for the commands that pull and remove only.
 
 Source: huggingface_hub's HfApi.model_info and its cache layout ("Understand caching"): a file is kept once,
 under its checksum, in `blobs`, and a revision's folder in `snapshots` links to it.

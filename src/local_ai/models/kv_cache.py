@@ -1,8 +1,8 @@
 """How much memory a model's attention cache takes, from its config.json alone. Pure.
 
-Per token and layer, mlx-lm keeps a key and a value for each kv head; room is made in steps of 256 tokens.
-Layers that look at a window keep no more than that, linear and convolution layers nothing that grows, and
-latent attention (DeepSeek's) keeps one compressed vector.
+Per token and layer, mlx-lm keeps a key and a value for each kv head, allocated in steps of 256 tokens. Layers
+that look at a window keep no more than that, linear and convolution layers nothing that grows, and latent
+attention (DeepSeek's) keeps one compressed vector.
 
 Source: mlx_lm.models.cache (KVCache.step, RotatingKVCache) and the models' own make_cache, 0.32.2.
 """
@@ -60,7 +60,7 @@ def _layers(config: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def _kept(kind: str, config: Mapping[str, Any], tokens: int) -> int:
-    """Count the tokens that a layer has room for."""
+    """Count the tokens that a layer allocates memory for."""
     if kind in {"linear_attention", "mamba", "conv", "recurrent"}:
         return 0
     window = _number(config, "sliding_window") if kind == "sliding_attention" else 0

@@ -56,7 +56,7 @@ def cgroup_limits(own: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> list[int]:
 
 
 def cgroup_rooms(own: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> list[int]:
-    """List what those limits leave; file cache that can be dropped counts as room.
+    """List the memory that those limits leave; file cache that can be dropped counts as free.
 
     Source: https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max, memory.current, memory.stat.
     """

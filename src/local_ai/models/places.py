@@ -1,4 +1,4 @@
-"""Where model folders lie: the hub cache, our own folder, and what `models.paths` adds.
+"""Where model folders are: the hub cache, our own folder, and what `models.paths` adds.
 
     hub cache       models--ORG--NAME/snapshots/COMMIT   named ORG/NAME; another revision ORG/NAME@REVISION
     our own folder  NAME
@@ -33,7 +33,7 @@ def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path
     A name is printable, whatever its folder is called, and names the model everywhere.
 
     Args:
-        configured: `model.path`: a folder named there is one too, wherever it lies.
+        configured: `model.path`: a folder named there is one too, wherever it is.
     """
     for name, folder in _named_folders(paths, configured):
         yield printable(name), folder
@@ -50,7 +50,7 @@ def printable(text: str) -> str:
 
 
 def _escape(letter: str) -> str:
-    """Write a letter as Python does; half a character that stands for a byte as that byte (PEP 383)."""
+    """Write a letter as Python does; half a character that represents a byte as that byte (PEP 383)."""
     code = ord(letter)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(letter)[1:-1]
 
@@ -141,7 +141,7 @@ def _why_unreadable(file: Path) -> str:
 
 
 def repository_of(folder: Path, paths: Paths) -> Path | None:
-    """Return the hub cache's folder that a snapshot belongs to; None for a folder that lies elsewhere."""
+    """Return the hub cache's folder that a snapshot belongs to; None for any other folder."""
     return next((parent for parent in (folder, *folder.parents) if parent.parent == paths.hub_cache), None)
 
 

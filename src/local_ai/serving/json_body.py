@@ -80,7 +80,7 @@ def _too_much(why: str) -> ApiError:
     return ApiError(
         "the request holds too much",
         status=413,
-        why=f"{why}, and nobody else is answered while it is parsed",
+        why=f"{why}, and all other clients wait while it is parsed",
         fix="send less at once",
         code="request_too_large",
     )

@@ -1,4 +1,4 @@
-"""A program's log, which never waits for whoever reads it.
+"""A program's log, which never waits for its reader.
 
 supervisord reads the programs' output from a pipe that holds 64 KB. Where it hangs, or is paused, a plain
 handler would have each program wait in its next line for ever: no answer, no stop. This one keeps the lines

@@ -122,9 +122,9 @@ def load_again(
     paths: Paths | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> tuple[Loaded, list[str]]:
-    """Load the settings as a restart does: what the last start was given stays, unless it is given anew.
+    """Load the settings as a restart does: what the last start was given stays, unless it is given again.
 
-    A variable that is set and empty gives nothing anew, and drops what the last start was given.
+    A variable that is set and empty gives no value, and drops what the last start was given.
 
     Args:
         last: What the start was given, by key.

@@ -1,4 +1,4 @@
-"""Where everything lies on disk, by the XDG base directory rules. The only reader of `XDG_*` and `HF_*`.
+"""Where everything is on disk, by the XDG base directory rules. The only reader of `XDG_*` and `HF_*`.
 
 Source: https://specifications.freedesktop.org/basedir-spec/latest/ (a relative path in a variable is
 ignored); the hub cache follows huggingface_hub's documented environment variables.
@@ -44,7 +44,7 @@ class Paths:
         return self.data_dir / "omni"
 
     def with_model_folders(self, folders: Iterable[str | Path]) -> Paths:
-        """Look for models in these folders too; "~" is the home of whoever reads."""
+        """Look for models in these folders too; "~" is the home of the user who runs it."""
         # Not Path.expanduser: it raises for a user that does not exist.
         expanded = (Path(os.path.expanduser(folder)) for folder in folders)  # noqa: PTH111
         return replace(self, model_folders=tuple(expanded))

@@ -52,7 +52,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
-    got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is nobody's to read
+    got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is secret
     finding, kind = read_finding(error, LocalAISettings), error["type"]
     if kind == "extra_forbidden":
         return "unknown key" + _suggestion(key, keys)

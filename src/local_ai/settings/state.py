@@ -43,7 +43,7 @@ class Given:
 
 @dataclass(frozen=True)
 class State:
-    """One start: its settings and where its files and sockets lie."""
+    """One start: its settings and where its files and sockets are."""
 
     version: str
     python: Path
@@ -115,7 +115,7 @@ def read_state(file: Path) -> State:
     An older version's start may have written settings that are gone, and left out those that are new.
 
     Raises:
-        ServerError: The file is missing or not ours to understand; a start writes it anew.
+        ServerError: The file is missing or not ours to understand; the next start writes it again.
     """
     from local_ai.settings.schema import LocalAISettings
 

@@ -1,4 +1,4 @@
-"""What a report of a problem should hold: versions, settings without secrets, states, last log lines."""
+"""The content of a problem report: versions, settings without secrets, states, last log lines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gather(settings: LocalAISettings, paths: Paths, report: Report, *, lines: in
 
 
 def without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with the values of secret ones hidden, however deep they lie."""
+    """Return settings with the values of secret ones hidden, at any depth."""
     return {name: _hidden(name, value) for name, value in settings.items()}
 
 

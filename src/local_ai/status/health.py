@@ -79,8 +79,8 @@ class EngineHealth:
 class RequestState(Enum):
     """Where a request is on its way to the engine."""
 
-    WAITING = "waiting"  # in line
-    HELD = "held"  # first in line, and the engine cannot take it yet
+    WAITING = "waiting"  # in the queue
+    HELD = "held"  # first in the queue, and the engine cannot take it yet
     RUNNING = "running"
 
 
@@ -92,7 +92,7 @@ class QueuedRequest:
     path: str
     model: str | None
     state: RequestState
-    position: int | None  # in the line, from 1
+    position: int | None  # in the queue, from 1
     seconds: float  # since it arrived
     streams: bool
 

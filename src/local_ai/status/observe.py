@@ -25,7 +25,7 @@ _REASON_LINES = 30
 
 
 def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Report:
-    """Gather the facts and judge them; takes at most about 5 s, whatever hangs.
+    """Gather the facts and judge them; takes at most about 5 s, even if a program hangs.
 
     Args:
         queue: Given by the gateway itself, which need not ask itself.

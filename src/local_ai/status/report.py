@@ -65,7 +65,7 @@ class Facts:
     version: str
     queue: Queue | None = None  # what the gateway has to do, as it says itself
     omni: EngineHealth | None = None  # of the program `omni`, where it is run
-    engine_began: float | None = None  # seconds since 1970; later than its process where it began anew
+    engine_began: float | None = None  # seconds since 1970; later than its process's after a restart in place
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ _TEXTS = ("word", "rest", "sentence", "why", "command", "see")
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the server is, why, and what to do about it."""
+    """The server's state, its reason, and what to do about it."""
 
     health: Health
     word: str  # "Ready", "Failed", …: its first word

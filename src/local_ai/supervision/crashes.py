@@ -1,7 +1,7 @@
 """What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
 
     engine.max_crashes × exited within five minutes ─▶ flapping: a restart does not help
-    stopped:, gave up: (FATAL) ──────────────────────▶ the count begins anew
+    stopped:, gave up: (FATAL) ──────────────────────▶ the count starts again
 
 Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that ends within `startsecs`, and
 counts nothing (supervisor 4.3).
@@ -42,7 +42,7 @@ class Crashes:
 
     @property
     def was_given_up(self) -> bool:
-        """Whether its last stop ended a flapping run: nobody's hand, but ours."""
+        """Whether we stopped it for crashing too often, not a person."""
         return _is_dense(self.run_before_stop, self.max_crashes) and not self.run
 
 

@@ -89,7 +89,7 @@ def _chunks(file: Path, stream: BinaryIO | None, wait: Callable[[], object]) -> 
             # All opened now: while their lines are taken they may be rotated on.
             files = [*_rotated_since(file, stream), file]
             newer = [opened for each in files if (opened := _open(each))]
-            # Nobody writes to the old ones any more, but somebody may have since this one was read.
+            # The old files get no more lines, but some may have come after this one was read.
             for old in (stream, *newer[:-1]):
                 yield old.read()
                 old.close()
@@ -135,5 +135,5 @@ def _rotated_since(file: Path, stream: BinaryIO) -> list[Path]:
             if rotated.stat().st_ino == inode:
                 return newer[::-1]
         except OSError:
-            return []  # rotated too often, or by somebody with names of his own
+            return []  # rotated too often, or by a tool that names files differently
         newer.append(rotated)

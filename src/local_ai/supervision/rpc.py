@@ -18,11 +18,11 @@ class SupervisorError(Exception):
 
 
 class SupervisorUnreachable(SupervisorError):
-    """Nobody listens on the socket: supervisord is not running."""
+    """Nothing listens on the socket: supervisord is not running."""
 
 
 class SupervisorHung(SupervisorError):
-    """Somebody listens, but gave no whole answer in time."""
+    """A process listens, but gave no complete answer in time."""
 
 
 class SupervisorFault(SupervisorError):

@@ -91,7 +91,7 @@ def poke(paths: Paths) -> None:
     try:
         SupervisorClient(paths.supervisor_socket).pid()
     except SupervisorError:
-        return  # whoever waits for readiness sees it and says more
+        return  # the wait for readiness sees and reports it
 
 
 def find_supervisord(paths: Paths) -> psutil.Process | None:
@@ -118,7 +118,7 @@ def find_launched(paths: Paths) -> list[psutil.Process]:
 
 
 def find_orphans(paths: Paths) -> list[psutil.Process]:
-    """Find programs of ours, by their argv, whoever started them."""
+    """Find programs of ours, by their argv, however they were started."""
     return [process for process in _own_processes() if _runs_with(process, str(paths.state_file))]
 
 

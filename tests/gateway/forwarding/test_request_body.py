@@ -54,5 +54,5 @@ def test_a_body_that_takes_long_to_parse_is_refused_without_parsing_it() -> None
     assert (refused.value.status, refused.value.code) == (413, "request_too_large")
     assert refused.value.sentence == (
         "the request holds too much: it has more than 80000 objects, lists and texts, names of fields among "
-        "them, and nobody else is answered while it is parsed. To fix it: send less at once"
+        "them, and all other clients wait while it is parsed. To fix it: send less at once"
     )

@@ -28,7 +28,7 @@ def show_environment(*, client: str, shell: str) -> None:
 
 
 def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
-    """Become the client's program, with its environment set and nothing written to its files.
+    """Replace this process by the client's program, with its environment set; write nothing to its files.
 
     Args:
         arguments: The words after `--`.

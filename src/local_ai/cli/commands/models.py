@@ -57,7 +57,7 @@ def as_folder(name: str) -> str:
 
 
 def not_found(name: str, models: Sequence[Model]) -> ConfigError:
-    """Say that no model goes by that name, with the nearest."""
+    """Say that no model has that name, with the nearest names."""
     near = nearest_names(name, models)
     return ConfigError(
         "the model was not found",
@@ -128,7 +128,7 @@ def use(name: str, *, config: str | None) -> None:
 
 
 def unload() -> None:
-    """Put the loaded model's memory back, once the answers that run have ended."""
+    """Unload the model once the running answers have ended, which frees its memory."""
     from local_ai.lifecycle.unload import unload_model
 
     done = unload_model(find_paths().engine_socket, on_wait=console.print_note)

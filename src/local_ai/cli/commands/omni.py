@@ -20,7 +20,7 @@ def show_parts(*, as_json: bool) -> None:
     for row in rows:
         if row["why"]:
             console.print_line(f"  {row['name']}: {row['why']}")
-    console.print_line(f"They lie in {paths.omni_dir}; to remove them all, delete that folder.")
+    console.print_line(f"They are in {paths.omni_dir}; to remove them all, delete that folder.")
 
 
 def install(part: str, *, as_json: bool) -> None:

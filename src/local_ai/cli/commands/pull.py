@@ -72,7 +72,7 @@ def _make_starter(paths: Paths, *, as_json: bool) -> None:
 
 
 class Meter:
-    """How far a download is, and how fast it has been lately."""
+    """A download's progress and recent speed."""
 
     def __init__(self, total: int, done: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
@@ -94,7 +94,7 @@ class Meter:
 
     @property
     def sentence(self) -> str:
-        """Say it: "1.2 GB of 4.3 GB (28 %), 35 MB/s, 1 min left"."""
+        """Write it: "1.2 GB of 4.3 GB (28 %), 35 MB/s, 1 min left"."""
         said = f"{size_in_words(self.done)} of {size_in_words(self.total)} ({self.share:.0%})"
         (first_at, first), (last_at, last) = self._seen[0], self._seen[-1]
         if self.done >= self.total or last_at <= first_at or last <= first:

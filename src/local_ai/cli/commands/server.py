@@ -217,7 +217,7 @@ def _overrides(options: StartOptions) -> dict[str, str | None]:
 def _print_started(
     result: StartResult, *, options: Mapping[str, object] | None = None, by_service: bool = False
 ) -> None:
-    """Say that it runs, and where.
+    """Print that it runs, and its addresses.
 
     Args:
         options: Of the command line, which a restart would want again.

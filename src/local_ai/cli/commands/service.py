@@ -121,7 +121,7 @@ def restart_installed(given: Mapping[str, object]) -> bool:
     """Stop a server that its service runs, for the service to start it again; False if none does.
 
     Raises:
-        ConfigError: The settings are wrong, or there are options; the server goes on.
+        ConfigError: The settings are wrong, or options were given; the server keeps running.
     """
     from local_ai.lifecycle.manager import ServerManager
 

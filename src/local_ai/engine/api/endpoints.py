@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_CLIENT_CLOSED_REQUEST = 499  # nginx's number for it; nobody reads the answer
+_CLIENT_CLOSED_REQUEST = 499  # nginx's number for it; no client reads the answer
 QUIET_S = 3.0  # a stream that has nothing to say says so this often
 
 

@@ -60,10 +60,10 @@ _NOTHING = {
 
 
 def nearest_meaning(asked: str, known: Iterable[str], *, is_refused: Callable[[str], bool]) -> str:
-    """Say what to do instead: "did you mean X?", or "leave it out".
+    """Write the fix: "did you mean X?", or "leave it out".
 
     Args:
-        known: The fields that there are where it stands.
+        known: The fields that exist in its object.
         is_refused: Tells of a known one whether it cannot be honoured either.
     """
     fields = [name for name in known if not is_refused(name)]
@@ -84,7 +84,7 @@ def _meant(name: str, fields: Iterable[str]) -> list[str]:
 
 
 def _alike(asked: str, known: str) -> bool:
-    """Tell a slip from another word: max_token is max_tokens, min_tokens is not."""
+    """Tell a spelling mistake from another word: max_token is max_tokens, min_tokens is not."""
     words, theirs = asked.split("_"), known.split("_")
     if len(words) == len(theirs):
         return _words_alike(words, theirs)

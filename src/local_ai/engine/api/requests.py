@@ -25,7 +25,7 @@ log = logging.getLogger("local_ai.engine.requests")
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection; nobody hears the answer."""
+    """The client closed the connection; no one reads the answer."""
 
 
 def note_refusal(request: Request, error: ApiError) -> None:
@@ -36,7 +36,7 @@ def note_refusal(request: Request, error: ApiError) -> None:
         quote(request.url.path)[:_MOST_PATH],
         error.status,
         error.code or "-",
-        # A field nobody knows is the client's own text.
+        # An unknown field is the client's own text.
         "-" if error.code == "unknown_parameter" else error.param or "-",
     )
 

@@ -1,6 +1,6 @@
 """Pictures, files and hosted tools' blocks in a conversation, which no model here can read.
 
-A short text stands for each, so that a conversation can go on that once held one. Only the user's own newest
+A short text replaces each, so that a conversation that contains one can continue. Only the user's own newest
 message may not hold any: there it is what the answer should be about.
 """
 
@@ -30,17 +30,17 @@ class Unreadable(Body):
 
 
 def placeholder(kind: str) -> str:
-    """Write what stands for a part of this type."""
+    """Write the text that replaces a part of this type."""
     return f"[{kind}{_LEFT_OUT}"
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a text only stands for something that cannot be read."""
+    """Whether a text only replaces something that cannot be read."""
     return text.startswith("[") and text.endswith(_LEFT_OUT)
 
 
 def newest_of_user(roles: Sequence[str]) -> int | None:
-    """Find the user's own newest message, which nobody has answered yet.
+    """Find the user's own newest message, which has no answer yet.
 
     Many clients cannot put a picture into a tool's result and send it as the user's right after it: such a
     message is the tool's.
@@ -49,7 +49,7 @@ def newest_of_user(roles: Sequence[str]) -> int | None:
         roles: One per message, in order; "tool" for results.
 
     Returns:
-        Its index; None where the conversation goes on from an answer or from a tool's result.
+        Its index; None where the conversation continues from an answer or from a tool's result.
     """
     spoken = [(index, role) for index, role in enumerate(roles) if role not in ("system", "developer")]
     if not spoken or spoken[-1][1] != "user" or (len(spoken) > 1 and spoken[-2][1] == "tool"):

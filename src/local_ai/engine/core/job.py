@@ -52,7 +52,7 @@ class Job:
     logprobs: int | None = None  # likeliest tokens wanted beside each chosen one; None: no logprobs at all
     thought_tokens: int | None = None  # a thought is ended after this many
     in_thought: bool = False  # the prompt ends inside a thought
-    branches: tuple[int, ...] = ()  # places, in tokens, where other prompts may go on differently
+    branches: tuple[int, ...] = ()  # places, in tokens, where other prompts may continue differently
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """Have a model in memory."""
+    """A request to load a model."""
 
     key: ModelKey
     done: Future[ModelWords]
@@ -48,25 +48,25 @@ class Load:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether its caller has stopped waiting."""
         return self.done.cancelled()
 
 
 @dataclass(frozen=True)
 class Unload:
-    """Have no model in memory."""
+    """A request to unload the model."""
 
     done: Future[Unloaded]
 
     @property
     def is_given_up(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether its caller has stopped waiting."""
         return self.done.cancelled()
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Have an answer generated."""
+    """A request to generate an answer."""
 
     job: Job
     send: Callable[[Event], None]
@@ -85,7 +85,7 @@ class Ask:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether its caller has stopped waiting."""
         return self.answer.is_cancelled
 
 

@@ -249,7 +249,7 @@ class Worker:
         self._board.count(running=self._running, waiting=len(self._waiting))
 
     def _serve(self, item: Item) -> bool:
-        """Serve what is first in line; False where it must wait for what runs."""
+        """Serve the first of the queue; False if it must wait for running answers."""
         if isinstance(item, Unload):
             return self._unload(item)
         try:

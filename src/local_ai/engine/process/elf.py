@@ -1,7 +1,7 @@
 """Rename what a shared library exports, in memory: `prefix_name` becomes `name`. Pure.
 
 A symbol's name is an offset into a table of texts, so a shorter name is the same text from a later byte on,
-and only the hash table that the loader looks names up in has to be written anew. The GNU table wants its
+and only the hash table that the loader looks names up in has to be rewritten. The GNU table wants its
 symbols sorted, which would move them; the older System V table does not, every loader reads it, and it fits
 into the same place.
 

@@ -18,7 +18,7 @@ def tell_libraries(environ: MutableMapping[str, str], state_dir: Path) -> None:
 
 @contextmanager
 def limits_as_they_are() -> Iterator[None]:
-    """Let an import ask for more open files than the system allows; it goes on with fewer.
+    """Let an import ask for more open files than the system allows; it continues with fewer.
 
     mlx-lm 0.32 asks for 2,048 as it is imported, and its import fails where that is more than the limit.
     Source: mlx_lm/utils.py, `resource.setrlimit`.

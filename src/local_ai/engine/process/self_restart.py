@@ -1,8 +1,8 @@
-"""The engine begins anew in place once its model was unloaded: only a process's end frees all it used.
+"""The engine restarts in place once its model was unloaded: only the end of a process frees all its memory.
 
 Python, the C library and Metal each keep some of what a model needed. Other servers give every model a
-process of its own and end it; here the engine replaces itself, where nobody would notice. Whoever connects
-meanwhile waits in the socket's backlog.
+process of its own and end it; here the engine replaces itself when no client can notice. A client that
+connects meanwhile waits in the socket's backlog.
 
 unloaded ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
 """
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class SelfRestart:
-    """Whether the engine may begin anew now."""
+    """Whether the engine may restart in place now."""
 
     def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], state_file: Path) -> None:
         """Look at these.
@@ -43,7 +43,7 @@ class SelfRestart:
         self._state_file = state_file
 
     def is_due(self) -> bool:
-        """Tell whether it would free memory, and nobody would notice."""
+        """Tell whether it would free memory, and no client would notice."""
         if self._board.rests_without_model_s() < _REST_S or any(keeps() for keeps in self._keeps):
             return False
         target = read_target(self._state_file)

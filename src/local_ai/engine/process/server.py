@@ -36,7 +36,7 @@ class EngineServer(uvicorn.Server):
         """Serve an application.
 
         Args:
-            renews: Asked each second whether to end because the engine should begin anew.
+            renews: Asked each second whether to end because the engine should restart in place.
         """
         super().__init__(
             uvicorn.Config(
@@ -53,7 +53,7 @@ class EngineServer(uvicorn.Server):
 
         self._listener = listener
         self._renews = renews
-        self.kept: socket.socket | None = None  # the listener, for the engine that begins anew
+        self.kept: socket.socket | None = None  # the listener, for the engine that restarts in place
 
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn, each tenth of a second."""

@@ -1,4 +1,4 @@
-"""Where in a prompt other conversations may go on differently, found by writing them with the same template.
+"""Where in a prompt other conversations may continue differently, found by writing them with the template.
 
     system and tools │ earlier turns │ the user's last words │ what begins the answer
                      1               2                       3
@@ -58,7 +58,7 @@ def token_places(
 
 
 def _others(messages: list[Message]) -> list[list[Message]]:
-    """List conversations that begin as this one does and then go on differently."""
+    """List conversations that begin as this one does and then continue differently."""
     system = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
     others = [[*messages[:system], _OTHER]]
     if user := [at for at, message in enumerate(messages) if message.role == "user"]:

@@ -53,7 +53,7 @@ class Limits:
     """How long an answer may be."""
 
     max_tokens: int | None = None  # None: what the context leaves
-    is_default: bool = False  # nobody asked for it: cut to what the context leaves instead of refused
+    is_default: bool = False  # no request stated it: cut to what the context leaves instead of refused
     stops: tuple[str, ...] = ()
 
 

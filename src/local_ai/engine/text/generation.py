@@ -74,7 +74,7 @@ class _Post:
     def deliver_soon(self) -> None:
         """Have the loop put what was dropped into its boxes; on any thread."""
         if loop := self._loop():
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody listens
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and has no listeners
                 loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:

@@ -17,7 +17,7 @@ class InterruptedThread(BaseException):
 
 
 class InterruptibleThreads:
-    """Runs functions in threads, a bounded number at once; each ends soon after nobody waits for it.
+    """Runs functions in threads, a bounded number at once; each ends soon after its caller is cancelled.
 
     Python code is interrupted between two instructions; a call into native code runs to its end first, and
     keeps its place until then.

@@ -1,4 +1,4 @@
-"""Takes an answer's text apart while it grows: thoughts, tool calls, and where a stop string ends it.
+"""Parses an answer's text while it grows: thoughts, tool calls, and where a stop string ends it.
 
     text ⇄ thought   between the format's thought marks
       ⇅
@@ -32,7 +32,7 @@ class Segment:
 
 
 class OutputParser:
-    """One answer's text, taken apart."""
+    """The parser of one answer's text."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class OutputParser:
         self._opening = _BARE
         self._body = ""  # of the call or header under way, without what is held
         self._held = ""
-        self._trim_next = in_thought  # line breaks around marks belong to nobody
+        self._trim_next = in_thought  # line breaks around marks are dropped
         self._begins = self._state == "text"  # nothing was given out yet
         self._after_call = False  # nothing but white space came since
         self.consumed = 0  # characters that have been decided about
@@ -93,7 +93,7 @@ class OutputParser:
         return self._form.without_cut(text) if self._form else text
 
     def _begin(self) -> bool:
-        """Decide what an answer begins with that has no mark; False where more of it must come first."""
+        """Decide how an answer without a mark begins; False if more text is needed."""
         compact = "".join(self._held.split())
         if self._bare and any(one.startswith(compact) for one in self._bare):
             return False

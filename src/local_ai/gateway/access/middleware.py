@@ -1,7 +1,7 @@
 """Who may come in: the Host, Origin and key checks, and the headers every answer carries.
 
 A page of another site that resolves its own name to 127.0.0.1 (DNS rebinding, CVE-2024-28224) arrives with
-that name as Host; a form it posts across arrives with its Origin. Both are turned away here.
+that name as Host; a form it posts across arrives with its Origin. Both are refused here.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> 
 
 
 class AccessMiddleware:
-    """ASGI middleware that turns strangers away before anything else looks at a request."""
+    """ASGI middleware that refuses strangers before any other code sees a request."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""When a request may go on: the queue, the engine's readiness, memory, poison requests."""
+"""When a request may proceed: the queue, the engine's readiness, memory, poison requests."""

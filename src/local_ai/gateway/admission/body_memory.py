@@ -9,7 +9,7 @@ from typing import Self
 
 from local_ai.serving.errors import ApiError
 
-# What is smaller always has room: the number of connections bounds it well enough.
+# Smaller bodies are not counted: the number of connections bounds it well enough.
 SMALL_BYTES = 64 * 1024
 _RETRY_AFTER_S = 2
 
@@ -27,7 +27,7 @@ class MemoryBudget:
 
 
 class Reservation:
-    """One body's part of the room, held inside a with block."""
+    """One body's part of the budget, held inside a with block."""
 
     def __init__(self, room: MemoryBudget) -> None:
         self._room = room
@@ -37,7 +37,7 @@ class Reservation:
         """Hold a body that has grown to so many bytes.
 
         Raises:
-            ApiError: 503, where others leave no room for it.
+            ApiError: 503, if the other bodies use up the budget.
         """
         more = max(0, size - SMALL_BYTES) - self._held
         if more > self._room.free:
@@ -49,7 +49,7 @@ class Reservation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Make room for others."""
+        """Give the memory back to the budget."""
         self._room.free += self._held
         self._held = 0
 

@@ -1,4 +1,4 @@
-"""The way to the program `omni`: whether a part is there, and whether the program can take a request.
+"""Access to the program `omni`: whether a part is installed, and whether the program can take a request.
 
 a model that is not here ─────────▶ 404
 can never work on this platform ──▶ 501

@@ -4,7 +4,7 @@
                                                 ├ engine crashes, nothing beside it ─▶ poison: refused
                                                 └ ended from outside, or not alone ──▶ suspect again
 
-An engine that ends takes every request with it, and any of them may be the cause. While suspects wait, all
+When the engine ends, all its requests fail, and any of them may be the cause. While suspects wait, all
 other requests are held, so that the one on its turn is the only one the engine has. A poison request is
 refused for ten minutes; its model is marked until it answers again.
 """
@@ -123,7 +123,7 @@ class Quarantine:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Turn]:
-        """Be the only suspect that is tried, until its turn is over."""
+        """Run as the only suspect, until its turn is over."""
         self._suspects += 1
         self._no_suspect.clear()
         try:

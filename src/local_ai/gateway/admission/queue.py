@@ -2,7 +2,7 @@
 
 arrived ─▶ waiting ─▶ let in: held (the engine cannot take it yet) ─▶ running ─▶ left
    │          └ the client leaves, or the server closes: taken out
-   └ gateway.max_queue wait already: 429
+   └ gateway.max_queue are waiting already: 429
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class RequestQueue:
 
     @asynccontextmanager
     async def admit(self, queued: QueuedCall) -> AsyncIterator[None]:
-        """Wait for a place, keep it inside the block, and give it to the next in line.
+        """Wait for a place, keep it inside the block, and give it to the next in the queue.
 
         Raises:
-            ApiError: 429, too many wait already; 503, the server closed meanwhile.
+            ApiError: 429, too many are waiting already; 503, the server closed meanwhile.
         """
         await self._enter(queued)
         began = time.monotonic()
@@ -99,7 +99,7 @@ class RequestQueue:
                 waiter.set_exception(refusal())
 
     def position(self, queued: QueuedCall) -> int | None:
-        """Return its place in the line, from 1; None if it does not wait."""
+        """Return its position in the queue, from 1; None if it does not wait."""
         return next((place for place, other in enumerate(self._waiting, 1) if other is queued), None)
 
     @property
@@ -112,7 +112,7 @@ class RequestQueue:
         return sum(queued.state is RequestState.RUNNING for queued in self._visits.values())
 
     def longest_wait_s(self) -> float:
-        """Seconds that the first in line has waited."""
+        """Seconds that the first in the queue has waited."""
         return self._waiting[0].seconds if self._waiting else 0.0
 
     def requests(self) -> tuple[QueuedRequest, ...]:

@@ -26,7 +26,7 @@ _FAILED_RETRY_S = 30
 
 
 class ReadinessGate:
-    """The way to the engine."""
+    """Waits until the engine can take a request."""
 
     def __init__(self, watch: Monitor, closed: asyncio.Event, *, wait_s: float) -> None:
         self._watch = watch
@@ -37,7 +37,7 @@ class ReadinessGate:
         """Return as soon as the engine can take a request.
 
         Args:
-            waited_s: How long the request has waited already, in line.
+            waited_s: How long the request has waited already, in the queue.
 
         Raises:
             ApiError: It cannot, and waiting is over or no use.
@@ -46,7 +46,7 @@ class ReadinessGate:
             raise stopping_refusal()
         if self._watch.trusts_engine() or (await self._watch.look()).can_answer:
             return
-        # One that had to wait in line for long still gets the time of a restart.
+        # One that waited long in the queue still gets the time of a restart.
         timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))
         await self._first_of(
             self._until_ready(), self._until_hopeless(), self._until_closed(), timeout_s=timeout_s
@@ -120,7 +120,7 @@ def unrecoverable(report: Report, *, waited_s: float) -> ApiError | None:
 
 
 def stopping_refusal() -> ApiError:
-    """Return what a request hears that comes, or still runs, while the server stops."""
+    """Return the error for requests that arrive, or still run, while the server stops."""
     return ApiError(
         "the server is stopping",
         status=503,

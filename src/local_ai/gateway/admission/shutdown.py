@@ -1,8 +1,11 @@
-"""How far the gateway is on its way to its end.
+"""The gateway's states from open to stopping.
 
-open ─SIGUSR1▶ closed: what runs goes on, what waits or arrives is refused ─SIGTERM▶ stopping: what runs is
-  ▲               │                                                        cut off after a moment's grace
-  └───────────────┘ nobody stopped it after all
+open ─SIGUSR1▶ closed ─SIGTERM▶ stopping
+  ▲              │
+  └──────────────┘ no stop followed
+
+Closed: running requests finish, waiting and new ones are refused. Stopping: running requests are cut off
+after a moment's grace.
 """
 
 from __future__ import annotations

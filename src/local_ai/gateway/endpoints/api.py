@@ -48,7 +48,7 @@ def forward_routes(context: GatewayContext) -> list[starlette.routing.Route]:
 
 
 class _Forwarder:
-    """One path's application: makes the call that a request stands for, and has it answered."""
+    """One path's application: makes a call of a request, and answers it."""
 
     def __init__(self, route: Route, context: GatewayContext) -> None:
         self._route = route

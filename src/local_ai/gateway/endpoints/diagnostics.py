@@ -1,4 +1,4 @@
-"""What a report of a problem should hold, for the page's "Copy diagnostics"."""
+"""The content of a problem report, for the page's "Copy diagnostics"."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def diagnostics_router(context: GatewayContext) -> APIRouter:
 
     @router.get("/diagnostics.json", response_model=DiagnosticsBody, responses=refusals(401, 403))
     async def diagnostics(response: Response) -> Any:
-        """Return what a report of a problem should hold: what the page's "Copy diagnostics" copies."""
+        """Return the content of a problem report, as the page's "Copy diagnostics" copies it."""
         response.headers["Cache-Control"] = "no-store"
         report = await context.watch.report()
         state = context.state

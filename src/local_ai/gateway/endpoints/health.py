@@ -1,4 +1,4 @@
-"""How the server is, for machines: liveness, readiness, and the whole report."""
+"""The server's state for programs: liveness, readiness, and the whole report."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def health_router(context: GatewayContext) -> APIRouter:
 
 
 def _is_here(request: Request) -> bool:
-    """Tell whether a client is on this machine; it may have come by an address that others can reach."""
+    """Tell whether a client is on this machine; it may use an address that others can reach, too."""
     peer = request.client.host if request.client else None
     own, _ = request.scope.get("server") or (None, None)
     return is_local(peer) or (peer is not None and peer == own)

@@ -134,7 +134,7 @@ class _Reader:
         self._stop.set()
 
     def _read(self) -> None:
-        # RuntimeError: the loop has been closed, and nobody reads any more.
+        # RuntimeError: the loop has been closed, and no reader is left.
         with contextlib.suppress(_Stopped, RuntimeError):
             for line in follow(self._file, lines=self._lines, wait=self._pause):
                 if self.unread.qsize() < _MOST_UNREAD:

@@ -60,7 +60,7 @@ class Liveness(BaseModel):
 
 
 class VerdictBody(BaseModel):
-    """How the server is, why, and what to do about it."""
+    """The server's state, its reason, and what to do about it."""
 
     health: str
     word: str
@@ -121,7 +121,7 @@ class StatusBody(BaseModel):
 
 
 class DiagnosticsBody(BaseModel):
-    """What a report of a problem should hold, without secrets."""
+    """The content of a problem report, without secrets."""
 
     versions: dict[str, str | None]
     settings: dict[str, Any]

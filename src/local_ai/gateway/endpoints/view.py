@@ -58,7 +58,7 @@ class RequestRow:
     id: str
     state: str
     mark: str
-    place: str  # in the line
+    place: str  # in the queue
     model: str
     path: str
     seconds: str  # since it arrived

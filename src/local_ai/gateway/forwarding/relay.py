@@ -1,6 +1,6 @@
 """Send one request to the engine and its answer to the client, as it comes.
 
-    in line ─▶ held at the gate ─▶ sent ─▶ answer begins ─▶ answer ends
+    queued ─▶ held until ready ─▶ sent  ─▶ answer begins ─▶ answer ends
                  │        ▲          │          └ lost: an error event ends the stream
                  │        └──────────┴ lost before anything was said: sent again, alone (see quarantine)
                  └ refused, or a poison request: an error answer, or an error event once a stream has begun
@@ -204,7 +204,7 @@ class Forward:
         return 1
 
     def _lost(self, reply: Reply, exc: EngineGone) -> None:
-        """Go on only where nobody can tell that the request was sent twice."""
+        """Continue only if no client can notice that the request was sent twice."""
         self._forwarding.watch.engine_is_gone()
         if self._forwarding.shutdown.closed.is_set():
             raise stopping_refusal() from exc
@@ -301,7 +301,7 @@ async def _first_of(*tasks: asyncio.Task[Any], timeout_s: float) -> bool:
 
 
 def engine_lost(when: str, program: str = ENGINE) -> ApiError:
-    """Return what a request hears whose answer the engine did not finish."""
+    """Return the error for a request whose answer the engine did not finish."""
     return ApiError(
         f"the engine ended {when}",
         status=503,

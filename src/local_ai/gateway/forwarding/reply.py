@@ -1,4 +1,4 @@
-"""What a client has been told so far, and the ways to go on from there."""
+"""What a client has received so far, and how its answer can continue."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Reply:
         await self._give({"type": "http.response.body", "body": framing.comment(text), "more_body": True})
 
     async def end(self) -> None:
-        """Say that this was all."""
+        """End the answer."""
         self.sent = Sent.ALL
         await self._give({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -95,7 +95,7 @@ class Reply:
         await self.end()
 
     async def refuse(self, refusal: ApiError) -> None:
-        """Say no: with a status where none has been sent, within the stream where one runs."""
+        """Refuse: with a status if none has been sent, within the stream if one runs."""
         match self.sent:
             case Sent.NOTHING:
                 answer = error_response(self._dialect, refusal)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive
 
 STALL_S = 30.0
-# Slower than any network that somebody would send a body over.
+# Slower than any network in use.
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
 

@@ -10,7 +10,7 @@ from local_ai.gateway.admission.concurrency import concurrency
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
 
-# How many connections asyncio accepts in one turn of its loop. One that is turned away is closed some turns
+# How many connections asyncio accepts in one turn of its loop. One that is refused is closed some turns
 # later, and meanwhile more are accepted.
 ACCEPTED_AT_ONCE = 32
 _TURNS_TO_CLOSE = 4
@@ -20,7 +20,7 @@ _FEWEST = 16
 
 
 def most_connections(settings: LocalAISettings) -> int:
-    """Return how many connections there may be, with room made for as many as the queue may need.
+    """Return how many connections there may be, after raising the limit to what the queue may need.
 
     macOS gives a process 256 descriptors unless it asks for more.
     """

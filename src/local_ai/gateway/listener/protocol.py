@@ -101,12 +101,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way: none has come whole, or all are answered."""
+        """Whether no request is running: none is complete, or all are answered."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
     def can_make_way(self) -> bool:
-        """Whether nobody misses it: it is idle, or only waits for its client to take the rest."""
+        """Whether it can be closed: it is idle, or only waits for its client to read the rest."""
         return not self._has_made_way and (self.is_idle or self.transport.is_closing())
 
     # What asyncio calls.
@@ -127,12 +127,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait for the client to take what was written, and not for ever."""
+        """Wait for the client to read what was written, within a limit."""
         super().pause_writing()
         self._watch_taking()
 
     def resume_writing(self) -> None:
-        """Go on writing: the client has taken nearly all."""
+        """Resume writing: the client has read nearly all."""
         self._taken_at = self.loop.time()
         super().resume_writing()
 
@@ -332,7 +332,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _watch_taking(self) -> None:
-        """Look from time to time whether the client takes what is left, until nothing is."""
+        """Check from time to time that the client still reads, until it has read all."""
         if self._stuck_timer is None and self.transport.get_write_buffer_size():
             self._taken_at = self.loop.time()
             self._look_again()

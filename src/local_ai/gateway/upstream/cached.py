@@ -27,7 +27,7 @@ class Cached(Generic[T]):
         return await asyncio.shield(self._task)
 
     def forget(self) -> None:
-        """Make the next caller look anew."""
+        """Make the next caller look again."""
         self._done_at = 0.0
 
     async def _run(self) -> T:

@@ -41,4 +41,4 @@ def _poke(state: State) -> None:
     try:
         SupervisorClient(state.supervisor_socket).pid()
     except SupervisorError:
-        return  # whoever looks at it next says more
+        return  # the next to look reports it

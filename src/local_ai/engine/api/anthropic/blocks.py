@@ -77,7 +77,7 @@ class DocumentBlock(Body):
 
 
 class MediaBlock(Unreadable):
-    """A picture, or what stands for files and tools that are kept elsewhere."""
+    """A picture, or a reference to a file or tool that is kept elsewhere."""
 
     type: Literal["image", "container_upload", "search_result", "tool_reference"]
 
@@ -111,7 +111,7 @@ class ThinkingBlock(Body):
 
 
 class RedactedBlock(Body):
-    """A thought that nobody can read, and that is left out."""
+    """A thought that is unreadable, and is left out."""
 
     type: Literal["redacted_thinking"]
     data: NoEffect = None

@@ -75,7 +75,7 @@ _Content = Annotated[TextOr[ListOf[_Part]], Must("a text or a list of parts")]
 
 
 class MessageItem(_Item):
-    """What somebody says."""
+    """A message."""
 
     type: Literal["message"] | None = None
     role: Literal["system", "developer", "user", "assistant"]

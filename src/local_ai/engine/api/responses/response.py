@@ -80,7 +80,7 @@ class ResponseBuilder:
         return [self._lifecycle("failed")]
 
     def whole(self) -> Json:
-        """Write the response as it stands."""
+        """Write the response as it is now."""
         cut = self._status == "incomplete"
         return {
             "id": self.id,

@@ -43,7 +43,7 @@ class ResponseStore:
         return len(self._kept)
 
     def keep(self, body: Json, items: tuple[Json, ...]) -> None:
-        """Keep a response; one larger than all the room there is, is not kept."""
+        """Keep a response; one larger than the whole store is not kept."""
         raw = json.dumps([body, items]).encode()
         if len(raw) > self._most_bytes:
             return
@@ -56,7 +56,7 @@ class ResponseStore:
         """Find a response.
 
         Raises:
-            ApiError: 404: never kept here, deleted, or gone to make room.
+            ApiError: 404: never kept here, deleted, or dropped for newer ones.
         """
         if name not in self._kept:
             raise ApiError(

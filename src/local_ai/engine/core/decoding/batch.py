@@ -33,7 +33,7 @@ _MOST_TOKENS = 2048  # of each prompt, read in one step
 _WORTH_TOKENS = 256  # a prompt of which so many were read is remembered before its answer is complete
 _TIDY_STEPS = 64
 _GUARD_STEPS = 8  # of answers alone; where prompts are read, each step may take much
-_STEP_TOKENS = 256  # mlx-lm makes room for so many at once
+_STEP_TOKENS = 256  # mlx-lm allocates so many at once
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Batch:
         return len(self._running) + len(self._held)
 
     def add(self, request: Request) -> None:
-        """Let a request join; its prompt is read from where memory ends, as soon as there is room."""
+        """Let a request join; its prompt is read from where memory ends, as soon as memory allows."""
         self._held.append(request)
         self._admit()
 
@@ -147,7 +147,7 @@ class Batch:
         return missing <= 0
 
     def _next_bytes(self) -> int:
-        """Estimate what the next steps take: room for further tokens, and a layer's copy while it is made."""
+        """Estimate the next steps' memory: for further tokens, and for a layer's copy while it is made."""
         if not self._running:
             return 0
         caches = int(self._generator.prompt_cache_nbytes)
@@ -155,7 +155,7 @@ class Batch:
         return caches // layers + len(self._running) * self._cache_bytes(_STEP_TOKENS)
 
     def _admission_bytes(self, tokens: int) -> int:
-        """Estimate what one more prompt takes: in a batch, each row has room for the longest."""
+        """Estimate one more prompt's memory: in a batch, each row is as long as the longest."""
         longest = max([tokens, *(len(r.writer.request.job.prompt) for r in self._running.values())])
         held = int(self._generator.prompt_cache_nbytes)
         return max(self._cache_bytes(tokens), (len(self._running) + 1) * self._cache_bytes(longest) - held)
@@ -177,7 +177,7 @@ class Batch:
         mx.clear_cache()
 
     def _admit(self) -> None:
-        """Begin to read the prompts that have room beside those being read."""
+        """Begin to read the prompts that fit beside those being read."""
         held, self._held = self._held, []
         for request in held:
             reading = [running.left for running in self._running.values() if running.left]

@@ -71,7 +71,7 @@ class Constraint:
 
 
 class ReasoningLimit:
-    """Ends a thought that has gone on for its budget, by allowing nothing but its end.
+    """Ends a thought that has used its budget, by allowing only its end mark.
 
     Args:
         begin: Tokens a thought begins with; None: the prompt has begun it.

@@ -1,4 +1,4 @@
-"""How much of which prompts is read in one step, so that nobody waits long for it.
+"""How much of which prompts is read in one step, so that no other request waits long.
 
 A step cannot be interrupted: a client that leaves, an answer that grows and a short question beside a long
 prompt all wait until it has ended. Large pieces are read faster, so a prompt that is alone gets them.
@@ -12,7 +12,7 @@ MOST_PROMPTS = 8  # read side by side, as mlx_lm.server
 _MOST_LONG = 4  # of them; the rest is kept for short ones
 _SHORT_TOKENS = 256
 
-_ALONE_S = 0.4  # a piece should take so long where nobody but its own client waits
+_ALONE_S = 0.4  # longest time of a piece while only its own client waits
 _COMPANY_S = 0.2  # and so long where answers grow meanwhile
 _LEAST_TOKENS = 32
 _MOST_TOKENS = 2048

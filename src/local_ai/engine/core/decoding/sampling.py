@@ -96,7 +96,7 @@ def _penalty(sampling: Sampling, prompt_tokens: int) -> Processor:
     return penalize
 
 
-# mlx-lm has the same three filters, compiled anew for each value that a request asks for, and kept for ever.
+# mlx-lm has the same three filters, compiled again for each value that a request asks for, and kept for ever.
 # Measured with mlx 0.31.2 on a CPU: half a second before the answer, 20 KB of memory and 1.7 MB of disk each.
 
 

@@ -17,7 +17,7 @@ def pauses(prompt_tokens: int, read: int, branches: Iterable[int]) -> list[int]:
     Args:
         prompt_tokens: Length of the prompt; its last token begins the answer.
         read: How many of them need no reading.
-        branches: Places where another prompt may go on differently.
+        branches: Places where another prompt may continue differently.
     """
     end = prompt_tokens - 1
     chosen = {place for place in branches if read < place < end and place >= _LEAST_BEGINNING}

@@ -105,7 +105,7 @@ def out_of_memory(what: str, held: str) -> ApiError:
 
 
 def device_room() -> Callable[[], int]:
-    """Make what counts the bytes that can be taken still.
+    """Make a function that reads the bytes still free.
 
     With Metal: what it recommends to keep in use at once. There the system's own figure counts as taken
     what it could compress.

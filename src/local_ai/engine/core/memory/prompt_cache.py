@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Tokens = NDArray[np.int32]
 
 MOST_CHECKPOINTS = 8  # of one conversation
-_LATEST = 3  # of them, left alone while there are others: most conversations go on from their end
+_LATEST = 3  # of them, left alone while there are others: most conversations continue from their end
 _MOST_FORGOTTEN = 32  # whose tokens are known still, to say that they were forgotten
 _SOME_TOKENS = 16  # what any two prompts of one template may have in common
 
@@ -51,7 +51,7 @@ class _Entry:
         self._can_be_cut = all(leaf.is_trimmable() for leaf in leaves(self.layers))
 
     def reach(self, common: int) -> tuple[int, Checkpoint | None]:
-        """Find how far the first `common` tokens can be gone on from, and the checkpoint that takes."""
+        """Find how many of the first `common` tokens can be reused, and the checkpoint for that."""
         if common == len(self.tokens) or self._can_be_cut:
             return common, None
         kept = max((c for c in self.checkpoints if c.tokens <= common), key=_length, default=None)
@@ -60,7 +60,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class Remembered:
-    """A copy of a prompt's remembered beginning, to go on from."""
+    """A copy of a prompt's remembered beginning, to continue from."""
 
     layers: Layers | None  # None: nothing of it is remembered
     tokens: int  # how many of the prompt's tokens it covers; always fewer than there are
@@ -107,7 +107,7 @@ class PromptCache:
         return Remembered(cut_back(best.layers, length, len(best.tokens), kept), length, miss)
 
     def _miss(self, wanted: Tokens, nearest: int, *, is_continued: bool) -> str:
-        """Say why nothing remembered goes on as this prompt does after its first `nearest` tokens."""
+        """Say why no remembered prompt continues as this one does after its first `nearest` tokens."""
         if any(_common(tokens, wanted) > nearest + _SOME_TOKENS for tokens in self._forgotten):
             return "forgotten"
         if is_continued or nearest >= len(wanted) - 1:

@@ -20,7 +20,7 @@ def release_memory() -> None:
 
 
 class MemoryRelease:
-    """What steps have freed: given back when nobody waits, and now and then where somebody always does.
+    """Memory that steps have freed: returned when no request waits, and now and then under constant load.
 
     Not at once: what one step frees the next one takes. Measured on two cores with the starter model, where
     blocks above 128 KB went back at once: prompts were read 20 % slower, eight answers came 8 % slower.

@@ -1,4 +1,4 @@
-"""Embedding: BERT's kin on our own layers, Qwen3 on mlx-lm's, others on mlx-vlm's where it is there."""
+"""Embedding: BERT's relatives on our own layers, Qwen3 on mlx-lm's, others on mlx-vlm's where it is there."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _pooled(states: States, pool: Pool) -> Callable[[Array, Array], Array]:
 
 
 def _states_of(decoder: Any) -> States:
-    # Padding stands behind the texts, where a decoder's tokens do not look: it needs no mask.
+    # Padding comes after the texts, where a decoder's tokens do not look: it needs no mask.
     return lambda tokens, mask: decoder.model(tokens)
 
 

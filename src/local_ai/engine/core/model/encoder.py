@@ -1,4 +1,4 @@
-"""BERT and its kin (RoBERTa, XLM-RoBERTa) as MLX layers, named as the weights on the hub are.
+"""BERT and its relatives (RoBERTa, XLM-RoBERTa) as MLX layers, named as the weights on the hub are.
 
 Only what makes vectors of texts: no pooler, no heads. mlx-lm has decoders alone, and mlx-vlm, which has
 encoders too, brings 400 MB of packages for pictures, sound and training with it.
@@ -70,7 +70,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
         return states
 
     def sanitize(self, weights: dict[str, Array]) -> dict[str, Array]:
-        """Drop what stands before the names, and the weights of other heads; mlx-lm calls this."""
+        """Drop the prefix of the names, and the weights of other heads; mlx-lm calls this."""
         named = {}
         for name, value in weights.items():
             prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
