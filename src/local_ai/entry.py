@@ -46,7 +46,7 @@ def entry_of(program: str, *, by_uv: bool) -> str:
 
 
 def as_called(text: str) -> str:
-    """Write each command that a text names as people here type it."""
+    """Write each command in a text the way local-ai was called."""
     return _COMMAND.sub(_written, text)
 
 
