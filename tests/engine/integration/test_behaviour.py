@@ -299,7 +299,7 @@ def test_sigterm_ends_a_busy_engine_in_time_without_new_connections_and_leaves_n
         assert time.perf_counter() - before < scaled(6)
         assert not engine.paths.engine_socket.exists()
         assert not engine.paths.engine_pid.exists()
-        assert "put plain away before the end" in engine.log
+        assert "unloaded plain before the end" in engine.log
 
 
 def refused_connection(path: Path) -> OSError | None:
