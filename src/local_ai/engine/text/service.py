@@ -98,7 +98,7 @@ class Service:
         return _find(name, self._library())
 
     async def load(self, name: str) -> None:
-        """Have a model in memory.
+        """A request to load a model.
 
         Raises:
             ApiError: No such model, or it cannot be loaded.

@@ -18,7 +18,7 @@ class Route:
     takes: str | None = "application/json"  # media type of the request's body; None where it has none
     names_text_model: bool = False  # the default model is meant where the request names none
     method: str = "POST"
-    queues: bool = True  # generates, so it takes a place in the line
+    queues: bool = True  # generates, so it takes a place in the queue
     streams_by_default: bool = False  # where the request does not say
     part: Part | None = None  # of MLX Omni Server: answered by the program `omni`, not by the engine
 

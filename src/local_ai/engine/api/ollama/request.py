@@ -135,7 +135,7 @@ class OllamaGenerateRequest(OllamaBody):
     system: Text = None
     images: Images = None
     raw: Flag = None
-    suffix: Annotated[Refused, Reason("no model here fills in the middle")] = None
+    suffix: Annotated[Refused, Reason("no model here supports a suffix")] = None
     template: Annotated[
         Refused, Reason("a model's own template is used", 'write the prompt yourself and set "raw": true')
     ] = None
