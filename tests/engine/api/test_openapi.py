@@ -33,6 +33,7 @@ OUR_OWN = (
     "/healthz",
     "/readyz",
     "/status.json",
+    "/activity.json",
     "/queue.json",
     "/metrics",
     "/logs/",
