@@ -6,6 +6,7 @@ import { onReport, report } from "./status.js";
 const MANY = 10;
 let models = [...$("model").options].map((option) => option.value).filter(Boolean);
 export let chosen = $("model").value;
+let described = new Map(); // id → what /v1/models says of it
 let marked = new Map(); // id → why requests to it are refused
 const listeners = [];
 
@@ -36,7 +37,18 @@ export function chooseModel(id) {
   $("model").removeAttribute("size");
   showModels(models);
   showMark();
+  showValues();
   for (const listener of listeners) listener();
+}
+
+function showValues() {
+  const model = described.get(chosen);
+  if (!model) return;
+  $("model-context").hidden = !model.context_length;
+  setText($("context-tokens"), String(model.context_length));
+  for (const [name, value] of Object.entries(model.defaults)) {
+    if ($(name)) $(name).placeholder = String(value);
+  }
 }
 
 function showMark() {
@@ -64,7 +76,8 @@ function searchModels() {
 
 async function loadModels() {
   const answer = await request("/v1/models");
-  models = (await answer.json()).data.map(({ id }) => id);
+  described = new Map((await answer.json()).data.map((model) => [model.id, model]));
+  models = [...described.keys()];
   $("model-search").hidden = models.length <= MANY;
   if (!models.includes(chosen)) chosen = report?.default_model ?? models[0] ?? "";
   if ($("model-search").value) searchModels();

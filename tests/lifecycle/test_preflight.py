@@ -227,7 +227,11 @@ def test_places_that_are_not_there_are_warned_of_not_refused(paths: Paths, tmp_p
     model_folder(paths.models_dir / "tiny")
     settings = LocalAISettings.model_validate(
         {
-            "models": {"paths": ["~/.lmstudio/models", str(tmp_path / "gone")]},
+            "models": {
+                "paths": ["~/.lmstudio/models", str(tmp_path / "gone")],
+                "away/1.5": {"aliases": ["o4"]},
+                "tiny": {"chat_template": "/no/such", "adapter_path": "/none", "context_tokens": 10**9},
+            },
             "aliases": {"gpt-4o": "tiny", "o3": "default", "claude-*": "lost"},
         }
     )
@@ -237,4 +241,7 @@ def test_places_that_are_not_there_are_warned_of_not_refused(paths: Paths, tmp_p
     assert warnings == [
         f"models.paths: {tmp_path / 'gone'} is not a folder; it is skipped until it exists",
         "aliases: 'claude-*' leads to 'lost', which is not a model on this machine",
+        'models."away/1.5": this is not a model on this machine; it is skipped until it is one',
+        "models.tiny.chat_template: /no/such is not a file, so the model cannot be loaded",
+        "models.tiny.adapter_path: /none is not a folder, so the model cannot be loaded",
     ]

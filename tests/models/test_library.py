@@ -1,12 +1,15 @@
 """Which model answers to a name, and which is the default."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from local_ai.models.catalog import Model
-from local_ai.models.library import ModelLibrary
+from local_ai.models.library import ModelLibrary, library_for
+from local_ai.settings.paths import Paths
+from local_ai.settings.schema import LocalAISettings
 
 
 def model(name: str) -> Model:
@@ -82,3 +85,27 @@ def test_model_knows_all_its_aliases_but_none_that_a_models_name_overrides():
 def test_unknown_targets_are_told():
     assert LIBRARY.unknown_targets() == [("lost", "gone")]
     assert ModelLibrary((SMALL,), None, {"x": "default"}).unknown_targets() == [("x", "default")]
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "holds"),
+    [(8192, 1024, 1024), (8192, 10_000, 8192), (None, 1024, 1024), (8192, None, 8192)],
+    ids=["lowered", "never-raised", "not-stated", "not-set"],
+)
+def test_context_is_what_the_model_and_its_own_settings_allow(
+    tmp_path: Path, stated: int | None, own: int | None, holds: int
+):
+    paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path / "hub")
+    folder = paths.models_dir / "small"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": stated}))
+    (folder / "model.safetensors").write_bytes(b"x")
+    named = {str(folder): {"context_tokens": own, "temperature": 0.5, "aliases": ["quick"]}}
+
+    library = library_for(LocalAISettings.model_validate({"models": named}), paths)
+
+    assert [(model.id, model.context_tokens) for model in library.listed()] == [
+        ("small", holds),
+        ("quick", holds),
+    ]
+    assert [model.own and model.own.temperature for model in library.listed()] == [0.5, 0.5]

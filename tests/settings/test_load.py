@@ -75,6 +75,7 @@ def test_defaults_are_those_of_the_contract():
         "top_p": 1.0,
         "top_k": 0,
         "min_p": 0.0,
+        "thinking": None,
     }
     assert (settings.model.path, settings.gateway.wait_for_engine_s) == (None, 120)
 
@@ -410,3 +411,75 @@ def test_users_file_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path):
         f"  why: {file} is a broken link\n"
         f"  fix: fix or remove it: ls -l {file}"
     )
+
+
+OWN = """
+[models]
+paths = ["shelf"]
+
+[models."org/Name-1.5"]
+temperature = 0.7
+thinking = false
+chat_template = "a.jinja"
+adapter_path = "style"
+aliases = ["fast"]
+"""
+
+
+def test_one_models_own_values_are_shown_with_their_origin(tmp_path: Path):
+    file = write(tmp_path, OWN)
+
+    loaded = load(config_path=file, environ={"LOCAL_AI_SERVER__PORT": "9000"})
+
+    own = [row for row in loaded.rows if row[0].startswith("models.")]
+    assert own == [
+        ("models.paths", [str(tmp_path / "shelf")], str(file)),
+        ('models."org/Name-1.5".temperature', 0.7, str(file)),
+        ('models."org/Name-1.5".thinking', False, str(file)),
+        ('models."org/Name-1.5".chat_template', str(tmp_path / "a.jinja"), str(file)),
+        ('models."org/Name-1.5".adapter_path', str(tmp_path / "style"), str(file)),
+        ('models."org/Name-1.5".aliases', ["fast"], str(file)),
+    ]
+
+
+def test_one_models_own_values_win_over_those_of_all_and_leave_the_rest(tmp_path: Path):
+    settings = load(config_path=write(tmp_path, OWN + "[generation]\ntop_k = 9\n"), environ={}).settings
+
+    own = settings.generation.of_model(settings.models.named["org/Name-1.5"])
+
+    assert (own.temperature, own.top_k, own.thinking) == (0.7, 9, False)
+    assert override(settings, {"server.port": 9000}).models == settings.models
+
+
+def test_aliases_of_the_table_win_over_those_of_one_model(tmp_path: Path):
+    settings = load(config_path=write(tmp_path, OWN + '[aliases]\n"fast" = "other"\n'), environ={}).settings
+
+    assert settings.all_aliases == {"fast": "other"}
+
+
+def test_mistakes_in_one_models_own_values_are_named(tmp_path: Path):
+    file = write(
+        tmp_path,
+        'models.pathz = ["x"]\n[models."org/Name-1.5"]\ntemprature = 1\nmax_tokens = 0\n'
+        'top_p = "x"\naliases = [""]\n[models.x]\nthinking = "yes"\ntop_k = 1.5\n',
+    )
+
+    why = failure(config_path=file, environ={})
+
+    wrong = [line.strip().removeprefix("why: ") for line in why.splitlines() if f"({file})" in line]
+    assert set(wrong) == {
+        f"models.pathz: unknown key; did you mean models.paths?; a model's own values are a table: "
+        f"[models.pathz] ({file})",
+        f'models."org/Name-1.5".temprature: unknown key; did you mean temperature? ({file})',
+        f'models."org/Name-1.5".max_tokens: must be at least 1, got 0 ({file})',
+        f"models.\"org/Name-1.5\".top_p: must be a number, got 'x' ({file})",
+        f"models.\"org/Name-1.5\".aliases.0: must be visible text, got '' ({file})",
+        f"models.x.thinking: must be true or false, got 'yes' ({file})",
+        f"models.x.top_k: must be a whole number, got 1.5 ({file})",
+    }
+
+
+def test_alias_of_two_models_is_refused(tmp_path: Path):
+    text = '[models.a]\naliases = ["fast"]\n[models.b]\naliases = ["fast"]\n'
+
+    assert "models: the alias 'fast' is given to 'a' and to 'b'" in failure(config_path=write(tmp_path, text))

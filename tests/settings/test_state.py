@@ -28,7 +28,11 @@ def paths(tmp_path: Path) -> Paths:
 
 def test_state_is_read_back_as_it_was_with_its_secrets(paths: Paths):
     settings = LocalAISettings.model_validate(
-        {"server": {"api_keys": ["sesame-open"]}, "model": {"adapter_path": "/a"}}
+        {
+            "server": {"api_keys": ["sesame-open"]},
+            "model": {"adapter_path": "/a"},
+            "models": {"org/Name-1.5": {"temperature": 0.5, "aliases": ["fast"]}},
+        }
     )
     state = make_state(settings, paths)
 

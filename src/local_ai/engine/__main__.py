@@ -104,7 +104,7 @@ def _serve(
     engine = assemble(state, anew=goes_on)
     server = EngineServer(engine.app, listener, engine.self_restart.is_due)
     preload = state.settings.model.preload and not goes_on
-    engine.worker.start(engine.first, tokens=state.settings.generation.max_tokens, preload=preload)
+    engine.worker.start(engine.first, tokens=engine.first_tokens, preload=preload)
     stopping.server = server
     server.run(sockets=[listener])
     engine.worker.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
-from local_ai.models.library import read_library
+from local_ai.models.catalog import find_model
+from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
@@ -40,7 +42,7 @@ from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
+    from local_ai.settings.schema import LocalAISettings
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
 
@@ -52,14 +54,12 @@ def make_app(
     embedder: Embedder,
     responses: ResponseStore,
     omni: OmniRouters,
-    generation: GenerationSettings,
     *,
     omni_text: bool = False,
 ) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
-        generation: Used where a request is silent.
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
     """
 
@@ -83,12 +83,12 @@ def make_app(
             Route("/health", health),
             Route("/recent", recent),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
-            *(_omni_text_routes(omni, service, generation) if omni_text else ()),
+            *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
-            *responses_routes(service, responses, generation),
-            *openai_routes(service, generation),
-            *anthropic_routes(service, generation),
-            *ollama_routes(service, embedder, generation),
+            *responses_routes(service, responses),
+            *openai_routes(service),
+            *anthropic_routes(service),
+            *ollama_routes(service, embedder),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
         middleware=[Middleware(RequestIds)],
@@ -110,9 +110,9 @@ def _embeddings(embedder: Embedder) -> Endpoint:
     return embeddings
 
 
-def _omni_text_routes(omni: OmniRouters, service: Service, generation: GenerationSettings) -> list[Route]:
+def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
     """Omni's text path, ahead of ours."""
-    place = place_text(service, generation)
+    place = place_text(service)
     return [
         _omni_route(omni, place, OPENAI_TEXT, "/v1/chat/completions"),
         _omni_route(omni, place, ANTHROPIC_TEXT, "/anthropic/v1/messages", path="/v1/messages"),
@@ -167,6 +167,7 @@ class Engine:
     app: Starlette
     worker: Worker
     first: ModelKey | None  # the model to load at start
+    first_tokens: int  # of the conversations that there should be memory for
     self_restart: SelfRestart
 
 
@@ -178,37 +179,44 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
             loaded anyway, and the imports are a small part of that.
     """
     settings = state.settings
+    read = partial(library_for, settings, state.paths, settled=state.default_model)
     blas, problem = _preload_blas(settings.engine.blas)
     board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
     worker = Worker(
         WorkerSettings(
             trust_remote_code=settings.model.trust_remote_code,
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
-            idle_unload_s=settings.model.idle_unload_s,
+            idle_unload_s=partial(_idle_unload_s, settings, read),
             max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
         ),
         board,
         problem=problem,
     )
-    read = partial(
-        read_library,
-        state.paths,
-        configured=settings.model.path,
-        aliases=settings.aliases,
-        settled=state.default_model,
-    )
-    service = Service(worker, read, adapter=settings.model.adapter_path)
+    service = Service(worker, read, lambda: settings)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(model_not_found(settings.model.path, read()))
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
-    app = make_app(
-        service, worker, board, embedder, responses, omni, settings.generation, omni_text=omni_text
-    )
+    app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
     keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
-    return Engine(app, worker, first, SelfRestart(board, keeps, state.paths.state_file))
+    return Engine(
+        app,
+        worker,
+        first,
+        service.defaults(None).max_tokens,
+        SelfRestart(board, keeps, state.paths.state_file),
+    )
+
+
+def _idle_unload_s(settings: LocalAISettings, library: Callable[[], ModelLibrary], key: ModelKey) -> float:
+    """Seconds after which a model is unloaded; its own value wins."""
+    if settings.models.named:
+        found = find_model(str(key.path), library().models)
+        if found and found.own and found.own.idle_unload_s is not None:
+            return found.own.idle_unload_s
+    return settings.model.idle_unload_s
 
 
 def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:

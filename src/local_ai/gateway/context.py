@@ -16,7 +16,7 @@ from local_ai.gateway.forwarding.relay import ForwardingContext
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.models.catalog import Model, find_model
-from local_ai.models.library import ModelLibrary, read_library
+from local_ai.models.library import ModelLibrary, library_for
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
 from local_ai.supervision.program import OMNI, SUPERVISORD
@@ -95,13 +95,7 @@ def _queue(request_queue: RequestQueue, quarantine: Quarantine, shutdown: Shutdo
 
 
 def _library(state: State) -> ModelLibrary:
-    settings = state.settings
-    return read_library(
-        state.paths,
-        configured=settings.model.path,
-        aliases=settings.aliases,
-        settled=state.default_model,
-    )
+    return library_for(state.settings, state.paths, settled=state.default_model)
 
 
 def _listed(state: State) -> list[Model]:

@@ -10,18 +10,20 @@ import resource
 import socket
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ConfigError, LocalAIError, ServerError
-from local_ai.models.catalog import STARTER_ID
-from local_ai.models.library import read_library
+from local_ai.models.catalog import STARTER_ID, find_model
+from local_ai.models.library import ModelLibrary, library_for, read_library
+from local_ai.settings.keys import join_key
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import LOG_NAMES
 from local_ai.supervision.render import OPEN_FILES
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import LocalAISettings, ServerSettings
+    from local_ai.settings.schema import LocalAISettings, NamedModelSettings, ServerSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx": "mlx"}
@@ -169,14 +171,36 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
     given = dict(zip(settings.models.paths, paths.model_folders, strict=True))
     usual = set(ModelsSettings().paths)
     gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
-    library = read_library(paths, configured=settings.model.path, aliases=settings.aliases)
+    library = library_for(settings, paths)
     return [
         *(f"models.paths: {folder} is not a folder; it is skipped until it exists" for folder in gone),
         *(
             f"aliases: {name!r} leads to {target!r}, which is not a model on this machine"
             for name, target in library.unknown_targets()
+            if name in settings.aliases
+        ),
+        *(
+            warning
+            for name, own in settings.models.named.items()
+            for warning in _check_named(name, own, library)
         ),
     ]
+
+
+def _check_named(name: str, own: NamedModelSettings, library: ModelLibrary) -> Iterator[str]:
+    """Yield what of one model's own settings has no effect now."""
+    key = join_key(["models", name])
+    model = find_model(name, library.models)
+    if model is None:
+        yield f"{key}: this is not a model on this machine; it is skipped until it is one"
+    elif own.context_tokens and own.context_tokens > (model.context_tokens or own.context_tokens):
+        yield (
+            f"{key}.context_tokens: the model was made for {model.context_tokens}, and gets no more than that"
+        )
+    if own.chat_template and not own.chat_template.is_file():
+        yield f"{key}.chat_template: {own.chat_template} is not a file, so the model cannot be loaded"
+    if own.adapter_path and not own.adapter_path.is_dir():
+        yield f"{key}.adapter_path: {own.adapter_path} is not a folder, so the model cannot be loaded"
 
 
 def disk_error(exc: OSError, what: str) -> LocalAIError:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.models.places import (
     MOST_JSON_BYTES,
@@ -24,6 +24,9 @@ from local_ai.models.places import (
     why_incomplete,
 )
 from local_ai.settings.paths import Paths
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import NamedModelSettings
 
 STARTER_ID = "SmolLM2-135M-Instruct"
 
@@ -43,8 +46,11 @@ class Model:
     size_bytes: int  # of its weights
     family: str  # config.json's model_type, "" if it says none
     quantisation: str  # "4-bit", "" for full weights
-    context_tokens: int | None  # config.json's max_position_embeddings, None if it says none
+    context_tokens: (
+        int | None
+    )  # config.json's max_position_embeddings, or less by the settings; None: not said
     generates_text: bool
+    own: NamedModelSettings | None = None  # what the settings say of it alone
 
 
 @dataclass(frozen=True)

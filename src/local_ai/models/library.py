@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_ai.models.aliases import DEFAULT_TARGET, find_target, is_pattern
 from local_ai.models.catalog import (
@@ -19,6 +20,9 @@ from local_ai.models.catalog import (
 )
 from local_ai.models.memory import total_bytes
 from local_ai.settings.paths import Paths
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import LocalAISettings, NamedModelSettings
 
 _LATEST = ":latest"  # clients of Ollama put it after a name that says no version
 
@@ -82,6 +86,15 @@ class ModelLibrary:
         return find_model(target, self.models) if target else None
 
 
+def _with_own(model: Model, named: Mapping[str, NamedModelSettings]) -> Model:
+    """Add what the settings say of a model; its context is lowered only: past its end nothing is known."""
+    own = next((own for name, own in named.items() if find_model(name, (model,))), None)
+    if own is None:
+        return model
+    contexts = [context for context in (own.context_tokens, model.context_tokens) if context]
+    return replace(model, own=own, context_tokens=min(contexts, default=None))
+
+
 def find_folder(name: str, library: ModelLibrary, hub_cache: Path) -> str | None:
     """Find the folder of a model of any kind by its name or an alias; None where there is none.
 
@@ -100,6 +113,7 @@ def read_library(
     configured: str | None,
     aliases: Mapping[str, str] | None = None,
     settled: str | None = None,
+    named: Mapping[str, NamedModelSettings] | None = None,
 ) -> ModelLibrary:
     """Read the model folders, which takes about a millisecond.
 
@@ -107,7 +121,19 @@ def read_library(
         configured: `model.path`.
         aliases: `[aliases]`.
         settled: Id of the default model that a start chose, where the settings name none.
+        named: `[models."NAME"]`.
     """
-    models = list_models(paths, configured)
+    models = [_with_own(model, named or {}) for model in list_models(paths, configured)]
     default = choose_default(models, configured=configured, memory_bytes=total_bytes, settled=settled)
     return ModelLibrary(tuple(models), default, aliases or {}, configured, paths)
+
+
+def library_for(settings: LocalAISettings, paths: Paths, *, settled: str | None = None) -> ModelLibrary:
+    """Read the model folders, with all that the settings say of models."""
+    return read_library(
+        paths,
+        configured=settings.model.path,
+        aliases=settings.all_aliases,
+        settled=settled,
+        named=settings.models.named,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -85,10 +85,18 @@ class _Walk:
             self.path.append(part)
             self.notes = [*known[0].metadata, *_notes(known[0].annotation)]
             self._models = [inner for each in known for inner in _models(each.annotation)]
+        elif others := [inner for model in self._models for inner in _models(_extras(model))]:
+            self.path.append(part)
+            self.notes, self._models = [], others
         elif self._models and not part.startswith("("):
             # A key that no model knows; a union's own tags begin with a bracket.
             self.path.append(part)
             self.notes, self._models = [], []
+
+
+def _extras(model: type[BaseModel]) -> Any:
+    """Return the type of a model's keys that it does not name."""
+    return get_type_hints(model).get("__pydantic_extra__")
 
 
 def _has_tag(model: type[BaseModel], tag: str) -> bool:

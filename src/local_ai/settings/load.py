@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from local_ai.errors import ConfigError
+from local_ai.settings.keys import as_key, split_key
 from local_ai.settings.paths import Paths, current_folder, find_paths
 from local_ai.settings.problems import Problem, describe, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
@@ -28,6 +29,7 @@ DEFAULT = "default"
 COMMAND_LINE = "command line"
 
 _PATH_KEYS = ("model.path", "model.adapter_path", "engine.blas")
+_ALWAYS_PATHS = ("adapter_path", "chat_template")  # others may be names, too
 _TABLES = ("aliases",)  # whose keys are the user's own, dots and all
 _MOVED = {"engine.model_idle_unload_s": "model.idle_unload_s"}
 
@@ -199,9 +201,10 @@ def known_keys() -> list[str]:
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Turn {"server": {"port": 1}} into {"server.port": 1}."""
     flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        is_section = isinstance(value, Mapping) and f"{prefix}{key}" not in _TABLES
-        flat |= flatten(value, f"{prefix}{key}.") if is_section else {f"{prefix}{key}": value}
+    for name, value in nested.items():
+        key = f"{prefix}{as_key(name)}"
+        is_section = isinstance(value, Mapping) and key not in _TABLES
+        flat |= flatten(value, f"{key}.") if is_section else {key: value}
     return flat
 
 
@@ -325,11 +328,12 @@ def _problems(layer: _Layer) -> list[Problem]:
 def _anchor(layer: _Layer) -> dict[str, Any]:
     """Make relative paths absolute: programs run in another folder than the one who wrote them."""
     values = flatten(layer.values)
-    for key in _PATH_KEYS:
-        text = values.get(key)
-        is_path = isinstance(text, str) and (key == "model.adapter_path" or text.startswith(("~", ".", "/")))
-        if is_path:
-            values[key] = os.path.normpath(layer.folder / Path(str(text)).expanduser())
+    for key, text in values.items():
+        is_always = key.rpartition(".")[2] in _ALWAYS_PATHS
+        if not isinstance(text, str) or not (is_always or key in _PATH_KEYS):
+            continue
+        if is_always or text.startswith(("~", ".", "/")):
+            values[key] = os.path.normpath(layer.folder / Path(text).expanduser())
     if (folders := values.get("models.paths")) is not None:
         texts = folders.split(",") if isinstance(folders, str) else folders
         values["models.paths"] = [_anchor_folder(str(text).strip(), layer.folder) for text in texts]
@@ -343,7 +347,7 @@ def _anchor_folder(text: str, start: Path) -> str:
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in flat.items():
-        *sections, name = key.split(".")
+        *sections, name = split_key(key)
         target = nested
         for section in sections:
             target = target.setdefault(section, {})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_ai.settings.findings import Finding, read_finding
+from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -
         origins: Per key, the file, variable or option of the source that was checked.
         keys: Every valid key, for suggestions.
     """
-    key = ".".join(str(part) for part in error["loc"])
+    key = join_key(error["loc"])
     inside = (origin for name, origin in origins.items() if name.startswith(f"{key}."))
     around = (origin for name, origin in origins.items() if key.startswith(f"{name}."))
     origin = (
@@ -55,7 +56,9 @@ def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
     got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is secret
     finding, kind = read_finding(error, LocalAISettings), error["type"]
     if kind == "extra_forbidden":
-        return "unknown key" + _suggestion(key, keys)
+        return "unknown key" + _suggestion(key, keys, finding.siblings)
+    if kind in {"model_type", "model_attributes_type"} and key.startswith("models."):
+        return f"unknown key{_suggestion(key, keys, ())}; a model's own values are a table: [{key}]"
     if kind == "literal_error":
         allowed = finding.choices
         return f"must be one of {', '.join(allowed)}{got}" + nearest(str(error.get("input")).upper(), allowed)
@@ -85,8 +88,16 @@ _TYPES = {
 }
 
 
-def _suggestion(key: str, keys: list[str]) -> str:
-    section, _, name = key.rpartition(".")
+def _suggestion(key: str, keys: list[str], beside: Sequence[str]) -> str:
+    """Suggest a known key.
+
+    Args:
+        beside: The names that are known where it is, in one model's table.
+    """
+    *outer, name = split_key(key)
+    section = join_key(outer)
+    if section.startswith("models."):
+        return nearest(name, beside)
     siblings = [known for known in keys if known.startswith(f"{section}.")] if section else []
     by_sibling = nearest(key, siblings)
     if by_sibling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,8 +14,11 @@ from pydantic import (
     Field,
     SecretStr,
     SerializationInfo,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_serializer,
+    model_serializer,
+    model_validator,
 )
 
 from local_ai.settings.model_names import name_of_address
@@ -92,6 +95,12 @@ Origin = Annotated[str, AfterValidator(_origin)]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
 Aliases = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_usable_aliases)]
+MaxTokens = Annotated[int, Field(ge=1)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(ge=0)]
+MinP = Annotated[float, Field(ge=0, le=1)]
+IdleSeconds = Annotated[float, Field(ge=0)]
 
 
 class ServerSettings(_Section):
@@ -135,29 +144,79 @@ class ModelSettings(_Section):
         False, description="Let a model and its tokenizer run Python code that came with them."
     )
     preload: bool = Field(True, description="Load it at start; else with the first request for it.")
-    idle_unload_s: float = Field(
-        0, ge=0, description="Unload any model after this many idle seconds; 0 keeps it."
+    idle_unload_s: IdleSeconds = Field(
+        0, description="Unload any model after this many idle seconds; 0 keeps it."
     )
 
 
-class ModelsSettings(_Section):
-    """Where models are found, besides the hub cache and our own folder."""
+class NamedModelSettings(_Section):
+    """One model's own values (`[models."NAME"]`); what it leaves out is as for all models."""
 
+    max_tokens: MaxTokens | None = Field(None, description="Longest answer, in tokens.")
+    temperature: Temperature | None = Field(None, description="0 always takes the likeliest token.")
+    top_p: TopP | None = Field(None, description="Probability mass kept; 1 keeps all.")
+    top_k: TopK | None = Field(None, description="Likeliest tokens kept; 0 keeps all.")
+    min_p: MinP | None = Field(None, description="Least probability kept, relative to the best.")
+    thinking: bool | None = Field(None, description="Whether it thinks before it answers, if it can.")
+    context_tokens: MaxTokens | None = Field(
+        None, description="Most tokens of prompt and answer together; no more than its config.json says."
+    )
+    chat_template: UserPath | None = Field(None, description="File of a chat template, in place of its own.")
+    adapter_path: UserPath | None = Field(None, description="Folder of a LoRA adapter for it.")
+    aliases: tuple[Host, ...] | None = Field(None, description="Further names that it answers to.")
+    idle_unload_s: IdleSeconds | None = Field(
+        None, description="Unload it after this many idle seconds; 0 keeps it."
+    )
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+
+class ModelsSettings(_Section):
+    """Where models are found, besides the hub cache and our own folder; and what is one model's own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+    __pydantic_extra__: dict[str, NamedModelSettings] = Field(init=False)
     # Kept as typed: "~" is whose home it is where it is read.
     paths: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
         (Path("~/.lmstudio/models"),),
         description="Further folders with model folders (NAME or ORG/NAME) in them.",
     )
 
+    @model_validator(mode="after")
+    def _no_alias_twice(self) -> ModelsSettings:
+        owners: dict[str, str] = {}
+        for name, own in self.named.items():
+            for alias in own.aliases or ():
+                if owners.setdefault(alias, name) != name:
+                    raise ValueError(f"the alias {alias!r} is given to {owners[alias]!r} and to {name!r}")
+        return self
+
+    @property
+    def named(self) -> dict[str, NamedModelSettings]:
+        """What is one model's own, by the name that the settings use."""
+        return self.__pydantic_extra__
+
 
 class GenerationSettings(_Section):
     """Values used where a request is silent; what the request says wins."""
 
-    max_tokens: int = Field(4096, ge=1, description="Longest answer, in tokens.")
-    temperature: float = Field(0.0, ge=0, le=2, description="0 always takes the likeliest token.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Probability mass kept; 1 keeps all.")
-    top_k: int = Field(0, ge=0, description="Likeliest tokens kept; 0 keeps all.")
-    min_p: float = Field(0.0, ge=0, le=1, description="Least probability kept, relative to the best.")
+    max_tokens: MaxTokens = Field(4096, description="Longest answer, in tokens.")
+    temperature: Temperature = Field(0.0, description="0 always takes the likeliest token.")
+    top_p: TopP = Field(1.0, description="Probability mass kept; 1 keeps all.")
+    top_k: TopK = Field(0, description="Likeliest tokens kept; 0 keeps all.")
+    min_p: MinP = Field(0.0, description="Least probability kept, relative to the best.")
+    thinking: bool | None = Field(
+        None, description="Whether models that can think before they answer do; not set: as each does."
+    )
+
+    def of_model(self, own: NamedModelSettings | None) -> GenerationSettings:
+        """Return the values that hold for one model."""
+        if own is None:
+            return self
+        given = own.model_dump(include=set(GenerationSettings.model_fields))
+        return self.model_copy(update=given)
 
 
 class EngineSettings(_Section):
@@ -209,3 +268,9 @@ class LocalAISettings(_Section):
     generation: GenerationSettings = GenerationSettings()
     engine: EngineSettings = EngineSettings()
     gateway: GatewaySettings = GatewaySettings()
+
+    @property
+    def all_aliases(self) -> dict[str, str]:
+        """The aliases of `[aliases]`, which win, and of each model's own table."""
+        own = {alias: name for name, one in self.models.named.items() for alias in one.aliases or ()}
+        return own | self.aliases

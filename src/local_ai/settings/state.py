@@ -117,13 +117,11 @@ def read_state(file: Path) -> State:
     Raises:
         ServerError: The file is missing or not ours to understand; the next start writes it again.
     """
-    from local_ai.settings.schema import LocalAISettings
-
     try:
         raw = json.loads(file.read_text("utf-8"))
         return State(
             version=raw["version"],
-            settings=LocalAISettings.model_validate(raw["settings"], extra="ignore"),
+            settings=_known_settings(raw["settings"]),
             entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
             omni_parts=tuple(raw.get("omni_parts", ())),
             default_model=raw.get("default_model"),
@@ -137,6 +135,24 @@ def read_state(file: Path) -> State:
             why=f"{file}: {reason}",
             command="local-ai server start",
         ) from exc
+
+
+def _known_settings(raw: dict[str, Any]) -> LocalAISettings:
+    """Read settings, without those that are none here."""
+    from pydantic import ValidationError
+
+    from local_ai.settings.schema import LocalAISettings
+
+    try:
+        return LocalAISettings.model_validate(raw)
+    except ValidationError as exc:
+        unknown = [each["loc"] for each in exc.errors() if each["type"] == "extra_forbidden"]
+    for *sections, name in unknown:
+        table = raw
+        for section in sections:
+            table = table[str(section)]
+        del table[str(name)]
+    return LocalAISettings.model_validate(raw)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,11 @@ from local_ai.settings.schema import GenerationSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api.md"
 MESSAGES = [{"role": "user", "content": "x"}]
-DEFAULTS = GenerationSettings()
 Reader = Callable[[dict[str, Any]], object]
+
+
+def defaults(_model: str | None) -> GenerationSettings:
+    return GenerationSettings()
 
 
 def reader(read: Callable[..., object], *more: object) -> Reader:
@@ -43,13 +46,13 @@ def reader(read: Callable[..., object], *more: object) -> Reader:
 
 # How each body is read, the least that it must hold, and the model that it is.
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
-    "POST /v1/chat/completions": (reader(read_chat, DEFAULTS), {"messages": MESSAGES}),
-    "POST /v1/completions": (reader(read_completion, DEFAULTS), {"prompt": "x"}),
-    "POST /v1/responses": (reader(read_response_request, DEFAULTS), {"input": "x"}),
+    "POST /v1/chat/completions": (reader(read_chat, defaults), {"messages": MESSAGES}),
+    "POST /v1/completions": (reader(read_completion, defaults), {"prompt": "x"}),
+    "POST /v1/responses": (reader(read_response_request, defaults), {"input": "x"}),
     "POST /v1/embeddings": (reader(read_embedding_request), {"model": "m", "input": "x"}),
-    "POST /anthropic/v1/messages": (reader(read_request, DEFAULTS), {"messages": MESSAGES}),
-    "POST /api/chat": (reader(read_ollama_chat, DEFAULTS), {"model": "m"}),
-    "POST /api/generate": (reader(read_generate, DEFAULTS), {"model": "m"}),
+    "POST /anthropic/v1/messages": (reader(read_request, defaults), {"messages": MESSAGES}),
+    "POST /api/chat": (reader(read_ollama_chat, defaults), {"model": "m"}),
+    "POST /api/generate": (reader(read_generate, defaults), {"model": "m"}),
     "POST /api/embed": (reader(read_model, OllamaEmbedRequest), {"model": "m", "input": "x"}),
     "POST /api/embeddings": (reader(read_model, OllamaEmbeddingsRequest), {"model": "m", "prompt": "x"}),
     "POST /api/show": (reader(read_shown), {"model": "m"}),

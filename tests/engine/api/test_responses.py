@@ -39,7 +39,7 @@ USAGE = Usage(prompt=9, cached=4, answer=3)
 
 
 def read(**fields: Any) -> Any:
-    return read_response_request(json.dumps({"input": "x"} | fields).encode(), DEFAULTS)
+    return read_response_request(json.dumps({"input": "x"} | fields).encode(), lambda _model: DEFAULTS)
 
 
 def said(text: str) -> dict[str, Any]:

@@ -375,3 +375,57 @@ def test_the_settings_speak_where_a_request_is_silent(tmp_path: Path):
     assert (response["temperature"], response["top_p"], response["max_output_tokens"]) == (1.5, 0.9, None)
     assert response["usage"]["output_tokens"] == message["usage"]["output_tokens"] == 12
     assert chats[0]["model"] == response["model"] == message["model"] == "plain"
+
+
+def test_one_models_own_settings_hold_for_it_alone_and_a_request_wins_over_them(tmp_path: Path):
+    adapter = make_tiny_adapter(tmp_path / "adapter")
+    template = tmp_path / "short.jinja"
+    template.write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
+    settings = {
+        "model": {"path": "plain"},
+        "generation": {"max_tokens": 5},
+        "models": {
+            "styled": {"max_tokens": 7, "adapter_path": str(adapter), "aliases": ["quick"]},
+            "brief": {"chat_template": str(template), "context_tokens": 30, "idle_unload_s": 0.2},
+            "thinker": {"thinking": True},
+            "lost": {"chat_template": str(tmp_path / "gone.jinja")},
+        },
+    }
+
+    def fill(folder: Path) -> None:
+        for name in ("plain", "styled", "brief", "lost"):  # the same weights
+            make_tiny_model(folder / name)
+        make_tiny_model(folder / "thinker", tools=True, thinking=True)
+
+    ask = {"messages": [{"role": "user", "content": "hello"}], "logit_bias": {"2": -100, "0": -100}}
+    with running_engine(fill, settings) as engine:
+        plain, styled, quick, brief, lost = (
+            engine.post("/v1/chat/completions", ask | {"model": name}).json()
+            for name in ("plain", "styled", "quick", "brief", "lost")
+        )
+        said = engine.post("/v1/chat/completions", ask | {"model": "quick", "max_tokens": 3}).json()
+        message = engine.post("/anthropic/v1/messages", ask | {"model": "styled"}).json()
+        response = engine.post("/v1/responses", {"model": "styled", "input": "hello"}).json()
+        begins = [
+            engine.post("/anthropic/v1/messages/count_tokens", ask | {"model": "thinker"} | thinking).json()
+            for thinking in ({}, {"thinking": {"type": "disabled"}})
+        ]
+        silent = engine.post("/anthropic/v1/messages", ask | {"model": "thinker"}).json()
+        too_long = engine.chat("hello " * 30, model="brief")
+        engine.wait(lambda health: health["model"] is None)
+
+    lengths = [each["usage"]["completion_tokens"] for each in (plain, styled, quick, said)]
+    assert lengths == [5, 7, 7, 3]
+    assert message["usage"]["output_tokens"] == 7
+    assert response["usage"]["output_tokens"] <= 7
+    assert content(styled)[:5] == content(quick)[:5] != content(plain)[:5]
+    assert brief["usage"]["prompt_tokens"] < plain["usage"]["prompt_tokens"]
+    assert too_long["error"]["code"] == "context_length_exceeded"
+    assert "the context of 'brief' holds 30" in too_long["error"]["message"]
+    assert begins[0]["input_tokens"] > begins[1]["input_tokens"]
+    assert all(block["type"] == "text" for block in silent["content"])
+    assert lost["error"]["message"] == (
+        f"the model 'lost' cannot be loaded: its chat template {tmp_path / 'gone.jinja'} cannot be read: No "
+        "such file or directory. To fix it: correct models.NAME.chat_template in the settings, then run: "
+        "local-ai server restart"
+    )

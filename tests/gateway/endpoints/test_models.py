@@ -8,6 +8,7 @@ import pytest
 from local_ai.gateway.endpoints.models import anthropic_list, openai_list, pick_model
 from local_ai.models.catalog import Model
 from local_ai.serving.errors import ApiError
+from local_ai.settings.schema import GenerationSettings, NamedModelSettings
 
 
 def model(name: str, created: int = 1_700_000_000) -> Model:
@@ -23,11 +24,19 @@ def model(name: str, created: int = 1_700_000_000) -> Model:
     )
 
 
+DEFAULTS = {
+    "max_tokens": 4096,
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "thinking": None,
+}
 FOUR = [model(name) for name in ("a", "b", "c", "d")]
 
 
 def test_openai_list_has_its_shape() -> None:
-    assert openai_list([model("org/name"), model("own")]) == {
+    assert openai_list([model("org/name"), model("own")], GenerationSettings()) == {
         "object": "list",
         "data": [
             {
@@ -36,6 +45,7 @@ def test_openai_list_has_its_shape() -> None:
                 "created": 1_700_000_000,
                 "owned_by": "org",
                 "context_length": None,
+                "defaults": DEFAULTS,
             },
             {
                 "id": "own",
@@ -43,6 +53,7 @@ def test_openai_list_has_its_shape() -> None:
                 "created": 1_700_000_000,
                 "owned_by": "local",
                 "context_length": None,
+                "defaults": DEFAULTS,
             },
         ],
     }
@@ -66,10 +77,19 @@ def test_anthropic_list_has_its_shape() -> None:
     }
 
 
+def test_openai_list_has_each_models_own_defaults() -> None:
+    quick = replace(model("quick"), own=NamedModelSettings(temperature=0.5, thinking=False, aliases=("q",)))
+
+    shown = openai_list([quick, model("plain")], GenerationSettings(top_k=9))["data"]
+
+    assert shown[0]["defaults"] == DEFAULTS | {"temperature": 0.5, "thinking": False, "top_k": 9}
+    assert shown[1]["defaults"] == DEFAULTS | {"top_k": 9}
+
+
 def test_lists_have_the_context_of_a_model() -> None:
     known = replace(model("own"), context_tokens=8192)
 
-    assert openai_list([known])["data"][0]["context_length"] == 8192
+    assert openai_list([known], GenerationSettings())["data"][0]["context_length"] == 8192
     shown = anthropic_list([known])["data"][0]
     assert (shown["max_input_tokens"], shown["max_tokens"]) == (8192, 8192)
 

@@ -13,7 +13,7 @@ from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError
 from local_ai.models.catalog import Incomplete, Model, find_model, list_incomplete, list_models, nearest_names
-from local_ai.models.library import ModelLibrary, read_library
+from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.places import repository_of
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -40,12 +40,7 @@ def look(name: str | None = None) -> Shelf:
     paths = find_paths().with_model_folders(settings.models.paths)
     folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
     running = read_target(paths.state_file) if os.path.exists(paths.supervisor_socket) else None
-    library = read_library(
-        paths,
-        configured=settings.model.path,
-        aliases=settings.aliases,
-        settled=running.default_model if running else None,
-    )
+    library = library_for(settings, paths, settled=running.default_model if running else None)
     if folder and find_model(folder, library.models) is None:
         library = replace(library, models=tuple(list_models(paths, folder)))
     return Shelf(settings, paths, library)
@@ -108,6 +103,8 @@ def info(name: str, *, as_json: bool) -> None:
         "calls": row["calls"] or "its template knows no tools",
         "state": _state(row) or "not loaded",
         "aliases": ", ".join(row["aliases"]) or "none",
+        "settings": ", ".join(f"{key} = {console.describe(value)}" for key, value in row["settings"].items())
+        or "none of its own",
     }
     for label, text in shown.items():
         console.print_line(f"{label:<14}{text}")
@@ -150,11 +147,12 @@ def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
     loaded = health.model if health else None
     return [
         {
-            **asdict(model),
+            **{name: value for name, value in asdict(model).items() if name != "own"},
             "path": str(model.path),
             "default": model == shelf.library.default,
             "loaded": model.id == loaded,
             "aliases": shelf.library.aliases_of(model),
+            "settings": model.own.model_dump(mode="json") if model.own else {},
         }
         for model in models
     ]

@@ -6,6 +6,7 @@ A field of type `NoEffect` identifies or files a request; no answer depends on i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
+# The settings' values for the model that a request names; None: the default model.
+Defaults = Callable[[str | None], "GenerationSettings"]
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
 

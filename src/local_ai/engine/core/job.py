@@ -10,11 +10,12 @@ from local_ai.serving.errors import ApiError
 
 @dataclass(frozen=True)
 class ModelKey:
-    """A model folder, and the adapter to lay over it."""
+    """A model folder, and what to lay over it."""
 
     id: str
     path: Path
     adapter: Path | None = None
+    template: Path | None = None  # file of a chat template, in place of its own
 
 
 @dataclass(frozen=True)

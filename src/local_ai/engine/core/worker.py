@@ -47,7 +47,7 @@ class WorkerSettings:
 
     trust_remote_code: bool
     prompt_cache_bytes: int
-    idle_unload_s: float  # 0 keeps the model
+    idle_unload_s: Callable[[ModelKey], float]  # of a model; 0 keeps it
     max_batch: int | None = None  # answers at once; None: by the device and its memory
 
 
@@ -370,7 +370,9 @@ class Worker:
         """Seconds that the loaded model may be idle; None: any, or none is loaded."""
         if not self._slot or not self._slot.key:
             return None
-        limit = self._settings.idle_unload_s or math.inf if self._keep_s is None else self._keep_s
+        limit = self._keep_s
+        if limit is None:
+            limit = self._settings.idle_unload_s(self._slot.key) or math.inf
         return None if math.isinf(limit) else limit
 
     def _unload_when_idle(self) -> None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
-from local_ai.models.library import find_folder, read_library
+from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
@@ -68,7 +68,7 @@ def folder_of(name: str, state: State) -> str:
     Raises:
         ApiError: No such model is on this machine (404).
     """
-    library = read_library(state.paths, configured=state.settings.model.path, aliases=state.settings.aliases)
+    library = library_for(state.settings, state.paths)
     if folder := find_folder(name, library, state.hub_cache):
         return folder
     raise model_not_found(name, library)

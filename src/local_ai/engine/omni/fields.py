@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from local_ai.engine.text.service import Service
-    from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
 
@@ -37,12 +36,13 @@ def place_model(folder_of: Callable[[str], str]) -> Place:
     return place
 
 
-def place_text(service: Service, generation: GenerationSettings) -> Place:
+def place_text(service: Service) -> Place:
     """Name a model that generates text by its folder; where the body is silent, the settings speak."""
 
     def place(body: Json) -> Placed:
         name = _text(body, "model")
         key = service.resolve(name or None, _text(body, "adapters") or None)
+        generation = service.defaults(name or None)
         fields: Json = {
             field: getattr(generation, field)
             for field in _GENERATION

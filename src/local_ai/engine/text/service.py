@@ -8,9 +8,9 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
@@ -25,6 +25,9 @@ from local_ai.models.library import ModelLibrary
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import REQUEST_ID
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import GenerationSettings, LocalAISettings
 
 log = logging.getLogger("local_ai.engine.requests")
 _MOST_RECENT = 100
@@ -53,25 +56,32 @@ class Service:
         self,
         worker: Worker,
         library: Callable[[], ModelLibrary],
-        *,
-        adapter: Path | None = None,
+        settings: Callable[[], LocalAISettings],
     ) -> None:
         """Serve what a worker loads and generates.
 
         Args:
             library: Reads which models the machine has, now.
-            adapter: `model.adapter_path`: goes with the default model, however a request names it.
+            settings: Returns the settings that hold now.
         """
         self._worker = worker
         self._library = library
-        self._adapter = adapter
+        self._settings = settings
         self._threads = InterruptibleThreads()
         self.recent: deque[dict[str, Any]] = deque(maxlen=_MOST_RECENT)  # figures of the last answers
 
     def default_key(self) -> ModelKey | None:
         """The model to load at start, with its adapter."""
-        model = self._library().default
-        return ModelKey(model.id, model.path, self._adapter) if model else None
+        library = self._library()
+        return self._key(library.default, library) if library.default else None
+
+    def defaults(self, name: str | None) -> GenerationSettings:
+        """Return the settings' values for a model by name or alias; no name means the default."""
+        settings = self._settings()
+        if not settings.models.named:  # and so the folders need not be read
+            return settings.generation
+        found = self._library().find(name)
+        return settings.generation.of_model(found.own if found else None)
 
     def resolve(self, name: str | None, adapter: str | None = None) -> ModelKey:
         """Find the model folder a request means; only what is on this machine.
@@ -86,8 +96,16 @@ class Service:
         found = _find(name, library)
         if not found.generates_text:
             raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
-        own = self._adapter if found == library.default else None
-        return ModelKey(found.id, found.path, _adapter_folder(adapter) if adapter else own)
+        key = self._key(found, library)
+        return replace(key, adapter=_adapter_folder(adapter)) if adapter else key
+
+    def _key(self, model: Model, library: ModelLibrary) -> ModelKey:
+        """Name a model, its adapter and its template; `model.adapter_path` is the default model's."""
+        adapter = self._settings().model.adapter_path if model == library.default else None
+        template = None
+        if model.own:
+            adapter, template = model.own.adapter_path or adapter, model.own.chat_template
+        return ModelKey(model.id, model.path, adapter, template)
 
     def find(self, name: str | None) -> Model:
         """Find a model of any kind by name or alias; no name means the default.
@@ -147,7 +165,7 @@ class Service:
         return await self._in_time(lambda: count_tokens(ask, words, names=names), words, names)
 
     async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> ModelWords:
-        key = self.resolve(name, adapter)
+        key, context = self.resolve(name, adapter), self.find(name).context_tokens
         if self._worker.is_full:
             raise ApiError(
                 "the queue is full",
@@ -156,7 +174,11 @@ class Service:
                 status=429,
                 code="queue_full",
             )
-        return await asyncio.wrap_future(self._worker.load(key, _asked_tokens(ask)))
+        tokens = _asked_tokens(ask)
+        if context is not None:
+            tokens = min(tokens, context)
+        words = await asyncio.wrap_future(self._worker.load(key, tokens))
+        return words if context == words.context_tokens else replace(words, context_tokens=context)
 
     async def _in_time(self, write: Callable[[], T], words: ModelWords, names: FieldNames) -> T:
         try:

@@ -15,7 +15,7 @@ import time
 from local_ai.gateway.admission.readiness import stopping_refusal
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
-from local_ai.models.library import find_folder, read_library
+from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
@@ -45,7 +45,7 @@ def check_part(part: Part, model: str | None, state: State) -> None:
 
 
 def _check_model(name: str, refusal: ApiError | None, state: State) -> None:
-    library = read_library(state.paths, configured=state.settings.model.path, aliases=state.settings.aliases)
+    library = library_for(state.settings, state.paths)
     if find_folder(name, library, state.hub_cache) is not None:
         return
     error = model_not_found(name, library)

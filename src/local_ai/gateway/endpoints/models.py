@@ -22,11 +22,12 @@ from local_ai.gateway.endpoints.schemas import (
 )
 from local_ai.models.catalog import Model, find_model, nearest_names
 from local_ai.serving.errors import ApiError
+from local_ai.settings.schema import GenerationSettings
 
 MOST_PER_PAGE = 1000
 
 
-def openai_model(model: Model) -> dict[str, Any]:
+def openai_model(model: Model, generation: GenerationSettings) -> dict[str, Any]:
     """Return one model as OpenAI describes it; the owner is the id's organisation."""
     owner = model.id.partition("/")[0] if "/" in model.id else "local"
     return {
@@ -35,12 +36,13 @@ def openai_model(model: Model) -> dict[str, Any]:
         "created": model.created,
         "owned_by": owner,
         "context_length": model.context_tokens,
+        "defaults": generation.of_model(model.own).model_dump(),
     }
 
 
-def openai_list(models: Sequence[Model]) -> dict[str, Any]:
+def openai_list(models: Sequence[Model], generation: GenerationSettings) -> dict[str, Any]:
     """Return all models as OpenAI lists them."""
-    return {"object": "list", "data": [openai_model(model) for model in models]}
+    return {"object": "list", "data": [openai_model(model, generation) for model in models]}
 
 
 def anthropic_model(model: Model) -> dict[str, Any]:
@@ -113,12 +115,12 @@ def models_router(context: GatewayContext) -> APIRouter:
     @router.get("/v1/models", response_model=OpenAIModelList, responses=refusals(401, 403))
     async def openai_models() -> Any:
         """List the models of this machine."""
-        return openai_list(await context.models())
+        return openai_list(await context.models(), context.state.settings.generation)
 
     @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
     async def openai_one(id: str) -> Any:  # noqa: A002 (the name in the address)
         """Describe one model."""
-        return openai_model(await _one(id, context))
+        return openai_model(await _one(id, context), context.state.settings.generation)
 
     @router.get(
         "/anthropic/v1/models",

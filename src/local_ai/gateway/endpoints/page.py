@@ -33,7 +33,8 @@ def page_routes(context: GatewayContext) -> list[Route]:
         lines: list[str] = []
         if failing := failing_program(report):
             lines = await asyncio.to_thread(tail, context.state.paths.log(failing), lines=_TROUBLE_LINES)
-        view = make_view(report, context.state.settings, log_lines=lines)
+        default = await context.model_named(report.default_model) if report.default_model else None
+        view = make_view(report, context.state.settings, default, log_lines=lines)
         return _html(request, render_page(view))
 
     return [Route("/", page)]

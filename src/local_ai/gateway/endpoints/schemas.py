@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from local_ai.gateway.activity import EndedRequest
+from local_ai.settings.schema import GenerationSettings
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.status.report import ProgramStatus
 
@@ -20,6 +21,7 @@ class OpenAIModel(BaseModel):
     created: int  # seconds since 1970
     owned_by: str
     context_length: int | None  # tokens; OpenAI has no such field, other servers do
+    defaults: GenerationSettings  # of requests that do not say; OpenAI has no such field
 
 
 class OpenAIModelList(BaseModel):

@@ -16,6 +16,7 @@ from local_ai.status.words import in_words, size_in_words
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI
 
 if TYPE_CHECKING:
+    from local_ai.models.catalog import Model
     from local_ai.settings.schema import GenerationSettings, LocalAISettings
 
 # Shape as well as colour and word: a state must be told apart without seeing colours.
@@ -82,7 +83,8 @@ class View:
     rows: tuple[Row, ...]
     snippets: tuple[Snippet, ...]
     model: str  # shown in the snippets
-    generation: GenerationSettings
+    generation: GenerationSettings  # of that model
+    context_tokens: int | None  # of that model
     needs_key: bool  # whether the server asks for an API key
     fix: str  # without the command that ends it
     command: str
@@ -99,10 +101,13 @@ class View:
     no_request: RequestRow = RequestRow("", "", "", "", "", "", "")
 
 
-def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[str] = ()) -> View:
+def make_view(
+    report: Report, settings: LocalAISettings, default: Model | None, *, log_lines: Sequence[str] = ()
+) -> View:
     """Put a report into the page's words.
 
     Args:
+        default: The default model.
         log_lines: The last lines of the log that `failing_program` names.
     """
     needs_key = bool(settings.server.api_keys)
@@ -115,7 +120,8 @@ def make_view(report: Report, settings: LocalAISettings, *, log_lines: Sequence[
             openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
         ),
         model=report.default_model or "MODEL",
-        generation=settings.generation,
+        generation=settings.generation.of_model(default.own if default else None),
+        context_tokens=default.context_tokens if default else None,
         needs_key=needs_key,
         fix=as_called(report.verdict.fix),
         command=as_called(report.verdict.command),

@@ -13,6 +13,7 @@ from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
     CacheControl,
+    Defaults,
     Flag,
     Json,
     ListOf,
@@ -154,7 +155,8 @@ class MessagesRequest(Sampled):
         output = self.output_config or OutputConfig()
         choice = self._choice(tools)
         schema = json.dumps(output.format.schema_) if output.format else None
-        thinking = self.thinking or ThinkingField(type="disabled")
+        silent: Literal["adaptive", "disabled"] = "adaptive" if generation.thinking else "disabled"
+        thinking = self.thinking or ThinkingField(type=silent)
         wanted = generation.max_tokens if self.max_tokens is None else self.max_tokens
         is_default = self.max_tokens is None or counting  # what is only counted has no answer to bound
         return Ask(
@@ -198,18 +200,18 @@ class AnthropicRequest:
     shows_thoughts: bool
 
 
-def read_request(raw: bytes, generation: GenerationSettings, *, counting: bool = False) -> AnthropicRequest:
+def read_request(raw: bytes, defaults: Defaults, *, counting: bool = False) -> AnthropicRequest:
     """Read a /v1/messages or count_tokens body.
 
     Raises:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, MessagesRequest)
-    ask = body.ask(generation, counting=counting)
+    ask = body.ask(defaults(body.model), counting=counting)
     return AnthropicRequest(
         ask=ask,
         model=body.model or None,
         adapter=body.adapters or None,
         stream=bool(body.stream),
-        shows_thoughts=bool(ask.thinking.wanted),
+        shows_thoughts=bool(body.thinking and ask.thinking.wanted),
     )

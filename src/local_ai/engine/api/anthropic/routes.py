@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,9 +24,6 @@ from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
-
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
@@ -35,15 +31,15 @@ in_anthropic_errors = in_dialect(Dialect.ANTHROPIC)
 _NAMES = FieldNames(schema="output_config.format")
 
 
-def anthropic_routes(service: Service, generation: GenerationSettings) -> list[Route]:
+def anthropic_routes(service: Service) -> list[Route]:
     """Make the routes of this dialect."""
 
     async def messages(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_request, generation=generation))
+        wanted = await read_body(request, partial(read_request, defaults=service.defaults))
         return await _answer(service, request, wanted)
 
     async def count_tokens(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_request, generation=generation, counting=True))
+        wanted = await read_body(request, partial(read_request, defaults=service.defaults, counting=True))
         counting = service.count_tokens(wanted.ask, wanted.model, wanted.adapter, _NAMES)
         return json_response({"input_tokens": await unless_gone(request, counting)})
 

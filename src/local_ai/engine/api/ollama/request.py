@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
+    Defaults,
     Flag,
     ListOf,
     Must,
@@ -102,7 +103,7 @@ class OllamaBody(Body):
             schema=self.format,
             sampling=options.sampling(generation),
             limits=options.limits(generation),
-            thinking=self.think or Thinking(),
+            thinking=self.think or Thinking(wanted=generation.thinking),
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             **about,
         )
@@ -211,24 +212,24 @@ class OllamaRequest:
     cuts_history: bool  # the oldest turns go where the context is too small
 
 
-def read_chat(raw: bytes, generation: GenerationSettings) -> OllamaRequest:
+def read_chat(raw: bytes, defaults: Defaults) -> OllamaRequest:
     """Read a /api/chat body.
 
     Raises:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, OllamaChatRequest)
-    return _request(body, body.ask(generation))
+    return _request(body, body.ask(defaults(body.model)))
 
 
-def read_generate(raw: bytes, generation: GenerationSettings) -> OllamaRequest:
+def read_generate(raw: bytes, defaults: Defaults) -> OllamaRequest:
     """Read a /api/generate body.
 
     Raises:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, OllamaGenerateRequest)
-    return _request(body, body.ask(generation))
+    return _request(body, body.ask(defaults(body.model)))
 
 
 def read_shown(raw: bytes) -> str:

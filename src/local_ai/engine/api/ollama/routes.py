@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -38,24 +37,21 @@ from local_ai.serving.errors import ApiError
 from local_ai.serving.framing import LINES, line
 from local_ai.serving.sse import close
 
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
-
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 _in_errors = in_dialect(Dialect.OLLAMA)
 
 
-def ollama_routes(service: Service, embedder: Embedder, generation: GenerationSettings) -> list[Route]:
+def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
     """Make the routes of this dialect."""
 
     async def chat(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_chat, generation=generation))
+        wanted = await read_body(request, partial(read_chat, defaults=service.defaults))
         return await _answer(service, request, wanted, is_chat=True)
 
     async def generate(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_generate, generation=generation))
+        wanted = await read_body(request, partial(read_generate, defaults=service.defaults))
         return await _answer(service, request, wanted, is_chat=False)
 
     async def embed(request: Request) -> Response:

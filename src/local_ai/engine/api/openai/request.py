@@ -13,6 +13,7 @@ from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
     CacheControl,
+    Defaults,
     Flag,
     Json,
     ListOf,
@@ -229,7 +230,7 @@ class ChatRequest(OpenAIBody):
             schema=schema,
             sampling=self.sampling(generation),
             limits=self.limits(generation),
-            thinking=read_effort(self.reasoning_effort),
+            thinking=read_effort(self.reasoning_effort, generation.thinking),
             logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             template_options=self.chat_template_kwargs or {},
         )
@@ -320,30 +321,34 @@ class OpenAIRequest:
     echo: bool = False  # the answer begins with the prompt
 
 
-def read_chat(raw: bytes, generation: GenerationSettings) -> OpenAIRequest:
+def read_chat(raw: bytes, defaults: Defaults) -> OpenAIRequest:
     """Read a /v1/chat/completions body.
 
     Raises:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, ChatRequest)
-    return _request(body, (body.ask(generation),))
+    return _request(body, (body.ask(defaults(body.model)),))
 
 
-def read_completion(raw: bytes, generation: GenerationSettings) -> OpenAIRequest:
+def read_completion(raw: bytes, defaults: Defaults) -> OpenAIRequest:
     """Read a /v1/completions body.
 
     Raises:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, CompletionRequest)
-    return _request(body, body.asks(generation), echo=bool(body.echo))
+    return _request(body, body.asks(defaults(body.model)), echo=bool(body.echo))
 
 
-def read_effort(effort: str | None) -> Thinking:
-    """Say how much thinking is wanted."""
+def read_effort(effort: str | None, default: bool | None) -> Thinking:
+    """Say how much thinking is wanted.
+
+    Args:
+        default: Whether any is, where the request is silent; None: as the model's template has it.
+    """
     if effort is None:
-        return Thinking()
+        return Thinking(wanted=default)
     return Thinking(wanted=effort != "none", effort=None if effort == "none" else effort)
 
 

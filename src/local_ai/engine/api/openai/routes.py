@@ -7,7 +7,6 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,9 +33,6 @@ from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
-
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
@@ -44,15 +40,15 @@ Choice = ChatChoice | TextChoice
 in_openai_errors = in_dialect(Dialect.OPENAI)
 
 
-def openai_routes(service: Service, generation: GenerationSettings) -> list[Route]:
+def openai_routes(service: Service) -> list[Route]:
     """Make the routes of this dialect."""
 
     async def chat(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_chat, generation=generation))
+        wanted = await read_body(request, partial(read_chat, defaults=service.defaults))
         return await _answer(service, request, wanted, "chat.completion")
 
     async def completion(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_completion, generation=generation))
+        wanted = await read_body(request, partial(read_completion, defaults=service.defaults))
         return await _answer(service, request, wanted, "text_completion")
 
     return [

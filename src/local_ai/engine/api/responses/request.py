@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from local_ai.engine.api.body import (
     Body,
+    Defaults,
     Flag,
     Json,
     ListOf,
@@ -47,7 +48,7 @@ from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Message
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
+    pass
 
 _LOGPROBS = "message.output_text.logprobs"
 # A reasoning item carries its thoughts openly, so there is nothing to encrypt.
@@ -195,7 +196,7 @@ class ResponseRequest(Sampled):
 
 
 def read_response_request(
-    raw: bytes, generation: GenerationSettings, find_item: FindItem = lambda _id: None
+    raw: bytes, defaults: Defaults, find_item: FindItem = lambda _id: None
 ) -> ResponsesRequest:
     """Read a body.
 
@@ -207,6 +208,7 @@ def read_response_request(
     """
     body = read_model(raw, ResponseRequest)
     body.check()
+    generation = defaults(body.model)
     items, messages = _read_input(body.input, find_item)
     parallel = body.parallel_tool_calls is not False
     choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.all_tools), parallel=parallel)
@@ -219,7 +221,7 @@ def read_response_request(
         schema=schema,
         sampling=body.sampling(generation),
         limits=Limits(wanted, is_default=body.max_output_tokens is None),
-        thinking=read_effort(body.reasoning.effort if body.reasoning else None),
+        thinking=read_effort(body.reasoning.effort if body.reasoning else None, generation.thinking),
         logprobs=(body.top_logprobs or 0) if body.gives_logprobs else None,
     )
     return ResponsesRequest(

@@ -7,7 +7,6 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -31,9 +30,6 @@ from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import close, event, with_ticks
 
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
-
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
@@ -42,9 +38,9 @@ _guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
 
 
-def responses_routes(service: Service, store: ResponseStore, generation: GenerationSettings) -> list[Route]:
+def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
     """Make the routes of this dialect; they share the store."""
-    read = partial(read_response_request, generation=generation, find_item=store.find_item)
+    read = partial(read_response_request, defaults=service.defaults, find_item=store.find_item)
 
     async def create(request: Request) -> Response:
         wanted = await read_body(request, read)

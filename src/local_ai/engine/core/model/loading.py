@@ -86,6 +86,8 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
     _check_layers(key, config, sum(_count_tensors(key, shard) for shard in shards))
     if key.adapter:
         _check_adapter(key, key.adapter)
+    if key.template:
+        _read_template(key, key.template)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, context_tokens(config) or tokens)
     _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
@@ -108,6 +110,9 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
         )
         layers = make_prompt_cache(model)
         can_cut = cuts_anywhere(layers)
+        if key.template:
+            tokenizer.chat_template = _read_template(key, key.template)
+            tokenizer.has_chat_template = True
         prepare_tokenizer(tokenizer, key.path)
         words = make_words(
             key,
@@ -121,6 +126,8 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
         # and each holds the one before: half a megabyte more with every load, for ever.
         mx.eval(mx.random.state)
         batchable = all(hasattr(layer, "merge") for layer in layers)
+    except ApiError:
+        raise
     except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
         # Config and weights were checked: the tokenizer's files are left.
         fix = f"correct or replace the tokenizer's files in {key.path}, or take another conversion of it"
@@ -240,6 +247,19 @@ def _check_adapter(key: ModelKey, adapter: Path) -> None:
         f"the adapter {adapter} {why}",
         "name the folder that mlx_lm.lora wrote (adapters, or model.adapter_path)",
     )
+
+
+def _read_template(key: ModelKey, file: Path) -> str:
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise model_not_loadable(
+            key.id,
+            f"its chat template {file} cannot be read: {reason}",
+            "correct models.NAME.chat_template in the settings, then run: local-ai server restart",
+        ) from exc
+    return text
 
 
 def _check_memory(
