@@ -26,7 +26,7 @@ SECTIONS = {
             for row in re.findall(r"^\| (`.*?) \|", rows, re.MULTILINE)
             for name in re.findall(r"`(\w+)`", row)
         ]
-        for head, rows in re.findall(r"\| (field[^|]*?) \| what it is \|\n((?:\|.*\n)+)", text)
+        for head, rows in re.findall(r"\| (field[^|]*?) \| meaning \|\n((?:\|.*\n)+)", text)
     }
     for title, text in re.findall(r"^## `([^`]*) --json`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 }

@@ -35,7 +35,7 @@ def _help_on_group(group: str) -> str:
     commands = commands_of(group)
     default = next(each for each in commands if each.is_default)
     lines = [
-        f"local-ai {group}: {GROUPS[group]}. Alone it is: local-ai {default.title}",
+        f"local-ai {group}: {GROUPS[group]}. Without a command it is: local-ai {default.title}",
         "",
         f"Usage: local-ai {group} COMMAND [options]",
         "",

@@ -39,7 +39,7 @@ class Part:
     """One ability, the router that has it, and the packages it needs."""
 
     name: str
-    path: str  # where it is asked for
+    path: str  # its endpoint
     module: str  # of MLX Omni Server
     packages: tuple[str, ...]  # with all that they ask for
     bare: tuple[str, ...] = ()  # without what they ask for

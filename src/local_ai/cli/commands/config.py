@@ -29,7 +29,7 @@ def check(*, config: str | None) -> None:
     for warning in (check_exposure(loaded.settings.server), *check_places(loaded.settings, paths)):
         if warning:
             console.print_warning(warning)
-    console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file, all defaults'}).")
+    console.print_line(f"The settings are valid ({loaded.config_file or 'no settings file'}).")
 
 
 def init(*, config: str | None) -> None:
