@@ -93,9 +93,9 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     if name == GATEWAY and facts.gateway_answers:
         return Readiness.READY, ""
     if name == OMNI and facts.omni is not None:
-        return _engine_readiness(facts.omni, facts.now, in_line=0)
+        return _engine_readiness(facts.omni, facts.now, in_queue=0)
     if name == ENGINE and facts.engine is not None:
-        return _engine_readiness(facts.engine, facts.now, in_line=facts.queue.waiting if facts.queue else 0)
+        return _engine_readiness(facts.engine, facts.now, in_queue=facts.queue.waiting if facts.queue else 0)
     if name == ENGINE and uptime_s is not None and facts.engine_began is not None:
         uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
     young = uptime_s is None or uptime_s < _YOUNG_S
@@ -109,13 +109,13 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
     )
 
 
-def _engine_readiness(engine: EngineHealth, now: float, *, in_line: int) -> tuple[Readiness, str]:
+def _engine_readiness(engine: EngineHealth, now: float, *, in_queue: int) -> tuple[Readiness, str]:
     seconds = f"{max(0.0, now - engine.since):.0f} s"
     match engine.state:
         case EngineState.READY:
             return Readiness.READY, engine.warning
         case EngineState.BUSY:
-            return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_line)
+            return Readiness.BUSY, busy_detail(engine.running, engine.waiting + in_queue)
         case EngineState.IMPORTING | EngineState.LOADING:
             what = f"loading {engine.loading}" if engine.loading else engine.state
             return Readiness.STARTING, f"{what}, {seconds}"

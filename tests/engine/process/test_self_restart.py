@@ -72,7 +72,7 @@ def test_signal_that_came_before_the_end_is_not_forgotten():
             signal.signal(number, handler)
 
 
-def test_rest_begins_when_a_model_is_put_away_and_ends_with_a_request():
+def test_rest_begins_when_a_model_is_unloaded_and_ends_with_a_request():
     board = HealthBoard("mlx-lm")
     board.imported(loads_next=False)
     never_loaded = board.rests_without_model_s()
