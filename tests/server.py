@@ -217,14 +217,19 @@ def free_port() -> int:
 
 
 def wait_until(look: Callable[[], T], *, timeout_s: float = 30) -> T:
-    """Look until there is something to see; the wait is scaled to this machine."""
+    """Look until there is something to see; the wait is scaled to this machine.
+
+    A look that is work, as a command is, leaves the machine as long to what is waited for.
+    """
     timeout_s = scaled(timeout_s)
     deadline = time.monotonic() + timeout_s
     while True:
+        began = time.monotonic()
         if seen := look():
             return seen
-        assert time.monotonic() < deadline, f"not seen within {timeout_s:.0f} s"
-        time.sleep(0.02)
+        now = time.monotonic()
+        assert now < deadline, f"not seen within {timeout_s:.0f} s"
+        time.sleep(max(0.02, now - began))
 
 
 def command_line(process: psutil.Process) -> list[str]:

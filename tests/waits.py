@@ -13,6 +13,9 @@ from functools import cache
 _QUIET_S = 0.06
 _MOST = 10.0
 
+# As `verify` of an HTTP client: reading certificates takes it 40 ms of a core, and nothing here is encrypted.
+NO_TLS = False
+
 
 @cache
 def slowness() -> float:

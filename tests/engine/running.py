@@ -20,7 +20,7 @@ import anthropic
 import httpx
 import httpx2
 import openai
-from tests.waits import scaled
+from tests.waits import NO_TLS, scaled
 
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -37,7 +37,7 @@ class RunningEngine:
 
     @property
     def client(self) -> httpx.Client:
-        transport = httpx.HTTPTransport(uds=str(self.paths.engine_socket))
+        transport = httpx.HTTPTransport(uds=str(self.paths.engine_socket), verify=NO_TLS)
         return httpx.Client(transport=transport, base_url="http://engine", timeout=scaled(120))
 
     @property
@@ -57,7 +57,7 @@ class RunningEngine:
 
     @property
     def _sdk_client(self) -> httpx2.Client:
-        transport = httpx2.HTTPTransport(uds=str(self.paths.engine_socket))
+        transport = httpx2.HTTPTransport(uds=str(self.paths.engine_socket), verify=NO_TLS)
         return httpx2.Client(transport=transport, timeout=scaled(120))
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.server import Server, end, free_port, wait_until
-from tests.waits import scaled
+from tests.waits import NO_TLS, scaled
 
 from local_ai.supervision.program import ENGINE, GATEWAY
 
@@ -60,7 +60,7 @@ def asking(server: Server, count: int, *, tokens: int) -> Iterator[list[Future[h
 
 
 def queue(server: Server) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{server.url}/queue.json").json()
+    found: dict[str, Any] = httpx.get(f"{server.url}/queue.json", verify=NO_TLS).json()
     return found
 
 

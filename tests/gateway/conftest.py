@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 from tests.gateway.fakes import FakeEngine, Gateway, make_patient_state, run_engine, run_gateway
-from tests.waits import scaled
+from tests.waits import NO_TLS, scaled
 
 from local_ai.settings.state import State
 from local_ai.supervision.omni import PART_NAMES
@@ -44,5 +44,5 @@ def gateway(state: State) -> Iterator[Gateway]:
 
 @pytest.fixture
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client:
+    with httpx.Client(base_url=gateway.url, timeout=scaled(20), verify=NO_TLS) as client:
         yield client

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from tests.waits import scaled
+from tests.waits import NO_TLS, scaled
 
 from local_ai.settings.state import State, write_state
 
@@ -48,7 +48,7 @@ def wait_for_answer(url: str, *, timeout_s: float = 20) -> httpx.Response:
     pause = threading.Event()
     while True:
         try:
-            return httpx.get(url, headers={"Accept": "text/html"}, timeout=timeout_s)
+            return httpx.get(url, headers={"Accept": "text/html"}, timeout=timeout_s, verify=NO_TLS)
         except httpx.TransportError:
             assert time.monotonic() < deadline, "nobody answers"
             pause.wait(0.005)

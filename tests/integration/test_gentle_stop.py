@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.server import Server, wait_until
-from tests.waits import scaled
+from tests.waits import NO_TLS, scaled
 
 from local_ai.supervision.program import ENGINE
 
@@ -136,7 +136,7 @@ def test_ctrl_c_in_a_restart_and_a_stop_by_force_cut_running_answers_off(
 
 
 def queue_of(server: Server) -> dict[str, Any]:
-    queue: dict[str, Any] = httpx.get(f"{server.url}/queue.json").json()
+    queue: dict[str, Any] = httpx.get(f"{server.url}/queue.json", verify=NO_TLS).json()
     return queue
 
 

@@ -16,6 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, make_model, make_test_state, run_engine, run_gateway
 from tests.server import wait_until
+from tests.waits import NO_TLS
 from tests.web.conftest import Server, started
 from tests.web.engine import REUSED, ChatEngine
 
@@ -503,7 +504,7 @@ def requests_in_line(server: Server, *, most: int) -> Iterator[None]:
 
 
 def _has_requests(server: Server, count: int) -> bool:
-    queue = httpx.get(f"{server.url}/status.json").json()["queue"]
+    queue = httpx.get(f"{server.url}/status.json", verify=NO_TLS).json()["queue"]
     return len(queue["requests"]) == count
 
 
