@@ -363,6 +363,7 @@ class FakeSupervisord:
         server = _UnixXmlRpcServer(str(self._socket_path))
         server.register_function(self._pid, "supervisor.getPID")
         server.register_function(self._processes, "supervisor.getAllProcessInfo")
+        server.register_function(lambda name, signal: True, "supervisor.signalProcess")
         # supervisord gives each answer as it is; the standard library's multicall would wrap it in a list.
         server.register_function(
             lambda calls: [server._dispatch(call["methodName"], call["params"]) for call in calls],

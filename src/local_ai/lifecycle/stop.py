@@ -120,7 +120,7 @@ def drain(
     Args:
         target: The running server; `drain_s` bounds the wait.
         queue: What it had to do at the last look.
-        ask: Looks again; by default at the gateway itself.
+        ask: Looks again, None where it gets no answer; by default at the gateway itself.
     """
     running = queue.running if queue else 0
     if not running or not target.drain_s or not _close(paths):
@@ -132,8 +132,9 @@ def drain(
         while left and (rest_s := deadline - time.monotonic()) > 0:
             say(f"Waiting for {_answers(left)} to finish (Ctrl-C cuts them off), {rest_s:.0f} s")
             time.sleep(_DRAIN_POLL_S)
-            now = ask()
-            left = min(left, now.running) if now else 0
+            # A gateway too busy to answer in time still has them; one that ended is restarted, and has none.
+            if now := ask():
+                left = min(left, now.running)
     except KeyboardInterrupt:
         pass
     return Drained(finished=running - left, cut=left)
