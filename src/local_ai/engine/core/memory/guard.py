@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from local_ai.models.memory import available_bytes, total_bytes, working_set_bytes
+from local_ai.models.memory import available_bytes, card_free_bytes, total_bytes, working_set_bytes
 from local_ai.serving.errors import ApiError
 
 _RESERVE_SHARE = 0.03  # of the machine's memory: for what one step takes for a moment
@@ -108,12 +108,25 @@ def device_room() -> Callable[[], int]:
     """Make a function that reads the bytes still free.
 
     With Metal: what it recommends to keep in use at once. There the system's own figure counts as taken
-    what it could compress.
+    what it could compress. With an NVIDIA card: what the card has.
     """
+    if card_free_bytes() is not None:
+        return _card_room
     if (limit := working_set_bytes()) is not None:
         most = limit
         return lambda: most - int(mx.get_active_memory())
     return lambda: available_bytes() + int(mx.get_cache_memory())
+
+
+def _card_room() -> int:
+    """Count what the card has free, and what MLX keeps there for its next arrays.
+
+    MLX gives such arrays back only near a limit that it takes from the card's whole memory. Where another
+    program holds a part, an allocation failed with 44 GB kept: so the limit is what can be had now.
+    """
+    free, kept = card_free_bytes() or 0, int(mx.get_cache_memory())
+    mx.set_memory_limit(max(1, int(mx.get_active_memory()) + kept + free - _LEAST_RESERVE))
+    return free + kept
 
 
 def _machine_reserve() -> int:

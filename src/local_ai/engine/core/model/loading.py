@@ -24,7 +24,7 @@ from local_ai.engine.core.model.weight_check import check_weights
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
-from local_ai.models.memory import available_bytes, own_bytes, working_set_bytes
+from local_ai.models.memory import available_bytes, card_free_bytes, own_bytes, working_set_bytes
 from local_ai.serving.errors import ApiError
 from local_ai.status.words import size_in_words
 
@@ -52,8 +52,10 @@ class LoadedModel:
 def free_bytes() -> int:
     """Bytes that a model may take: what is available, and what MLX would give back for it.
 
-    With Metal, no more than it recommends to keep in use at once.
+    With Metal, no more than it recommends to keep in use at once; with an NVIDIA card, what the card has.
     """
+    if (free := card_free_bytes()) is not None:
+        return free + held_bytes()
     # Not a share of the total: other programs, and other models, have theirs.
     room = available_bytes() + min(held_bytes(), own_bytes())
     limit = working_set_bytes()
