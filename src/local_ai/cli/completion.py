@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short
 from local_ai.errors import ConfigError
 
-SCRIPT_OPTION, COMPLETE_OPTION = "--print-completion-script", "--complete"
+SCRIPT_OPTION = "--print-completion-script"
 
 # Where nothing is offered, bash and zsh complete files.
 _SCRIPTS = {

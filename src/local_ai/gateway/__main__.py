@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="state.json of the last start")
     arguments = parser.parse_args()
     start_orphan_guard()
-    # Closes the gateway once it serves (see serve.py); before that it would end the process.
+    # Closes the gateway once it serves (see listener/server.py); before that it would end the process.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         # Listens first: clients wait while the settings' schema is imported, instead of being refused.

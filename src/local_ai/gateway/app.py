@@ -27,7 +27,7 @@ from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
-from local_ai.gateway.upstream.liveness import hold_lifeline
+from local_ai.gateway.upstream.liveness import watch_liveness
 from local_ai.serving.dialects import dialect_of, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
@@ -46,7 +46,7 @@ def make_app(context: GatewayContext) -> ASGIApp:
         work = (
             _warm_up(context, own),
             stop_flapping(context.state),
-            hold_lifeline(context.state, context.watch),
+            watch_liveness(context.state, context.watch),
         )
         tasks = [asyncio.create_task(each) for each in work]
         yield
@@ -84,7 +84,7 @@ class _Own:
     """The FastAPI application of our own endpoints, made on its first use: importing it takes 0.3 s."""
 
     def __init__(self, context: GatewayContext) -> None:
-        self._site = context
+        self._context = context
         self._app = Cached(self._make, max_age_s=math.inf)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,7 +101,7 @@ class _Own:
         def make() -> ASGIApp:
             from local_ai.gateway.endpoints.own_routes import make_own_app
 
-            return make_own_app(self._site, _handlers())
+            return make_own_app(self._context, _handlers())
 
         return await asyncio.to_thread(make)
 

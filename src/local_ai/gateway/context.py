@@ -32,8 +32,8 @@ class GatewayContext:
     state: State
     watch: Monitor
     forwarding: ForwardingContext
-    omni_lane: ForwardingContext  # to the program `omni`
-    room: MemoryBudget
+    omni_forwarding: ForwardingContext  # to the program `omni`
+    body_memory: MemoryBudget
 
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
@@ -69,15 +69,15 @@ def make_context(state: State) -> GatewayContext:
     omni_upstream = Upstream(state.paths.omni_socket)
     omni_gate = OmniGate(omni_upstream, watch, shutdown.closed, wait_s=settings.wait_for_engine_s)
     # Its crashes are its own: they mark no model of the engine.
-    omni_lane = replace(
+    omni_forwarding = replace(
         forwarding, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine()
     )
     return GatewayContext(
         state=state,
         watch=watch,
         forwarding=forwarding,
-        omni_lane=omni_lane,
-        room=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
+        omni_forwarding=omni_forwarding,
+        body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
     )
 
 

@@ -70,7 +70,7 @@ def _shut_down(client: SupervisorClient, paths: Paths, pid: int | None) -> None:
         return
     deadline = time.monotonic() + _SHUTDOWN_S
     while not supervisord.wait_gone(pid, timeout_s=_POLL_S):
-        supervisord.poke(paths)  # its loop would else sleep out its second
+        client.poke()  # its loop would else sleep out its second
         if time.monotonic() > deadline:
             end_leftovers(paths, grace_s=0)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import xmlrpc.client
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -46,6 +47,11 @@ class SupervisorClient:
     def pid(self) -> int:
         """Return supervisord's own pid."""
         return int(self._call("supervisor.getPID"))
+
+    def poke(self) -> None:
+        """Wake its loop, which else sleeps up to 1 s before it starts a program."""
+        with suppress(SupervisorError):
+            self.pid()
 
     def processes(self) -> list[ProcessInfo]:
         """Return one item per program, in supervisord's order."""

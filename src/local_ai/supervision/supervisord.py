@@ -14,7 +14,7 @@ import psutil
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.supervision.environment import for_programs
-from local_ai.supervision.rpc import SupervisorClient, SupervisorError
+from local_ai.supervision.rpc import SupervisorClient
 
 # Usually 0.2 s; a machine that swaps takes longer.
 _LAUNCH_TIMEOUT_S = 15.0
@@ -49,7 +49,7 @@ def launch(paths: Paths) -> None:
     if done.returncode != 0:
         reason = _complaint(done.stderr) or _complaint(done.stdout)
         raise _not_launched(paths, reason or f"it ended with code {done.returncode}")
-    poke(paths)
+    SupervisorClient(paths.supervisor_socket).poke()
 
 
 def _command(paths: Paths) -> list[str]:
@@ -84,14 +84,6 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
         start_new_session=True,
         umask=0o077,
     )
-
-
-def poke(paths: Paths) -> None:
-    """Wake supervisord's loop, which else sleeps up to 1 s before it starts the first program."""
-    try:
-        SupervisorClient(paths.supervisor_socket).pid()
-    except SupervisorError:
-        return  # the wait for readiness sees and reports it
 
 
 def find_supervisord(paths: Paths) -> psutil.Process | None:

@@ -233,14 +233,14 @@ def test_large_bodies_at_once_never_fill_the_memory(tmp_path: Path) -> None:
             "(4 times gateway.max_body_mb). To fix it: try again in a moment, or send less at once"
         )
         assert (small.status_code, answered, again.status_code) == (200, [200] * 4, 200)
-        wait_until(lambda: gateway.context.room.free == gateway.context.room.most_bytes)
+        wait_until(lambda: gateway.context.body_memory.free == gateway.context.body_memory.most_bytes)
 
 
 def test_refused_body_leaves_its_room_to_others(gateway: Gateway, client: httpx.Client) -> None:
     refused = client.post(CHAT, content=b"x" * 1_000_000, headers={"content-type": "application/json"})
 
     assert refused.status_code == 400
-    assert gateway.context.room.free == gateway.context.room.most_bytes
+    assert gateway.context.body_memory.free == gateway.context.body_memory.most_bytes
 
 
 def test_connection_whose_client_takes_nothing_is_cut(

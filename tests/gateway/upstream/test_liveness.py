@@ -17,7 +17,7 @@ def test_supervisord_is_woken_whenever_the_engine_ends(tmp_path: Path) -> None:
     async def engine(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         word = asyncio.ensure_future(reader.read(1))
         try:
-            # A probe speaks at once; the lifeline says nothing.
+            # A probe speaks at once; this connection says nothing.
             done, _ = await asyncio.wait({word}, timeout=0.3)
             if not done:
                 held.set()

@@ -29,8 +29,8 @@ class MemoryBudget:
 class Reservation:
     """One body's part of the budget, held inside a with block."""
 
-    def __init__(self, room: MemoryBudget) -> None:
-        self._room = room
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
         self._held = 0
 
     def hold(self, size: int) -> None:
@@ -40,17 +40,17 @@ class Reservation:
             ApiError: 503, if the other bodies use up the budget.
         """
         more = max(0, size - SMALL_BYTES) - self._held
-        if more > self._room.free:
-            raise _no_room(self._room.most_bytes)
+        if more > self._budget.free:
+            raise _no_room(self._budget.most_bytes)
         self._held += more
-        self._room.free -= more
+        self._budget.free -= more
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the memory back to the budget."""
-        self._room.free += self._held
+        self._budget.free += self._held
         self._held = 0
 
 

@@ -49,7 +49,7 @@ class ReadinessGate:
         # One that waited long in the queue still gets the time of a restart.
         timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))
         await self._first_of(
-            self._until_ready(), self._until_hopeless(), self._until_closed(), timeout_s=timeout_s
+            self._until_ready(), self._until_unrecoverable(), self._until_closed(), timeout_s=timeout_s
         )
 
     async def _first_of(self, *waits: Coroutine[None, None, None], timeout_s: float) -> None:
@@ -68,7 +68,7 @@ class ReadinessGate:
         while not (await self._watch.look()).can_answer:
             await asyncio.sleep(_ENGINE_POLL_S)
 
-    async def _until_hopeless(self) -> None:
+    async def _until_unrecoverable(self) -> None:
         began = time.monotonic()
         while True:
             report = await self._watch.report()

@@ -52,19 +52,19 @@ class _Forwarder:
 
     def __init__(self, route: Route, context: GatewayContext) -> None:
         self._route = route
-        self._site = context
+        self._context = context
         self._most_bytes = context.state.settings.gateway.max_body_mb * 1024 * 1024
         self._default_name = _default_name(context.state) if route.names_text_model else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or raise a Refusal."""
         request = Request(scope, receive)
-        forwarding = self._site.forwarding
-        with self._site.room.book() as reservation:
+        forwarding = self._context.forwarding
+        with self._context.body_memory.book() as reservation:
             call = await self._call(request, reservation)
             if self._route.part is not None:
-                await asyncio.to_thread(check_part, self._route.part, call.model, self._site.state)
-                forwarding = self._site.omni_lane
+                await asyncio.to_thread(check_part, self._route.part, call.model, self._context.state)
+                forwarding = self._context.omni_forwarding
             await Forward(call, forwarding)(receive, send)
 
     async def _call(self, request: Request, reservation: Reservation) -> Call:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local_ai.gateway.context import GatewayContext
 
 EXIT_CANNOT_LISTEN = 3
-# Answers cut short say so themselves after their own grace (see forward.Lane), a little sooner than this.
+# A little longer than ForwardingContext.grace_s, after which answers cut short say so themselves.
 _GRACE_S = 4
 _REOPEN_S = 20.0
 _BACKLOG = 2048  # connections that wait to be accepted
@@ -70,7 +70,7 @@ async def _serve(state: State, listener: socket.socket) -> None:
 
         def __init__(self, config: uvicorn.Config, context: GatewayContext) -> None:
             super().__init__(config)
-            self._site = context
+            self._context = context
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -78,7 +78,7 @@ async def _serve(state: State, listener: socket.socket) -> None:
             listener.listen(_BACKLOG)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self._site.forwarding.shutdown.stop()
+            self._context.forwarding.shutdown.stop()
             super().handle_exit(sig, frame)
 
     context = make_context(state)

@@ -10,14 +10,14 @@ import asyncio
 
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.settings.state import State
-from local_ai.supervision.rpc import SupervisorClient, SupervisorError
+from local_ai.supervision.rpc import SupervisorClient
 
 _RECONNECT_S = 0.25
 # The first may come before supervisord has seen the end; the last well after.
 _POKES_S = (0.05, 0.2, 0.5)
 
 
-async def hold_lifeline(state: State, watch: Monitor) -> None:
+async def watch_liveness(state: State, watch: Monitor) -> None:
     """Hold a connection to the engine, whichever runs, until cancelled."""
     while True:
         try:
@@ -34,11 +34,4 @@ async def hold_lifeline(state: State, watch: Monitor) -> None:
         watch.engine_is_gone()
         for pause_s in _POKES_S:
             await asyncio.sleep(pause_s)
-            await asyncio.to_thread(_poke, state)
-
-
-def _poke(state: State) -> None:
-    try:
-        SupervisorClient(state.supervisor_socket).pid()
-    except SupervisorError:
-        return  # the next to look reports it
+            await asyncio.to_thread(SupervisorClient(state.supervisor_socket).poke)

@@ -88,12 +88,6 @@ class NamedFunction(Body):
     function: FunctionName
 
 
-ChatToolChoice = Annotated[
-    WordOr[Literal["auto", "none", "required", "any"], NamedFunction],
-    Must("none, auto, required or a named function"),
-]
-
-
 class PlainFormat(Body):
     """Any text, or any JSON object."""
 
