@@ -51,7 +51,7 @@ def _check_model(name: str, refusal: ApiError | None, state: State) -> None:
     error = model_not_found(name, library)
     if refusal is not None:  # a download alone would not help
         error.why = f"{error.why}; and {refusal.why}"
-        error.fix, error.command = f"{error.whole_fix}; and {refusal.fix}", refusal.command
+        error.fix, error.command = f"{error.whole_fix}; and {refusal.whole_fix}", ""
     raise error
 
 
