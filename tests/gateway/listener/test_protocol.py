@@ -323,7 +323,7 @@ def test_two_hundred_half_open_connections_keep_nobody_waiting(
 
 
 def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
-    """With 256, macOS's default, there is room for 48; idle ones make way, those at work do not."""
+    """With 256, macOS's default, there is room for 32; idle ones make way, those at work do not."""
     state = make_patient_state(tmp_path, wait_s=5)
     url = f"http://127.0.0.1:{state.settings.server.port}"
     with (
@@ -339,7 +339,7 @@ def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
             stack.enter_context(connect()).sendall(b"GET / HTTP")
         assert httpx.get(f"{url}/healthz").status_code == 200
 
-        for _ in range(48):
+        for _ in range(32):
             stack.enter_context(connect()).sendall(ask("slow"))
         wait_until(lambda: len(engine.requests) == 16)
         refused = httpx.get(f"{url}/healthz")
@@ -348,10 +348,10 @@ def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert refused.text == (
             "error: the gateway cannot take another connection\n"
-            "  why: all its 48 connections are busy with a request\n"
+            "  why: all its 32 connections are busy with a request\n"
             "  fix: try again in a moment, or use fewer connections\n"
         )
-        wait_until(lambda: len(engine.requests) == 48)
+        wait_until(lambda: len(engine.requests) == 32)
         wait_until(lambda: answers(url))
         process.terminate()
         assert "Traceback" not in output_of(process)

@@ -25,10 +25,12 @@ def most_connections(settings: LocalAISettings) -> int:
     macOS gives a process 256 descriptors unless it asks for more.
     """
     _, running = concurrency(settings)
-    reserved = running + _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE + _OTHERS
+    reserved = _TURNS_TO_CLOSE * ACCEPTED_AT_ONCE + _OTHERS
     # As many again for those that only look: status, the page, health checks.
-    wanted = reserved + 2 * (settings.gateway.max_queue + running)
-    return max(_FEWEST, _raise_limit(wanted) - reserved)
+    wanted = reserved + running + 2 * (settings.gateway.max_queue + running)
+    left = _raise_limit(wanted) - reserved
+    # An answer that runs takes two: the client's connection and the engine's.
+    return max(_FEWEST, left - running, left // 2)
 
 
 def _raise_limit(wanted: int) -> int:
