@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
+from local_ai.models.places import printable
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Health, Readiness, Report, base_url
 from local_ai.status.words import in_words, size_in_words
@@ -64,7 +65,7 @@ def called_as() -> str:
 
 def print_line(text: str = "", *, style: str = "") -> None:
     """Print one line of a result."""
-    _write(sys.stdout, _styled(sys.stdout, as_called(text), style))
+    _write(sys.stdout, _styled(sys.stdout, _shown(text), style))
 
 
 def print_raw(line: str) -> None:
@@ -84,19 +85,20 @@ def print_error(error: LocalAIError) -> None:
         label, mark, text = line.partition(": ")
         if label in {"error", "  why", "  fix", "  see"}:
             style = "bold red" if label == "error" else "bold"
-            line = _styled(sys.stderr, label + mark, style) + text
-        _write(sys.stderr, line)
+            _write(sys.stderr, _styled(sys.stderr, label + mark, style) + _shown(text))
+        else:
+            _write(sys.stderr, _shown(line))
 
 
 def print_note(text: str) -> None:
     """Print what a waiting user should know; results are on stdout alone."""
-    _write(sys.stderr, as_called(text))
+    _write(sys.stderr, _shown(text))
     sys.stderr.flush()
 
 
 def print_warning(text: str) -> None:
     """Print what should be known although nothing stopped."""
-    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + as_called(text))
+    _write(sys.stderr, _styled(sys.stderr, "warning: ", "bold yellow") + _shown(text))
 
 
 @contextmanager
@@ -120,7 +122,7 @@ def ask(question: str) -> bool | None:
     """Ask a person yes or no, no being the default; None if there is no terminal."""
     if not sys.stdin.isatty():
         return None
-    sys.stderr.write(f"{as_called(question)} [y/N] ")
+    sys.stderr.write(f"{_shown(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -196,6 +198,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a plain table: no frame, columns as wide as their content, nothing folded."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     print_line(_aligned(header, widths), style="bold")
     for row in rows:
@@ -306,6 +309,11 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _shortened(names: Sequence[str], *, most: int = 5) -> str:
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _shown(text: str) -> str:
+    """Write commands as people here call them; escapes stand for what a terminal would act on."""
+    return "\n".join(printable(line) for line in as_called(text).split("\n"))
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

@@ -71,6 +71,13 @@ def test_a_later_system_message_is_the_users_where_the_template_refuses_it(
     assert prompt(*messages) == written
 
 
+def test_a_template_that_writes_nothing_is_a_bad_request(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Tokenizer, "apply_chat_template", lambda *_args, **_options: "")
+
+    with pytest.raises(ApiError, match="the chat template of 'm' makes an empty prompt of them"):
+        prompt(ASKED)
+
+
 def test_what_the_template_refuses_all_the_same_is_told():
     with pytest.raises(ApiError, match="refuses them: system message must be at the beginning"):
         prompt(ASKED, ASKED_AGAIN)

@@ -14,7 +14,7 @@ from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError
 from local_ai.models.catalog import Incomplete, Model, find_model, list_incomplete, list_models, nearest_names
 from local_ai.models.library import ModelLibrary, library_for
-from local_ai.models.places import repository_of
+from local_ai.models.places import printable, repository_of
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target
@@ -93,7 +93,7 @@ def info(name: str, *, as_json: bool) -> None:
         return
     shown = {
         "name": row["id"],
-        "folder": row["path"],
+        "folder": printable(row["path"]),
         "size": size_in_words(row["size_bytes"]),
         "family": row["family"] or "not said",
         "quantisation": row["quantisation"] or "none",

@@ -108,6 +108,12 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
         return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
     text, places = _apply_template(ask, words, names)
     tokens = _readable(_encode(text, words, names), words, names)
+    if not tokens:
+        raise bad_field(
+            names.messages,
+            f"the chat template of {words.key.id!r} makes an empty prompt of them",
+            "take another model, or download this one again",
+        )
     return _Written(text, tokens, token_places(words, text, tokens, places))
 
 

@@ -1,0 +1,33 @@
+"""What is printed: nothing in it makes a terminal do anything."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from local_ai.cli import console
+from local_ai.errors import LocalAIError
+
+BAD = Path(os.fsdecode(b"/models/a\nb\x1b[31m\xff\xe2\x80\xae"))
+SHOWN = "/models/a\\nb\\x1b[31m\\xff\\u202e"
+
+
+def test_a_table_shows_escapes_and_keeps_a_row_a_line(capsys: pytest.CaptureFixture[str]):
+    console.print_table(["NAME", "PATH"], [["a", str(BAD)]])
+
+    assert capsys.readouterr().out.splitlines() == ["NAME  PATH", f"a     {SHOWN}"]
+
+
+def test_errors_warnings_notes_and_lines_show_escapes(capsys: pytest.CaptureFixture[str]):
+    text = str(BAD).replace("\n", "")
+    console.print_error(LocalAIError(f"no {text}", why=f"in {text}", fix=text, see=text))
+    console.print_warning(text)
+    console.print_note(text)
+    console.print_line(text)
+
+    printed = capsys.readouterr()
+    shown = SHOWN.replace("\\n", "")
+    assert printed.err == (
+        f"error: no {shown}\n  why: in {shown}\n  fix: {shown}\n  see: {shown}\nwarning: {shown}\n{shown}\n"
+    )
+    assert printed.out == f"{shown}\n"
