@@ -55,7 +55,7 @@ def within_reach(document: dict[str, Any]) -> dict[str, Any]:
         schemas[name]["required"] = [*schemas[name]["required"], "options"]
     schemas["OllamaOptions"]["properties"]["num_predict"] |= {"minimum": 1, "maximum": 8}
     schemas["OllamaOptions"]["required"] = ["num_predict"]
-    for name in ("EmbeddingRequest", "OllamaEmbedRequest", "OllamaEmbeddingsRequest"):
+    for name in ("EmbeddingRequest", "RerankRequest", "OllamaEmbedRequest", "OllamaEmbeddingsRequest"):
         schemas[name]["properties"]["model"] = {"enum": ["embedder", "plain"]}
     return narrow
 

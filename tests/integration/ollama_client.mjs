@@ -14,7 +14,7 @@ async function ask(messages) {
   return message;
 }
 
-const models = (await client.list()).models.map((each) => each.name);
+const models = (await client.list()).models.map((each) => each.name).sort();
 const asked = [{ role: "user", content: question }];
 const called = await ask(asked);
 const calls = called.tool_calls.map(({ function: { name, arguments: given } }) => ({ name, arguments: given }));

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import ollama
 import openai
 import pytest
@@ -25,6 +26,7 @@ from tests.trained_model import (
     says,
     train_weather_model,
 )
+from tests.trained_reranker import DOCUMENTS, QUERIES, train_reranker
 from tests.waits import scaled
 
 from local_ai.supervision.program import ENGINE
@@ -46,6 +48,7 @@ RESULTS = ("sunny", "raining")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("s"), free_port())
     train_weather_model(server.paths.models_dir / "weather")
+    train_reranker(server.paths.models_dir / "reranker")
     server.start()
     yield server
     end(server)
@@ -221,7 +224,7 @@ def test_ollama_client_lists_shows_loads_and_unloads(ollama_client: ollama.Clien
     running = ollama_client.ps().models
     unloaded = ollama_client.generate("weather", keep_alive=0)
 
-    assert [model.model for model in listed] == ["weather"]
+    assert sorted(model.model for model in listed) == ["reranker", "weather"]
     assert shown.capabilities == ["completion", "tools"]
     assert (loaded.done_reason, unloaded.done_reason) == ("load", "unload")
     assert [(model.model, model.context_length) for model in running] == [
@@ -245,6 +248,34 @@ def test_ollama_client_raises_what_is_refused(ollama_client: ollama.Client):
 def ollama_client(server: Server) -> Iterator[ollama.Client]:
     with ollama.Client(server.url, trust_env=False) as client:
         yield client
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
+def test_documents_are_ranked_in_the_shape_of_jina_and_cohere(server: Server, path: str):
+    query, answer = next(iter(QUERIES.items()))
+    documents = [{"text": DOCUMENTS[0]}, *DOCUMENTS[1:]]
+    body = {"model": "reranker", "query": query, "documents": documents, "top_n": 2, "return_documents": True}
+
+    ranked = httpx.post(server.url + path, json=body).json()
+
+    best, second = ranked["results"]
+    assert (best["index"], best["document"]) == (DOCUMENTS.index(answer), {"text": answer})
+    assert best["relevance_score"] > 0.9 > second["relevance_score"]
+    assert ranked["model"] == "reranker"
+    assert ranked["usage"]["total_tokens"] > 0
+
+
+def test_a_rerank_that_cannot_be_done_says_why(server: Server):
+    def refusal(**fields: Any) -> httpx.Response:
+        body = {"model": "reranker", "query": "x", "documents": ["y"]} | fields
+        return httpx.post(f"{server.url}/v1/rerank", json=body)
+
+    long, other = refusal(documents=["y", "word " * 600]), refusal(model="weather")
+
+    assert (long.status_code, long.json()["error"]["param"]) == (400, "documents[1]")
+    assert "the context of 'reranker' holds 512" in long.json()["error"]["message"]
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "model_not_loadable")
+    assert refusal().json()["results"][0].keys() == {"index", "relevance_score"}
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +320,7 @@ def test_ollama_s_client_for_javascript_goes_through_a_whole_loop(server: Server
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "models": ["weather"],
+        "models": ["reranker", "weather"],
         "calls": [{"name": NAME, "arguments": ARGUMENTS}],
         "text": says(result),
         "refused": 404,

@@ -31,6 +31,7 @@ from local_ai.engine.omni.fields import Place, place_text
 from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
 from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.self_restart import SelfRestart
+from local_ai.engine.rerank import Reranker, read_rerank_request, rerank_body
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
@@ -52,6 +53,7 @@ def make_app(
     worker: Worker,
     board: HealthBoard,
     embedder: Embedder,
+    reranker: Reranker,
     responses: ResponseStore,
     omni: OmniRouters,
     *,
@@ -85,6 +87,7 @@ def make_app(
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
+            Route("/v1/rerank", in_openai_errors(_rerank(reranker)), methods=["POST"]),
             *responses_routes(service, responses),
             *openai_routes(service),
             *anthropic_routes(service),
@@ -108,6 +111,14 @@ def _embeddings(embedder: Embedder) -> Endpoint:
         return json_response(embedding_body(await embedder.embed(wanted.texts()), wanted))
 
     return embeddings
+
+
+def _rerank(reranker: Reranker) -> Endpoint:
+    async def rerank(request: Request) -> Response:
+        wanted = await read_body(request, read_rerank_request)
+        return json_response(rerank_body(await reranker.rank(wanted), wanted))
+
+    return rerank
 
 
 def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
@@ -198,9 +209,15 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(model_not_found(settings.model.path, read()))
+    reranker = Reranker(service.find)
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
-    app = make_app(service, worker, board, embedder, responses, omni, omni_text=omni_text)
-    keeps = (lambda: embedder.has_model, lambda: len(responses) > 0, lambda: omni.has_any)
+    app = make_app(service, worker, board, embedder, reranker, responses, omni, omni_text=omni_text)
+    keeps = (
+        lambda: embedder.has_model,
+        lambda: reranker.has_model,
+        lambda: len(responses) > 0,
+        lambda: omni.has_any,
+    )
     return Engine(
         app,
         worker,

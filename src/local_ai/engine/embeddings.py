@@ -7,12 +7,10 @@ pooling.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
 from array import array
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +20,8 @@ from pydantic_core import PydanticCustomError
 
 from local_ai.engine.api.body import Body, Must, NoEffect, wrong
 from local_ai.engine.api.problems import read_model
-from local_ai.engine.errors import bad_field, model_not_loadable, unavailable
+from local_ai.engine.errors import bad_field
+from local_ai.engine.held_model import HeldModel
 from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
@@ -94,17 +93,16 @@ def read_embedding_request(raw: bytes) -> EmbeddingRequest:
 
 
 class Embedder:
-    """Holds one embedding model; it is imported, loaded and run on one thread."""
+    """Holds one embedding model."""
 
     def __init__(self, find: Callable[[str], Model]) -> None:
         self._find = find
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
-        self._loaded: tuple[Path, EmbeddingModel] | None = None
+        self._held: HeldModel[EmbeddingModel] = HeldModel(_load, does="embeds texts")
 
     @property
     def has_model(self) -> bool:
         """Whether one is in memory."""
-        return self._loaded is not None
+        return self._held.is_loaded
 
     async def embed(self, wanted: Texts) -> Embedded:
         """Turn texts into vectors of length 1.
@@ -113,63 +111,39 @@ class Embedder:
             ApiError: No such model, it is not one that embeds, or a text is too long for it.
         """
         found = self._find(wanted.model)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._embed, found, wanted)
+        return await self._held.use(found, lambda model: _embed(model, found, wanted))
 
     async def unload(self) -> None:
         """Drop the model in memory, if there is one."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+        await self._held.unload()
 
-    def _drop(self) -> None:
-        if self._loaded is None:
-            return
-        from local_ai.engine.core.memory.release import release_memory
 
-        self._loaded = None
-        release_memory()
+def _load(folder: Path) -> EmbeddingModel:
+    # On its thread, since MLX is not imported where no text is embedded or generated.
+    from local_ai.engine.core.model.embedding_model import load_embedding_model
 
-    def _embed(self, found: Model, wanted: Texts) -> Embedded:
-        model = self._load(found)
-        limit = found.context_tokens
-        counts: list[int] = []
-        for index, text in enumerate(wanted.texts):
-            counts.append(count := _count_tokens(model, text, limit))
-            if limit is not None and count > limit:
-                if wanted.cuts:
-                    counts[-1] = limit
-                    continue
-                raise bad_field(
-                    f"input[{index}]",
-                    f"it has {count} tokens and the context of {found.id!r} holds {limit}",
-                    "split it",
-                    code="context_length_exceeded",
-                )
-        vectors: list[list[float]] = []
-        for at in range(0, len(wanted.texts), _AT_ONCE):
-            vectors += model.embed(list(wanted.texts[at : at + _AT_ONCE]), most_tokens=limit)
-        return Embedded(tuple(_shorten(tuple(vector), wanted.dimensions) for vector in vectors), sum(counts))
+    return load_embedding_model(folder)
 
-    def _load(self, found: Model) -> EmbeddingModel:
-        if self._loaded is not None and self._loaded[0] == found.path:
-            return self._loaded[1]
-        # On this thread, since MLX is not imported where no text is embedded or generated.
-        from local_ai.engine.core.model.embedding_model import load_embedding_model
 
-        self._loaded = None
-        try:
-            model = load_embedding_model(found.path)
-        except ModuleNotFoundError as exc:
-            raise unavailable(
-                "texts cannot be embedded with this model here",
-                f"its kind is known to mlx-vlm alone, and that is not installed ({exc})",
-                "pip install mlx-vlm, then run",
-                command="local-ai server restart",
-            ) from exc
-        except Exception as exc:  # mlx-lm, mlx-vlm and transformers raise whatever they like here
-            reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
-            raise model_not_loadable(found.id, reason, "take a model that embeds texts") from exc
-        self._loaded = (found.path, model)
-        return model
+def _embed(model: EmbeddingModel, found: Model, wanted: Texts) -> Embedded:
+    limit = found.context_tokens
+    counts: list[int] = []
+    for index, text in enumerate(wanted.texts):
+        counts.append(count := _count_tokens(model, text, limit))
+        if limit is not None and count > limit:
+            if wanted.cuts:
+                counts[-1] = limit
+                continue
+            raise bad_field(
+                f"input[{index}]",
+                f"it has {count} tokens and the context of {found.id!r} holds {limit}",
+                "split it",
+                code="context_length_exceeded",
+            )
+    vectors: list[list[float]] = []
+    for at in range(0, len(wanted.texts), _AT_ONCE):
+        vectors += model.embed(list(wanted.texts[at : at + _AT_ONCE]), most_tokens=limit)
+    return Embedded(tuple(_shorten(tuple(vector), wanted.dimensions) for vector in vectors), sum(counts))
 
 
 def _count_tokens(model: EmbeddingModel, text: str, limit: int | None) -> int:

@@ -28,6 +28,7 @@ from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, r
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.request import ResponseRequest, read_response_request
 from local_ai.engine.embeddings import EmbeddingRequest, read_embedding_request
+from local_ai.engine.rerank import RerankRequest, read_rerank_request
 from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
 
@@ -49,6 +50,7 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "POST /v1/chat/completions": (reader(read_chat, defaults), {"messages": MESSAGES}),
     "POST /v1/completions": (reader(read_completion, defaults), {"prompt": "x"}),
     "POST /v1/responses": (reader(read_response_request, defaults), {"input": "x"}),
+    "POST /v1/rerank": (reader(read_rerank_request), {"model": "m", "query": "x", "documents": ["y"]}),
     "POST /v1/embeddings": (reader(read_embedding_request), {"model": "m", "input": "x"}),
     "POST /anthropic/v1/messages": (reader(read_request, defaults), {"messages": MESSAGES}),
     "POST /api/chat": (reader(read_ollama_chat, defaults), {"model": "m"}),
@@ -62,6 +64,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "POST /v1/completions": CompletionRequest,
     "POST /v1/responses": ResponseRequest,
     "POST /v1/embeddings": EmbeddingRequest,
+    "POST /v1/rerank": RerankRequest,
     "POST /anthropic/v1/messages": MessagesRequest,
     "POST /api/chat": OllamaChatRequest,
     "POST /api/generate": OllamaGenerateRequest,

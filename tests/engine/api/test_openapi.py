@@ -18,6 +18,7 @@ SCHEMAS = {
     "POST /v1/completions": "CompletionRequest",
     "POST /v1/responses": "ResponseRequest",
     "POST /v1/embeddings": "EmbeddingRequest",
+    "POST /v1/rerank": "RerankRequest",
     "POST /anthropic/v1/messages": "MessagesRequest",
     "POST /api/chat": "OllamaChatRequest",
     "POST /api/generate": "OllamaGenerateRequest",

@@ -20,6 +20,7 @@ from local_ai.engine.api.ollama.request import (
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest
 from local_ai.engine.api.responses.request import ResponseRequest
 from local_ai.engine.embeddings import EmbeddingRequest
+from local_ai.engine.rerank import RerankRequest
 
 Json = dict[str, Any]
 
@@ -28,6 +29,7 @@ REQUESTS: dict[str, type[BaseModel]] = {
     "POST /v1/completions": CompletionRequest,
     "POST /v1/responses": ResponseRequest,
     "POST /v1/embeddings": EmbeddingRequest,
+    "POST /v1/rerank": RerankRequest,
     "POST /anthropic/v1/messages": MessagesRequest,
     "POST /api/chat": OllamaChatRequest,
     "POST /api/generate": OllamaGenerateRequest,

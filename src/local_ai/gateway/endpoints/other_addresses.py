@@ -1,4 +1,4 @@
-"""Further addresses of Anthropic's API, for clients whose base address has a part more or less than ours."""
+"""Further addresses, for clients whose base address has a part more or less than ours."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _OTHER = {
     for start in ("/v1/messages", "/v1/v1/messages", "/anthropic/messages")
     for end in ("", "/count_tokens")
 }
+# Jina's base address ends in /v1, Cohere's client asks at /v2, some ask at the root.
+_OTHER |= dict.fromkeys(("/rerank", "/v2/rerank", "/v1/v1/rerank"), "/v1/rerank")
 _BASES = tuple(f"{base}{end}" for base in ("/v1", "/anthropic", "/anthropic/v1") for end in ("", "/"))
 
 

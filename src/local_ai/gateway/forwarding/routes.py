@@ -34,6 +34,7 @@ ROUTES = (
     Route("/v1/responses/{id}/input_items", Dialect.RESPONSES, method="GET", takes=None, queues=False),
     Route("/v1/responses/{id}/cancel", Dialect.RESPONSES, takes=None, queues=False),
     Route("/v1/embeddings", Dialect.OPENAI),
+    Route("/v1/rerank", Dialect.OPENAI),
     Route(SPEECH.path, Dialect.OPENAI, part=SPEECH),
     Route(TRANSCRIPTION.path, Dialect.OPENAI, takes="multipart/form-data", part=TRANSCRIPTION),
     Route(IMAGES.path, Dialect.OPENAI, part=IMAGES),

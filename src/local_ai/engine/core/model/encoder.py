@@ -28,7 +28,6 @@ _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "silu": nn.silu,
 }
 _PREFIXES = ("bert.", "roberta.", "model.")
-_UNUSED = ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,13 @@ class Encoder(nn.Module):  # type: ignore[misc]
         self.embeddings = _Embeddings(config)
         self.encoder = {"layer": [_Layer(config) for _ in range(config.num_hidden_layers)]}
 
-    def __call__(self, tokens: Array, mask: Array) -> Array:
-        states = self.embeddings(tokens, mask)
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """How the names of weights begin that are of other heads."""
+        return ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
+
+    def __call__(self, tokens: Array, mask: Array, segments: Array | None = None) -> Array:
+        states = self.embeddings(tokens, mask, mx.zeros_like(tokens) if segments is None else segments)
         for layer in self.encoder["layer"]:
             states = layer(states, mask[:, None, None, :].astype(mx.bool_))
         return states
@@ -75,7 +79,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
         for name, value in weights.items():
             prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
             named[name.removeprefix(prefix)] = value
-        return {name: value for name, value in named.items() if not name.startswith(_UNUSED)}
+        return {name: value for name, value in named.items() if not name.startswith(self.unused)}
 
 
 class _Embeddings(nn.Module):  # type: ignore[misc]
@@ -87,14 +91,14 @@ class _Embeddings(nn.Module):  # type: ignore[misc]
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self._padding = config.pad_token_id if config.model_type in POSITIONS_AFTER_PADDING else None
 
-    def __call__(self, tokens: Array, mask: Array) -> Array:
+    def __call__(self, tokens: Array, mask: Array, segments: Array) -> Array:
         positions = mx.arange(tokens.shape[1])[None]
         if self._padding is not None:
             positions = mx.cumsum(mask, axis=1) * mask + self._padding
         return self.LayerNorm(
             self.word_embeddings(tokens)
             + self.position_embeddings(positions)
-            + self.token_type_embeddings(mx.zeros_like(tokens))
+            + self.token_type_embeddings(segments)
         )
 
 

@@ -1,0 +1,135 @@
+"""/v1/rerank in Jina's and Cohere's shape, on a thread of its own.
+
+Source: https://docs.cohere.com/reference/rerank and https://jina.ai/reranker.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from local_ai.engine.api.body import Body, Flag, ListOf, Must, NoEffect, Reason, Refused, TextOr
+from local_ai.engine.api.problems import read_model
+from local_ai.engine.errors import bad_field
+from local_ai.engine.held_model import HeldModel
+from local_ai.models.catalog import Model
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.model.rerank_model import RerankModel
+
+MOST_DOCUMENTS = 1000
+_AT_ONCE = 16  # pairs read in one step
+_WHOLE = "a document is read whole or not at all"
+
+
+class RerankDocument(Body):
+    """A document as an object."""
+
+    text: str
+
+
+class RerankRequest(Body):
+    """A /v1/rerank body."""
+
+    model: str
+    query: Annotated[str, Field(min_length=1)]
+    documents: Annotated[
+        ListOf[Annotated[TextOr[RerankDocument], Must("a text, or an object with a text")]],
+        Field(min_length=1, max_length=MOST_DOCUMENTS),
+    ]
+    top_n: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    return_documents: Flag = None
+    priority: NoEffect = None
+    max_tokens_per_doc: Annotated[Refused, Reason(_WHOLE)] = None
+    max_chunks_per_doc: Annotated[Refused, Reason(_WHOLE)] = None
+    rank_fields: Annotated[Refused, Reason("documents have a text alone")] = None
+    return_embeddings: Annotated[Refused, Reason("a reranker makes no vectors")] = None
+
+    @property
+    def texts(self) -> list[str]:
+        return [each if isinstance(each, str) else each.text for each in self.documents]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """How well each document answers a query."""
+
+    scores: tuple[float, ...]  # 0 to 1, one a document, in the request's order
+    tokens: int
+
+
+def read_rerank_request(raw: bytes) -> RerankRequest:
+    """Read a body.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    return read_model(raw, RerankRequest)
+
+
+class Reranker:
+    """Holds one reranker."""
+
+    def __init__(self, find: Callable[[str], Model]) -> None:
+        self._find = find
+        self._held: HeldModel[RerankModel] = HeldModel(_load, does="reranks")
+
+    @property
+    def has_model(self) -> bool:
+        """Whether one is in memory."""
+        return self._held.is_loaded
+
+    async def rank(self, request: RerankRequest) -> Ranked:
+        """Score all documents.
+
+        Raises:
+            ApiError: No such model, it is no reranker, or a document is too long for it.
+        """
+        found = self._find(request.model)
+        return await self._held.use(found, lambda model: _rank(model, found, request))
+
+
+def rerank_body(ranked: Ranked, request: RerankRequest) -> dict[str, Any]:
+    """Write the answer: the best first."""
+    texts = request.texts
+    order = sorted(range(len(texts)), key=lambda index: -ranked.scores[index])[: request.top_n]
+    results: list[dict[str, Any]] = [
+        {"index": index, "relevance_score": ranked.scores[index]}
+        | ({"document": {"text": texts[index]}} if request.return_documents else {})
+        for index in order
+    ]
+    return {
+        "id": f"rerank-{uuid.uuid4().hex}",
+        "model": request.model,
+        "results": results,
+        "usage": {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens},
+    }
+
+
+def _load(folder: Path) -> RerankModel:
+    # On its thread, since MLX is not imported where nothing is generated.
+    from local_ai.engine.core.model.rerank_model import load_rerank_model
+
+    return load_rerank_model(folder)
+
+
+def _rank(model: RerankModel, found: Model, request: RerankRequest) -> Ranked:
+    texts, limit = request.texts, found.context_tokens
+    counts = [model.count(request.query, text) for text in texts]
+    for index, count in enumerate(counts):
+        if limit is not None and count > limit:
+            raise bad_field(
+                f"documents[{index}]",
+                f"with the query it has {count} tokens and the context of {found.id!r} holds {limit}",
+                "split it",
+                code="context_length_exceeded",
+            )
+    scores: list[float] = []
+    for at in range(0, len(texts), _AT_ONCE):
+        scores += model.score(request.query, texts[at : at + _AT_ONCE])
+    return Ranked(tuple(scores), sum(counts))
