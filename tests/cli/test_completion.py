@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.gateway.fakes import make_model
 
 from local_ai.cli.completion import candidates, completion_script
 from local_ai.errors import ConfigError
+from local_ai.settings.paths import find_paths
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,40 @@ from local_ai.errors import ConfigError
 )
 def test_completion_offers_what_can_stand_there(words: list[str], offered: list[str]):
     assert candidates(words) == offered
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A home with two models and an alias."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("qwen-small", "smol"):
+        make_model(find_paths().models_dir / name)
+    (tmp_path / "config.toml").write_text('[models]\npaths = []\n[aliases]\nquick = "smol"\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["models", "use", ""], ["models.use", ""], ["models", "info", "--json", ""], ["start", "--model", ""]],
+    ids=" ".join,
+)
+def test_models_and_aliases_are_offered_where_a_model_is_named(models: Path, words: list[str]):
+    assert sorted(candidates(words)) == ["quick", "qwen-small", "smol"]
+    assert sorted(candidates([*words[:-1], "q"])) == ["quick", "qwen-small"]
+
+
+def test_no_model_is_offered_where_none_can_stand(models: Path):
+    assert candidates(["models", "use", "smol", ""]) == []
+    assert candidates(["models", "pull", ""]) == []
+
+
+def test_settings_that_are_wrong_offer_no_models(models: Path):
+    (models / "config.toml").write_text("[nonsense]\n")
+
+    assert candidates(["models", "use", ""]) == []
 
 
 def test_unknown_shell_is_told_which_there_are():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short
-from local_ai.errors import ConfigError
+from local_ai.errors import ConfigError, LocalAIError
 
 SCRIPT_OPTION = "--print-completion-script"
 
@@ -88,8 +88,24 @@ def _offered(before: list[str], current: str) -> list[str]:
     if command is None or "--" in left:
         return []
     option = command.option(left[-1]) if left else None
+    if option is not None and option.is_model:
+        return _model_names()
     if option is not None and not option.is_switch:
         return [*option.values, *(name for name, own in option.other_names.items() if name != own)]
     if current.startswith("-"):
         return [*(each.flag for each in command.options if each.flag not in left), "--help"]
-    return list(command.argument.values) if command.argument and not left else []
+    if command.argument is None or any(not each.startswith("-") for each in left):
+        return []
+    # The names on a hub are not known here.
+    is_here = command.argument.is_model and command.word != "pull"
+    return _model_names() if is_here else list(command.argument.values)
+
+
+def _model_names() -> list[str]:
+    """List the models of this machine, by id and alias; none where the settings cannot be read."""
+    from local_ai.cli.commands.models import look  # for these words alone: it reads the settings
+
+    try:
+        return [model.id for model in look().library.listed()]
+    except LocalAIError:
+        return []
