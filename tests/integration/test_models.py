@@ -135,7 +135,7 @@ def test_aliases_and_new_models_show_everywhere_without_a_restart(server: Server
     assert '"model":"gpt-4o"' in stream
 
 
-def test_engine_that_begins_anew_once_it_is_idle_fails_nobody(make_server: Callable[..., Server]):
+def test_engine_that_restarts_in_place_once_it_is_idle_fails_nobody(make_server: Callable[..., Server]):
     server = make_server(LOCAL_AI_MODEL__IDLE_UNLOAD_S="0.2")
     server.start()
     engine, log = server.pid_of(ENGINE), server.paths.log(ENGINE)
@@ -153,7 +153,7 @@ def test_engine_that_begins_anew_once_it_is_idle_fails_nobody(make_server: Calla
     # "starting": where its imports take so long that a look gets no word. Requests wait, and so does /readyz.
     assert seen <= {"healthy", "busy", "starting", 200}
     assert (server.pid_of(ENGINE), server.status()["programs"][0]["restarts"]) == (engine, 0)
-    assert "begins anew" in log.read_text()
+    assert "restarts in place" in log.read_text()
     server.stop()
     assert server.processes() == []
 
