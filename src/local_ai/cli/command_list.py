@@ -249,6 +249,14 @@ COMMANDS = (
     ),
     Command(
         "config",
+        "reload",
+        "Have the running server take changed settings, without a restart where it can.",
+        "",
+        f"{_CONFIG}:reload",
+        (_JSON,),
+    ),
+    Command(
+        "config",
         "init",
         "Write a commented settings file; never over an existing one.",
         "",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from local_ai.doctor.check import Check, Place, ok, warning, wrong
 from local_ai.errors import LocalAIError
 from local_ai.lifecycle.ports import check_port
-from local_ai.lifecycle.preflight import check_exposure
+from local_ai.settings.exposure import check_exposure
 
 _LOOPBACK = ("127.0.0.1", "localhost")
 

@@ -58,6 +58,7 @@ def main() -> int:
     stopping = _Stopping()
     signal.signal(signal.SIGTERM, stopping.stop)
     signal.signal(signal.SIGINT, stopping.stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the gateway takes it, and tells the engine by its socket
     with pid_file(state.paths.engine_pid):
         try:
             kept = _serve(state, listener, stopping, goes_on=goes_on)

@@ -7,7 +7,6 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -40,7 +39,7 @@ from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
-from local_ai.settings.state import State
+from local_ai.settings.state import State, read_state
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
@@ -56,12 +55,14 @@ def make_app(
     reranker: Reranker,
     responses: ResponseStore,
     omni: OmniRouters,
+    reload: Callable[[], None],
     *,
     omni_text: bool = False,
 ) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
+        reload: Takes the settings from state.json again.
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
     """
 
@@ -80,10 +81,16 @@ def make_app(
         done = asyncio.wrap_future(worker.unload())
         return json_response(dataclasses.asdict(await unless_gone(request, done)))
 
+    async def take_settings(_request: Request) -> Response:
+        """Not forwarded either."""
+        await asyncio.to_thread(reload)
+        return json_response({})
+
     return Starlette(
         routes=[
             Route("/health", health),
             Route("/recent", recent),
+            Route("/reload", in_openai_errors(take_settings), methods=["POST"]),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
@@ -189,21 +196,21 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         anew: It follows one that was ready, and is so from the first: who asks waits for a model to be
             loaded anyway, and the imports are a small part of that.
     """
-    settings = state.settings
-    read = partial(library_for, settings, state.paths, settled=state.default_model)
+    live = _Live(state)
+    settings, read = state.settings, live.library
     blas, problem = _preload_blas(settings.engine.blas)
     board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
     worker = Worker(
         WorkerSettings(
             trust_remote_code=settings.model.trust_remote_code,
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
-            idle_unload_s=partial(_idle_unload_s, settings, read),
+            idle_unload_s=live.idle_unload_s,
             max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
         ),
         board,
         problem=problem,
     )
-    service = Service(worker, read, lambda: settings)
+    service = Service(worker, read, lambda: live.settings)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
@@ -211,7 +218,12 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         worker.report(model_not_found(settings.model.path, read()))
     reranker = Reranker(service.find)
     embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
-    app = make_app(service, worker, board, embedder, reranker, responses, omni, omni_text=omni_text)
+
+    def reload() -> None:
+        live.read_again()
+        worker.wake()
+
+    app = make_app(service, worker, board, embedder, reranker, responses, omni, reload, omni_text=omni_text)
     keeps = (
         lambda: embedder.has_model,
         lambda: reranker.has_model,
@@ -227,13 +239,33 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     )
 
 
-def _idle_unload_s(settings: LocalAISettings, library: Callable[[], ModelLibrary], key: ModelKey) -> float:
-    """Seconds after which a model is unloaded; its own value wins."""
-    if settings.models.named:
-        found = find_model(str(key.path), library().models)
-        if found and found.own and found.own.idle_unload_s is not None:
-            return found.own.idle_unload_s
-    return settings.model.idle_unload_s
+class _Live:
+    """The settings that hold now."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @property
+    def settings(self) -> LocalAISettings:
+        return self._state.settings
+
+    def library(self) -> ModelLibrary:
+        """Read which models the machine has."""
+        return library_for(self._state.settings, self._state.paths, settled=self._state.default_model)
+
+    def read_again(self) -> None:
+        """Take what state.json holds by now."""
+        self._state = read_state(self._state.paths.state_file)
+        logging.getLogger().setLevel(self.settings.server.log_level)
+        log.info("the settings were read again")
+
+    def idle_unload_s(self, key: ModelKey) -> float:
+        """Seconds after which a model is unloaded; its own value wins."""
+        if self.settings.models.named:
+            found = find_model(str(key.path), self.library().models)
+            if found and found.own and found.own.idle_unload_s is not None:
+                return found.own.idle_unload_s
+        return self.settings.model.idle_unload_s
 
 
 def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:

@@ -26,6 +26,7 @@ def main() -> int:
     start_orphan_guard()
     # Closes the gateway once it serves (see listener/server.py); before that it would end the process.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it reads now is fresh
     try:
         # Listens first: clients wait while the settings' schema is imported, instead of being refused.
         target = read_target(arguments.state)

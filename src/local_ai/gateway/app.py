@@ -25,6 +25,7 @@ from local_ai.gateway.endpoints.assets import asset_routes, load_assets
 from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
+from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
@@ -47,6 +48,7 @@ def make_app(context: GatewayContext) -> ASGIApp:
             _warm_up(context, own),
             stop_flapping(context.state),
             watch_liveness(context.state, context.watch),
+            watch_settings(context),
         )
         tasks = [asyncio.create_task(each) for each in work]
         yield
@@ -55,7 +57,6 @@ def make_app(context: GatewayContext) -> ASGIApp:
         await context.forwarding.upstream.close()
 
     server = context.state.settings.server
-    keys = [key.get_secret_value() for key in server.api_keys]
     own = _Own(context)
     app = Starlette(
         routes=[*forward_routes(context), *base_routes(), *page_routes(context), *asset_routes()],
@@ -66,7 +67,7 @@ def make_app(context: GatewayContext) -> ASGIApp:
                 bound=server.host,
                 allowed=server.allowed_hosts,
                 origins=server.allowed_origins,
-                keys=keys,
+                keys=lambda: [key.get_secret_value() for key in context.state.settings.server.api_keys],
             ),
         ],
         exception_handlers=_handlers(),

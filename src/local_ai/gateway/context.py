@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 
 from local_ai.gateway.admission.body_memory import MemoryBudget
@@ -25,15 +26,44 @@ from local_ai.supervision.program import OMNI, SUPERVISORD
 _BODIES_HELD = 4
 
 
+_LOG = logging.getLogger("local_ai.gateway")
+
+
+@dataclass
+class LiveState:
+    """The state of the start, with the settings that hold now."""
+
+    state: State
+
+
 @dataclass(frozen=True)
 class GatewayContext:
     """One gateway."""
 
-    state: State
+    live: LiveState
     watch: Monitor
     forwarding: ForwardingContext
     omni_forwarding: ForwardingContext  # to the program `omni`
     body_memory: MemoryBudget
+
+    @property
+    def state(self) -> State:
+        """What holds now."""
+        return self.live.state
+
+    def take(self, state: State) -> None:
+        """Take changed settings over; requests that run or wait are not touched."""
+        before, gateway = self.state.settings.gateway, state.settings.gateway
+        request_queue = self.forwarding.request_queue
+        request_queue.most_waiting = gateway.max_queue
+        if gateway.max_concurrency != before.max_concurrency:
+            request_queue.resize(concurrency(state.settings)[0])
+            self.watch.on_batch(request_queue.resize if gateway.max_concurrency == "auto" else None)
+        for forwarding in (self.forwarding, self.omni_forwarding):
+            forwarding.gate.wait_s = gateway.wait_for_engine_s
+        logging.getLogger().setLevel(state.settings.server.log_level)
+        self.live.state = state  # last: by its revision a command sees that all of it is done
+        _LOG.info("changed settings were taken (%d)", state.revision)
 
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
@@ -73,7 +103,7 @@ def make_context(state: State) -> GatewayContext:
         forwarding, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine()
     )
     return GatewayContext(
-        state=state,
+        live=LiveState(state),
         watch=watch,
         forwarding=forwarding,
         omni_forwarding=omni_forwarding,

@@ -26,6 +26,7 @@ from local_ai.lifecycle import preflight, start
 from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
+from local_ai.settings.exposure import check_exposure
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.state import (
     Given,
@@ -104,7 +105,7 @@ class ServerManager:
 
         if self._given is None:
             loaded = load.load(overrides=self._overrides, paths=self.paths)
-            self._given, self._by_hand = loaded.settings, Given(loaded.given)
+            self._given, self._by_hand = loaded.settings, Given(loaded.given, None, loaded.file)
         return load.override(self._given, self._overrides)
 
     def start(self, foreground: bool = False, startup_timeout: float = 30.0) -> StartResult:
@@ -165,7 +166,7 @@ class ServerManager:
         loaded, _kept = load_again(
             last.values, config_path=last.config, overrides=self._overrides, paths=self.paths
         )
-        self._given, self._by_hand = loaded.settings, Given(loaded.given, last.config)
+        self._given, self._by_hand = loaded.settings, Given(loaded.given, last.config, loaded.file)
 
     def status(self) -> ServerStatus:
         """Observe once; takes at most about 5 s, even if a program hangs."""
@@ -241,7 +242,7 @@ class ServerManager:
         settings = self.settings
         preflight.check_packages(settings.engine.text)
         preflight.check_model(settings.model.path, self.paths.with_model_folders(settings.models.paths))
-        return preflight.check_exposure(settings.server)
+        return check_exposure(settings.server)
 
     def _settled_report(self, *, stop_s: float = 0.0) -> Report:
         """Look until supervisord says something: one that is about to end answers nothing useful.

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import re
 import resource
-import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from local_ai.supervision.program import LOG_NAMES
 from local_ai.supervision.render import OPEN_FILES
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import LocalAISettings, NamedModelSettings, ServerSettings
+    from local_ai.settings.schema import LocalAISettings, NamedModelSettings
 
 # Import name → the package that brings it. Looked up, not imported: importing them takes seconds.
 _ENGINE_PACKAGES = {"mlx_lm": "mlx-lm", "mlx": "mlx"}
@@ -100,39 +99,6 @@ def check_open_files() -> int:
             fix=f"open a new shell, or raise the limit there to {OPEN_FILES}: ulimit -n {OPEN_FILES}",
         )
     return hard
-
-
-def check_exposure(server: ServerSettings) -> str:
-    """Make sure that a server others can reach asks for a key.
-
-    Returns:
-        A warning, where it was opened on purpose; else "".
-
-    Raises:
-        ConfigError: Other machines could use it without a key.
-    """
-    if server.api_keys or is_loopback(server.host):
-        return ""
-    reach = f"server.host = {server.host!r} is reachable from other machines"
-    if server.allow_unauthenticated:
-        return f"everyone who can reach this machine can use the server: {reach}, and no key is needed"
-    raise ConfigError(
-        "the server would be open to the network",
-        why=f"{reach}, and server.api_keys is empty",
-        fix='set server.api_keys = ["a-long-secret"] in config.toml, or server.host = "127.0.0.1" '
-        "(server.allow_unauthenticated = true opens it on purpose)",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address or name is reachable from this machine only."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    import ipaddress
-
-    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
 def check_model(configured: str | None, paths: Paths) -> None:

@@ -54,6 +54,11 @@ class Loaded:
         }
 
     @property
+    def file(self) -> str | None:
+        """The absolute path of the file that was read; None where there was none."""
+        return str(self.config_file.absolute()) if self.config_file else None
+
+    @property
     def rows(self) -> list[tuple[str, Any, str]]:
         """One (key, value, origin) per setting, in the order of the example file."""
         values = flatten(self.settings.model_dump(mode="json"))
@@ -104,7 +109,7 @@ def load(
     layers = [
         *([_read_file(config_file)] if config_file else []),
         environment,
-        _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False),
+        _Layer(nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False),
     ]
     layers = [_follow_moves(layer, warnings) for layer in layers]
     _check(layers, config_file)
@@ -113,7 +118,7 @@ def load(
     for layer in layers:
         merged |= _anchor(layer)
         origins |= layer.origins
-    return Loaded(LocalAISettings.model_validate(_nest(merged)), origins, config_file, tuple(warnings))
+    return Loaded(LocalAISettings.model_validate(nest(merged)), origins, config_file, tuple(warnings))
 
 
 def load_again(
@@ -156,11 +161,9 @@ def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> Loca
         ConfigError: A value is wrong.
     """
     given = {key: value for key, value in overrides.items() if value is not None}
-    layer = _Layer(_nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False)
+    layer = _Layer(nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False)
     _check([layer], None)
-    return LocalAISettings.model_validate(
-        _nest(flatten(settings.model_dump(context=REVEAL)) | _anchor(layer))
-    )
+    return LocalAISettings.model_validate(nest(flatten(settings.model_dump(context=REVEAL)) | _anchor(layer)))
 
 
 def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | None:
@@ -226,7 +229,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
         for name in sorted(ours)
         if name.upper() not in keys_by_variable
     ]
-    return _Layer(_nest(values), origins, _base(), strict=False), warnings
+    return _Layer(nest(values), origins, _base(), strict=False), warnings
 
 
 def _base() -> Path:
@@ -246,7 +249,7 @@ def _follow_moves(layer: _Layer, warnings: list[str]) -> _Layer:
         warnings.append(f"{old} has moved: call it {new} ({origin}); until then the old name works")
         if new not in values:
             values[new], origins[new] = value, origin
-    return replace(layer, values=_nest(values), origins=origins)
+    return replace(layer, values=nest(values), origins=origins)
 
 
 def _values_of(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -344,7 +347,8 @@ def _anchor_folder(text: str, start: Path) -> str:
     return text if text.startswith("~") else os.path.normpath(start / text)
 
 
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn {"server.port": 1} into {"server": {"port": 1}}."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         *sections, name = split_key(key)

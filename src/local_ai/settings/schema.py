@@ -258,6 +258,12 @@ class GatewaySettings(_Section):
     )
 
 
+class ConfigSettings(_Section):
+    """The settings themselves."""
+
+    watch: bool = Field(False, description="Let a running server take each change of the file by itself.")
+
+
 class LocalAISettings(_Section):
     """All settings, resolved: command line, environment, file and defaults merged."""
 
@@ -268,6 +274,7 @@ class LocalAISettings(_Section):
     generation: GenerationSettings = GenerationSettings()
     engine: EngineSettings = EngineSettings()
     gateway: GatewaySettings = GatewaySettings()
+    config: ConfigSettings = ConfigSettings()
 
     @property
     def all_aliases(self) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Given:
 
     values: dict[str, Any] = field(default_factory=dict)  # of command line and environment, by key
     config: str | None = None  # the file that --config named
+    file: str | None = None  # the file that was read
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class State:
     omni_parts: tuple[str, ...] = ()  # what the program `omni` can do; without any, it is not run
     default_model: str | None = None  # id of what a start chose where `model.path` is not set
     given: Given = field(default_factory=Given)
+    revision: int = 0  # how often its settings were changed while it ran
 
     @property
     def paths(self) -> Paths:
@@ -104,6 +106,7 @@ def write_state(state: State, file: Path) -> None:
         "omni_parts": state.omni_parts,
         "default_model": state.default_model,
         "given": asdict(state.given),
+        "revision": state.revision,
         **{name: str(getattr(state, name)) for name in _PATHS},
     }
     write_private(file, json.dumps(plain, indent=2) + "\n")
@@ -126,6 +129,7 @@ def read_state(file: Path) -> State:
             omni_parts=tuple(raw.get("omni_parts", ())),
             default_model=raw.get("default_model"),
             given=Given(**raw.get("given", {})),
+            revision=int(raw.get("revision", 0)),
             **{name: Path(raw[name]) for name in _PATHS},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

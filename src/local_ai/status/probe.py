@@ -71,6 +71,12 @@ def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None
     return str(identity["state_dir"]) if identity and "state_dir" in identity else None
 
 
+def find_revision(host: str, port: int) -> int | None:
+    """Return which settings our gateway has, by how often they were changed; None if it does not say."""
+    identity = _identity(host, port, 1.0)
+    return identity.get("revision") if identity else None
+
+
 def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz") -> dict[str, Any] | None:
     raw = _get_json((reachable_host(host), port), path, timeout_s)
     return raw if isinstance(raw, dict) and raw.get("service") == "local-ai" else None

@@ -53,7 +53,7 @@ def start(*, foreground: bool, timeout: str, **options: Unpack[StartOptions]) ->
                 loaded.settings,
                 on_progress=say,
                 on_ready=_print_started,
-                by_hand=Given(loaded.given, _absolute(options["config"])),
+                by_hand=Given(loaded.given, _absolute(options["config"]), loaded.file),
             )
             result = manager.start(foreground=foreground, startup_timeout=timeout_s)
     except KeyboardInterrupt as exc:
@@ -111,7 +111,9 @@ def restart(*, timeout: str, **options: Unpack[StartOptions]) -> None:
             console.print_warning(warning)
         timeout_s = parse_seconds("--timeout", timeout)
         manager = ServerManager(
-            loaded.settings, on_progress=say, by_hand=Given(loaded.given, _absolute(config))
+            loaded.settings,
+            on_progress=say,
+            by_hand=Given(loaded.given, _absolute(config), loaded.file),
         )
         try:
             result = manager.restart(startup_timeout=timeout_s)

@@ -112,6 +112,10 @@ class Worker:
         """Whether more requests wait than should."""
         return self._board.read().waiting >= _MOST_WAITING
 
+    def wake(self) -> None:
+        """Have the thread look at the settings again, should it sleep."""
+        self._inbox.put(None)
+
     def load(self, key: ModelKey, tokens: int = 0) -> Future[ModelWords]:
         """Have a model loaded; its turn comes in order.
 

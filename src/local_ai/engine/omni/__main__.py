@@ -42,6 +42,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it reads changed settings with each request
     os.chdir(state.state_dir)
     tell_libraries(os.environ, state.state_dir)
     _provide_ffmpeg(state)

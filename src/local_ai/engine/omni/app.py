@@ -17,7 +17,7 @@ from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
-from local_ai.settings.state import State
+from local_ai.settings.state import State, read_state
 from local_ai.supervision.omni import PARTS, Part
 
 
@@ -68,6 +68,7 @@ def folder_of(name: str, state: State) -> str:
     Raises:
         ApiError: No such model is on this machine (404).
     """
+    state = read_state(state.paths.state_file)  # settings may have changed since the start
     library = library_for(state.settings, state.paths)
     if folder := find_folder(name, library, state.hub_cache):
         return folder

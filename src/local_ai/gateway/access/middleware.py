@@ -7,7 +7,7 @@ that name as Host; a form it posts across arrives with its Origin. Both are refu
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -91,11 +91,11 @@ class AccessMiddleware:
         bound: str,
         allowed: Sequence[str],
         origins: Sequence[str] = (),
-        keys: Sequence[str] = (),
+        keys: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._app = app
         self._origins = tuple(origins)
-        self._keys = tuple(keys)
+        self._keys = keys
         self._bound = bound
         self._allowed = tuple(allowed)
 
@@ -120,7 +120,7 @@ class AccessMiddleware:
                 method=scope["method"],
                 path=scope["path"],
                 peer=(scope.get("client") or (None,))[0],
-                keys=self._keys,
+                keys=self._keys(),
             )
         except ApiError as refusal:
             await _send_refusal(refusal, scope["path"], send_with_headers)

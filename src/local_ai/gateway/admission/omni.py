@@ -82,7 +82,7 @@ class OmniGate:
         self._upstream = upstream
         self._watch = watch
         self._closed = closed
-        self._wait_s = wait_s
+        self.wait_s = wait_s
 
     async def pass_through(self, waited_s: float = 0.0) -> None:
         """Return as soon as the program can take a request.
@@ -93,7 +93,7 @@ class OmniGate:
         Raises:
             ApiError: It cannot, and waiting is over or no use.
         """
-        deadline = time.monotonic() + self._wait_s - waited_s
+        deadline = time.monotonic() + self.wait_s - waited_s
         while True:
             if self._closed.is_set():
                 raise stopping_refusal()

@@ -31,7 +31,7 @@ class ReadinessGate:
     def __init__(self, watch: Monitor, closed: asyncio.Event, *, wait_s: float) -> None:
         self._watch = watch
         self._closed = closed
-        self._wait_s = wait_s
+        self.wait_s = wait_s
 
     async def pass_through(self, waited_s: float = 0.0) -> None:
         """Return as soon as the engine can take a request.
@@ -47,7 +47,7 @@ class ReadinessGate:
         if self._watch.trusts_engine() or (await self._watch.look()).can_answer:
             return
         # One that waited long in the queue still gets the time of a restart.
-        timeout_s = max(self._wait_s - waited_s, min(self._wait_s, _RESTART_S))
+        timeout_s = max(self.wait_s - waited_s, min(self.wait_s, _RESTART_S))
         await self._first_of(
             self._until_ready(), self._until_unrecoverable(), self._until_closed(), timeout_s=timeout_s
         )
@@ -87,7 +87,7 @@ class ReadinessGate:
         except TimeoutError:
             why = "supervisord does not answer"
         return ApiError(
-            f"the engine was not ready within {self._wait_s:g} s",
+            f"the engine was not ready within {self.wait_s:g} s",
             status=503,
             why=why[:1].lower() + why[1:],
             fix="try again in a moment; local-ai server status shows its progress",

@@ -32,7 +32,11 @@ def health_router(context: GatewayContext) -> APIRouter:
         """Answer as long as the gateway lives; on this machine, `state_dir` tells which copy this is."""
         response.headers.update(_NOT_STORED)
         answer = {"service": "local-ai", "status": "ok", "version": context.state.version}
-        own = {"state_dir": str(context.state.state_dir), "pid": os.getpid()}
+        own = {
+            "state_dir": str(context.state.state_dir),
+            "pid": os.getpid(),
+            "revision": context.state.revision,
+        }
         return answer | own if _is_here(request) else answer
 
     @router.get("/readyz", response_model=ReadinessBody, responses={**refusals(403), 503: _NOT_READY})

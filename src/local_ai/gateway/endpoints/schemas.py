@@ -59,6 +59,7 @@ class Liveness(BaseModel):
     version: str
     state_dir: str | None = None
     pid: int | None = None
+    revision: int | None = None  # how often its settings were changed while it ran
 
 
 class VerdictBody(BaseModel):

@@ -64,6 +64,7 @@ async def _serve(state: State, listener: socket.socket) -> None:
 
         from local_ai.gateway.app import make_app
         from local_ai.gateway.context import make_context
+        from local_ai.gateway.reload import take_or_reload
 
     class Server(uvicorn.Server):
         """A uvicorn that tells the waiting requests and open log streams to end."""
@@ -87,7 +88,16 @@ async def _serve(state: State, listener: socket.socket) -> None:
     close = partial(
         context.forwarding.shutdown.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, close)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, close)
+    reloads: set[asyncio.Task[None]] = set()  # kept, or a task may be collected before it has run
+
+    def take_settings() -> None:
+        task = loop.create_task(take_or_reload(context))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, take_settings)
     await Server(config, context).serve([listener])
 
 

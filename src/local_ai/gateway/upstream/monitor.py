@@ -33,9 +33,9 @@ class Monitor:
         self._batch_changed: Callable[[int], None] | None = None
         self._batch: int | None = None  # answers that the engine generates at once
 
-    def on_batch(self, changed: Callable[[int], None]) -> None:
+    def on_batch(self, changed: Callable[[int], None] | None) -> None:
         """Have this called when the engine generates another number of answers at once than before."""
-        self._batch_changed = changed
+        self._batch_changed, self._batch = changed, None
 
     async def report(self) -> Report:
         """Return the report; up to some seconds late where supervisord hangs."""

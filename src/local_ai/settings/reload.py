@@ -1,0 +1,66 @@
+"""What a changed settings file means for a running server: changes in place, and after a restart. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from local_ai.settings.load import flatten, nest
+from local_ai.settings.schema import REVEAL, LocalAISettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TABLES = ("generation.", "models.", "config.")
+_KEYS = (
+    "aliases",
+    "gateway.max_concurrency",
+    "gateway.max_queue",
+    "gateway.wait_for_engine_s",
+    "model.idle_unload_s",
+    "server.api_keys",
+    "server.drain_s",
+    "server.log_level",
+)
+_RESTARTS = ("models.paths",)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that has another value now; keys of clients are masked."""
+
+    key: str
+    before: Any  # None: it was not set
+    after: Any  # None: it is not set any more
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What a changed file means for a running server."""
+
+    settings: LocalAISettings  # what the running server should have now
+    changed: tuple[Change, ...]  # in place
+    needs_restart: tuple[Change, ...]  # as before until then
+
+
+def compare(running: LocalAISettings, wanted: LocalAISettings) -> Reload:
+    """Find what has changed, and take over what can change in place."""
+    old, new = (flatten(each.model_dump(context=REVEAL)) for each in (running, wanted))
+    changed = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+    settled = {key: value for key, value in old.items() if not _changes_in_place(key)}
+    settled |= {key: value for key, value in new.items() if _changes_in_place(key)}
+    return Reload(
+        LocalAISettings.model_validate(nest(settled)),
+        tuple(_changes((key for key in changed if _changes_in_place(key)), running, wanted)),
+        tuple(_changes((key for key in changed if not _changes_in_place(key)), running, wanted)),
+    )
+
+
+def _changes_in_place(key: str) -> bool:
+    return key not in _RESTARTS and (key in _KEYS or key.startswith(_TABLES))
+
+
+def _changes(keys: Iterator[str], running: LocalAISettings, wanted: LocalAISettings) -> Iterator[Change]:
+    before, after = (flatten(each.model_dump(mode="json")) for each in (running, wanted))
+    for key in keys:
+        yield Change(key, before.get(key), after.get(key))
