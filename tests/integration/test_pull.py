@@ -187,8 +187,8 @@ def test_too_large_for_memory_is_refused_before_the_first_byte(server: Server, h
     assert insisted.returncode == 1
     assert "it is downloaded anyway" in insisted.stderr
     assert re.search(
-        r"why: 1000000\.0 GB are still to be downloaded \(and 500 MB should stay free\), and the disk of .* has "
-        r"\d+\.\d GB free",
+        r"why: 1000000\.0 GB are still to be downloaded \(and 500 MB should stay free\), and the disk of .* "
+        r"has \d+\.\d GB free",
         insisted.stderr,
     ), insisted.stderr
     assert hub.transfers == []
