@@ -36,7 +36,7 @@ def reload(paths: Paths) -> Reload:
         raise ServerError(
             "no settings were changed",
             why="the server is not running; it reads them when it starts",
-            fix="local-ai server start",
+            command="local-ai server start",
             exit_code=3,
         ) from exc
     except SupervisorError as exc:
@@ -63,4 +63,4 @@ def _tell_gateway(client: SupervisorClient, state: State) -> None:
 
 
 def _not_taken(why: str) -> ServerError:
-    return ServerError("the settings were not taken", why=why, fix="local-ai server restart")
+    return ServerError("the settings were not taken", why=why, command="local-ai server restart")
