@@ -223,8 +223,8 @@ def test_an_alias_that_leads_nowhere_is_refused_with_both_names(aliased: Running
 
     assert refused["error"]["code"] == "model_not_found"
     assert refused["error"]["message"] == (
-        "the model 'lost-one' is not there: the settings make it an alias of 'gone', which is no model on "
-        "this machine. To fix it: take a name that /v1/models lists"
+        "the model 'lost-one' is not there: the settings make it an alias of 'gone', which is not a model "
+        "on this machine. To fix it: take a name that /v1/models lists"
     )
 
 
