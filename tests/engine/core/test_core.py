@@ -189,6 +189,18 @@ def test_detokenizer_keeps_the_leading_space_and_whole_characters(loaded: Any):
         assert not any("\ufffd" in piece for piece in pieces)
 
 
+def test_detokenizer_writes_bytes_that_are_no_text_as_decoding_them_all_does(loaded: Any):
+    from local_ai.engine.core.model.detokenize import Detokenizer
+
+    words = loaded.words
+    assert words.joins_bytes
+    face, letter = words.encode("\U0001f600"), words.encode("a")
+    for tokens in ([*letter, face[0], *letter, *face], [*face, *letter, *face[1:], *letter]):
+        detokenizer = Detokenizer(words, words.encode("one"))
+        pieces = [detokenizer.add(token) for token in tokens] + [detokenizer.finish()]
+        assert "".join(pieces) == words.decode(tokens)
+
+
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local_ai.engine.core.job import Finished, Job, ModelKey, Started, Token
+from local_ai.engine.core.job import Failed, Finished, Job, ModelKey, Started, Token, TokenLogprob
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format
@@ -25,6 +25,7 @@ from local_ai.engine.text.conversation import (
 )
 from local_ai.engine.text.generation import _Reader
 from local_ai.engine.text.prompts import Prepared
+from local_ai.serving.errors import ApiError
 
 KEY = ModelKey("m", Path("/m"))
 WEATHER = Tool("get_weather", "", {"type": "object"})
@@ -167,3 +168,27 @@ def test_a_stop_string_ends_the_answer_where_it_begins():
     assert joined(pieces, TextPiece) == "one "
     assert (pieces[-1].reason, pieces[-1].stop) == ("stop_string", "two")
     assert pieces[-1].usage.answer < 5
+
+
+def reader(form: Format = HERMES) -> _Reader:
+    return _Reader(Prepared(Job(KEY, (1, 2), 9), forced_call=False), Ask(prompt="x"), words(form))
+
+
+def test_text_that_came_together_is_one_piece_with_the_chances_of_all_its_tokens():
+    one, other = TokenLogprob(1, "a", -1.0), TokenLogprob(2, "b", -2.0)
+
+    begun, text, ended = reader().read_all(
+        [Started(0), Token("a", one), Token("b", other, (one,)), Finished("stop", "")]
+    )
+
+    assert isinstance(begun, Begun)
+    assert text == TextPiece("ab", ((one, ()), (other, (one,))), (0, 1))
+    assert (ended.reason, ended.usage.answer) == ("stop", 2)
+
+
+def test_text_that_came_before_a_failure_is_given_out_before_it():
+    pieces = reader().read_all([Token("a"), Token("b"), Failed(ApiError("it was cut off", why="x", fix="y"))])
+
+    assert next(pieces) == TextPiece("ab")
+    with pytest.raises(ApiError, match="cut off"):
+        next(pieces)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 from local_ai.engine.core.job import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
@@ -43,18 +43,37 @@ async def run(
         ApiError: It could not be begun or finished.
     """
     post = _post_of(asyncio.get_running_loop())
-    events: asyncio.Queue[Event] = asyncio.Queue()
+    box = _Box()
     reader = _Reader(prepared, ask, words)
-    answer = worker.ask(prepared.job, lambda event: post.drop(events, event), post.deliver_soon)
+    answer = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon)
     try:
         while True:
-            for piece in reader.read(await events.get()):
+            for piece in reader.read_all(await box.take()):
                 yield piece
                 if isinstance(piece, Ended):
                     return
     finally:
         answer.cancel()
         on_end(reader.usage())
+
+
+class _Box:
+    """One answer's events, delivered and not yet taken."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._news = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        self._events.append(event)
+        self._news.set()
+
+    async def take(self) -> list[Event]:
+        """Take all that are there, in order; wait where there is none."""
+        await self._news.wait()
+        self._news.clear()
+        events, self._events = self._events, []
+        return events
 
 
 class _Post:
@@ -65,9 +84,9 @@ class _Post:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._dropped: deque[tuple[asyncio.Queue[Event], Event]] = deque()
+        self._dropped: deque[tuple[_Box, Event]] = deque()
 
-    def drop(self, box: asyncio.Queue[Event], event: Event) -> None:
+    def drop(self, box: _Box, event: Event) -> None:
         """Leave an event for a box; on any thread."""
         self._dropped.append((box, event))
 
@@ -80,7 +99,7 @@ class _Post:
     def _deliver(self) -> None:
         while self._dropped:
             box, event = self._dropped.popleft()
-            box.put_nowait(event)
+            box.put(event)
 
 
 _posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
@@ -96,8 +115,19 @@ _Pending = tuple[
 
 
 def _text_piece(text: str, tokens: list[_Pending]) -> TextPiece:
+    if not tokens:
+        return TextPiece(text)
     chances = tuple((chosen, likeliest) for _, chosen, likeliest in tokens)
     return TextPiece(text, chances, tuple(at for at, _, _ in tokens))
+
+
+def _joined(one: Piece, other: Piece) -> Piece | None:
+    """Join two pieces of text or of a thought; None where they are no such two."""
+    if isinstance(one, TextPiece) and isinstance(other, TextPiece):
+        return TextPiece(one.text + other.text, one.chances + other.chances, one.offsets + other.offsets)
+    if isinstance(one, ReasoningPiece) and isinstance(other, ReasoningPiece):
+        return ReasoningPiece(one.text + other.text)
+    return None
 
 
 class _Reader:
@@ -121,19 +151,37 @@ class _Reader:
         self._forced = ""
         self._pending: list[_Pending] = []
 
-    def read(self, event: Event) -> list[Piece]:
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Started):
-            self._cached = event.cached
-            return [Begun(self.usage(), event.miss)]
-        if isinstance(event, Progress):
-            return [Reading(event.done, event.total)]
+    def read_all(self, events: Sequence[Event]) -> Iterator[Piece]:
+        """Read events that came together; neighbouring text is given out as one piece.
+
+        Raises:
+            ApiError: The answer cannot be completed.
+        """
+        pieces: list[Piece] = []
+        for event in events:
+            if isinstance(event, Failed):
+                yield from pieces
+                raise event.error
+            for piece in self.read(event):
+                if pieces and (both := _joined(pieces[-1], piece)):
+                    pieces[-1] = both
+                else:
+                    pieces.append(piece)
+            if pieces and isinstance(pieces[-1], Ended):
+                break
+        yield from pieces
+
+    def read(self, event: Started | Progress | Token | Finished) -> list[Piece]:
         if isinstance(event, Token):
             self._tokens += 1
             self._thought_tokens += self._splitter.kind == "thought"
             if event.chosen:
                 self._pending.append((self._begins(event.text, event.chosen), event.chosen, event.likeliest))
+        elif isinstance(event, Started):
+            self._cached = event.cached
+            return [Begun(self.usage(), event.miss)]
+        elif isinstance(event, Progress):
+            return [Reading(event.done, event.total)]
         return self._read_text(event)
 
     def _begins(self, text: str, chosen: TokenLogprob) -> int:
@@ -198,6 +246,8 @@ class _Reader:
 
     def _release(self) -> list[_Pending]:
         """Take the tokens that begin in the text given out."""
+        if not self._pending:
+            return []
         consumed = self._splitter.consumed
         ready = [entry for entry in self._pending if entry[0] < consumed]
         self._pending = [entry for entry in self._pending if entry[0] >= consumed]

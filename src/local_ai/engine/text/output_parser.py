@@ -64,6 +64,7 @@ class OutputParser:
         self._trim_next = in_thought  # line breaks around marks are dropped
         self._begins = self._state == "text"  # nothing was given out yet
         self._after_call = False  # nothing but white space came since
+        self._firsts: dict[_State, frozenset[str]] = {}
         self.consumed = 0  # characters that have been decided about
         self.stop: str | None = None  # the stop string met; nothing is given out after it
 
@@ -73,10 +74,24 @@ class OutputParser:
 
     def feed(self, text: str) -> list[Segment]:
         """Add text; return what can be given out now."""
+        if not self._held and self._is_steady() and self._first_characters().isdisjoint(text):
+            self.consumed += len(text)
+            return [Segment(self.kind, text)] if text else []
         self._held += text
         if self._begins and not self._begin():
             return []
         return self._go_on(at_end=False)
+
+    def _is_steady(self) -> bool:
+        """Whether text is given out as it is, but for marks."""
+        in_text = self._state in ("text", "thought")
+        return in_text and not (self._begins or self._trim_next or self._after_call or self.stop is not None)
+
+    def _first_characters(self) -> frozenset[str]:
+        """Return what the marks of a steady state begin with."""
+        if self._state not in self._firsts:
+            self._firsts[self._state] = frozenset(mark[0] for mark in self._marks() if mark)
+        return self._firsts[self._state]
 
     def finish(self) -> list[Segment]:
         """Return what was held back; an unfinished call as far as it came."""

@@ -250,11 +250,13 @@ class _Record:
         self._usage = usage
 
     def note(self, piece: Piece) -> None:
-        if isinstance(piece, Begun):
-            self._miss = piece.miss
         if isinstance(piece, Ended):
             self.outcome = piece.reason
-        elif not isinstance(piece, Begun | Reading) and self._first is None:
+        elif self._first is not None:
+            return
+        elif isinstance(piece, Begun):
+            self._miss = piece.miss
+        elif not isinstance(piece, Reading):
             self._first = time.perf_counter()
 
     def write(self) -> dict[str, Any]:

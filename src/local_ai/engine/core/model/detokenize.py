@@ -23,6 +23,7 @@ class Detokenizer:
         self._words = words
         self._tokens = list(prompt[-_CONTEXT:])
         self._read = len(self._tokens)
+        self._is_whole = False  # the text given out ends with a character, and what comes needs no context
 
     def add(self, token: int) -> str:
         """Take one more token; return the text that became complete, "" if none did.
@@ -31,11 +32,14 @@ class Detokenizer:
         """
         if token in self._words.control:
             return ""
+        if self._is_whole and not self._tokens and (alone := self._words.text_alone(token)) is not None:
+            return alone
         self._tokens.append(token)
         text = self._new_text()
         if text.endswith(_INCOMPLETE) and len(self._tokens) - self._read < _MOST_HELD:
             return ""
-        del self._tokens[: self._read]
+        self._is_whole = self._words.joins_bytes and not text.endswith(_INCOMPLETE)
+        del self._tokens[: None if self._is_whole else self._read]
         self._read = len(self._tokens)
         return text
 
@@ -44,6 +48,6 @@ class Detokenizer:
         return self._new_text().rstrip(_INCOMPLETE) if len(self._tokens) > self._read else ""
 
     def _new_text(self) -> str:
-        before = self._words.decode(self._tokens[: self._read])
+        before = self._words.decode(self._tokens[: self._read]) if self._read else ""
         after = self._words.decode(self._tokens)
         return after[len(before) :]

@@ -29,6 +29,8 @@ class ModelWords:
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
     keeps_branches: bool = False  # its state is kept where prompts branch, for it cannot be cut back
+    joins_bytes: bool = False  # a text is its tokens' bytes, one after the other
+    texts_alone: dict[int, str | None] = field(default_factory=dict)  # by token; None: part of a character
     # A tokenizer in Python may keep state: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,6 +50,15 @@ class ModelWords:
     def decode(self, tokens: list[int]) -> str:
         """Turn tokens into text, control tokens included."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
+
+    def text_alone(self, token: int) -> str | None:
+        """Return the text that a token adds to whole characters; None where only its neighbours tell."""
+        if not self.joins_bytes:
+            return None
+        if token not in self.texts_alone:
+            text = self.decode([token])
+            self.texts_alone[token] = None if "\ufffd" in text else text
+        return self.texts_alone[token]
 
 
 def make_words(
@@ -83,6 +94,7 @@ def make_words(
         embedding_rows=embedding_rows,
         longest_token=longest_token,
         keeps_branches=keeps_branches,
+        joins_bytes=backend is not None and type(backend.decoder).__name__ == "ByteLevel",
     )
 
 
