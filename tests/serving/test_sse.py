@@ -11,12 +11,22 @@ import pytest
 from tests import coroutines
 
 from local_ai.serving.framing import EVENTS, LINES, line
-from local_ai.serving.sse import WholeEvents, event, joined, say_something, with_ticks
+from local_ai.serving.sse import HOLE, EventTemplate, WholeEvents, batches, event, say_something
 
 
 def test_an_event_is_written_with_its_name_and_json():
     assert event({"a": "é\ud800"}, name="x") == 'event: x\ndata: {"a":"é?"}\n\n'.encode()
     assert event("[DONE]") == b"data: [DONE]\n\n"
+
+
+def test_a_template_writes_what_the_whole_event_would_be():
+    def example(number: int | str, text: str) -> dict[str, object]:
+        return {"type": "delta", "number": number, "é": text, "end": None}
+
+    template = EventTemplate(example(HOLE, HOLE), name="x")
+
+    for text in ("", ' é\n"\\\x00\u2028', "{0}%s", "\ud800"):
+        assert template.write(7, text) == event(example(7, text), name="x")
 
 
 def test_an_event_is_held_back_until_its_end_has_come():
@@ -72,18 +82,18 @@ def test_ticks_come_while_there_is_nothing_and_items_in_their_order():
         await go_on.wait()
         yield 2
 
-    async def collect() -> list[int | None]:
-        found: list[int | None] = []
-        async for item in with_ticks(items(), every_s=0.001):
-            found.append(item)
-            if item is None:
+    async def collect() -> list[list[int]]:
+        found: list[list[int]] = []
+        async for together in batches(items(), every_s=0.001):
+            found.append(together)
+            if not together:
                 go_on.set()
         return found
 
     found = coroutines.run(collect())
 
-    assert [item for item in found if item is not None] == [1, 2]
-    assert found[1] is None
+    assert [item for together in found for item in together] == [1, 2]
+    assert found[:2] == [[1], []]
 
 
 def test_a_failure_of_the_items_comes_through():
@@ -91,8 +101,8 @@ def test_a_failure_of_the_items_comes_through():
         yield 1
         raise ValueError("broken")
 
-    async def collect() -> list[int | None]:
-        return [item async for item in with_ticks(items(), every_s=1)]
+    async def collect() -> list[list[int]]:
+        return [together async for together in batches(items(), every_s=1)]
 
     with pytest.raises(ValueError, match="broken"):
         coroutines.run(collect())
@@ -109,10 +119,10 @@ def test_closing_ends_the_items_at_once():
             ended.append(True)
 
     async def begin_and_leave() -> None:
-        ticks = with_ticks(items(), every_s=0.001)
+        ticks = batches(items(), every_s=0.001)
         await anext(ticks)
         await anext(ticks)
-        await ticks.aclose()  # type: ignore[attr-defined]
+        await ticks.aclose()
 
     coroutines.run(begin_and_leave())
 
@@ -128,7 +138,7 @@ async def _chunks(chunks: Sequence[bytes], taken: list[bytes]) -> AsyncIterator[
 
 def test_chunks_that_are_there_already_are_given_out_together():
     async def collect() -> list[bytes]:
-        return [chunk async for chunk in joined(_chunks([b"a", b"b", b"c"], []))]
+        return [b"".join(chunks) async for chunks in batches(_chunks([b"a", b"b", b"c"], []))]
 
     assert coroutines.run(collect()) == [b"abc"]
 
@@ -138,11 +148,11 @@ def test_a_chunk_is_not_held_back_for_the_next():
         yield b"a"
         await asyncio.Event().wait()
 
-    async def first() -> bytes:
-        async with contextlib.aclosing(joined(chunks())) as given:
+    async def first() -> list[bytes]:
+        async with contextlib.aclosing(batches(chunks())) as given:
             return await anext(given)
 
-    assert coroutines.run(first()) == b"a"
+    assert coroutines.run(first()) == [b"a"]
 
 
 def test_chunks_that_came_before_a_failure_are_given_out_before_it():
@@ -152,8 +162,8 @@ def test_chunks_that_came_before_a_failure_are_given_out_before_it():
         raise ValueError("broken")
 
     async def take_all() -> None:
-        given = joined(chunks())
-        assert await anext(given) == b"ab"
+        given = batches(chunks())
+        assert await anext(given) == [b"a", b"b"]
         await anext(given)
 
     with pytest.raises(ValueError, match="broken"):
@@ -165,7 +175,7 @@ def test_a_taker_that_is_slow_holds_the_chunks_back():
     many = [b"x"] * 1000
 
     async def begin_and_rest() -> int:
-        async with contextlib.aclosing(joined(_chunks(many, taken))) as given:
+        async with contextlib.aclosing(batches(_chunks(many, taken))) as given:
             await anext(given)
             for _ in range(len(many)):
                 await asyncio.sleep(0)
@@ -174,6 +184,6 @@ def test_a_taker_that_is_slow_holds_the_chunks_back():
     assert coroutines.run(begin_and_rest()) < len(many) / 5
 
     async def collect() -> list[bytes]:
-        return [chunk async for chunk in joined(_chunks(many, []))]
+        return [b"".join(chunks) async for chunks in batches(_chunks(many, []))]
 
     assert b"".join(coroutines.run(collect())) == b"x" * 1000

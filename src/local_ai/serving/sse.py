@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -24,7 +26,13 @@ HEADERS = {
 _SAYS_NOTHING = (b":", b"event: ping\n")
 
 # Of 64 KB each at the most: a client that takes nothing is held back by then.
-_MOST_JOINED = 64
+_MOST_HELD = 64
+
+# Stands in an event's template for what differs; no client can know it, and so none can send it.
+HOLE = uuid.uuid4().hex
+_HOLE_IN_JSON = f'"{HOLE}"'.encode()
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 T = TypeVar("T")
 
@@ -60,7 +68,7 @@ def say_something(events: bytes) -> bool:
 
 def to_json(content: Any) -> bytes:
     """Write JSON; half a character, which JSON could carry but UTF-8 cannot, becomes a question mark."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _JSON.encode(content).encode("utf-8", "replace")
 
 
 def event(data: Any, name: str | None = None) -> bytes:
@@ -70,68 +78,106 @@ def event(data: Any, name: str | None = None) -> bytes:
     return head + b"data: " + text + b"\n\n"
 
 
-async def with_ticks(items: AsyncIterator[T], *, every_s: float) -> AsyncIterator[T | None]:
-    """Give out items as they come, and None each time the next one has not come for `every_s` seconds.
+class EventTemplate:
+    """An event of which little differs from one to the next: the rest is written once."""
 
+    def __init__(self, example: Any, name: str | None = None) -> None:
+        """Write what stays.
+
+        Args:
+            example: The event, with `HOLE` in place of each value that differs.
+        """
+        self._head, *self._after = event(example, name).split(_HOLE_IN_JSON)
+
+    def write(self, *values: str | int) -> bytes:
+        """Write the event with these values, in the order of their holes."""
+        written = self._head
+        for value, after in zip(values, self._after, strict=True):
+            text = encode_basestring(value) if isinstance(value, str) else str(value)
+            written += text.encode("utf-8", "replace") + after
+        return written
+
+
+async def batches(items: AsyncIterator[T], *, every_s: float | None = None) -> AsyncGenerator[list[T]]:
+    """Give out together the items that are there already; the first is not held back for the next.
+
+    A write costs more than an item does, and many come at once where a client is slower than the engine.
     Closing the iterator closes the items.
+
+    Args:
+        every_s: Give out an empty list each time the next item has not come for so many seconds; None: never.
     """
-    following = asyncio.ensure_future(_next(items))
-    try:
-        while True:
-            done, _ = await asyncio.wait({following}, timeout=every_s)
-            if not done:
-                yield None
-                continue
-            try:
-                item = following.result()
-            except StopAsyncIteration:
-                return
-            yield item
-            following = asyncio.ensure_future(_next(items))
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-        await close(items)
-
-
-async def joined(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """Give out together the chunks that are there already; the first is not held back for the next.
-
-    A write costs the gateway more than an event does, and many come at once where clients are slower than
-    the engine. Closing the iterator closes the chunks.
-    """
-    held: list[bytes] = []
+    held: list[T] = []
     news, room = asyncio.Event(), asyncio.Event()
-    filling = asyncio.create_task(_fill(chunks, held, news, room))
+    filling = asyncio.create_task(_fill(items, held, news, room))
+    ticks = _Ticks(news, every_s) if every_s is not None else None
     try:
         while held or not filling.done():
-            await news.wait()
-            news.clear()
-            if held:
-                together = b"".join(held)
-                held.clear()
+            if not held:
+                news.clear()
+                if ticks:
+                    ticks.waits()
+                await news.wait()
+            if held or not filling.done():
+                together, held[:] = held[:], ()
                 room.set()
+                if ticks:
+                    ticks.goes_on()
                 yield together
         await filling
     finally:
+        if ticks:
+            ticks.stop()
         filling.cancel()
         await asyncio.gather(filling, return_exceptions=True)
-        await close(chunks)
+        await close(items)
 
 
-async def _fill(
-    chunks: AsyncIterator[bytes], held: list[bytes], news: asyncio.Event, room: asyncio.Event
-) -> None:
-    """Hold the chunks as they come, until there are too many to hold or no more come."""
+async def _fill(items: AsyncIterator[T], held: list[T], news: asyncio.Event, room: asyncio.Event) -> None:
+    """Hold the items as they come, until there are too many to hold or no more come."""
     try:
-        async for chunk in chunks:
-            held.append(chunk)
+        async for item in items:
+            held.append(item)
             news.set()
-            if len(held) == _MOST_JOINED:
+            if len(held) >= _MOST_HELD:
                 room.clear()
                 await room.wait()
     finally:
         news.set()
+
+
+class _Ticks:
+    """Sets an event each time it was waited for so many seconds.
+
+    One timer, moved on only when it rings: one for each wait would cost more than the wait's item.
+    """
+
+    def __init__(self, news: asyncio.Event, every_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._news = news
+        self._every_s = every_s
+        self._since: float | None = None  # when the present wait began
+        self._timer = self._loop.call_later(every_s, self._ring)
+
+    def waits(self) -> None:
+        """Begin to wait."""
+        self._since = self._loop.time()
+
+    def goes_on(self) -> None:
+        """Wait no more."""
+        self._since = None
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        left = self._every_s
+        if self._since is not None:
+            left += self._since - self._loop.time()
+            if left <= 0:
+                self._news.set()
+                self._since, left = None, self._every_s
+        self._timer = self._loop.call_later(left, self._ring)
 
 
 async def close(items: AsyncIterator[Any]) -> None:
@@ -145,7 +191,3 @@ async def until_gone(receive: Receive) -> None:
     """Return once the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _next(items: AsyncIterator[T]) -> T:
-    return await anext(items)

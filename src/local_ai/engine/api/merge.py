@@ -16,6 +16,13 @@ async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int,
 
     Closing the iterator closes the streams.
     """
+    if len(streams) == 1:
+        try:
+            async for item in streams[0]:
+                yield 0, item
+        finally:
+            await close(streams[0])
+        return
     queue: asyncio.Queue[tuple[int, T] | None] = asyncio.Queue()
 
     async def pump(number: int, stream: AsyncIterator[T]) -> None:
@@ -29,8 +36,8 @@ async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[tuple[int,
     tasks = [asyncio.ensure_future(pump(number, stream)) for number, stream in enumerate(streams)]
     try:
         for _ in tasks:
-            while (item := await queue.get()) is not None:
-                yield item
+            while (entry := await queue.get()) is not None:
+                yield entry
             for task in tasks:
                 if task.done() and (failure := task.exception()):
                     raise failure

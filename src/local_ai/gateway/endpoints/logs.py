@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import COMMENT, HEADERS, with_ticks
+from local_ai.serving.sse import COMMENT, HEADERS, batches
 from local_ai.supervision.log_files import follow, tail
 from local_ai.supervision.program import LOG_NAMES
 
@@ -97,8 +97,8 @@ class _LogStream(StreamingResponse):
 
 
 async def _with_comments(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for each in with_ticks(events, every_s=_COMMENT_S):
-        yield COMMENT if each is None else each
+    async for together in batches(events, every_s=_COMMENT_S):
+        yield b"".join(together) or COMMENT
 
 
 async def _log_events(file: Path, lines: int) -> AsyncIterator[bytes]:

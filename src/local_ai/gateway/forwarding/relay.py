@@ -33,7 +33,7 @@ from local_ai.gateway.upstream.engine_exits import ended_from_outside, memory_ki
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import REQUEST_ID
-from local_ai.serving.sse import WholeEvents, joined, until_gone
+from local_ai.serving.sse import WholeEvents, batches, until_gone
 from local_ai.status.health import RequestState
 from local_ai.supervision.program import ENGINE
 
@@ -256,9 +256,9 @@ class Forward:
 
     async def _relay_events(self, answer: EngineAnswer, reply: Reply) -> None:
         whole = WholeEvents(self._call.route.dialect.framing.boundary)
-        async with aclosing(joined(answer.chunks())) as chunks:
-            async for chunk in chunks:
-                events = whole.feed(chunk)
+        async with aclosing(batches(answer.chunks())) as chunks:
+            async for together in chunks:
+                events = whole.feed(b"".join(together))
                 if not events:
                     continue
                 await reply.begin(answer.status, answer.headers, Sent.EVENTS)

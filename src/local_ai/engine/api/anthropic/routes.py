@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +23,7 @@ from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import close, event, with_ticks
+from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,11 @@ async def _events(
     service: Service, wanted: AnthropicRequest, opening: asyncio.Future[Opened]
 ) -> AsyncIterator[bytes]:
     """Server-sent events; pings while there is nothing to say, an error event if it fails."""
-    events = with_ticks(_message_events(service, wanted, opening), every_s=QUIET_S)
+    events = batches(_message_events(service, wanted, opening), every_s=QUIET_S)
+    writer = _EventWriter()
     try:
-        async for each in events:
-            each = each or {"type": "ping"}
-            yield event(each, name=each["type"])
+        async for together in events:
+            yield b"".join(map(writer.write, together or [{"type": "ping"}]))
     except ApiError as exc:
         yield error_event(Dialect.ANTHROPIC, exc, source="engine")
     except Exception as exc:
@@ -93,6 +94,25 @@ async def _events(
     finally:
         opening.cancel()
         await close(events)
+
+
+class _EventWriter:
+    """Writes one message's events; a block's deltas of text differ in nothing else."""
+
+    def __init__(self) -> None:
+        self._block: tuple[Any, ...] = ()
+        self._template = EventTemplate(HOLE)
+
+    def write(self, each: Json) -> bytes:
+        """Write an event."""
+        delta = each.get("delta", {})
+        key = next((key for key in ("text", "thinking") if key in delta), None)
+        if key is None:
+            return event(each, name=each["type"])
+        if self._block != (each["index"], key):
+            self._block = each["index"], key
+            self._template = EventTemplate(each | {"delta": delta | {key: HOLE}}, name=each["type"])
+        return self._template.write(delta[key])
 
 
 async def _message_events(

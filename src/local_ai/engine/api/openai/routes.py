@@ -26,12 +26,12 @@ from local_ai.engine.api.openai.response import (
 )
 from local_ai.engine.api.requests import read_body
 from local_ai.engine.errors import unexpected
-from local_ai.engine.text.conversation import Ask, Piece
+from local_ai.engine.text.conversation import Ask, Piece, ReasoningPiece, TextPiece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import close, event, with_ticks
+from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,37 @@ def _reseed(opened: Opened, number: int) -> Opened:
     return dataclasses.replace(opened, prepared=dataclasses.replace(opened.prepared, job=job))
 
 
+class _ChunkWriter:
+    """Writes one answer's chunks as events."""
+
+    def __init__(self, heading: Heading, *, with_usage: bool) -> None:
+        self._heading = heading
+        self._more: Json = {"usage": None} if with_usage else {}
+        self._templates: dict[tuple[int, type[Piece]], EventTemplate] = {}
+
+    def chunk(self, choice: Json) -> bytes:
+        """Write a chunk of one choice."""
+        return event(self._body(choice))
+
+    def piece(self, choice: Choice, piece: Piece, chunk: Json) -> bytes:
+        """Write the chunk that a piece makes; those of texts differ in nothing else."""
+        if choice.with_logprobs or not isinstance(piece, TextPiece | ReasoningPiece):
+            return self.chunk(chunk)
+        key = choice.index, type(piece)
+        if key not in self._templates:
+            example = type(choice)(choice.index, choice.words, with_logprobs=False).add(type(piece)(HOLE))
+            assert example
+            self._templates[key] = EventTemplate(self._body(example))
+        return self._templates[key].write(piece.text)
+
+    def usage(self, usage: Json) -> bytes:
+        """Write the chunk that tells of the whole answer's tokens."""
+        return event(self._heading.body([], chunk=True) | {"usage": usage})
+
+    def _body(self, choice: Json) -> Json:
+        return self._heading.body([choice], chunk=True) | self._more
+
+
 class _Answer:
     """All choices of one request."""
 
@@ -112,10 +143,10 @@ class _Answer:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events; comments while there is nothing to say, an error event if it fails."""
-        chunks = with_ticks(self._chunks(), every_s=QUIET_S)
+        chunks = batches(self._chunks(), every_s=QUIET_S)
         try:
-            async for chunk in chunks:
-                yield b": still working\n\n" if chunk is None else event(chunk)
+            async for together in chunks:
+                yield b"".join(together) or b": still working\n\n"
         except ApiError as exc:
             yield error_event(Dialect.OPENAI, exc, source="engine")
         except Exception as exc:
@@ -127,23 +158,24 @@ class _Answer:
             await close(chunks)
         yield event("[DONE]")
 
-    async def _chunks(self) -> AsyncIterator[Json]:
-        heading = await self._begin()
-        extra: Json = {"usage": None} if self._wanted.include_usage else {}
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        write = _ChunkWriter(await self._begin(), with_usage=self._wanted.include_usage)
         # Held back until there is something to say: a request that has said nothing can be sent again, should
         # this process end.
         heads = [first for choice in self._choices if (first := choice.begin())]
         pieces = self._pieces()
         try:
             async for number, piece in pieces:
-                if chunk := self._choices[number].add(piece):
-                    for each in (*heads, chunk):
-                        yield heading.body([each], chunk=True) | extra
+                choice = self._choices[number]
+                if chunk := choice.add(piece):
+                    for each in heads:
+                        yield write.chunk(each)
                     heads = []
+                    yield write.piece(choice, piece, chunk)
         finally:
             await close(pieces)
         if self._wanted.include_usage:
-            yield heading.body([], chunk=True) | {"usage": self._usage()}
+            yield write.usage(self._usage())
 
     async def _begin(self) -> Heading:
         opened = await self._opening

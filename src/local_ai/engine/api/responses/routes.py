@@ -28,7 +28,7 @@ from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import close, event, with_ticks
+from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
 
 log = logging.getLogger(__name__)
 
@@ -144,10 +144,11 @@ class _Answer:
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events; comments while there is nothing to say, response.failed if it fails."""
-        events = with_ticks(self._response_events(), every_s=QUIET_S)
+        events = batches(self._response_events(), every_s=QUIET_S)
+        writer = _EventWriter()
         try:
-            async for each in events:
-                yield b": still working\n\n" if each is None else event(each, name=each["type"])
+            async for together in events:
+                yield b"".join(map(writer.write, together)) or b": still working\n\n"
         except Exception as exc:
             if not isinstance(exc, ApiError):
                 log.exception("a stream failed")
@@ -173,6 +174,23 @@ class _Answer:
                     yield each
         finally:
             await close(pieces)
+
+
+class _EventWriter:
+    """Writes one response's events; an item's deltas differ in number and text alone."""
+
+    def __init__(self) -> None:
+        self._item: tuple[str, str] | None = None
+        self._template = EventTemplate(HOLE)
+
+    def write(self, each: Json) -> bytes:
+        """Write an event."""
+        if not each["type"].endswith("_text.delta") or each.get("logprobs"):
+            return event(each, name=each["type"])
+        if self._item != (each["item_id"], each["type"]):
+            self._item = each["item_id"], each["type"]
+            self._template = EventTemplate(each | {"sequence_number": HOLE, "delta": HOLE}, name=each["type"])
+        return self._template.write(each["sequence_number"], each["delta"])
 
 
 def _messages(wanted: ResponsesRequest, before: tuple[Json, ...]) -> tuple[Message, ...]:
