@@ -1,8 +1,10 @@
 """What each client wants in its environment."""
 
+import json
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,10 +12,17 @@ import pytest
 from local_ai.clients import (
     CLIENTS,
     Endpoint,
+    aider_arguments,
+    aider_environment,
     claude_code_environment,
     codex_arguments,
     codex_environment,
+    doubts,
     export_lines,
+    interpreter_arguments,
+    kilo_environment,
+    model_in,
+    opencode_environment,
     past_proxies,
 )
 
@@ -36,6 +45,8 @@ def test_claude_code_asks_for_no_more_than_the_model_can_hold(context: int, answ
 
     assert variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == answer
     assert variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == str(context)
+    assert variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == str(context)
+    assert variables["CLAUDE_CODE_DISABLE_1M_CONTEXT"] == "1"
 
 
 def test_codex_is_told_everything_on_its_command_line_in_toml():
@@ -47,6 +58,64 @@ def test_codex_is_told_everything_on_its_command_line_in_toml():
     provider = settings["model_providers"][settings["model_provider"]]
     assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:1/v1", "responses")
     assert codex_environment(ENDPOINT) == {provider["env_key"]: "local"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [(opencode_environment, "OPENCODE_CONFIG_CONTENT"), (kilo_environment, "KILO_CONFIG_CONTENT")],
+)
+def test_opencode_and_kilo_are_told_a_provider_with_the_models_limits(
+    environment: Callable[[Endpoint], dict[str, str]], name: str
+):
+    settings = json.loads(environment(replace(ENDPOINT, context_tokens=16_000))[name])
+
+    provider = settings["provider"]["local-ai"]
+    assert provider["options"] == {"baseURL": "http://127.0.0.1:1/v1", "apiKey": "local"}
+    assert provider["models"]["org/Model"]["limit"] == {"context": 16_000, "output": 4000}
+    assert settings["model"] == settings["small_model"] == "local-ai/org/Model"
+
+
+def test_aider_and_open_interpreter_are_told_the_model_as_one_of_openais():
+    words = interpreter_arguments(replace(ENDPOINT, context_tokens=8192))
+
+    assert aider_arguments(ENDPOINT)[:2] == words[:2] == ["--model", "openai/org/Model"]
+    assert aider_environment(ENDPOINT)["OPENAI_API_BASE"] == "http://127.0.0.1:1/v1"
+    assert words[-2:] == ["--context_window", "8192"]
+    assert "--context_window" not in interpreter_arguments(ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        ([], None),
+        (["exec", "say it"], None),
+        (["-p", "x", "--model", "a/b"], "a/b"),
+        (["-m", "local-ai/a/b"], "a/b"),
+        (["--model=openai/a"], "a"),
+        (["-c", 'model="a b"', "-c", "model_provider=x"], "a b"),
+        (["-m", "a", "--model", "b"], "b"),
+        (["--model"], None),
+    ],
+)
+def test_model_among_a_clients_own_words_is_noticed(words: list[str], model: str | None):
+    assert model_in(words) == model
+
+
+def test_a_model_that_a_client_will_not_get_far_with_is_doubted():
+    small = replace(ENDPOINT, context_tokens=8192)
+
+    assert doubts("codex", small, knows_tools=False) == [
+        "the instructions of codex are about 10000 tokens long, and org/Model holds 8192: choose a model "
+        "with a larger context",
+        "codex works by calling tools, and the chat template of org/Model knows none: choose a model that "
+        "does (local-ai models info NAME)",
+    ]
+    assert doubts("codex", replace(ENDPOINT, context_tokens=32_000), knows_tools=True) == []
+    assert doubts("aider", small, knows_tools=False) == []
+    assert (
+        "begins with claude-"
+        in doubts("claude-code", replace(ENDPOINT, model="claude-x"), knows_tools=True)[0]
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -73,6 +73,9 @@ def claude_code_environment(endpoint: Endpoint) -> dict[str, str]:
         answer = min(_CLAUDE_CODE_ANSWER, endpoint.context_tokens // 4)
         room["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(answer)
         room["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(endpoint.context_tokens)
+        # Without both it believes in 1,000,000 tokens, whatever the window above says.
+        room["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(endpoint.context_tokens)
+        room["CLAUDE_CODE_DISABLE_1M_CONTEXT"] = "1"
     return {
         **room,
         "ANTHROPIC_BASE_URL": endpoint.anthropic_url,
@@ -115,6 +118,53 @@ def codex_arguments(endpoint: Endpoint) -> list[str]:
     return [word for name, value in settings.items() for word in ("-c", f"{name}={_toml(value)}")]
 
 
+def opencode_environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return the variable that makes opencode use this server alone."""
+    return {"OPENCODE_CONFIG_CONTENT": _provider(endpoint)}
+
+
+def kilo_environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return the variable that makes Kilo use this server alone."""
+    return {"KILO_CONFIG_CONTENT": _provider(endpoint)}
+
+
+def _provider(endpoint: Endpoint) -> str:
+    """Describe this server as opencode, and Kilo which is made of it, reads its providers.
+
+    Source: https://opencode.ai/docs/config and https://opencode.ai/docs/providers.
+    """
+    model: dict[str, object] = {"name": endpoint.model}
+    if context := endpoint.context_tokens:
+        model["limit"] = {"context": context, "output": min(_CLAUDE_CODE_ANSWER, context // 4)}
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "name": "local-ai",
+        "options": {"baseURL": endpoint.openai_url, "apiKey": endpoint.key},
+        "models": {endpoint.model: model},
+    }
+    # Titles and summaries are written by a small model, which would otherwise be another provider's.
+    named = f"local-ai/{endpoint.model}"
+    settings = {"provider": {"local-ai": provider}, "model": named, "small_model": named}
+    return json.dumps(settings, ensure_ascii=False)
+
+
+def aider_environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return the variables that Aider reads its server from."""
+    return {"OPENAI_API_BASE": endpoint.openai_url, "OPENAI_API_KEY": endpoint.key}
+
+
+def aider_arguments(endpoint: Endpoint) -> list[str]:
+    """Return the words that make Aider use this server's model."""
+    return ["--model", f"openai/{endpoint.model}", "--no-show-model-warnings"]
+
+
+def interpreter_arguments(endpoint: Endpoint) -> list[str]:
+    """Return the words that make Open Interpreter use this server's model."""
+    words = ["--model", f"openai/{endpoint.model}", "--api_base", endpoint.openai_url]
+    words += ["--api_key", endpoint.key]
+    return [*words, "--context_window", str(endpoint.context_tokens)] if endpoint.context_tokens else words
+
+
 CLIENTS: dict[str, Callable[[Endpoint], dict[str, str]]] = {
     "openai": openai_environment,
     "anthropic": anthropic_environment,
@@ -129,12 +179,58 @@ class Program:
     name: str
     environment: Callable[[Endpoint], dict[str, str]]
     arguments: Callable[[Endpoint], list[str]] = lambda _endpoint: []
+    prompt_tokens: int = 0  # of its own instructions, about; 0: short
+    needs_tools: bool = True  # it does its work by calling tools
 
 
 PROGRAMS = {
-    "claude-code": Program("claude", claude_code_environment),
-    "codex": Program("codex", codex_environment, codex_arguments),
+    "claude-code": Program("claude", claude_code_environment, prompt_tokens=23_000),
+    "codex": Program("codex", codex_environment, codex_arguments, prompt_tokens=10_000),
+    "opencode": Program("opencode", opencode_environment, prompt_tokens=8_000),
+    "kilo": Program("kilo", kilo_environment, prompt_tokens=8_000),
+    "qwen-code": Program("qwen", openai_environment, prompt_tokens=20_000),
+    "aider": Program("aider", aider_environment, aider_arguments, needs_tools=False),
+    "open-interpreter": Program(
+        "interpreter", lambda _endpoint: {}, interpreter_arguments, needs_tools=False
+    ),
 }
+
+
+def model_in(words: Sequence[str]) -> str | None:
+    """Return the model that a client's own words name: `--model NAME`, `-m NAME`, `-c model="NAME"`."""
+    named = None
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if word in {"--model", "-m"} and following:
+            named = following
+        elif word.startswith("--model="):
+            named = word.removeprefix("--model=")
+        elif word in {"-c", "--config"} and following.startswith("model="):
+            named = following.removeprefix("model=").strip("\"'")
+    return named and named.removeprefix("local-ai/").removeprefix("openai/")
+
+
+def doubts(client: str, endpoint: Endpoint, *, knows_tools: bool) -> list[str]:
+    """Say why a client will not get far with a model, a sentence each; none where it will."""
+    program, context = PROGRAMS[client], endpoint.context_tokens
+    found = []
+    if context is not None and context <= program.prompt_tokens:
+        found.append(
+            f"the instructions of {client} are about {program.prompt_tokens} tokens long, and "
+            f"{endpoint.model} holds {context}: choose a model with a larger context"
+        )
+    if program.needs_tools and not knows_tools:
+        found.append(
+            f"{client} works by calling tools, and the chat template of {endpoint.model} knows none: "
+            "choose a model that does (local-ai models info NAME)"
+        )
+    if client == "claude-code" and endpoint.model.startswith("claude-"):
+        found.append(
+            f"{client} takes the context of {endpoint.model} from a table of its own, because the name "
+            "begins with claude-: use a name that does not"
+        )
+    return found
+
+
 SHELLS = ("bash", "zsh", "fish")
 
 

@@ -27,7 +27,7 @@ from local_ai.settings.paths import find_paths
         (["server", "start", "--log-level", ""], ["DEBUG", "INFO", "WARNING", "ERROR"]),
         (["models", "--js"], ["--json"]),
         (["client", "launch", "c"], ["claude-code", "codex"]),
-        (["help", "config", ""], ["show", "check", "init"]),
+        (["help", "config", ""], ["show", "check", "reload", "init"]),
         (["server", "stop", "--force", "--"], ["--timeout", "--help"]),
         (["server", "start", "--config", ""], []),
         (["--print-completion-script", "z"], ["zsh"]),

@@ -69,7 +69,7 @@ MISTAKES = [
     (
         "config validate",
         "there is no command config validate",
-        "config has: show, check, init",
+        "config has: show, check, reload, init",
         "did you mean: local-ai config check",
     ),
     # By spelling.
@@ -132,10 +132,10 @@ MISTAKES = [
         "local-ai models unload --help",
     ),
     (
-        "client launch codex --model x",
-        "client launch has no option --model",
-        "it has no options; a client's own options come after --",
-        "local-ai client launch codex -- --model x",
+        "client launch codex --sandbox x",
+        "client launch has no option --sandbox",
+        "its options are --model; a client's own options come after --",
+        "local-ai client launch codex -- --sandbox x",
     ),
     (
         "--port 1 server start",
@@ -197,7 +197,8 @@ MISTAKES = [
     (
         "client launch",
         "client launch needs CLIENT",
-        "CLIENT is the client to run; one of claude-code, codex",
+        "CLIENT is the client to run; one of claude-code, codex, opencode, kilo, qwen-code, aider, "
+        "open-interpreter",
         "local-ai client launch codex",
     ),
 ]

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.integration
 
 FOUND = "The command said what it was told to say."
 PATCH = "*** Begin Patch\n*** Add File: patched\n+by the alias\n*** End Patch\n"
+CONTEXT = 120_000  # not the default model's
 QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
 
 
@@ -35,7 +36,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     make_scripted_model(models / "for-patch", to_user=call("apply_patch", input=PATCH), to_tool=FOUND)
     make_scripted_model(
         models / "for-claude",
+        context_tokens=CONTEXT,
         to_user=call("Bash", command="echo two > made", description="Say two"),
+        to_tool=FOUND,
+    )
+    make_scripted_model(
+        models / "for-opencode",
+        to_user=call("bash", command="echo three > made", description="Say three"),
+        to_tool=FOUND,
+    )
+    make_scripted_model(
+        models / "for-qwen",
+        to_user=call("run_shell_command", command="echo four > made", is_background=False),
         to_tool=FOUND,
     )
     server.start()
@@ -101,4 +113,26 @@ def test_claude_code_runs_a_command_and_goes_on_with_the_conversation(server: Se
 
     assert [json.loads(done.stdout)["result"] for done in (first, again)] == [FOUND, FOUND], first.stderr
     assert (folder / "made").read_text() == "two\n"
+    usage = json.loads(again.stdout)["modelUsage"]
+    assert {model["contextWindow"] for model in usage.values()} == {CONTEXT}
     assert_only_the_first_prompt_was_read_whole(cached(server)[before:])
+
+
+@needs("opencode")
+def test_opencode_runs_a_command(server: Server, folder: Path):
+    done = server.shell(
+        f"cd {folder} && {SCRIPT} client launch --model for-opencode opencode -- run 'Run it' < /dev/null"
+    )
+
+    assert FOUND in done.stdout, done.stderr
+    assert (folder / "made").read_text() == "three\n"
+
+
+@needs("qwen")
+def test_qwen_code_runs_a_command(server: Server, folder: Path):
+    done = server.shell(
+        f"cd {folder} && {SCRIPT} client launch --model for-qwen qwen-code -- -p 'Run it' --yolo < /dev/null"
+    )
+
+    assert FOUND in done.stdout, done.stderr
+    assert (folder / "made").read_text() == "four\n"

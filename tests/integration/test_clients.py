@@ -1,7 +1,10 @@
 """client.env and client.launch, with a program of the client's name that tells what it was given."""
 
+import json
+
 import pytest
 from tests.server import SCRIPT, Server
+from tests.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.integration
 
@@ -43,6 +46,28 @@ def test_launch_tells_codex_its_server_on_the_command_line(running: Server):
     assert 'model="tiny"' in words
     assert any(f'base_url = "{running.url}/v1"' in word for word in words)
     assert words[-2:] == ["exec", "two words"]
+
+
+def test_launch_tells_the_figures_of_the_model_that_will_answer(running: Server):
+    make_tiny_model(running.paths.models_dir / "wide", context_tokens=40_000, tools=True)
+    folder = running.home / "opencode-bin"
+    folder.mkdir()
+    program = folder / "opencode"
+    program.write_text('#!/bin/sh\necho "$OPENCODE_CONFIG_CONTENT"\n')
+    program.chmod(0o755)
+    launch = f"PATH={folder}:$PATH {SCRIPT} client launch"
+
+    chosen = running.shell(f"{launch} --model wide opencode")
+    named = running.shell(f"{launch} opencode -- -m local-ai/wide")
+    default = running.shell(f"{launch} opencode")
+    unknown = running.shell(f"{launch} --model wid opencode")
+
+    told = [json.loads(done.stdout)["provider"]["local-ai"]["models"] for done in (chosen, named)]
+    assert [models["wide"]["limit"]["context"] for models in told] == [40_000, 40_000]
+    assert chosen.stderr == ""
+    assert "works by calling tools, and the chat template of tiny knows none" in default.stderr
+    assert unknown.returncode == 2
+    assert "local-ai models info wide" in unknown.stderr
 
 
 def test_env_of_codex_says_how_it_is_run_instead(server: Server):

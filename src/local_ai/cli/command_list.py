@@ -185,6 +185,15 @@ COMMANDS = (
         "Run a client on this server; words after -- are passed to the client.",
         "codex -- exec 'say hello'",
         f"{_CLIENT}:launch",
+        (
+            Option(
+                "--model",
+                "the model it uses",
+                "NAME",
+                shown_default="the one that its own words name, else the default",
+                is_model=True,
+            ),
+        ),
         argument=Argument("client", "the client to run", tuple(PROGRAMS)),
         takes_rest=True,
     ),

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from local_ai.cli import console
-from local_ai.cli.commands.models import look
-from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, export_lines, past_proxies
+from local_ai.cli.commands.models import look, not_found
+from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, doubts, export_lines, model_in, past_proxies
+from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, LocalAIError
+from local_ai.models.catalog import Model
 from local_ai.status.report import Report
 
 
@@ -22,15 +24,16 @@ def show_environment(*, client: str, shell: str) -> None:
             why=f"{client} takes its server from its command line, not from its environment",
             command=f"local-ai client launch {client}",
         )
-    endpoint = _endpoint(_report())
+    endpoint, _ = _endpoint_of(_report(), None, None)
     for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
         console.print_line(line)
 
 
-def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
+def launch(client: str, *, model: str | None, arguments: Sequence[str]) -> NoReturn:
     """Replace this process by the client's program, with its environment set; write nothing to its files.
 
     Args:
+        model: That it should use; None: the one that its own words name, else the default.
         arguments: The words after `--`.
     """
     program = PROGRAMS[client]
@@ -49,7 +52,10 @@ def launch(client: str, *, arguments: Sequence[str]) -> NoReturn:
             fix=f"install {client}, then run",
             command=f"local-ai client launch {client}",
         )
-    endpoint = _endpoint(report)
+    endpoint, found = _endpoint_of(report, model, model_in(arguments))
+    knows_tools = read_format(found.path).knows_tools if found else True
+    for doubt in doubts(client, endpoint, knows_tools=knows_tools):
+        console.print_warning(doubt)
     environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
     words = [program.name, *program.arguments(endpoint), *arguments]
     os.execvpe(program.name, words, environment)
@@ -61,21 +67,31 @@ def _report() -> Report:
     return ServerManager().report()
 
 
-def _endpoint(report: Report) -> Endpoint:
-    if report.default_model is None:
+def _endpoint_of(report: Report, asked: str | None, named: str | None) -> tuple[Endpoint, Model | None]:
+    """Describe the server to a client, with the figures of the model that will answer.
+
+    Args:
+        asked: The model of `--model`, which must be here.
+        named: The model that the client's own words name.
+
+    Raises:
+        ConfigError: No model goes by the name of `--model`.
+        LocalAIError: There is no model at all.
+    """
+    shelf = look()
+    name = asked or named or report.default_model
+    if name is None:
         raise LocalAIError(
             "there is no model to name to a client",
             why="no model was found on this machine",
             fix="local-ai server start prepares the starter model",
         )
-    shelf = look()
+    model = shelf.library.find(name)
+    if model is None and asked:
+        raise not_found(asked, shelf.library.models)
+    if model is None:
+        console.print_warning(f"{name!r} is neither a model on this machine nor an alias of one")
     keys = shelf.settings.server.api_keys
     key = keys[0].get_secret_value() if keys else "local"
-    model = shelf.library.find(report.default_model)
-    return Endpoint(
-        report.openai_url,
-        report.anthropic_url,
-        report.default_model,
-        key,
-        context_tokens=model.context_tokens if model else None,
-    )
+    context = model.context_tokens if model else None
+    return Endpoint(report.openai_url, report.anthropic_url, name, key, context_tokens=context), model
