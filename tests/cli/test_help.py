@@ -19,6 +19,7 @@ def test_help_on_a_command_comes_wherever_it_is_asked_for(command: Command):
         ["--help", group, word],
         ["-h", group, word],
         [group, "--help", word],
+        [group, "help", word],
     ]
 
     texts = {help_text(parse(words)) for words in lines}

@@ -41,6 +41,8 @@ _LOGS = "its options are --program, --lines, --follow, --json"
             {"client": "codex", "arguments": ["exec", "--json", "a b"]},
         ),
         ("server status --", "server status", {}),
+        ("models remove --yes -- --help", "models remove", {"name": "--help", "yes": True}),
+        ("models info -- -rf", "models info", {"name": "-rf"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -71,6 +73,12 @@ MISTAKES = [
         "there is no command config validate",
         "config has: show, check, reload, init",
         "did you mean: local-ai config check",
+    ),
+    (
+        "config set server.port 1",
+        "there is no command config set",
+        "config has: show, check, init",
+        "did you mean: local-ai config init",
     ),
     # By spelling.
     ("satrt", "there is no command satrt", _ALL, "did you mean: local-ai server start"),

@@ -49,6 +49,8 @@ def parse(words: Sequence[str]) -> Wanted:
     """
     end = words.index("--") if "--" in words else len(words)
     own, rest = list(words[:end]), list(words[end + 1 :])
+    if own[1:2] == ["help"] and own[0] in GROUPS:
+        own[1] = "--help"
     is_help = bool(HELP_WORDS & set(own)) or own[:1] == ["help"]
     if is_help:
         own = [word for word in own if word not in HELP_WORDS]
@@ -136,6 +138,8 @@ def _values(command: Command, words: list[str], rest: list[str]) -> dict[str, An
         flag = word.partition("=")[0]
         if flag.startswith("-") and not flag.lstrip("-").isdecimal() and command.option(flag) is None:
             raise _no_option(command, flag, words)
+    if rest and command.argument and not command.takes_rest:  # a name that begins with a dash
+        words, rest = [*words, "--", *rest], []
     try:
         parsed, extra = parser.parse_known_args(words)
     except argparse.ArgumentError as exc:
@@ -145,7 +149,7 @@ def _values(command: Command, words: list[str], rest: list[str]) -> dict[str, An
         raise _wrong_value(command, option.flag) from exc
     except _Missing as exc:
         raise _missing_argument(command) from exc
-    if extra:
+    if extra := [word for word in extra if word != "--"]:
         is_option = extra[0].startswith("-")
         raise _no_option(command, extra[0], words) if is_option else _too_much(command, extra[0])
     if empty := next((each for each in command.options if getattr(parsed, each.name) == ""), None):

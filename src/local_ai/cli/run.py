@@ -23,7 +23,7 @@ def run_words(words: Sequence[str]) -> int | None:
     """
     from local_ai.cli.parser import parse
 
-    if words[:1] in (["--version"], ["-V"]):
+    if words[:1] in (["--version"], ["-V"], ["version"]):
         from importlib.metadata import version
 
         console.print_raw(f"local-ai {version('local-ai')}")

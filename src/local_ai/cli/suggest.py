@@ -27,7 +27,7 @@ _MEANT = {
     "self doctor": "diagnose checkup check-health troubleshoot",
     "self diagnostics": "report bugreport bug-report support",
     "self uninstall": "purge wipe self-uninstall",
-    "config init": "create new example setup",
+    "config init": "create new example setup set edit",
     "client env": "export environment eval",
     "client launch": "claude codex claude-code connect chat",
 }
