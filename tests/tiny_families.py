@@ -89,13 +89,16 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_tiny_family(folder: Path, family: str, *, seed: int = 0, **options: Any) -> Path:
+def make_tiny_family(
+    folder: Path, family: str, *, seed: int = 0, bits: int | None = None, **options: Any
+) -> Path:
     """Write a random model of one of `FAMILIES`.
 
     Args:
         folder: Where to; made if need be.
         family: Its `model_type`.
         seed: Another one gives another model.
+        bits: Its weights are quantised to so many, in groups of 32.
         options: As `make_tiny_model` has them, for the tokenizer and the template.
 
     Returns:
@@ -103,7 +106,7 @@ def make_tiny_family(folder: Path, family: str, *, seed: int = 0, **options: Any
     """
     import mlx.core as mx
     from mlx.utils import tree_flatten, tree_map_with_path
-    from mlx_lm.utils import _get_classes
+    from mlx_lm.utils import _get_classes, quantize_model
 
     make_tiny_model(folder, **options)
     file = folder / "config.json"
@@ -135,6 +138,11 @@ def make_tiny_family(folder: Path, family: str, *, seed: int = 0, **options: Any
         for name in weights:
             if "lm_head" in name:
                 weights[name][mx.array(base["eos_token_id"])] = 0
+    if bits:
+        model.load_weights(list(weights.items()))
+        model, config = quantize_model(model, config, group_size=32, bits=bits)
+        weights = dict(tree_flatten(model.parameters()))
+        file.write_text(json.dumps(config, indent=1), encoding="utf-8")
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     mx.eval(mx.random.state)
     return folder

@@ -77,8 +77,8 @@ def test_both_sdks_take_an_unknown_model_for_not_found(gateway: Gateway) -> None
         anthropic_client(gateway).models.retrieve("tiyn")
 
     assert from_openai.value.code == "model_not_found"
-    assert "use one of: tiny" in str(from_openai.value)
-    assert "use one of: tiny" in str(from_anthropic.value)
+    assert "did you mean tiny?" in str(from_openai.value)
+    assert "did you mean tiny?" in str(from_anthropic.value)
 
 
 def test_both_sdks_take_an_absent_engine_for_a_failure_of_the_server(impatient_gateway: Gateway) -> None:

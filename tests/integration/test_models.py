@@ -25,7 +25,8 @@ def test_list_shows_what_there_is_and_what_is_loaded(running: Server):
     assert table.stdout.splitlines()[0].split() == ["NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "WHERE"]
     assert "default, loaded" in table.stdout.splitlines()[1]
     assert table.stderr == (
-        f"warning: half is incomplete: no weights ({running.paths.models_dir / 'half'})\n"
+        f"warning: half cannot be used: no weights ({running.paths.models_dir / 'half'}). "
+        f"To fix it: put what is missing into {running.paths.models_dir / 'half'}\n"
     )
     assert [(model["id"], model["loaded"], model["default"]) for model in data["models"]] == [
         ("tiny", True, True)
@@ -81,6 +82,25 @@ def test_unknown_model_is_told_with_the_nearest_name(server: Server):
         "  fix: local-ai models info tiny\n"
     )
     assert not server.paths.config_file.exists()
+
+
+@pytest.mark.parametrize("command", ["models.info", "models.use"])
+def test_model_that_cannot_be_used_is_told_with_its_reason(server: Server, command: str):
+    """By its name, and by its folder, which may lie anywhere."""
+    for folder in (server.paths.models_dir / "half", server.home / "half"):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "pytorch_model.bin").touch()
+
+    for name, folder in (("half", server.paths.models_dir), (str(server.home / "half"), server.home)):
+        refused = server.run(command, name)
+
+        assert (refused.returncode, refused.stderr) == (
+            2,
+            "error: the model cannot be used\n"
+            f"  why: its weights are PyTorch's (.bin), which MLX does not read ({folder / 'half'})\n"
+            "  fix: take a conversion of it for MLX\n",
+        )
 
 
 def test_no_models_yet_says_where_the_first_comes_from(server: Server):

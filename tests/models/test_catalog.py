@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from local_ai.models.catalog import (
     Model,
@@ -190,6 +192,53 @@ def test_odd_numbers_of_weight_files_do_not_hide_a_whole_model(paths: Paths, bes
     assert [found.id for found in list_models(paths)] == ["Odd"]
 
 
+LAYERS = [f"model.layers.{number}.q.weight" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("files", "index", "reason"),
+    [
+        ({"model-00001-of-00003": LAYERS}, None, ""),
+        (
+            {"model-00004-of-00003": LAYERS[:2], "model-00009-of-00003": [*LAYERS[2:], "lm_head.weight"]},
+            None,
+            "",
+        ),
+        ({"model-00000-of-00005": ["mtp.layers.0.q.weight", *LAYERS]}, None, ""),
+        ({"model-00001-of-00003": LAYERS[:2]}, None, "2 of 3 weight files are missing"),
+        ({"model-00002-of-00003": LAYERS[1:]}, None, "2 of 3 weight files are missing"),
+        ({"model-00001-of-00003": LAYERS}, LAYERS[1:], ""),
+        ({"model-00001-of-00003": LAYERS}, [*LAYERS, "lm_head.weight"], "2 of 3 weight files are missing"),
+        ({"model-00001-of-00003": LAYERS}, ["transformer.h.0.q"], ""),
+        ({"model-00001-of-00003": LAYERS[:1]}, ["transformer.h.0.q"], "2 of 3 weight files are missing"),
+    ],
+    ids=[
+        "all in one",
+        "numbers above",
+        "from 0 and an extra",
+        "last layer missing",
+        "first layer missing",
+        "stale files in the index",
+        "index has more",
+        "another's index",
+        "another's index and a layer missing",
+    ],
+)
+def test_odd_numbers_are_judged_by_the_tensors(
+    paths: Paths, files: dict[str, list[str]], index: list[str] | None, reason: str
+):
+    folder = make(paths.models_dir / "Odd", num_hidden_layers=3)
+    (folder / "model.safetensors").unlink()
+    for name, tensors in files.items():
+        save_file({tensor: np.zeros(1) for tensor in tensors}, folder / f"{name}.safetensors")
+    if index is not None:
+        gone = {"weight_map": dict.fromkeys(index, "model-00007-of-00007.safetensors")}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(gone))
+
+    assert [one.reason for one in list_incomplete(paths)] == ([reason] if reason else [])
+    assert [found.id for found in list_models(paths)] == ([] if reason else ["Odd"])
+
+
 @pytest.mark.parametrize("index", ['{"weight_map": {"a": "gone.safetensors"}}', "[" * 100_000, "[]", "{}"])
 def test_an_index_that_says_no_more_leaves_the_numbers(paths: Paths, index: str):
     folder = make(paths.models_dir / "Half")
@@ -278,6 +327,12 @@ def test_unfinished_download_of_the_hub_is_told(paths: Paths):
     ]
 
 
+def _as_adapter(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapters.safetensors").touch()
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -289,8 +344,17 @@ def test_unfinished_download_of_the_hub_is_told(paths: Paths):
             "model.safetensors points to a file that does not exist",
         ),
         (lambda folder: None, "no weights"),
+        (
+            lambda folder: (folder / "pytorch_model.bin").touch(),
+            "its weights are PyTorch's (.bin), which MLX does not read",
+        ),
+        (
+            lambda folder: (folder / "weights.npz").touch(),
+            "its weights are NumPy's (.npz), which MLX does not read",
+        ),
+        (lambda folder: _as_adapter(folder), "it is an adapter, not a model"),
     ],
-    ids=["part", "lm-studio", "gguf", "dangling", "nothing"],
+    ids=["part", "lm-studio", "gguf", "dangling", "nothing", "pytorch", "numpy", "adapter"],
 )
 def test_reason_names_what_is_wrong(paths: Paths, tmp_path: Path, spoil: Any, reason: str):
     folder = make(tmp_path / "more/org/M")

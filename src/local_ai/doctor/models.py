@@ -12,6 +12,7 @@ from local_ai.lifecycle.preflight import check_model
 from local_ai.models.catalog import Model, list_incomplete
 from local_ai.models.library import read_library
 from local_ai.models.memory import total_bytes
+from local_ai.models.not_found import fix_of
 from local_ai.models.places import newer_commit, repository_of
 from local_ai.models.weight_files import damaged_weights
 from local_ai.settings.paths import Paths
@@ -27,12 +28,13 @@ def model_checks(place: Place) -> Iterator[Check]:
     faults += [
         warning(
             "models",
-            f"{one.id} is incomplete",
+            f"{one.id} cannot be used",
             why=f"{one.reason} ({one.path})",
-            fix="" if repository_of(one.path, place.paths) else f"download it again, or remove {one.path}",
-            command=f"local-ai models pull {one.id}" if repository_of(one.path, place.paths) else "",
+            fix=fix,
+            command=command,
         )
         for one in list_incomplete(place.paths)
+        for fix, command in [fix_of(one, place.paths)]
     ]
     yield from faults or [ok("models", f"{len(library.models)} here, none of them damaged or too large")]
 

@@ -18,6 +18,7 @@ from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.models.catalog import Model, find_model
 from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.not_found import model_not_found
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
 from local_ai.supervision.program import OMNI, SUPERVISORD
@@ -69,8 +70,12 @@ class GatewayContext:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
         return await asyncio.to_thread(_listed, self.state)
 
-    async def model_named(self, name: str) -> Model | None:
-        """Find a model by name or alias, under the name asked for."""
+    async def model_named(self, name: str) -> Model:
+        """Find a model by name or alias, under the name asked for.
+
+        Raises:
+            ApiError: 404 `model_not_found`: none goes by it, or the one that does cannot be used.
+        """
         return await asyncio.to_thread(_named, name, self.state)
 
 
@@ -132,7 +137,10 @@ def _listed(state: State) -> list[Model]:
     return _library(state).listed()
 
 
-def _named(name: str, state: State) -> Model | None:
-    found = _library(state).find(name)
+def _named(name: str, state: State) -> Model:
+    library = _library(state)
+    found = library.find(name)
+    if found is None:
+        raise model_not_found(name, library)
     # An alias is answered under its own name; a folder's path is not one.
-    return replace(found, id=name) if found and find_model(name, [found]) is None else found
+    return replace(found, id=name) if find_model(name, [found]) is None else found

@@ -15,14 +15,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from local_ai.models.places import (
-    MOST_JSON_BYTES,
-    candidates,
-    is_weights,
-    missing_weights,
-    printable,
-    why_incomplete,
-)
+from local_ai.models.incomplete import missing_weights, why_incomplete
+from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights, printable
 from local_ai.settings.paths import Paths
 
 if TYPE_CHECKING:

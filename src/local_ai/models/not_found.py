@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from local_ai.models.catalog import Incomplete
 from local_ai.models.library import ModelLibrary
 from local_ai.models.places import repository_of
 from local_ai.serving.errors import ApiError
+from local_ai.settings.paths import Paths
 
 _MOST_SHOWN = 200  # characters of a name
 
@@ -17,7 +20,7 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         name: As the request or the settings have it; "" where neither names one.
     """
     if unusable := library.unusable(name):
-        fix, command = _fix_of(unusable, library)
+        fix, command = fix_of(unusable, library.paths)
         return ApiError(
             f"the model {_shorten(name)!r} cannot be used",
             why=unusable.reason,
@@ -45,13 +48,20 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
     )
 
 
-def _fix_of(one: Incomplete, library: ModelLibrary) -> tuple[str, str]:
-    """Return words and command."""
+def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:
+    """Say how a folder that cannot be used becomes a model: in words, and by a command that ends them.
+
+    Args:
+        paths: Where the folder was found.
+    """
     if one.reason.startswith("config.json cannot be read"):
         return f"correct or replace {one.path / 'config.json'}", ""
-    if "GGUF" in one.reason:
+    if "MLX does not read" in one.reason:
         return "take a conversion of it for MLX", ""
-    if library.paths and repository_of(one.path, library.paths):
+    if "adapter" in one.reason:
+        place = json.dumps(str(one.path))
+        return f"set model.adapter_path = {place}, and ask for the model it was made for", ""
+    if paths and repository_of(one.path, paths):
         name, _, revision = one.id.partition("@")
         return "", f"local-ai models pull {name}" + (f" --revision {revision}" if revision else "")
     return f"put what is missing into {one.path}", ""

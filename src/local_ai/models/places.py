@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -21,10 +20,8 @@ from local_ai.settings.paths import Paths
 
 MOST_JSON_BYTES = 16 * 1024 * 1024  # the largest config.json seen has 100 KB, an index some MB
 _WEIGHTS = ".safetensors"
-_SHARD = re.compile(r"-of-(\d+)\.")
-# What downloads that are under way are called: huggingface_hub's, LM Studio's and browsers' names.
-_PARTIAL = (".incomplete", ".part", ".download", ".crdownload")
-_PARTIAL_START = "downloading_"
+# LM Studio's name for a download that is under way.
+PARTIAL_START = "downloading_"
 
 
 def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:
@@ -71,49 +68,9 @@ def _named_folders(paths: Paths, configured: str | None) -> Iterator[tuple[str, 
         yield from _in_place(place)
 
 
-def why_incomplete(folder: Path) -> str:
-    """Say what is missing from a model folder; "" for a folder that is no model at all."""
-    names = set(_entries(folder))
-    if _has_partial_files(folder, names):
-        return "its download is not finished"
-    missing = missing_weights(folder, [name for name in names if is_weights(name)])
-    if "config.json" not in names:
-        return "config.json is missing" if missing != "no weights" else ""
-    if missing == "no weights" and any(name.lower().endswith(".gguf") for name in names):
-        return "its weights are GGUF, which MLX does not read"
-    gone = sorted(name for name in names if not os.path.exists(folder / name))
-    if gone:
-        return f"{printable(gone[0])} points to a file that does not exist"
-    return missing or f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
-
-
 def is_weights(name: str) -> bool:
     """Tell by its name whether a file holds weights, all of them."""
-    return name.endswith(_WEIGHTS) and not name.startswith(_PARTIAL_START)
-
-
-def missing_weights(folder: Path, present: Collection[str]) -> str:
-    """Say which weights are missing, by their own numbers: "model-00001-of-00003.safetensors".
-
-    Numbers may be odd: an index whose files are all there, or whole weights beside them, say more.
-    """
-    if not present:
-        return "no weights"
-    totals = [int(match[1]) for name in present if "-of-" in name and (match := _SHARD.search(name))]
-    if not totals or len(totals) >= max(totals) or "model.safetensors" in present:
-        return ""
-    if _indexed(folder) <= set(present):
-        return ""
-    return f"{max(totals) - len(totals)} of {max(totals)} weight files are missing"
-
-
-def _indexed(folder: Path) -> set[str]:
-    """Name the weight files of a folder's index; {""} where it has none."""
-    try:
-        index = read_json(folder / "model.safetensors.index.json")
-        return {str(name) for name in index["weight_map"].values()} or {""}
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return {""}
+    return name.endswith(_WEIGHTS) and not name.startswith(PARTIAL_START)
 
 
 def read_json(file: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
@@ -130,14 +87,6 @@ def read_json(file: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
     if stat.st_size > most_bytes:
         raise ValueError(f"it is larger than {most_bytes} bytes")
     return json.loads(file.read_bytes())
-
-
-def _why_unreadable(file: Path) -> str:
-    try:
-        read_json(file)
-    except (OSError, ValueError, RecursionError) as exc:
-        return str(exc)
-    return "it is not an object"
 
 
 def repository_of(folder: Path, paths: Paths) -> Path | None:
@@ -188,25 +137,6 @@ def _in_place(place: Path) -> Iterator[tuple[str, Path]]:
             yield child.name, child
         for folder in inner:
             yield f"{child.name}/{folder.name}", folder
-
-
-def _has_partial_files(folder: Path, names: set[str]) -> bool:
-    if any(name.endswith(_PARTIAL) or name.startswith(_PARTIAL_START) for name in names):
-        return True
-    # A snapshot's files are links into "blobs"; a folder made by "hf download --local-dir" has ".cache".
-    snapshots = folder if folder.name == "snapshots" else folder.parent
-    blobs = snapshots.parent / "blobs" if snapshots.name == "snapshots" else None
-    places = (blobs, folder / ".cache/huggingface/download")
-    names = {name for place in places if place is not None for name in _entries(place)}
-    return any(name.endswith(".incomplete") for name in names)
-
-
-def _entries(folder: Path) -> list[str]:
-    """List the names in a folder; none where it cannot be read."""
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:
-        return []
 
 
 def _folders(parent: Path) -> Iterator[Path]:

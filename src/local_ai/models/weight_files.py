@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from local_ai.models.places import is_weights, printable
 
@@ -23,13 +25,35 @@ def damaged_weights(folder: Path) -> str:
     return ""
 
 
+def tensor_names(file: Path) -> frozenset[str]:
+    """Name the tensors of a weight file; none where it is not whole. A file that stays is read once."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return frozenset()
+    return _tensor_names(file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _tensor_names(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
+    if _fault_of(file):
+        return frozenset()
+    header, _ = _read_header(file)
+    return frozenset(header) - {"__metadata__"}
+
+
+def _read_header(file: Path) -> tuple[dict[str, Any], int]:
+    """Read a weight file's header and its length in bytes."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > _MOST_HEADER_BYTES:
+            raise ValueError("no header is that long")
+        return json.loads(stream.read(length)), length
+
+
 def _fault_of(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > _MOST_HEADER_BYTES:
-                return "is not a safetensors file"
-            header = json.loads(stream.read(length))
+        header, length = _read_header(file)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         wanted = 8 + length + max(ends, default=0)
         size = file.stat().st_size

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tiny_families import make_tiny_family
 from tests.tiny_model import make_tiny_adapter, make_tiny_model
 
 from local_ai.engine.core.job import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
@@ -221,6 +222,23 @@ def test_detokenizer_writes_bytes_that_are_no_text_as_decoding_them_all_does(loa
             "its weights lack model.norm.weight: model-2.safetensors is missing",
         ),
         (
+            lambda f: _edit_config(f, num_hidden_layers=1),
+            "its config.json describes a model without model.layers.1, which its weights have",
+        ),
+        (
+            lambda f: _edit_config(f, num_hidden_layers=3),
+            "its weights lack model.layers.2.input_layernorm.weight, ",
+        ),
+        (
+            lambda f: _edit_config(f, intermediate_size=64),
+            "its tensor model.layers.0.mlp.gate_proj.weight has shape (128, 64), "
+            "and its config.json describes (64, 64)",
+        ),
+        (
+            lambda f: _add_tensor(f, "model.layers.0.self_attn.q_proj.bias", "ones"),
+            "its config.json describes a model without model.layers.0.self_attn.q_proj.bias, which its",
+        ),
+        (
             lambda f: _edit_config(f, num_hidden_layers=10**9),
             "config.json says num_hidden_layers = 1000000000, and its weights have 21 tensors in all",
         ),
@@ -365,12 +383,12 @@ def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: P
     assert read_format(folder) == words.format
 
 
-def _add_tensor(folder: Path, name: str) -> None:
+def _add_tensor(folder: Path, name: str, kind: str = "zeros") -> None:
     import mlx.core as mx
 
     weights = dict(mx.load(str(folder / "model.safetensors")))
     mx.eval(weights)
-    mx.save_safetensors(str(folder / "model.safetensors"), weights | {name: mx.zeros((2,))})
+    mx.save_safetensors(str(folder / "model.safetensors"), weights | {name: getattr(mx, kind)((2,))})
 
 
 def _mark(folder: Path, name: str, text: str) -> None:
@@ -383,6 +401,8 @@ def _mark(folder: Path, name: str, text: str) -> None:
         lambda f: (f / "model.safetensors").rename(f / "model-00004-of-00003.safetensors"),
         lambda f: (f / "model.safetensors").rename(f / "model-00000-of-00001.safetensors"),
         lambda f: _add_tensor(f, "model.layers.0.self_attn.rotary_emb.inv_freq"),
+        lambda f: _add_tensor(f, "model.layers.2.eh_proj.weight", "ones"),
+        lambda f: _add_tensor(f, "model.layers.0.self_attn.q_proj.bias"),
         lambda f: _mark(f, "generation_config.json", '{"eos_token_id": 2}'),
         lambda f: _mark(f, "chat_template.json", "{}"),
         lambda f: _mark(f, "model.safetensors.index.json", '{"weight_map": {}}'),
@@ -390,7 +410,9 @@ def _mark(folder: Path, name: str, text: str) -> None:
     ids=[
         "one of too few",
         "numbered from 0",
-        "a tensor more",
+        "a tensor of rotation more",
+        "a tensor of one more layer",
+        "a bias of zeros",
         "BOM of ends",
         "BOM of template",
         "BOM of index",
@@ -404,6 +426,32 @@ def test_a_folder_as_it_is_published_loads(tmp_path: Path, change: Any):
 
     check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
     assert load_model(ModelKey("m", folder), trust_remote_code=False).words.eos == {0, 2}
+
+
+@pytest.mark.parametrize("bits", [None, 4], ids=["full", "quantised"])
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt_oss", "qwen3_next", "qwen3_5", "lfm2"])
+def test_tensors_without_a_place_are_left_out_and_named_and_change_nothing(
+    tmp_path: Path, family: str, bits: int | None, caplog: pytest.LogCaptureFixture
+):
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    from local_ai.engine.core.model.loading import check_model, load_model
+
+    key = ModelKey("m", make_tiny_family(tmp_path, family, bits=bits))
+    plain: Any = load_model(key, trust_remote_code=False).model
+    _add_tensor(tmp_path, "extra.head.weight", "ones")
+    _add_tensor(tmp_path, "model.layers.0.self_attn.rotary_emb.inv_freq", "ones")
+
+    check_model(key, trust_remote_code=False, tokens=0, most_bytes=10**9)
+    assert caplog.text == ""
+    model: Any = load_model(key, trust_remote_code=False).model
+
+    assert "m: " in caplog.text and "left out: " in caplog.text
+    assert "extra.head.weight" in caplog.text
+    before, after = dict(tree_flatten(plain.parameters())), dict(tree_flatten(model.parameters()))
+    assert before.keys() == after.keys()
+    assert all(mx.array_equal(before[name], after[name]).item() for name in before)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.gateway.endpoints.models import anthropic_list, openai_list, pick_model
+from local_ai.gateway.endpoints.models import anthropic_list, openai_list
 from local_ai.models.catalog import Model
-from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings, NamedModelSettings
 
 
@@ -112,13 +111,3 @@ def test_anthropic_list_is_paged(asked: dict[str, object], ids: str, has_more: b
     page = anthropic_list(FOUR, **asked)  # type: ignore[arg-type]
 
     assert ("".join(item["id"] for item in page["data"]), page["has_more"]) == (ids, has_more)
-
-
-def test_unknown_model_is_refused_with_suggestions() -> None:
-    with pytest.raises(ApiError) as refused:
-        pick_model("org/nmae", [model("org/name")])
-
-    assert refused.value.sentence == (
-        'no model named "org/nmae": no usable model folder on this machine has that name. '
-        "To fix it: use one of: org/name"
-    )

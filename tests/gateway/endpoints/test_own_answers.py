@@ -109,12 +109,29 @@ def test_readyz_is_503_without_an_engine(client: httpx.Client) -> None:
 def test_models_are_listed_without_an_engine_and_always_fresh(client: httpx.Client, state: State) -> None:
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["tiny"]
 
-    made = make_model(state.paths.models_dir / "new", created=1_800_000_000)
+    make_model(state.paths.models_dir / "new", created=1_800_000_000)
 
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["new", "tiny"]
     assert client.get("/anthropic/v1/models").json()["first_id"] == "new"
+
+
+def test_model_that_cannot_be_used_is_told_with_its_reason_and_a_fix(
+    client: httpx.Client, state: State
+) -> None:
+    made = make_model(state.paths.models_dir / "half")
     (made / "model.safetensors").unlink()
-    assert client.get("/v1/models/new").status_code == 404
+
+    for base in ("/v1", "/anthropic/v1"):
+        unusable, unknown = (client.get(f"{base}/models/{name}") for name in ("half", "tiyn"))
+
+        assert (unusable.status_code, unknown.status_code) == (404, 404)
+        assert unusable.json()["error"]["message"] == (
+            f"the model 'half' cannot be used: no weights. To fix it: put what is missing into {made}"
+        )
+        assert unknown.json()["error"]["message"] == (
+            "the model 'tiyn' is not there: no model on this machine goes by that name. "
+            "To fix it: did you mean tiny?"
+        )
 
 
 def test_models_with_a_slash_in_their_id_are_found(client: httpx.Client, state: State) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from local_ai.cli import console
 from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
-from local_ai.errors import ConfigError
-from local_ai.models.catalog import Incomplete, Model, find_model, list_incomplete, list_models, nearest_names
+from local_ai.errors import ConfigError, whole_fix
+from local_ai.models.catalog import Model, find_model, list_incomplete, list_models
 from local_ai.models.library import ModelLibrary, library_for
-from local_ai.models.places import printable, repository_of
+from local_ai.models.not_found import fix_of
+from local_ai.models.places import printable
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target
@@ -51,12 +52,23 @@ def as_folder(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if name.startswith(_PATH_SIGNS) else name
 
 
-def not_found(name: str, models: Sequence[Model]) -> ConfigError:
-    """Say that no model has that name, with the nearest names."""
-    near = nearest_names(name, models)
+def not_found(name: str, shelf: Shelf) -> ConfigError:
+    """Say why the folder of that name is no model; or that there is none, with the nearest."""
+    given = as_folder(name)
+    at = given if given.startswith("/") else shelf.library.configured  # a folder may lie anywhere
+    library = replace(shelf.library, configured=at)
+    if unusable := library.unusable(given):
+        fix, command = fix_of(unusable, shelf.paths)
+        return ConfigError(
+            "the model cannot be used",
+            why=f"{unusable.reason} ({unusable.path})",
+            fix=fix,
+            command=command,
+        )
+    near = library.nearest(given)
     return ConfigError(
         "the model was not found",
-        why=f"{name!r} is not a model on this machine",
+        why=f"{given!r} is not a model on this machine",
         fix="" if near else "local-ai models list shows what there is",
         command=f"local-ai models info {near[0]}" if near else "",
     )
@@ -75,7 +87,8 @@ def show_list(*, as_json: bool) -> None:
     else:
         console.print_line("No models yet. The first local-ai server start prepares the starter model.")
     for one in incomplete:
-        console.print_warning(f"{one.id} is incomplete: {one.reason} ({one.path}){_cure(one, shelf.paths)}")
+        fix = whole_fix(*fix_of(one, shelf.paths))
+        console.print_warning(f"{one.id} cannot be used: {one.reason} ({one.path}). To fix it: {fix}")
 
 
 def info(name: str, *, as_json: bool) -> None:
@@ -139,7 +152,7 @@ def unload() -> None:
 def _find(name: str, shelf: Shelf) -> Model:
     if model := shelf.library.find(as_folder(name)):
         return model
-    raise not_found(as_folder(name), shelf.library.models)
+    raise not_found(name, shelf)
 
 
 def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
@@ -173,11 +186,3 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _state(row: dict[str, Any]) -> str:
     also = f"also {', '.join(row['aliases'])}" if row["aliases"] else ""
     return ", ".join([*(word for word in ("default", "loaded") if row[word]), *filter(None, [also])])
-
-
-def _cure(one: Incomplete, paths: Paths) -> str:
-    name, _, revision = one.id.partition("@")
-    option = f" --revision {revision}" if revision else ""
-    if not repository_of(one.path, paths):
-        return ""
-    return f"; get the rest with: local-ai models pull {name}{option}"

@@ -43,7 +43,7 @@ def _find(name: str, shelf: Shelf) -> tuple[str, Path]:
     for one in list_incomplete(shelf.paths):
         if name == one.id or as_folder(name) == str(one.path):
             return one.id, one.path
-    raise not_found(as_folder(name), shelf.library.models)
+    raise not_found(name, shelf)
 
 
 def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:

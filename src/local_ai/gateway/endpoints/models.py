@@ -20,8 +20,7 @@ from local_ai.gateway.endpoints.schemas import (
     OpenAIModel,
     OpenAIModelList,
 )
-from local_ai.models.catalog import Model, find_model, nearest_names
-from local_ai.serving.errors import ApiError
+from local_ai.models.catalog import Model
 from local_ai.settings.schema import GenerationSettings
 
 MOST_PER_PAGE = 1000
@@ -87,27 +86,6 @@ def anthropic_list(
     }
 
 
-def pick_model(name: str, models: Sequence[Model]) -> Model:
-    """Return the model that goes by a name.
-
-    Raises:
-        ApiError: None does; the likeliest ids are suggested.
-    """
-    if model := find_model(name, models):
-        return model
-    near = nearest_names(name, models) or [model.id for model in models[:3]]
-    raise ApiError(
-        f'no model named "{name}"',
-        status=404,
-        why="no usable model folder on this machine has that name",
-        fix="use one of: " + ", ".join(near)
-        if near
-        else "put a model folder where local-ai looks for them (local-ai config show)",
-        code="model_not_found",
-        param="model",
-    )
-
-
 def models_router(context: GatewayContext) -> APIRouter:
     """Answer the families' model lists from the model folders."""
     router = APIRouter()
@@ -120,7 +98,7 @@ def models_router(context: GatewayContext) -> APIRouter:
     @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
     async def openai_one(id: str) -> Any:  # noqa: A002 (the name in the address)
         """Describe one model."""
-        return openai_model(await _one(id, context), context.state.settings.generation)
+        return openai_model(await context.model_named(id), context.state.settings.generation)
 
     @router.get(
         "/anthropic/v1/models",
@@ -140,10 +118,6 @@ def models_router(context: GatewayContext) -> APIRouter:
     )
     async def anthropic_one(id: str) -> Any:  # noqa: A002
         """Describe one model."""
-        return anthropic_model(await _one(id, context))
+        return anthropic_model(await context.model_named(id))
 
     return router
-
-
-async def _one(name: str, context: GatewayContext) -> Model:
-    return await context.model_named(name) or pick_model(name, await context.models())

@@ -14,13 +14,13 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import MODEL_REMAPPING, load
+from mlx_lm.utils import MODEL_REMAPPING, load_adapters, load_tokenizer
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.memory.cache_layers import cuts_anywhere
 from local_ai.engine.core.model.tokenizer import ModelWords, make_words
 from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
-from local_ai.engine.core.model.weight_check import check_weights
+from local_ai.engine.core.model.weight_check import check_weights, read_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -102,13 +102,14 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     Raises:
         ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
     """
+    model, config = read_model(key, lazy=False, trust_remote_code=trust_remote_code)
     try:
-        model, tokenizer, config = load(
-            str(key.path),
-            tokenizer_config={"trust_remote_code": trust_remote_code, **_unknown_modules(key)},
-            adapter_path=str(key.adapter) if key.adapter else None,
-            return_config=True,
-            trust_remote_code=trust_remote_code,
+        if key.adapter:
+            load_adapters(model, str(key.adapter)).eval()
+        tokenizer = load_tokenizer(
+            key.path,
+            {"trust_remote_code": trust_remote_code, **_unknown_modules(key)},
+            eos_token_ids=config.get("eos_token_id"),
         )
         layers = make_prompt_cache(model)
         can_cut = cuts_anywhere(layers)
