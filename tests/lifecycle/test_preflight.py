@@ -170,12 +170,9 @@ def test_unknown_model_offers_the_starter_when_there_is_no_other(paths: Paths):
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda folder: None, "and there is no such folder"),
-        (lambda folder: folder.mkdir(), "but that folder holds no config.json"),
-        (
-            lambda folder: model_folder(folder, weights=False),
-            "but that folder holds no *.safetensors weights, or its config.json is broken",
-        ),
+        (lambda folder: None, ", and there is no such folder"),
+        (lambda folder: folder.mkdir(), ", but that folder holds no config.json"),
+        (lambda folder: model_folder(folder, weights=False), ": no weights ("),
     ],
     ids=["missing", "empty", "no-weights"],
 )
@@ -186,7 +183,7 @@ def test_folder_that_is_no_model_is_told(paths: Paths, tmp_path: Path, make, why
     with pytest.raises(LocalAIError) as caught:
         preflight.check_model(str(folder), paths)
 
-    assert caught.value.why == f"model.path is {str(folder)!r}, {why}"
+    assert caught.value.why.startswith(f"model.path is {str(folder)!r}{why}")
 
 
 def test_model_folder_anywhere_and_the_starter_pass(paths: Paths, tmp_path: Path):

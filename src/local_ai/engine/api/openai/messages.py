@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from local_ai.engine.api.body import (
     Body,
@@ -21,6 +21,7 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
+from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Call, Message
@@ -84,14 +85,48 @@ class CalledFunction(Body):
     arguments: Arguments | None = None
 
 
-class ToolCall(Body):
-    """A call that the assistant made."""
+class FunctionCall(Body):
+    """A call of a function that the assistant made."""
 
     id: Text = None
     type: Literal["function"] | None = None
     index: NoEffect = None
     cache_control: CacheControl = None
     function: CalledFunction
+
+    def call(self) -> Call:
+        return Call(self.id or "", self.function.name, self.function.arguments or "{}")
+
+
+class CalledCustom(Body):
+    """Which custom tool was called, and with what text."""
+
+    name: str
+    input: str
+
+
+class CustomCall(Body):
+    """A call of a custom tool that the assistant made."""
+
+    id: Text = None
+    type: Literal["custom"]
+    index: NoEffect = None
+    cache_control: CacheControl = None
+    custom: CalledCustom
+
+    def call(self) -> Call:
+        return Call(self.id or "", self.custom.name, custom_arguments(self.custom.input))
+
+
+def _kind_of_call(call: Any) -> str:
+    kind = call.get("type") if isinstance(call, dict) else getattr(call, "type", None)
+    return "(custom)" if kind == "custom" else "(function)"
+
+
+ToolCall = Annotated[
+    Annotated[FunctionCall, Tag("(function)")] | Annotated[CustomCall, Tag("(custom)")],
+    Discriminator(_kind_of_call),
+]
 
 
 class SystemMessage(Body):
@@ -136,10 +171,7 @@ class AssistantMessage(Body):
     def message(self) -> Message:
         if self.refusal:
             return Message("assistant", self.refusal)
-        calls = tuple(
-            Call(call.id or "", call.function.name, call.function.arguments or "{}")
-            for call in self.tool_calls or ()
-        )
+        calls = tuple(each.call() for each in self.tool_calls or ())
         return Message(
             "assistant", text_of(self.content), self.reasoning_content or self.reasoning or "", calls
         )

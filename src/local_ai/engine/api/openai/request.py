@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
@@ -31,6 +31,7 @@ from local_ai.engine.api.body import (
     shown,
     wrong,
 )
+from local_ai.engine.api.custom_tools import custom_tool
 from local_ai.engine.api.openai.messages import ChatMessage, read_messages
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
@@ -75,8 +76,47 @@ class FunctionTool(Body):
         return Tool(self.function.name, self.function.description or "", parameters)
 
 
-class FunctionName(Body):
-    """The name of a function."""
+class ChatGrammar(Body):
+    """A grammar; the model is told of it, and nothing holds it to it."""
+
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+class ChatCustomFormat(Body):
+    """The form of a custom tool's text."""
+
+    type: Literal["text", "grammar"]
+    grammar: ChatGrammar | None = None
+
+
+class Custom(Body):
+    """A tool that is called with free text."""
+
+    name: Annotated[str, Field(min_length=1)]
+    description: Text = None
+    format: ChatCustomFormat | None = None
+    cache_control: CacheControl = None
+
+
+class ChatCustomTool(Body):
+    """A custom tool."""
+
+    type: Literal["custom"]
+    custom: Custom
+    cache_control: CacheControl = None
+
+    def tool(self) -> Tool:
+        grammar = self.custom.format.grammar if self.custom.format else None
+        syntax, definition = (grammar.syntax, grammar.definition) if grammar else (None, None)
+        return custom_tool(self.custom.name, self.custom.description, syntax, definition)
+
+
+ChatTool = Annotated[FunctionTool | ChatCustomTool, Field(discriminator="type")]
+
+
+class ToolName(Body):
+    """The name of a tool."""
 
     name: str
 
@@ -85,7 +125,45 @@ class NamedFunction(Body):
     """One function that must be called."""
 
     type: Literal["function"]
-    function: FunctionName
+    function: ToolName
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+class NamedCustom(Body):
+    """One custom tool that must be called."""
+
+    type: Literal["custom"]
+    custom: ToolName
+
+    @property
+    def name(self) -> str:
+        return self.custom.name
+
+
+class Allowed(Body):
+    """The tools that may be called; the others are left out."""
+
+    mode: Literal["auto", "required"]
+    tools: ListOf[Annotated[NamedFunction | NamedCustom, Field(discriminator="type")]]
+
+
+class ChatAllowedTools(Body):
+    """Some tools of all."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: Allowed
+
+
+ChatToolChoice = Annotated[
+    WordOr[
+        Literal["auto", "none", "required", "any"],
+        Annotated[NamedFunction | NamedCustom | ChatAllowedTools, Field(discriminator="type")],
+    ],
+    Must("none, auto, required, a named tool or allowed_tools"),
+]
 
 
 class PlainFormat(Body):
@@ -178,14 +256,8 @@ class ChatRequest(OpenAIBody):
     logprobs: Flag = None
     top_logprobs: TopLogprobs = None
     response_format: Format | None = None
-    tools: Annotated[ListOf[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
-    tool_choice: (
-        Annotated[
-            WordOr[Literal["auto", "none", "required", "any"], NamedFunction],
-            Must("none, auto, required or a named function"),
-        ]
-        | None
-    ) = None
+    tools: Annotated[ListOf[ChatTool], Field(max_length=MOST_TOOLS)] | None = None
+    tool_choice: ChatToolChoice | None = None
     parallel_tool_calls: Flag = None
     reasoning_effort: Effort | None = None
     chat_template_kwargs: (
@@ -213,7 +285,7 @@ class ChatRequest(OpenAIBody):
         """
         self.check_stream()
         tools = tuple(tool.tool() for tool in self.tools or ())
-        choice = self._choice(tools)
+        choice, tools = self._choice(tools)
         schema = self.response_format.schema_of() if self.response_format else None
         if self.top_logprobs and not self.logprobs:
             raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
@@ -229,19 +301,32 @@ class ChatRequest(OpenAIBody):
             template_options=self.chat_template_kwargs or {},
         )
 
-    def _choice(self, tools: tuple[Tool, ...]) -> ToolChoice:
-        parallel = self.parallel_tool_calls is not False
-        wanted = self.tool_choice
-        if isinstance(wanted, NamedFunction):
-            name = wanted.function.name
-            if name not in [tool.name for tool in tools]:
-                raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
-            return ToolChoice("named", name, parallel)
+    def custom_names(self) -> frozenset[str]:
+        """Name the tools that are called with free text."""
+        return frozenset(tool.custom.name for tool in self.tools or () if isinstance(tool, ChatCustomTool))
+
+    def _choice(self, tools: tuple[Tool, ...]) -> tuple[ToolChoice, tuple[Tool, ...]]:
+        """Say what is called, of which tools."""
+        wanted, parallel = self.tool_choice, self.parallel_tool_calls is not False
+        if isinstance(wanted, NamedFunction | NamedCustom):
+            _check_name(wanted.name, tools)
+            return ToolChoice("named", wanted.name, parallel), tools
+        if isinstance(wanted, ChatAllowedTools):
+            names = {each.name for each in wanted.allowed_tools.tools}
+            for name in sorted(names):
+                _check_name(name, tools)
+            tools = tuple(tool for tool in tools if tool.name in names)
+            wanted = wanted.allowed_tools.mode
         if wanted in ("required", "any"):
             if not tools:
                 raise bad_field("tool_choice", "it asks for a call, and there are no tools", "add tools")
-            return ToolChoice("required", parallel=parallel)
-        return ToolChoice("none" if wanted == "none" else "auto", parallel=parallel)
+            return ToolChoice("required", parallel=parallel), tools
+        return ToolChoice("none" if wanted == "none" else "auto", parallel=parallel), tools
+
+
+def _check_name(name: str, tools: tuple[Tool, ...]) -> None:
+    if name not in [tool.name for tool in tools]:
+        raise bad_field("tool_choice", f"no tool is named {name!r}"[:200], "name one of tools")
 
 
 def _read_prompts(value: Any) -> tuple[str | tuple[int, ...], ...]:
@@ -313,6 +398,7 @@ class OpenAIRequest:
     include_usage: bool
     choices: int
     echo: bool = False  # the answer begins with the prompt
+    custom: frozenset[str] = frozenset()  # the tools that are called with free text
 
 
 def read_chat(raw: bytes, defaults: Defaults) -> OpenAIRequest:
@@ -322,7 +408,7 @@ def read_chat(raw: bytes, defaults: Defaults) -> OpenAIRequest:
         ApiError: 400, naming the field.
     """
     body = read_model(raw, ChatRequest)
-    return _request(body, (body.ask(defaults(body.model)),))
+    return replace(_request(body, (body.ask(defaults(body.model)),)), custom=body.custom_names())
 
 
 def read_completion(raw: bytes, defaults: Defaults) -> OpenAIRequest:

@@ -7,10 +7,11 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_ai.engine.api.custom_tools import custom_input
 from local_ai.engine.api.openai.token_bytes import token_bytes
 from local_ai.engine.core.job import TokenLogprob
 from local_ai.engine.core.model.tokenizer import ModelWords
-from local_ai.engine.text.conversation import CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
+from local_ai.engine.text.conversation import Call, CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 
 Json = dict[str, Any]
 
@@ -65,6 +66,7 @@ class ChatChoice:
     index: int
     words: ModelWords
     with_logprobs: bool
+    custom: frozenset[str] = frozenset()  # the tools that are called with free text
     text: str = ""
     thought: str = ""
     calls: list[Json] = field(default_factory=list)
@@ -85,8 +87,7 @@ class ChatChoice:
             self.thought += piece.text
             return self._chunk({"reasoning_content": piece.text})
         if isinstance(piece, CallPiece):
-            function = {"name": piece.call.name, "arguments": piece.call.arguments}
-            call: Json = {"id": piece.call.id, "type": "function", "function": function}
+            call = self._call(piece.call)
             self.calls.append(call)
             return self._chunk({"tool_calls": [{"index": len(self.calls) - 1, **call}]})
         if isinstance(piece, Ended):
@@ -108,6 +109,13 @@ class ChatChoice:
             "logprobs": {"content": self.logprobs, "refusal": None} if self.with_logprobs else None,
             "finish_reason": _REASONS[self.ended.reason],
         }
+
+    def _call(self, call: Call) -> Json:
+        if call.name in self.custom:
+            custom = {"name": call.name, "input": custom_input(call.arguments)}
+            return {"id": call.id, "type": "custom", "custom": custom}
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": call.id, "type": "function", "function": function}
 
     def _chunk(self, delta: Json, logprobs: list[Json] | None = None) -> Json:
         shown = {"content": logprobs, "refusal": None} if self.with_logprobs and logprobs else None

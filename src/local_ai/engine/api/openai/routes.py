@@ -179,14 +179,16 @@ class _Answer:
 
     async def _begin(self) -> Heading:
         opened = await self._opening
-        make = ChatChoice if self._kind == "chat.completion" else TextChoice
-        for number, each in enumerate(opened):
-            choice = make(number, each.words, each.ask.logprobs is not None)
-            if self._wanted.echo:
-                prompt = each.ask.prompt
-                choice.text = prompt if isinstance(prompt, str) else each.words.decode(list(prompt or ()))
-            self._choices.append(choice)
+        self._choices = [self._choice(number, each) for number, each in enumerate(opened)]
         return make_heading(self._kind, opened[0].name)
+
+    def _choice(self, number: int, opened: Opened) -> Choice:
+        with_logprobs = opened.ask.logprobs is not None
+        if self._kind == "chat.completion":
+            return ChatChoice(number, opened.words, with_logprobs, self._wanted.custom)
+        prompt = opened.ask.prompt if self._wanted.echo else ""
+        echoed = prompt if isinstance(prompt, str) else opened.words.decode(list(prompt or ()))
+        return TextChoice(number, opened.words, with_logprobs, echoed)
 
     def _pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         return merge([self._service.run(each) for each in self._opening.result()])

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag
 
 from local_ai.engine.api.body import Body, CacheControl, Kinds, ListOf, Must, NoEffect, Text, TextOr
+from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, blind_to, refuse_media
 from local_ai.engine.api.problems import read_model
-from local_ai.engine.api.responses.tools import ResponseTool, custom_arguments, qualify
+from local_ai.engine.api.responses.tools import ResponseTool, qualify
 from local_ai.engine.api.unreadable import Unreadable, is_placeholder, newest_of_user
 from local_ai.engine.text.conversation import Call, Message, Role
 

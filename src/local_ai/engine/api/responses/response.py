@@ -15,9 +15,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_ai.engine.api.custom_tools import custom_input
 from local_ai.engine.api.openai.response import chat_logprob
 from local_ai.engine.api.responses.items import make_id
-from local_ai.engine.api.responses.tools import Toolbox, custom_input
+from local_ai.engine.api.responses.tools import Toolbox
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.text.conversation import Begun, CallPiece, Ended, Piece, ReasoningPiece, TextPiece, Usage
 from local_ai.serving.errors import ApiError

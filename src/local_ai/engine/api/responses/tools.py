@@ -1,11 +1,7 @@
-"""The tools of a response: functions and custom ones, in namespaces or not, and which of them may be called.
-
-A custom tool takes free text. Models call with JSON, so each is told of it as a function of one text.
-"""
+"""The tools of a response: functions and custom ones, in namespaces or not, and which may be called."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,11 +24,11 @@ from local_ai.engine.api.body import (
     Text,
     WordOr,
 )
+from local_ai.engine.api.custom_tools import custom_tool
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Tool, ToolChoice
 
 _HOSTED = "of type {tag}, it runs on OpenAI's servers; give your own as tools of type function"
-_INPUT = "input"  # the one argument of a custom tool
 _Name = Annotated[str, Field(min_length=1)]
 
 
@@ -105,35 +101,10 @@ class CustomTool(Body):
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
 
     def tool(self, namespace: str | None) -> tuple[Name, Tool]:
-        told = [self.description or "", f"Call it with its whole text as {_INPUT!r}."]
-        if self.format and self.format.definition:
-            told.append(
-                f"The text keeps to this {self.format.syntax or ''} grammar:\n{self.format.definition}"
-            )
-        parameters = {
-            "type": "object",
-            "properties": {_INPUT: {"type": "string", "description": "The tool's whole text."}},
-            "required": [_INPUT],
-            "additionalProperties": False,
-        }
+        form = self.format or CustomFormat(type="text")
         qualified = qualify(namespace, self.name)
-        return Name(namespace, self.name, is_custom=True), Tool(
-            qualified, "\n".join(filter(None, told)), parameters
-        )
-
-
-def custom_arguments(text: str) -> str:
-    """Write a custom tool's text as the arguments of the function that models know."""
-    return json.dumps({_INPUT: text}, ensure_ascii=False)
-
-
-def custom_input(arguments: str) -> str:
-    """Read a custom tool's text from a call; where a model has named it otherwise, its only text is meant."""
-    given = json.loads(arguments)
-    texts = [value for value in given.values() if isinstance(value, str)]
-    if isinstance(given.get(_INPUT), str):
-        return str(given[_INPUT])
-    return texts[0] if len(texts) == 1 else arguments
+        tool = custom_tool(qualified, self.description, form.syntax, form.definition)
+        return Name(namespace, self.name, is_custom=True), tool
 
 
 class NamespaceTool(Body):
