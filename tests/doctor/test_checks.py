@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -254,6 +255,8 @@ def test_model_cut_short_is_named(place: Place, tiny_model: Path, only_fault: On
 def test_model_that_is_only_partly_here_is_named(place: Place, tiny_model: Path, only_fault: OnlyFault):
     folder = shutil.copytree(tiny_model, place.paths.models_dir / "tiny")
     next(folder.glob("*.safetensors")).rename(folder / "model-00001-of-00002.safetensors")
+    index = dict.fromkeys(("model.norm.weight", "model.head.weight"), "model-00002-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
 
     assert only_fault(model_checks(place)).why.startswith("1 of 2 weight files are missing")
 

@@ -128,7 +128,7 @@ def test_a_length_that_stands_for_none_is_to_be_left_out(heading: str, field: st
             CHAT,
             {"tool_choice": 3},
             "tool_choice",
-            "it must be none, auto, required or a named function, got 3",
+            "it must be none, auto, required, a named tool or allowed_tools, got 3",
         ),
         (COMPLETION, {"prompt": []}, "prompt", "it is empty"),
         (COMPLETION, {"prompt": ["x"] * 17}, "prompt", "it has 17 entries, 16 are allowed"),

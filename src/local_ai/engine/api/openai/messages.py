@@ -120,11 +120,11 @@ class CustomCall(Body):
 
 def _kind_of_call(call: Any) -> str:
     kind = call.get("type") if isinstance(call, dict) else getattr(call, "type", None)
-    return "(custom)" if kind == "custom" else "(function)"
+    return "custom" if kind == "custom" else "function"
 
 
 ToolCall = Annotated[
-    Annotated[FunctionCall, Tag("(function)")] | Annotated[CustomCall, Tag("(custom)")],
+    Annotated[FunctionCall, Tag("function")] | Annotated[CustomCall, Tag("custom")],
     Discriminator(_kind_of_call),
 ]
 
