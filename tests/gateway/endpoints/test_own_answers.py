@@ -129,7 +129,7 @@ def test_model_that_cannot_be_used_is_told_with_its_reason_and_a_fix(
             f"the model 'half' cannot be used: no weights. To fix it: put what is missing into {made}"
         )
         assert unknown.json()["error"]["message"] == (
-            "the model 'tiyn' is not there: no model on this machine goes by that name. "
+            "the model 'tiyn' is not there: no model on this machine has that name. "
             "To fix it: did you mean tiny?"
         )
 

@@ -88,7 +88,7 @@ def _endpoint_of(report: Report, asked: str | None, named: str | None) -> tuple[
         )
     model = shelf.library.find(name)
     if model is None and asked:
-        raise not_found(asked, shelf.library.models)
+        raise not_found(asked, shelf)
     if model is None:
         console.print_warning(f"{name!r} is neither a model on this machine nor an alias of one")
     keys = shelf.settings.server.api_keys
