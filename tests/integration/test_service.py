@@ -137,7 +137,7 @@ def test_an_installed_service_runs_the_server_and_start_stop_and_restart_know_it
 
     stopped = systemd.local_ai("server", "stop")
     assert stopped.stdout == "Stopped.\n"
-    assert "To end that: local-ai service uninstall" in stopped.stderr
+    assert "To prevent that: local-ai service uninstall" in stopped.stderr
     systemd.becomes("inactive")
     assert systemd.local_ai("service", "status").returncode == 3
 
