@@ -28,7 +28,6 @@ def main() -> None:
     from local_ai.engine.core.model_slot import spare_compiler
 
     spare_compiler()
-    mx.set_cache_limit(4_000_000_000)  # others hold the model on the same card
     path = Path(sys.argv[1])
     key = ModelKey(path.name, path)
     loaded = load_model(key, trust_remote_code=False)

@@ -1,7 +1,7 @@
 """How much of the generator's own speed reaches a client: on a graphics card, or with a tiny model on a CPU.
 
 The bare generator, our batch without a server, our engine, all of ours, and mlx_lm.server hold the same model
-of random weights and are asked in turns. With a card it has the shape of Llama 3.1 8B, in bf16.
+of random weights and are asked one after the other. With a card it has the shape of Llama 3.1 8B, in bf16.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -32,13 +33,6 @@ _ROWS = (1, 16, 64)
 _TOKENS, _QUICK_TOKENS = 256, 64  # of each answer
 _SHORT_TOKENS = 32  # of those that only their time counts of
 _START_S = 900
-# All hold the model on one card: none may keep all that was ever free of it, as MLX does by itself.
-_SERVE_SHARING = """\
-import mlx.core as mx
-mx.set_cache_limit(4_000_000_000)
-from mlx_lm.server import main
-main()
-"""
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,8 @@ class _Server:
     address: Address
     model: str
 
-    def tokens_per_s(self, rows: int, tokens: int, mark: str) -> float:
-        streams = answer_all(self.address, self.model, _texts(rows, mark), tokens)
+    def tokens_per_s(self, rows: int, tokens: int, mark: int) -> float:
+        streams = answer_all(self.address, self.model, _texts(rows, f"{self.name}{mark}"), tokens)
         took = max(stream.ended or 0.0 for stream in streams) - min(stream.began for stream in streams)
         return sum(stream.tokens for stream in streams) / took
 
@@ -67,44 +61,47 @@ class _Server:
 
 
 def run(samples: Samples, options: Options) -> None:
-    """Ask each in turns."""
-    has_card = _has_card()
-    shape = "8b" if has_card else "tiny"
+    """Ask each in turns, one after the other: a card has no room for all of them."""
+    shape = "8b" if _has_card() else "tiny"
     model = options.folder / "models" / shape
     say(f"gpu: making a model of random weights, {shape}")
     environ = _environment(options.folder)
     subprocess.run([sys.executable, "-m", "benchmarks.random_model", shape, model], env=environ, check=True)
-    with ExitStack() as stack:
-        ours = stack.enter_context(_ours(options, model))
-        served = _Server(OURS, ours.port, shape)
-        engine = _Server(_ENGINE, ours.paths.engine_socket, shape)
-        _first_answers(samples, served)
-        say("gpu: starting the others")
-        peer = _Server(_MLX_LM, stack.enter_context(_mlx_lm_server(model, environ)), str(model))
-        bare = stack.enter_context(_Bare(model, environ))
-        for number in range(-1, options.rounds):  # the first one, of short answers, warms all of them up
-            tokens = _QUICK_TOKENS if options.quick or number < 0 else _TOKENS
-            for rows in _ROWS:
-                say(f"gpu {number + 1}/{options.rounds}: {rows}")
-                text = f"tokens/s of {rows} stream{'s' if rows > 1 else ''}, {shape}"
-                what = What("gpu", text, "tokens/s", _BARE, more_is_better=True)
-                found = {
-                    _BARE: bare.tokens_per_s("bare", rows, tokens, 2 * number + 3),
-                    _BATCH: bare.tokens_per_s("ours", rows, tokens, 2 * number + 4),
-                    _ENGINE: engine.tokens_per_s(rows, tokens, f"e{number}"),
-                    OURS: served.tokens_per_s(rows, tokens, f"g{number}"),
-                    _MLX_LM: peer.tokens_per_s(rows, tokens, f"m{number}"),
-                }
-                say("  " + ", ".join(f"{name} {value:.0f}" for name, value in found.items()))
-                if number >= 0:
-                    for name, value in found.items():
-                        samples.add(what, name, value)
-        beside = What(
-            "gpu", f"first token of a short question beside {_ROWS[-1]} answers, {shape}", "s", _MLX_LM
-        )
-        for number in range(options.rounds):
-            for server in (served, peer):
-                samples.add(beside, server.name, server.first_token_beside(_ROWS[-1], f"b{number}"))
+    tokens = _QUICK_TOKENS if options.quick else _TOKENS
+    for number in range(options.rounds):
+        say(f"gpu {number + 1}/{options.rounds}")
+        with _ours(options.folder / f"served{number}", model) as ours:
+            served = _Server(OURS, ours.port, shape)
+            engine = _Server(_ENGINE, ours.paths.engine_socket, shape)
+            _first_answers(samples, served)
+            for server in (engine, served):
+                _measure(samples, shape, server.name, server.tokens_per_s, tokens)
+            _short_question(samples, served)
+        with _mlx_lm_server(model, environ) as port:
+            peer = _Server(_MLX_LM, port, str(model))
+            _measure(samples, shape, peer.name, peer.tokens_per_s, tokens)
+            _short_question(samples, peer)
+        with _Bare(model, environ) as bare:
+            for name, who in ((_BARE, "bare"), (_BATCH, "ours")):
+                _measure(samples, shape, name, partial(bare.tokens_per_s, who), tokens)
+
+
+def _measure(
+    samples: Samples, shape: str, name: str, tokens_per_s: Callable[[int, int, int], float], tokens: int
+) -> None:
+    """Take the tokens per second of each number of streams; a round of short answers goes before."""
+    for rows in _ROWS:
+        tokens_per_s(rows, _QUICK_TOKENS, 2 * rows)
+    for rows in _ROWS:
+        found = tokens_per_s(rows, tokens, 2 * rows + 1)
+        say(f"  {name}, {rows}: {found:.0f} tokens/s")
+        text = f"tokens/s of {rows} stream{'s' if rows > 1 else ''}, {shape}"
+        samples.add(What("gpu", text, "tokens/s", _BARE, more_is_better=True), name, found)
+
+
+def _short_question(samples: Samples, server: _Server) -> None:
+    what = What("gpu", f"first token of a short question beside {_ROWS[-1]} answers", "s", _MLX_LM)
+    samples.add(what, server.name, server.first_token_beside(_ROWS[-1], "beside"))
 
 
 def _first_answers(samples: Samples, server: _Server) -> None:
@@ -137,8 +134,8 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _ours(options: Options, model: Path) -> Iterator[Ours]:
-    ours = make_ours(options.folder / "served", free_port(), model)
+def _ours(folder: Path, model: Path) -> Iterator[Ours]:
+    ours = make_ours(folder, free_port(), model)
     environ = {**ours.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     most = str(_ROWS[-1] + 1)
     environ |= {"LOCAL_AI_ENGINE__MAX_BATCH": most, "LOCAL_AI_GATEWAY__MAX_CONCURRENCY": most}
@@ -155,7 +152,7 @@ def _ours(options: Options, model: Path) -> Iterator[Ours]:
 @contextmanager
 def _mlx_lm_server(model: Path, environ: dict[str, str]) -> Iterator[int]:
     port, most = free_port(), str(_ROWS[-1])
-    words: list[str | Path] = [sys.executable, "-c", _SERVE_SHARING, "--model", model]
+    words: list[str | Path] = [sys.executable, "-m", "mlx_lm", "server", "--model", model]
     words += ["--port", str(port), "--decode-concurrency", most, "--log-level", "ERROR"]
     with _child(words, environ):
         wait(lambda: answers(port, "/v1/models"), timeout_s=_START_S)
