@@ -77,7 +77,7 @@ MISTAKES = [
     (
         "config set server.port 1",
         "there is no command config set",
-        "config has: show, check, init",
+        "config has: show, check, reload, init",
         "did you mean: local-ai config init",
     ),
     # By spelling.

@@ -120,7 +120,7 @@ def test_ctrl_c_keeps_what_is_here_and_the_same_command_goes_on(server: Server, 
     assert [(one["id"], one["reason"]) for one in listed["incomplete"]] == [
         (NAME, "its download is not finished")
     ]
-    assert f"; get the rest with: {AGAIN}\n" in server.run("models.list").stderr
+    assert f". To fix it: {AGAIN}\n" in server.run("models.list").stderr
     hub.stall.set()
     hub.transfers.clear()
 

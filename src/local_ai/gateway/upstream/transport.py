@@ -1,7 +1,8 @@
 """httpx over a unix socket by asyncio's streams: head and body of a request go out in one write.
 
 httpcore itself writes them apart, each after some turns of the event loop, and wakes the engine up twice: a
-tenth of the time to a stream's first event. Imported when first used.
+tenth of the time to a stream's first event. anyio's sockets, which it uses otherwise, also wrote a traceback
+(InvalidStateError) where a client left just as bytes came. Imported when first used.
 """
 
 from __future__ import annotations
