@@ -190,6 +190,8 @@ def remove_additions(server: Server, before: Traces) -> None:
         if file.is_relative_to(server.paths.state_dir):
             continue
         file.unlink() if file.is_symlink() or not file.is_dir() else file.rmdir()
+    with suppress(OSError):  # not there, or not empty
+        server.paths.config_dir.rmdir()
 
 
 def own_pids(server: Server) -> set[tuple[int, bool]]:
