@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, Gateway, make_model, make_test_state, run_engine, run_gateway
 from tests.web.engine import ChatEngine
 
 from local_ai.gateway.context import GatewayContext, make_context
 from local_ai.settings.state import State
+
+# The rate is told only where the answer took time.
+ANSWER_END = re.compile(
+    r"\d+ tokens · ([\d.]+ tokens/s · )?first after [\d.]+ s · (reused \d+ · )?on this machine"
+)
 
 
 @dataclass
@@ -95,3 +101,18 @@ def started(page: Page) -> None:
 
 def _is_problem(text: str) -> bool:
     return "Content Security Policy" in text or "Uncaught" in text
+
+
+def answer_of(page: Page) -> Locator:
+    return page.locator(".message.assistant").last
+
+
+def look_at(page: Page, view: str) -> None:
+    page.get_by_role("link", name=view, exact=True).click()
+
+
+def ask(page: Page, text: str) -> None:
+    """Ask a question and wait for the end of its answer."""
+    page.get_by_label("Your message").fill(text)
+    page.get_by_label("Your message").press("Enter")
+    expect(answer_of(page).locator(".figures")).to_have_text(ANSWER_END)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from local_ai.errors import ConfigError, LocalAIError, ServerError
 from local_ai.models.catalog import STARTER_ID, find_model
 from local_ai.models.library import ModelLibrary, library_for, read_library
-from local_ai.models.not_found import fix_of
+from local_ai.models.not_found import unusable_error
 from local_ai.settings.keys import join_key
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import LOG_NAMES
@@ -114,13 +114,7 @@ def check_model(configured: str | None, paths: Paths) -> None:
     if library.default:
         return
     if unusable := library.unusable(configured):
-        fix, command = fix_of(unusable, paths)
-        raise ConfigError(
-            "the model cannot be used",
-            why=f"model.path is {configured!r}: {unusable.reason} ({unusable.path})",
-            fix=fix,
-            command=command,
-        )
+        raise unusable_error(unusable, paths, said=f"model.path is {configured!r}: ")
     near = library.nearest(configured)
     names = near or [model.id for model in library.models][:5] or [STARTER_ID]
     fix = f"set model.path (or --model) to {' or '.join(names)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from local_ai.errors import ConfigError
 from local_ai.models.catalog import Incomplete
 from local_ai.models.library import ModelLibrary
 from local_ai.models.places import repository_of
@@ -46,6 +47,17 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         code="model_not_found",
         param="model",
     )
+
+
+def unusable_error(one: Incomplete, paths: Paths, *, said: str = "") -> ConfigError:
+    """Say on a terminal that a folder cannot be used as a model.
+
+    Args:
+        said: What named it, a clause; "" for the command itself.
+    """
+    fix, command = fix_of(one, paths)
+    why = f"{said}{one.reason} ({one.path})"
+    return ConfigError("the model cannot be used", why=why, fix=fix, command=command)
 
 
 def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, whole_fix
 from local_ai.models.catalog import Model, find_model, list_incomplete, list_models
 from local_ai.models.library import ModelLibrary, library_for
-from local_ai.models.not_found import fix_of
+from local_ai.models.not_found import fix_of, unusable_error
 from local_ai.models.places import printable
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -58,13 +58,7 @@ def not_found(name: str, shelf: Shelf) -> ConfigError:
     at = given if given.startswith("/") else shelf.library.configured  # a folder may lie anywhere
     library = replace(shelf.library, configured=at)
     if unusable := library.unusable(given):
-        fix, command = fix_of(unusable, shelf.paths)
-        return ConfigError(
-            "the model cannot be used",
-            why=f"{unusable.reason} ({unusable.path})",
-            fix=fix,
-            command=command,
-        )
+        return unusable_error(unusable, shelf.paths)
     near = library.nearest(given)
     return ConfigError(
         "the model was not found",

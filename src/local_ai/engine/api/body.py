@@ -225,7 +225,7 @@ class Drawn(Body):
 
 
 class Sampled(Drawn):
-    """What OpenAI's and Anthropic's text endpoints share: which model, and how tokens are chosen."""
+    """The fields that OpenAI's and Anthropic's text endpoints share: the model, and how tokens are chosen."""
 
     model: Text = Field(
         None,

@@ -1,4 +1,4 @@
-"""What the endpoints of both families share: failures in their dialect, answers that open late."""
+"""The parts that all dialects' endpoints share: failures in their dialect, answers that open late."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def in_dialect(dialect: Dialect) -> Callable[[Endpoint], Endpoint]:
         return guarded
 
     return guard
+
+
+def stream_failure(exc: Exception) -> ApiError:
+    """Return how the end of a stream that failed is told; a failure that was not expected is logged."""
+    if isinstance(exc, ApiError):
+        return exc
+    log.error("a stream failed", exc_info=exc)
+    return unexpected("the answer was cut off", exc)
 
 
 async def answer(

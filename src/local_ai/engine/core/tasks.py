@@ -1,4 +1,4 @@
-"""What the generating thread is asked for: to load or unload a model, to generate an answer."""
+"""The generating thread's tasks: to load or unload a model, to generate an answer."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -15,17 +14,13 @@ from starlette.routing import Route
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect
+from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
-from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
-from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
-
-log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 in_anthropic_errors = in_dialect(Dialect.ANTHROPIC)
@@ -85,12 +80,8 @@ async def _events(
     try:
         async for together in events:
             yield b"".join(map(writer.write, together or [{"type": "ping"}]))
-    except ApiError as exc:
-        yield error_event(Dialect.ANTHROPIC, exc, source="engine")
     except Exception as exc:
-        log.exception("a stream failed")
-        failure = unexpected("the answer was cut off", exc)
-        yield error_event(Dialect.ANTHROPIC, failure, source="engine")
+        yield error_event(Dialect.ANTHROPIC, stream_failure(exc), source="engine")
     finally:
         opening.cancel()
         await close(events)

@@ -16,7 +16,7 @@ Images = ListOf[str] | None
 
 
 class OllamaFunction(Body):
-    """Which function was called, and with what."""
+    """A call of a function: its name and arguments."""
 
     name: str
     arguments: Annotated[Json, Must("an object")] | None = None

@@ -74,7 +74,7 @@ Think = Annotated[
 
 
 class OllamaBody(Body):
-    """What chats and completions share."""
+    """The fields that chats and completions share."""
 
     model: Name
     stream: Flag = None

@@ -56,7 +56,8 @@ class AnswerBuilder:
         self._first_ns = self._first_ns or time.perf_counter_ns()
         if isinstance(piece, TextPiece):
             self.text += piece.text
-            logged = [chat_logprob(chosen, likeliest, self.words) for chosen, likeliest in piece.chances]  # type: ignore[arg-type]
+            assert self.words
+            logged = [chat_logprob(chosen, likeliest, self.words) for chosen, likeliest in piece.chances]
             self.logprobs += logged
             return self._line(piece.text) | ({"logprobs": logged} if self.with_logprobs else {})
         if isinstance(piece, ReasoningPiece):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.endpoints import in_dialect, stream_failure
 from local_ai.engine.api.ollama.request import (
     OllamaEmbeddingsRequest,
     OllamaEmbedRequest,
@@ -28,16 +27,13 @@ from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
 from local_ai.engine.embeddings import Embedder
-from local_ai.engine.errors import bad_field, unexpected
+from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
-from local_ai.serving.errors import ApiError
 from local_ai.serving.framing import LINES, line
 from local_ai.serving.sse import close
-
-log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 _in_errors = in_dialect(Dialect.OLLAMA)
@@ -139,12 +135,8 @@ async def _events(
     try:
         async for each in lines:
             yield line(each)
-    except ApiError as exc:
-        yield error_event(Dialect.OLLAMA, exc, source="engine")
     except Exception as exc:
-        log.exception("a stream failed")
-        failure = unexpected("the answer was cut off", exc)
-        yield error_event(Dialect.OLLAMA, failure, source="engine")
+        yield error_event(Dialect.OLLAMA, stream_failure(exc), source="engine")
     finally:
         opening.cancel()
         await close(lines)

@@ -1,4 +1,4 @@
-"""What /api/show tells of a model: read from its folder, nothing is loaded."""
+"""The answer of /api/show, read from the model's folder; nothing is loaded."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ Arguments = Annotated[str, AfterValidator(object_as_text)]
 
 
 class CalledFunction(Body):
-    """Which function was called, and with what."""
+    """A call of a function: its name and arguments."""
 
     name: str
     arguments: Arguments | None = None
@@ -99,7 +99,7 @@ class FunctionCall(Body):
 
 
 class CalledCustom(Body):
-    """Which custom tool was called, and with what text."""
+    """A call of a custom tool: its name and text."""
 
     name: str
     input: str

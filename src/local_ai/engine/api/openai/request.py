@@ -226,7 +226,7 @@ _ONE_TEXT = Field(json_schema_extra={"const": ["text"]})
 
 
 class OpenAIBody(Sampled):
-    """What chats and plain completions share."""
+    """The fields that chats and plain completions share."""
 
     stream_options: StreamOptions | None = None
     max_tokens: MaxTokens = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect
+from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
 from local_ai.engine.api.merge import merge
 from local_ai.engine.api.openai.request import OpenAIRequest, read_chat, read_completion
 from local_ai.engine.api.openai.response import (
@@ -25,15 +24,11 @@ from local_ai.engine.api.openai.response import (
     usage_body,
 )
 from local_ai.engine.api.requests import read_body
-from local_ai.engine.errors import unexpected
 from local_ai.engine.text.conversation import Ask, Piece, ReasoningPiece, TextPiece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect, error_event
-from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
-
-log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 Choice = ChatChoice | TextChoice
@@ -147,12 +142,8 @@ class _Answer:
         try:
             async for together in chunks:
                 yield b"".join(together) or b": still working\n\n"
-        except ApiError as exc:
-            yield error_event(Dialect.OPENAI, exc, source="engine")
         except Exception as exc:
-            log.exception("a stream failed")
-            failure = unexpected("the answer was cut off", exc)
-            yield error_event(Dialect.OPENAI, failure, source="engine")
+            yield error_event(Dialect.OPENAI, stream_failure(exc), source="engine")
         finally:
             self._opening.cancel()
             await close(chunks)

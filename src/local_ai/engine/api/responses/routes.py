@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect
+from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
 from local_ai.engine.api.openai.messages import join_leading_system
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
@@ -22,15 +21,13 @@ from local_ai.engine.api.responses.request import ResponsesRequest, read_respons
 from local_ai.engine.api.responses.response import ResponseBuilder
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
-from local_ai.engine.errors import bad_field, unexpected
+from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
-
-log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 NAMES = FieldNames(messages="input", schema="text.format")
@@ -150,10 +147,7 @@ class _Answer:
             async for together in events:
                 yield b"".join(map(writer.write, together)) or b": still working\n\n"
         except Exception as exc:
-            if not isinstance(exc, ApiError):
-                log.exception("a stream failed")
-                exc = unexpected("the answer was cut off", exc)
-            for each in self._response.fail(exc):
+            for each in self._response.fail(stream_failure(exc)):
                 yield event(each, name=each["type"])
         finally:
             self.opening.cancel()
