@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from tests.server import SCRIPT, Server, wait_until
 from tests.waits import scaled
@@ -125,6 +126,24 @@ def test_foreground_start_that_is_not_ready_ends_by_sigterm_as_wanted(server: Se
     assert foreground.returncode == 0, output
     assert output.splitlines()[-1] == "Stopped."
     assert "Ctrl-C" not in output
+    assert server.processes() == []
+
+
+@pytest.mark.parametrize("force", [False, True], ids=["stop", "stop --force of one that hangs"])
+def test_foreground_start_that_is_stopped_from_elsewhere_before_it_is_ready_ends_as_wanted(
+    server: Server, force: bool
+):
+    foreground = server.popen("server.start", "--foreground")
+    wait_until(server.paths.supervisor_socket.exists)
+    if force:
+        psutil.Process(int(wait_until(server.paths.supervisord_pid.read_text))).suspend()
+
+    stopped = server.run("server.stop", *(["--force"] if force else []))
+    output, _ = foreground.communicate(timeout=scaled(60))
+
+    assert stopped.returncode == 0, stopped.stderr
+    assert foreground.returncode == 0, output  # a service starts it again after any other code
+    assert output.splitlines()[-1] == "Stopped."
     assert server.processes() == []
 
 

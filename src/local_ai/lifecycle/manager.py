@@ -333,6 +333,10 @@ class ServerManager:
             report = start.wait_until_ready(
                 self.report, self.paths, self._on_progress, timeout_s=timeout_s, child=child
             )
+        except start.StoppedMeanwhileError:
+            if not child:
+                raise
+            return self._stopped_before_ready(child)
         except (KeyboardInterrupt, LocalAIError):
             if child:
                 self._end_foreground(child)
@@ -350,15 +354,23 @@ class ServerManager:
         except KeyboardInterrupt:
             self._end_foreground(child)
             return
-        if code and not self._was_killed_by_stop(
-            child.pid
-        ):  # an orderly stop, from elsewhere too, ends with 0
+        self._raise_unless_stopped(code, by_force=self._was_killed_by_stop(child))
+
+    def _stopped_before_ready(self, child: subprocess.Popen[bytes]) -> StartResult:
+        """A stop from elsewhere is a wanted end of a start that stays: a service must not start it again."""
+        by_force = self._was_killed_by_stop(child)
+        self._end_foreground(child)
+        self._raise_unless_stopped(child.wait(), by_force=by_force)
+        return StartResult(success=True)
+
+    def _raise_unless_stopped(self, code: int, *, by_force: bool) -> None:
+        if code and not by_force:  # an orderly stop, from elsewhere too, ends with 0
             raise _supervisord_ended(code, self.paths)
 
-    def _was_killed_by_stop(self, pid: int) -> bool:
+    def _was_killed_by_stop(self, child: subprocess.Popen[bytes]) -> bool:
         """Tell whether a stop killed this supervisord: a service must not start it again then."""
         try:
-            was_killed = self.paths.killed_pid.read_text().strip() == str(pid)
+            was_killed = self.paths.killed_pid.read_text().strip() == str(child.pid)
         except OSError:
             return False
         self.paths.killed_pid.unlink(missing_ok=True)

@@ -71,7 +71,8 @@ def wait_until_ready(
         child: supervisord, where it runs in the foreground and is still to come up.
 
     Raises:
-        ServerError: A program gave up, or the server was stopped meanwhile.
+        ServerError: A program gave up.
+        StoppedMeanwhileError: The server was stopped, or its supervisord ended.
         HealthCheckError: Not ready within `timeout_s`; it continues to start.
     """
     began = seen_running = time.monotonic()
@@ -120,8 +121,12 @@ def _raise_if_over(
         )
 
 
-def _stopped_meanwhile(paths: Paths) -> ServerError:
-    return ServerError(
+class StoppedMeanwhileError(ServerError):
+    """The server was stopped, from elsewhere, before it was ready."""
+
+
+def _stopped_meanwhile(paths: Paths) -> StoppedMeanwhileError:
+    return StoppedMeanwhileError(
         "the server did not start",
         why="it was stopped while it was starting",
         command="local-ai server start",
