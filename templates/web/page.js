@@ -9,10 +9,11 @@
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
 //   use.js            the snippets, with what was asked
 //   logs.js           the live tail
+//   appearance.js    light, dark, or as the system
 //   copy.js           the copy buttons and the diagnostics
 //   dom.js            what all of them need; words.js puts figures into words
 
-const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js"];
+const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js"];
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));

@@ -26,9 +26,11 @@ PAIRS = [
 
 def palettes() -> dict[str, dict[str, str]]:
     css = (template_dir() / "web/page.css").read_text()
-    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[:2]
-    read = [dict(re.findall(r"--([\w-]+): (#\w{6})", part)) for part in (light, dark)]
-    return {"light": read[0], "dark": {**read[0], **read[1]}}
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", css)
+    return {
+        "light": {name: light for name, light, _ in pairs},
+        "dark": {name: dark for name, _, dark in pairs},
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

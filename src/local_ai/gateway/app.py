@@ -24,6 +24,7 @@ from local_ai.gateway.endpoints.api import forward_routes
 from local_ai.gateway.endpoints.assets import asset_routes, load_assets
 from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
 from local_ai.gateway.endpoints.page import load_page, page_routes
+from local_ai.gateway.endpoints.preferences import preference_routes
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
 from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
@@ -59,7 +60,13 @@ def make_app(context: GatewayContext) -> ASGIApp:
     server = context.state.settings.server
     own = _Own(context)
     app = Starlette(
-        routes=[*forward_routes(context), *base_routes(), *page_routes(context), *asset_routes()],
+        routes=[
+            *forward_routes(context),
+            *base_routes(),
+            *page_routes(context),
+            *preference_routes(),
+            *asset_routes(),
+        ],
         middleware=[
             *_cors(server.allowed_origins),
             Middleware(

@@ -54,6 +54,7 @@ def test_asking_a_model_needs_a_key(headers: dict[bytes, str], expected: int):
         ("GET", "/v1/responses/resp_1/input_items", 401, 401),
         ("POST", "/anthropic/v1/messages", 401, 401),
         ("POST", "/", 200, 200),
+        ("POST", "/preferences", 200, 200),
     ],
 )
 def test_reading_needs_one_only_from_elsewhere(method: str, path: str, here: int, elsewhere: int):

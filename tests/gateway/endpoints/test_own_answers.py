@@ -177,7 +177,7 @@ def test_every_answer_carries_the_safety_headers(client: httpx.Client, path: str
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert "server" not in headers
     assert not [name for name in headers if name.startswith("access-control")]
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from local_ai.serving.errors import ApiError
 
-_OPEN = ("/", "/healthz", "/readyz")
+_OPEN = ("/", "/healthz", "/readyz", "/preferences")  # the last keeps what is chosen in the browser alone
 _OPEN_FOLDER = "/assets/"
 _READS = {"GET", "HEAD"}
 _CONVERSATIONS = "/v1/responses/"  # the ones that are kept

@@ -21,6 +21,7 @@ from local_ai.gateway.endpoints.logs import log_router
 from local_ai.gateway.endpoints.models import models_router
 from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.page import load_template
+from local_ai.gateway.endpoints.preferences import read_preferences
 from local_ai.gateway.forwarding.routes import ROUTES
 
 Json = dict[str, Any]
@@ -54,7 +55,10 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
     async def docs(request: Request) -> HTMLResponse:
         """Return the same as a page."""
         page = load_template("docs.html").render(
-            operations=document.operations, assets=assets_url(), version=app.version
+            operations=document.operations,
+            assets=assets_url(),
+            version=app.version,
+            preferences=read_preferences(request),
         )
         return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 

@@ -13,13 +13,14 @@ from starlette.routing import Route
 
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.assets import assets_url
+from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.supervision.log_files import tail
 
 if TYPE_CHECKING:
     import jinja2
 
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Cookie"}
 _TROUBLE_LINES = 12
 
 
@@ -35,14 +36,14 @@ def page_routes(context: GatewayContext) -> list[Route]:
             lines = await asyncio.to_thread(tail, context.state.paths.log(failing), lines=_TROUBLE_LINES)
         default = await context.model_named(report.default_model) if report.default_model else None
         view = make_view(report, context.state.settings, default, log_lines=lines)
-        return _html(request, render_page(view))
+        return _html(request, render_page(view, read_preferences(request)))
 
     return [Route("/", page)]
 
 
-def render_page(view: View) -> str:
+def render_page(view: View, preferences: Preferences) -> str:
     """Render the page."""
-    return load_page().render(view=view, report=view.report, assets=assets_url())
+    return load_page().render(view=view, report=view.report, preferences=preferences, assets=assets_url())
 
 
 def _html(request: Request, text: str) -> Response:

@@ -1,0 +1,16 @@
+// The colours: the gateway renders the page with them, from a cookie, so that nothing flashes.
+
+import { $ } from "./dom.js";
+
+const KEPT_S = 365 * 24 * 3600;
+const ALL = "light dark";
+
+function choose(scheme) {
+  document.documentElement.dataset.scheme = scheme;
+  document.querySelector('meta[name="color-scheme"]').content = scheme === "auto" ? ALL : scheme;
+  document.cookie = `local-ai-scheme=${scheme}; path=/; max-age=${KEPT_S}; samesite=strict`;
+}
+
+export function start() {
+  $("appearance").addEventListener("change", ({ target }) => choose(target.value));
+}
