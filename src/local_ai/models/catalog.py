@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from local_ai.models.incomplete import missing_weights, why_incomplete
+from local_ai.models.incomplete import Fault, find_fault, missing_weights
 from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights, printable
 from local_ai.settings.paths import Paths
 
@@ -53,6 +53,7 @@ class Incomplete:
 
     id: str
     path: Path
+    fault: Fault
     reason: str
 
 
@@ -106,8 +107,8 @@ def list_incomplete(paths: Paths, configured: str | None = None) -> list[Incompl
     for name, folder in candidates(paths, configured):
         if read_model(name, folder) is not None:
             whole.add(name)
-        elif name not in found and (reason := why_incomplete(folder)):
-            found[name] = Incomplete(name, folder, reason)
+        elif name not in found and (fault := find_fault(folder)):
+            found[name] = Incomplete(name, folder, *fault)
     return [one for name, one in found.items() if name not in whole]
 
 

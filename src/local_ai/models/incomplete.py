@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,34 @@ _OTHER_WEIGHTS = {
 }
 
 
-def why_incomplete(folder: Path) -> str:
-    """Say what is missing from a model folder; "" for a folder that is no model at all."""
+class Fault(StrEnum):
+    """The kind of thing that keeps a folder from being used as a model."""
+
+    UNFINISHED = "unfinished"  # its download
+    ADAPTER = "adapter"
+    FORMAT = "format"
+    FILES = "files"  # some are missing
+    CONFIG = "config"  # its config.json cannot be read
+
+
+def find_fault(folder: Path) -> tuple[Fault, str] | None:
+    """Tell what keeps a folder from being used, and say it; None for a folder that is no model at all."""
     names = set(_entries(folder))
     if _has_partial_files(folder, names):
-        return "its download is not finished"
+        return Fault.UNFINISHED, "its download is not finished"
     missing = missing_weights(folder, [name for name in names if is_weights(name)])
     if "config.json" not in names and "adapter_config.json" in names:
-        return "it is an adapter, not a model"
+        return Fault.ADAPTER, "it is an adapter, not a model"
     if "config.json" not in names:
-        return "config.json is missing" if missing != "no weights" else ""
+        return (Fault.FILES, "config.json is missing") if missing != "no weights" else None
     if missing == "no weights" and (other := _other_weights(names)):
-        return f"its weights are {other}, which MLX does not read"
+        return Fault.FORMAT, f"its weights are {other}, which MLX does not read"
     gone = sorted(name for name in names if not os.path.exists(folder / name))
     if gone:
-        return f"{printable(gone[0])} points to a file that does not exist"
-    return missing or f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
+        return Fault.FILES, f"{printable(gone[0])} points to a file that does not exist"
+    if missing:
+        return Fault.FILES, missing
+    return Fault.CONFIG, f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
 
 
 def missing_weights(folder: Path, present: Collection[str]) -> str:

@@ -6,6 +6,7 @@ import json
 
 from local_ai.errors import ConfigError
 from local_ai.models.catalog import Incomplete
+from local_ai.models.incomplete import Fault
 from local_ai.models.library import ModelLibrary
 from local_ai.models.places import repository_of
 from local_ai.serving.errors import ApiError
@@ -66,13 +67,16 @@ def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:
     Args:
         paths: Where the folder was found.
     """
-    if one.reason.startswith("config.json cannot be read"):
-        return f"correct or replace {one.path / 'config.json'}", ""
-    if "MLX does not read" in one.reason:
-        return "take a conversion of it for MLX", ""
-    if "adapter" in one.reason:
-        place = json.dumps(str(one.path))
-        return f"set model.adapter_path = {place}, and ask for the model it was made for", ""
+    match one.fault:
+        case Fault.CONFIG:
+            return f"correct or replace {one.path / 'config.json'}", ""
+        case Fault.FORMAT:
+            return "take a conversion of it for MLX", ""
+        case Fault.ADAPTER:
+            place = json.dumps(str(one.path))
+            return f"set model.adapter_path = {place}, and ask for the model it was made for", ""
+        case Fault.UNFINISHED | Fault.FILES:
+            pass
     if paths and repository_of(one.path, paths):
         name, _, revision = one.id.partition("@")
         return "", f"local-ai models pull {name}" + (f" --revision {revision}" if revision else "")
