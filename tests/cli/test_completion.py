@@ -1,17 +1,38 @@
 """Completion offers what the declarations allow, in the forms that people type."""
 
+from __future__ import annotations
+
+import contextlib
+import io
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tests.gateway.fakes import make_model
+from tests.waits import scaled
 
 from local_ai.cli.completion import candidates, completion_script
-from local_ai.errors import ConfigError
+from local_ai.cli.completion_file import put_block, take_block
+from local_ai.cli.run import run_words
+from local_ai.errors import ConfigError, LocalAIError
 from local_ai.settings.paths import find_paths
+from local_ai.settings.shell import completion_file
+
+LOCAL_AI = Path(sys.executable).with_name("local-ai")
+
+
+def environ(home: Path) -> dict[str, str]:
+    """What a shell is given, with `local-ai` on its path."""
+    names = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+    path = f"{LOCAL_AI.parent}{os.pathsep}{os.environ['PATH']}"
+    return dict.fromkeys(names, str(home)) | {"PATH": path, "HF_HUB_CACHE": str(home / "hub")}
 
 
 @pytest.mark.parametrize(
@@ -84,27 +105,172 @@ def test_unknown_shell_is_told_which_there_are():
     )
 
 
-def test_bash_completes_the_space_form():
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("no bash on this machine")
-    line = (
-        "source <(local-ai --print-completion-script bash); COMP_WORDS=(local-ai server st); COMP_CWORD=2; "
-        '_local_ai; echo "${COMPREPLY[@]}"'
+@pytest.mark.parametrize(
+    ("shell", "file"),
+    [("bash", ".bashrc"), ("zsh", ".zshrc"), ("fish", ".config/fish/completions/local-ai.fish")],
+)
+def test_completion_is_written_once_and_taken_out_again(
+    shell: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("XDG_CONFIG_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", f"/usr/local/bin/{shell}")
+    monkeypatch.setattr(sys, "platform", "linux")
+    written = tmp_path / file
+    written.parent.mkdir(parents=True, exist_ok=True)
+    mine = "alias l=ls  # \xff\r\n"
+    written.write_bytes(mine.encode("latin-1"))
+    written.chmod(0o640)
+
+    assert completed("completion", "install") == f"Written: {written}\n"
+    first = written.read_bytes()
+    assert completed("completion", "install") == f"Up to date: {written}\n"
+    assert written.read_bytes() == first
+    written.write_bytes(first.replace(b"local-ai --complete", b"local-ai --older") + b"# later\n")
+    assert completed("completion.install", shell) == f"Written: {written}\n"
+    assert written.read_bytes() == first + b"# later\n"
+    assert completed("completion", "install", "--undo") == f"Removed from {written}\n"
+    assert written.read_bytes().decode("latin-1") == f"{mine}# later\n"
+    assert written.stat().st_mode & 0o777 == 0o640
+    assert completed("completion", "install", "--undo") == f"There is nothing of local-ai in {written}\n"
+
+
+def test_file_with_half_a_block_is_left_as_it_is(tmp_path: Path):
+    file = tmp_path / ".bashrc"
+    put_block(file, completion_script("bash"))
+    half = file.read_text().replace("# <<< local-ai completion <<<\n", "")
+    file.write_text(half)
+
+    for change in (take_block, lambda file: put_block(file, "")):
+        with pytest.raises(LocalAIError, match="a block is from a line"):
+            change(file)
+
+    assert file.read_text() == half
+
+
+def test_link_to_a_file_kept_elsewhere_stays_a_link(tmp_path: Path):
+    (tmp_path / "dotfiles").write_text("mine")
+    link = tmp_path / ".bashrc"
+    link.symlink_to("dotfiles")
+
+    put_block(link, "script\n")
+
+    assert link.is_symlink()
+    assert (tmp_path / "dotfiles").read_text().startswith("mine\n# >>> ")
+
+
+@pytest.mark.parametrize(
+    ("there", "file"),
+    [
+        ([], ".bash_profile"),
+        ([".bash_profile", ".profile"], ".bash_profile"),
+        ([".profile"], ".bashrc"),
+        ([".bash_login"], ".bashrc"),
+    ],
+    ids=str,
+)
+def test_bash_on_a_mac_reads_its_profile_and_no_other_one_is_hidden(
+    there: list[str], file: str, tmp_path: Path
+):
+    for name in there:
+        (tmp_path / name).touch()
+
+    assert completion_file("bash", {"HOME": str(tmp_path)}, platform="darwin") == tmp_path / file
+
+
+@pytest.mark.parametrize(
+    ("shell", "why"),
+    [
+        ("/bin/tcsh", "SHELL is '/bin/tcsh', and there is completion for bash, zsh, fish"),
+        ("", "SHELL is not set"),
+    ],
+)
+def test_shell_without_completion_is_told_how_to_name_one(
+    shell: str, why: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SHELL", shell)
+
+    with pytest.raises(ConfigError) as refused:
+        run_words(["completion", "install"])
+
+    assert str(refused.value) == (
+        "error: there is no completion for your shell\n"
+        f"  why: {why}\n"
+        "  fix: name a shell: local-ai completion install bash"
     )
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-    done = subprocess.run([bash, "-c", line], env={"PATH": path}, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "start stop status\n"
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_take_the_script(shell: str):
+def test_name_that_bash_would_run_is_completed_and_not_run(models: Path):
+    make_model(find_paths().models_dir / "$(touch ran)")
+    line = (
+        "source <(local-ai --print-completion-script bash); "
+        "COMP_WORDS=(local-ai models use ''); COMP_CWORD=3; "
+        'cd "$HOME"; _local_ai; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", line], env=environ(models), capture_output=True, text=True, check=True
+    )
+
+    assert sorted(done.stdout.splitlines()) == ["\\$\\(touch\\ ran\\)", "quick", "qwen-small", "smol"]
+    assert not (models / "ran").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_tab_completes_commands_and_models_in_a_real_shell(shell: str, models: Path):
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"no {shell} on this machine")
+    own = {"bash": ".bashrc", "zsh": ".zshrc", "fish": "fish/config.fish"}[shell]
+    (models / "fish").mkdir()
+    (models / own).write_text(
+        "function fish_prompt; echo 'ready> '; end\n" if shell == "fish" else "PS1='ready> '\n"
+    )
+    subprocess.run([LOCAL_AI, "completion", "install", shell], env=environ(models), check=True)
 
-    done = subprocess.run([program, "-n"], input=completion_script(shell), capture_output=True, text=True)
+    with Terminal([program, "-i"], environ(models) | {"TERM": "dumb"}) as terminal:
+        terminal.wait_for("ready> ")
+        terminal.type("local-ai mod\t")
+        terminal.wait_for("models ")
+        terminal.type("us\t")
+        terminal.wait_for("use ")
+        terminal.type("qw\t")
+        terminal.wait_for("qwen-small")
 
-    assert (done.returncode, done.stderr) == (0, "")
+
+def completed(*words: str) -> str:
+    """Run a command in this process; returns what it prints on stdout."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run_words(words) in (None, 0)
+    return out.getvalue()
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, command: list[str], env: dict[str, str]) -> None:
+        self._seen = ""
+        self._pid, self._descriptor = pty.fork()
+        if self._pid == 0:
+            os.execve(command[0], command, env)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._descriptor)
+
+    def type(self, text: str) -> None:
+        os.write(self._descriptor, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read until this is shown, behind what was waited for before."""
+        deadline = time.monotonic() + scaled(20)
+        while text not in self._seen:
+            ready, _, _ = select.select([self._descriptor], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{text!r} was not shown: {self._seen!r}"
+            self._seen += os.read(self._descriptor, 65536).decode()
+        self._seen = self._seen.partition(text)[2]

@@ -13,6 +13,7 @@ _MODELS = "local_ai.cli.commands.models"
 _CLIENT = "local_ai.cli.commands.client"
 _SERVICE = "local_ai.cli.commands.service"
 _OMNI = "local_ai.cli.commands.omni"
+_COMPLETION = "local_ai.cli.commands.completion"
 _SELF = "local_ai.cli.commands.installation"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -281,6 +282,16 @@ COMMANDS = (
         ),
     ),
     Command(
+        "completion",
+        "install",
+        "Have your shell complete commands, options and models; says which file it writes.",
+        "zsh",
+        f"{_COMPLETION}:install",
+        (Option("--undo", "take it out again"),),
+        Argument("shell", "the shell", ("bash", "zsh", "fish"), shown_default="the one of $SHELL"),
+        is_default=True,
+    ),
+    Command(
         "self",
         "doctor",
         "Check everything that the server needs: one line each, with reason and fix.",
@@ -321,6 +332,7 @@ GROUPS = {
     "service": "the server as a service of the system",
     "omni": "speech, transcription and images",
     "config": "the settings",
+    "completion": "completion in the shell",
     "self": "this installation of local-ai",
 }
 # What each means: its group.

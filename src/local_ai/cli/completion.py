@@ -9,13 +9,18 @@ from local_ai.errors import ConfigError, LocalAIError
 
 SCRIPT_OPTION = "--print-completion-script"
 
-# Where nothing is offered, bash and zsh complete files.
+# Where nothing is offered, bash and zsh complete files. bash's `compgen -W` would run a `$(…)` in a name.
 _SCRIPTS = {
     "bash": """\
 _local_ai() {
-    local IFS=$'\\n'
-    COMPREPLY=($(compgen -W "$(local-ai --complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" \\
-        -- "${COMP_WORDS[COMP_CWORD]}"))
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do
+        if [[ -n "$word" ]]; then
+            printf -v word %q "$word"
+            COMPREPLY+=("$word")
+        fi
+    done < <(local-ai --complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _local_ai local-ai
 """,
@@ -26,6 +31,7 @@ _local_ai() {
     found=("${(@f)$(local-ai --complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     if [[ -n "${found[1]}" ]]; then compadd -a found; else _files; fi
 }
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 compdef _local_ai local-ai
 """,
     "fish": """\
@@ -36,6 +42,7 @@ complete -c local-ai -f -a '(__local_ai)'
 complete -c local-ai -n '__fish_prev_arg_in --config --model' -F
 """,
 }
+SHELLS = tuple(_SCRIPTS)
 
 
 def completion_script(shell: str) -> str:

@@ -52,10 +52,12 @@ class Argument:
     help: str
     values: tuple[str, ...] = ()
     is_model: bool = False
+    shown_default: str = ""  # where it can be left out
 
     @property
     def description(self) -> str:
-        return self.help + (f"; one of {', '.join(self.values)}" if self.values else "")
+        allowed = f"; one of {', '.join(self.values)}" if self.values else ""
+        return self.help + allowed + (f" [default: {self.shown_default}]" if self.shown_default else "")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,13 @@ class Command:
         for option in self.options:
             value = given.get(option.name, False if option.is_switch else option.default)
             values[option.name] = checked(option, value) if isinstance(value, str) else value
-        if self.argument is not None:
+        if (
+            self.argument is not None
+            and given.get(self.argument.name) is None
+            and self.argument.shown_default
+        ):
+            values[self.argument.name] = None
+        elif self.argument is not None:
             word = name_of_address(given[self.argument.name]) if self.argument.is_model else None
             values[self.argument.name] = word or _allowed(
                 self.argument.name.upper(), given[self.argument.name], self.argument.values, {}

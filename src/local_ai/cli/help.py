@@ -26,7 +26,6 @@ def _help_on_all() -> str:
         *(f"  {each.group} {each.word:<{18 - len(each.group)}}{each.summary}" for each in COMMANDS),
         f"In short: local-ai {'|'.join(SHORT_FORMS)}.",
         _OPTIONS_OF_ALL,
-        "Completion: local-ai --print-completion-script zsh|bash|fish.",
     ]
     return "\n".join(lines) + "\n"
 

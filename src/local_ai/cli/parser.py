@@ -65,7 +65,9 @@ def parse(words: Sequence[str]) -> Wanted:
 
 def parser_of(command: Command) -> argparse.ArgumentParser:
     """Make the argparse parser of a command; it also writes its help."""
-    argument = f" {command.argument.name.upper()}" if command.argument else ""
+    is_optional = bool(command.argument and command.argument.shown_default)
+    name = command.argument.name.upper() if command.argument else ""
+    argument = f" [{name}]" if is_optional else f" {name}" if name else ""
     parser = _Parser(
         usage=f"local-ai {command.title}{argument}"
         + (" [options]" if command.options else "")
@@ -78,7 +80,11 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         exit_on_error=False,
     )
     if command.argument:
-        parser.add_argument(command.argument.name, help=_literal(command.argument.description))
+        parser.add_argument(
+            command.argument.name,
+            nargs="?" if is_optional else None,
+            help=_literal(command.argument.description),
+        )
     for option in command.options:
         if option.is_switch:
             parser.add_argument(

@@ -27,6 +27,7 @@ _MEANT = {
     "self doctor": "diagnose checkup check-health troubleshoot",
     "self diagnostics": "report bugreport bug-report support",
     "self uninstall": "purge wipe self-uninstall",
+    "completion install": "completions autocomplete tab-completion bash zsh fish",
     "config init": "create new example setup set edit",
     "client env": "export environment eval",
     "client launch": "claude codex claude-code connect chat",

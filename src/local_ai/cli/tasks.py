@@ -68,7 +68,8 @@ def _task(command: Command) -> Task[Any]:
     parameters = [Parameter("context", Parameter.POSITIONAL_OR_KEYWORD)]
     help_texts = {option.flag.removeprefix("--"): option.description for option in command.options}
     if command.argument is not None:
-        parameters.append(Parameter(command.argument.name, Parameter.POSITIONAL_OR_KEYWORD))
+        default = None if command.argument.shown_default else Parameter.empty
+        parameters.append(Parameter(command.argument.name, Parameter.POSITIONAL_OR_KEYWORD, default=default))
         help_texts[command.argument.name] = command.argument.description
         names[command.argument.name] = command.argument.name
     parameters += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,19 +74,21 @@ def diagnostics(*, out: str | None) -> None:
 
 def uninstall(*, yes: bool) -> None:
     """Remove what local-ai wrote on this machine, after asking: service, state, settings, data."""
+    from local_ai.cli.commands.completion import files_with_completion
     from local_ai.cli.commands.service import installed_service
+    from local_ai.cli.completion_file import take_block
     from local_ai.lifecycle.manager import ServerManager
     from local_ai.lifecycle.uninstall import list_parts, remove_parts
     from local_ai.system_service.manage import uninstall as uninstall_service
 
     manager, service = ServerManager(), installed_service()
-    parts = list_parts(manager.paths)
-    if service is None and not any(part.entries for part in parts):
+    parts, completions = list_parts(manager.paths), files_with_completion()
+    if service is None and not completions and not any(part.entries for part in parts):
         console.print_line("There is nothing of local-ai to remove.")
         _print_left(parts, manager.paths)
         return
     is_running = manager.is_running()
-    _print_plan(parts, service, is_running=is_running)
+    _print_plan(parts, service, completions, is_running=is_running)
     _print_left(parts, manager.paths)
     if not yes and not _confirm():
         console.print_line("Nothing was removed.")
@@ -94,17 +97,23 @@ def uninstall(*, yes: bool) -> None:
         uninstall_service(service)
     if error := manager.stop().error:
         raise error
+    for file in completions:
+        take_block(file)
     remove_parts(list_parts(manager.paths))
     console.print_line("Removed. Remove the program itself with the tool that installed it, such as:")
     console.print_line("  uv tool uninstall local-ai")
 
 
-def _print_plan(parts: tuple[Part, ...], service: Service | None, *, is_running: bool) -> None:
+def _print_plan(
+    parts: tuple[Part, ...], service: Service | None, completions: Sequence[Path], *, is_running: bool
+) -> None:
     console.print_line("This is removed:")
     if is_running:
         console.print_line(f"  {'server':<15}running; it is stopped first")
     if service is not None:
         console.print_line(f"  {'service':<15}{service.file}")
+    for file in completions:
+        console.print_line(f"  {'completion':<15}its lines in {file}")
     for part in parts:
         if part.entries:
             names = ", ".join(entry.name for entry in part.entries)
