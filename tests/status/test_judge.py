@@ -132,6 +132,16 @@ def test_verdict_is_starting_with_the_step_and_its_seconds(health: EngineHealth,
     assert report.exit_code == 3
 
 
+@pytest.mark.parametrize("state", [EngineState.READY, EngineState.BUSY, EngineState.LOADING])
+def test_hours_of_sleep_change_no_verdict(state: EngineState):
+    facts = replace(FACTS, engine=replace(READY, state=state, running=1))
+
+    before, after = judge(facts), judge(replace(facts, now=NOW + 8 * 3600))
+
+    assert after.verdict.health is before.verdict.health
+    assert [row.readiness for row in after.programs] == [row.readiness for row in before.programs]
+
+
 def test_silent_engine_is_starting_while_young_and_unhealthy_later():
     young = with_engine(ProcessState.STARTING, started=999.0, engine=None)
     old = with_engine(ProcessState.RUNNING, started=900.0, engine=None)

@@ -29,6 +29,7 @@ from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_text
 from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
 from local_ai.engine.process.blas import Blas, preload_blas
+from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.rerank import Reranker, read_rerank_request, rerank_body
 from local_ai.engine.text.service import Service
@@ -56,6 +57,7 @@ def make_app(
     responses: ResponseStore,
     omni: OmniRouters,
     reload: Callable[[], None],
+    keep_awake: KeepAwake,
     *,
     omni_text: bool = False,
 ) -> Starlette:
@@ -101,7 +103,10 @@ def make_app(
             *ollama_routes(service, embedder),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
-        middleware=[Middleware(RequestIds)],
+        middleware=[
+            Middleware(AwakeWhileAnswering, keep_awake=keep_awake),
+            Middleware(RequestIds),
+        ],
     )
 
 
@@ -187,6 +192,7 @@ class Engine:
     first: ModelKey | None  # the model to load at start
     first_tokens: int  # of the conversations that there should be memory for
     self_restart: SelfRestart
+    keep_awake: KeepAwake
 
 
 def assemble(state: State, *, anew: bool = False) -> Engine:
@@ -223,7 +229,19 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         live.read_again()
         worker.wake()
 
-    app = make_app(service, worker, board, embedder, reranker, responses, omni, reload, omni_text=omni_text)
+    keep_awake = KeepAwake(lambda: live.settings.power.keep_awake)
+    app = make_app(
+        service,
+        worker,
+        board,
+        embedder,
+        reranker,
+        responses,
+        omni,
+        reload,
+        keep_awake,
+        omni_text=omni_text,
+    )
     keeps = (
         lambda: embedder.has_model,
         lambda: reranker.has_model,
@@ -236,6 +254,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         first,
         service.defaults(None).max_tokens,
         SelfRestart(board, keeps, state.paths.state_file),
+        keep_awake,
     )
 
 

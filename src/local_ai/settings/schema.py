@@ -258,6 +258,14 @@ class GatewaySettings(_Section):
     )
 
 
+class PowerSettings(_Section):
+    """The computer's power."""
+
+    keep_awake: bool = Field(
+        True, description="macOS: no idle sleep while an answer runs; a closed lid still sleeps."
+    )
+
+
 class ConfigSettings(_Section):
     """The settings themselves."""
 
@@ -274,6 +282,7 @@ class LocalAISettings(_Section):
     generation: GenerationSettings = GenerationSettings()
     engine: EngineSettings = EngineSettings()
     gateway: GatewaySettings = GatewaySettings()
+    power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
 
     @property

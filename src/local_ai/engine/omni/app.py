@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
+from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.dialects import Dialect, error_response
@@ -30,6 +32,7 @@ def make_app(state: State, board: HealthBoard) -> Starlette:
 
     place = place_model(lambda name: folder_of(name, state))
     parts = [part for part in PARTS if part.name in state.omni_parts]
+    keep_awake = KeepAwake(lambda: _present(state).settings.power.keep_awake)
     return Starlette(
         routes=[
             Route("/health", health),
@@ -37,7 +40,8 @@ def make_app(state: State, board: HealthBoard) -> Starlette:
                 Route(part.path, in_words(_endpoint(routers, part, place)), methods=["POST"])
                 for part in parts
             ),
-        ]
+        ],
+        middleware=[Middleware(AwakeWhileAnswering, keep_awake=keep_awake)],
     )
 
 
@@ -68,8 +72,12 @@ def folder_of(name: str, state: State) -> str:
     Raises:
         ApiError: No such model is on this machine (404).
     """
-    state = read_state(state.paths.state_file)  # settings may have changed since the start
+    state = _present(state)
     library = library_for(state.settings, state.paths)
     if folder := find_folder(name, library, state.hub_cache):
         return folder
     raise model_not_found(name, library)
+
+
+def _present(state: State) -> State:
+    return read_state(state.paths.state_file)  # settings may have changed since the start
