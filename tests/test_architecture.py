@@ -19,7 +19,7 @@ ROWS = (
     {"supervision"},
     {"status"},
     {"lifecycle", "gateway", "engine", "system_service"},
-    {"doctor"},
+    {"doctor", "pull"},
     {"cli"},
     {"__main__"},
 )

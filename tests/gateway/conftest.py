@@ -38,7 +38,9 @@ def engine(_engine: FakeEngine) -> Iterator[FakeEngine]:
 
 @pytest.fixture(scope="module")
 def gateway(state: State) -> Iterator[Gateway]:
-    with run_gateway(state) as gateway:
+    """A gateway whose pulls ask no hub."""
+    with pytest.MonkeyPatch.context() as patch, run_gateway(state) as gateway:
+        patch.setenv("HF_HUB_OFFLINE", "1")
         yield gateway
 
 

@@ -10,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 from tests.fake_hub import COMMIT, FakeHub, run_hub
 
-from local_ai.errors import LocalAIError
+from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models import download as downloading
 from local_ai.models.download import download
 from local_ai.models.hub import Remote, RemoteFile, ask_hub
@@ -101,6 +101,12 @@ def test_file_name_that_is_no_path_within_the_model_is_refused(hub: FakeHub, nam
         LocalAIError, match=r"the hub's answer is not one that can be used: one of its files is named"
     ):
         ask_hub("org/tiny", None)
+
+
+@pytest.mark.parametrize("revision", ["../../../evil", "a/../b", "x\0y", "/etc", "x" * 300])
+def test_revision_that_is_no_path_within_the_cache_is_refused(hub: FakeHub, revision: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a revision on the hub"):
+        ask_hub("org/tiny", revision)
 
 
 def remote_of(hub: FakeHub) -> Remote:

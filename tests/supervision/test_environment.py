@@ -16,6 +16,9 @@ from local_ai.supervision.environment import for_programs
         "MLX_MAX_OPS_PER_BUFFER",
         "HF_HOME",
         "TOKENIZERS_PARALLELISM",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "SSL_CERT_FILE",
     ],
 )
 def test_what_programs_need_is_passed_on(name: str):
@@ -30,7 +33,6 @@ def test_what_programs_need_is_passed_on(name: str):
         "HF_TOKEN",
         "HF_API_KEY",
         "LOCAL_AI_SERVER__API_KEYS",
-        "HTTPS_PROXY",
         "SSH_AUTH_SOCK",
         "LD_PRELOAD",
         "PYTHONWARNINGS",

@@ -50,11 +50,13 @@ def make_app(context: GatewayContext) -> ASGIApp:
             stop_flapping(context.state),
             watch_liveness(context.state, context.watch),
             watch_settings(context),
+            _end_downloads(context),
         )
         tasks = [asyncio.create_task(each) for each in work]
         yield
         for task in tasks:
             task.cancel()
+        await context.downloads.close()
         await context.forwarding.upstream.close()
 
     server = context.state.settings.server
@@ -161,6 +163,12 @@ async def _warm_up(context: GatewayContext, own: _Own) -> None:
     ):
         await asyncio.to_thread(prepare)
     await own.load()
+
+
+async def _end_downloads(context: GatewayContext) -> None:
+    """End the pulls when the server stops, and with them the answers that follow one."""
+    await context.forwarding.shutdown.stopping.wait()
+    await context.downloads.close()
 
 
 async def _answer_refusal(request: Request, exc: Exception) -> Response:

@@ -13,6 +13,7 @@ from local_ai.gateway.admission.quarantine import Quarantine
 from local_ai.gateway.admission.queue import RequestQueue
 from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Shutdown
+from local_ai.gateway.downloads.downloads import Downloads
 from local_ai.gateway.forwarding.relay import ForwardingContext
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
@@ -46,6 +47,7 @@ class GatewayContext:
     forwarding: ForwardingContext
     omni_forwarding: ForwardingContext  # to the program `omni`
     body_memory: MemoryBudget
+    downloads: Downloads
 
     @property
     def state(self) -> State:
@@ -113,6 +115,7 @@ def make_context(state: State) -> GatewayContext:
         forwarding=forwarding,
         omni_forwarding=omni_forwarding,
         body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
+        downloads=Downloads(state.paths.hub_cache),
     )
 
 

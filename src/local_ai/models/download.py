@@ -50,11 +50,17 @@ def free_disk_bytes(folder: Path) -> int:
     return stat.f_bavail * stat.f_frsize
 
 
-def download(remote: Remote, hub_cache: Path, on_bytes: OnBytes) -> Path:
+def download(
+    remote: Remote,
+    hub_cache: Path,
+    on_bytes: OnBytes,
+    on_file: Callable[[RemoteFile], None] = lambda _file: None,
+) -> Path:
     """Bring the files of a model that are not there yet.
 
     Args:
         on_bytes: Called with every so many bytes more; negative where some have to come again.
+        on_file: Called with each file once it is there and whole.
 
     Returns:
         The model's folder.
@@ -71,14 +77,15 @@ def download(remote: Remote, hub_cache: Path, on_bytes: OnBytes) -> Path:
             if not blob.exists():
                 _fetch(file, blob, remote.name, on_bytes)
             _link(folder / file.name, blob)
+            on_file(file)
         _name_revision(remote, hub_cache)
     except OSError as exc:
         raise LocalAIError(
             _NOT_DONE,
             why=f"{exc.filename or blobs} cannot be written: {exc.strerror or exc}",
-            fix="free some space there, then run the same command: it continues where it stopped"
+            fix="free some space there, then pull it again, which continues where it stopped"
             if exc.errno == errno.ENOSPC
-            else "correct the permissions there, then run the same command",
+            else "correct the permissions there, then pull it again",
         ) from exc
     return folder
 
@@ -109,7 +116,7 @@ def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
             raise LocalAIError(
                 _NOT_DONE,
                 why=f"{file.name} was damaged during the download: its checksum is not the one the hub names",
-                fix="run the same command again: only that file is downloaded again",
+                fix="pull it again: only that file is downloaded again",
             )
         partial.rename(blob)
 
@@ -129,7 +136,7 @@ def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
     except BlockingIOError as exc:
         raise LocalAIError(
             _NOT_DONE,
-            why=f"another local-ai models pull is already downloading {model}",
+            why=f"{model} is being downloaded already, by another command",
             fix="wait for it, or end it first",
         ) from exc
     yield
@@ -178,7 +185,7 @@ def _append(response: httpx2.Response, out: IO[bytes], file: RemoteFile, on_byte
             raise LocalAIError(
                 _NOT_DONE,
                 why=f"the hub sends more of {file.name} than the {file.size_bytes:,} bytes it named",
-                fix="run the same command again; if it stays so, take another model",
+                fix="pull it again; if it stays so, take another model",
             )
         out.write(chunk)
         on_bytes(len(chunk))

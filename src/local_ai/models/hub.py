@@ -77,11 +77,18 @@ def ask_hub(name: str, revision: str | None) -> Remote:
     """Ask the hub what a pull needs.
 
     Raises:
+        ConfigError: The name or the revision cannot be one.
         LocalAIError: No such model or revision, no permission, no network, or no weights that MLX reads.
     """
     from huggingface_hub import HfApi, hf_hub_url
 
     asked = revision or DEFAULT_REVISION
+    if not _is_safe_path(asked):
+        raise ConfigError(
+            _NOT_DONE,
+            why=f"{_shortened(asked)!r} cannot be a revision on the hub",
+            fix=f"take a branch, tag or commit, or none for {DEFAULT_REVISION}",
+        )
     try:
         with hub_errors(name, revision):
             info = HfApi().model_info(name, revision=asked, files_metadata=True, timeout=_ANSWER_S)
@@ -109,7 +116,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
     import httpx2
     from huggingface_hub import constants, errors, is_offline_mode
 
-    again = "the same command continues where it stopped"
+    again = "another pull continues where it stopped"
     try:
         if is_offline_mode():
             raise errors.OfflineModeIsEnabled

@@ -1,8 +1,8 @@
 """The environment that the programs are given: what they need, and none of the user's secrets.
 
 supervisord hands its own environment on to its programs and can only add to it, so it is pruned before.
-`LOCAL_AI_*` and `XDG_*` are not among it: programs read their settings and paths from state.json. Nothing is
-downloaded by a request, so neither proxies nor certificates are needed.
+`LOCAL_AI_*` and `XDG_*` are not among it: programs read their settings and paths from state.json. Proxies and
+certificates are: a model may be pulled from the page.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _NEEDED = re.compile(
     # What tunes the numerical libraries and the model loaders, which download nothing and need no patience.
     r"|(MLX|METAL|MTL|OPENBLAS|OMP|MKL|BLIS|VECLIB|GOTO|CUDA|NVIDIA|TRANSFORMERS|TOKENIZERS)_\w+"
     r"|HF_(?!\w*TIMEOUT)\w+"
+    # The way to the hub.
+    r"|(?i:HTTPS?|ALL|NO)_(?i:PROXY)|SSL_CERT_(FILE|DIR)"
 )
 _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|(^|_)KEY")
 

@@ -36,6 +36,7 @@ OUR_OWN = (
     "/status.json",
     "/activity.json",
     "/queue.json",
+    "/downloads.json",
     "/metrics",
     "/logs/",
     "/diagnostics.json",

@@ -16,6 +16,7 @@ import local_ai
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.diagnostics import diagnostics_router
+from local_ai.gateway.endpoints.downloads import downloads_router
 from local_ai.gateway.endpoints.health import health_router
 from local_ai.gateway.endpoints.logs import log_router
 from local_ai.gateway.endpoints.models import models_router
@@ -42,7 +43,14 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         exception_handlers=dict(handlers),
         redirect_slashes=False,
     )
-    for make in (models_router, ollama_router, health_router, log_router, diagnostics_router):
+    for make in (
+        models_router,
+        downloads_router,
+        ollama_router,
+        health_router,
+        log_router,
+        diagnostics_router,
+    ):
         app.include_router(make(context))
     document = _Document(app)
 

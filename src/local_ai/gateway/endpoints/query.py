@@ -38,10 +38,14 @@ def number_parameter(name: str, *, least: int, most: int) -> dict[str, Any]:
 
 
 _WHEN = {
-    400: "The query is not valid.",
+    400: "The query, or the body, is not valid.",
     401: "The key is missing or wrong.",
     403: "A page of another site sent it, or the Host is not a name of this server.",
     404: "There is none of that name.",
+    409: "It cannot be done now; the error says why.",
+    415: "The body is neither JSON nor a form.",
+    429: "As many as may run at once do.",
+    503: "The server is stopping, or the engine cannot answer.",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from local_ai.gateway.activity import EndedRequest
+from local_ai.gateway.downloads.download import Problem
 from local_ai.settings.schema import GenerationSettings
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.status.report import ProgramStatus
@@ -94,6 +95,32 @@ class ActivityBody(BaseModel):
     """The requests that have ended, the newest first."""
 
     requests: list[EndedRequest]
+
+
+class DownloadBody(BaseModel):
+    """A pull of a model, and how far it is."""
+
+    id: str  # ORG/NAME, or ORG/NAME@REVISION
+    name: str
+    revision: str | None
+    state: Literal["asking", "downloading", "done", "failed", "cancelled"]
+    started_at: float  # seconds since 1970
+    ended_at: float | None
+    commit: str | None
+    files: int | None
+    files_done: int
+    total_bytes: int | None  # None until the hub has told it
+    done_bytes: int
+    bytes_per_s: float | None
+    path: str | None  # its folder, once it is done
+    warning: str
+    error: Problem | None
+
+
+class DownloadsBody(BaseModel):
+    """The pulls that run and the last ones that have ended, the newest first."""
+
+    downloads: list[DownloadBody]
 
 
 class Urls(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local_ai.cli.commands.pull import Meter
+from local_ai.pull.meter import Meter
 
 
 class FakeClock:

@@ -1,0 +1,79 @@
+"""Pulls of models from the hub, over HTTP: start, look, cancel."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from local_ai.gateway.context import GatewayContext
+from local_ai.gateway.downloads.download import Download
+from local_ai.gateway.endpoints.actions import Body, act, body_of
+from local_ai.gateway.endpoints.query import refusals
+from local_ai.gateway.endpoints.schemas import DownloadBody, DownloadsBody
+
+
+class PullBody(Body):
+    """A model on the configured hub."""
+
+    model: str = Field(min_length=1, max_length=300)  # ORG/NAME, or the address of its page
+    revision: str | None = None  # a branch, tag or commit; main where it is not said
+    even_if_too_large: bool = False  # for this machine's memory
+
+
+class CancelBody(Body):
+    """A pull, by its id."""
+
+    model: str = Field(min_length=1, max_length=700)
+
+
+def download_json(download: Download) -> dict[str, Any]:
+    """Return a pull as `/downloads.json` has it."""
+    return asdict(download) | {"id": download.id}
+
+
+def downloads_router(context: GatewayContext) -> APIRouter:
+    """Answer `/downloads.json`, `/models/pull` and `/models/pull/cancel`."""
+    router = APIRouter()
+    downloads = context.downloads
+
+    @router.get("/downloads.json", response_model=DownloadsBody, responses=refusals(401, 403))
+    async def list_all(response: Response) -> Any:
+        """List the pulls that run and the last ones that have ended, the newest first."""
+        response.headers["Cache-Control"] = "no-store"
+        return {"downloads": [download_json(each) for each in downloads.all()]}
+
+    @router.post(
+        "/models/pull",
+        status_code=202,
+        response_model=DownloadBody,
+        responses=refusals(400, 401, 403, 415, 429, 503),
+        openapi_extra=body_of(PullBody),
+    )
+    async def pull(request: Request) -> Response:
+        """Start to download a model, or go on with an interrupted download; `/downloads.json` follows it."""
+
+        async def start(body: PullBody) -> dict[str, Any]:
+            return download_json(
+                downloads.start(body.model, body.revision, even_if_too_large=body.even_if_too_large)
+            )
+
+        return await act(request, PullBody, start, status=202)
+
+    @router.post(
+        "/models/pull/cancel",
+        response_model=DownloadBody,
+        responses=refusals(400, 401, 403, 404, 415),
+        openapi_extra=body_of(CancelBody),
+    )
+    async def cancel(request: Request) -> Response:
+        """End a download; what has come is kept, and the next pull goes on there."""
+
+        async def end(body: CancelBody) -> dict[str, Any]:
+            return download_json(await downloads.cancel(body.model))
+
+        return await act(request, CancelBody, end)
+
+    return router
