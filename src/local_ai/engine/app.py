@@ -32,6 +32,7 @@ from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.rerank import Reranker, read_rerank_request, rerank_body
+from local_ai.engine.templating.process import TemplateProcesses
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
@@ -193,6 +194,7 @@ class Engine:
     first_tokens: int  # of the conversations that there should be memory for
     self_restart: SelfRestart
     keep_awake: KeepAwake
+    templates: TemplateProcesses
 
 
 def assemble(state: State, *, anew: bool = False) -> Engine:
@@ -206,6 +208,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     settings, read = state.settings, live.library
     blas, problem = _preload_blas(settings.engine.blas)
     board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
+    templates = TemplateProcesses()
     worker = Worker(
         WorkerSettings(
             trust_remote_code=settings.model.trust_remote_code,
@@ -215,6 +218,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         ),
         board,
         problem=problem,
+        on_loading=templates.get_ready,
     )
     service = Service(worker, read, lambda: live.settings)
     omni_text = settings.engine.text == "mlx-omni-server"
@@ -255,6 +259,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         service.defaults(None).max_tokens,
         SelfRestart(board, keeps, state.paths.state_file),
         keep_awake,
+        templates,
     )
 
 

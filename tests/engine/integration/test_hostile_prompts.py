@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 LOOP = (
     "{% if messages[0].content == 'loop' %}{% for a in range(99999) %}{% for b in range(99999) %}"
     "{% endfor %}{% endfor %}{% endif %}"
+    "{% if messages[0].content == 'grow' %}{{ 'a' * 10**10 }}{% endif %}"
 )
 
 
@@ -49,6 +50,16 @@ def test_templates_that_do_not_end_are_interrupted_and_others_answered(engine: R
             each.result()
 
     engine.wait(lambda health: psutil.Process(engine.process.pid).cpu_percent(0.2) < 50)
+
+
+def test_a_template_that_makes_a_giant_text_is_stopped_and_the_engine_lives(engine: RunningEngine):
+    """One expression asks for 10 GB: no thread could be interrupted in it."""
+    refused = engine.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "grow"}]})
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "messages"), refused.text
+    assert "'plain' was stopped: it takes more than 256 MB of memory" in refused.json()["error"]["message"]
+    assert engine.chat("hello")["usage"]["completion_tokens"] > 0
+    assert psutil.Process(engine.process.pid).memory_info().rss < 2_000_000_000
 
 
 @pytest.mark.parametrize(

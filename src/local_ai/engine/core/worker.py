@@ -55,9 +55,20 @@ class Worker:
     """Owns the generating thread."""
 
     def __init__(
-        self, settings: WorkerSettings, board: HealthBoard, *, problem: LocalAIError | None = None
+        self,
+        settings: WorkerSettings,
+        board: HealthBoard,
+        *,
+        problem: LocalAIError | None = None,
+        on_loading: Callable[[], None] | None = None,
     ) -> None:
-        """Make the thread without starting it; with a `problem`, it refuses everything for that reason."""
+        """Make the thread without starting it.
+
+        Args:
+            problem: Why it refuses everything.
+            on_loading: Called on the thread, once all is imported, when it begins to load a model.
+        """
+        self._on_loading = on_loading
         self._settings = settings
         self._board = board
         self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
@@ -204,11 +215,16 @@ class Worker:
             trust_remote_code=self._settings.trust_remote_code,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
             max_batch=self._settings.max_batch,
-            on_loading=lambda key: self._board.loading(key.id),
+            on_loading=self._loading,
         )
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
         self._board.imported(loads_next=self._preload)
         return None
+
+    def _loading(self, key: ModelKey) -> None:
+        self._board.loading(key.id)
+        if self._on_loading:
+            self._on_loading()
 
     def _receive(self) -> None:
         """Take what has arrived; sleep only when there is nothing to do."""

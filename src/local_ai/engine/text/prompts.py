@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from local_ai.engine.core.job import Job
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
+from local_ai.engine.templating.process import TemplateStopped
 from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Ask, Message
 from local_ai.engine.text.grammars import make_grammar
@@ -219,9 +219,19 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
     attempts += [(mild, True)] if any(message.calls for message in messages) else []
     try:
         for attempt, as_text in attempts[:-1]:
-            with suppress(Exception):
+            try:
                 return prompt(attempt, as_text=as_text)
+            except TemplateStopped:
+                raise
+            except Exception:  # the next may be taken
+                continue
         return prompt(attempts[-1][0], as_text=attempts[-1][1])
+    except TemplateStopped as exc:
+        raise bad_field(
+            names.messages,
+            f"the chat template of {words.key.id!r} was stopped: {exc}",
+            "shorten them, or take another model: one whose template needs that much cannot be used",
+        ) from exc
     except Exception as exc:  # templates are programs: they raise what they like
         reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
         raise bad_field(

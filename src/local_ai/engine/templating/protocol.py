@@ -1,0 +1,28 @@
+"""What the engine and a template's process say to each other, over a socket pair.
+
+`multiprocessing.connection.Connection` frames it. A request is pickled: the template, and the values it may
+read by name, of JSON's types. An answer is one byte, which says its kind, and the prompt or the reason in
+UTF-8: what comes from a template is not unpickled.
+"""
+
+from __future__ import annotations
+
+PROMPT, REFUSED, TOO_LARGE = b"p", b"r", b"m"
+
+_LEAST_MEMORY = 256_000_000
+_MEMORY_PER_BYTE = 16
+
+
+def most_memory(request: bytes) -> int:
+    """Bytes that may be taken to write one prompt, beyond what the process has when it begins."""
+    return _LEAST_MEMORY + _MEMORY_PER_BYTE * len(request)
+
+
+def as_bytes(text: str) -> bytes:
+    """Encode a text that may have halves of characters in it, as JSON lets clients send them."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def as_text(content: bytes) -> str:
+    """Decode it."""
+    return content.decode("utf-8", "surrogatepass")

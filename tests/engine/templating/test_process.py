@@ -1,0 +1,100 @@
+"""A chat template costs itself only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from tests.waits import scaled
+
+from local_ai.engine.templating.process import TemplateProcesses, TemplateRefused, TemplateStopped
+from local_ai.engine.text.interruptible import InterruptibleThreads
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+DOUBLED = (
+    "{% set n = namespace(x=VALUE) %}{% for i in range(99) %}{% set n.x = n.x OPERATOR n.x %}{% endfor %}"
+)
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[TemplateProcesses]:
+    processes = TemplateProcesses()
+    yield processes
+    processes.end()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'a' * 10**10 }}",
+        "{{ [1] * 10**10 }}",
+        "{{ '%10000000000s' % x }}",
+        "{{ x|center(10**10) }}",
+        "{{ x.ljust(10**10) }}",
+        "{{ '{:>9999999999}'.format(x) }}",
+        "{{ [x]|tojson(indent=10**10) }}",
+        "{{ x|indent(10**10, true) }}",
+        DOUBLED.replace("VALUE", "'aa'").replace("OPERATOR", "~"),
+        DOUBLED.replace("VALUE", "'aa'").replace("OPERATOR", "+"),
+        DOUBLED.replace("VALUE", "[1]").replace("OPERATOR", "+"),
+        "{% set x = 'a' * 10**7 %}{% for i in range(99) %}{{ x }}{% endfor %}",
+    ],
+)
+def test_a_template_that_takes_much_memory_is_stopped(processes: TemplateProcesses, template: str):
+    with pytest.raises(TemplateStopped, match="it takes more than 256 MB of memory to write them"):
+        processes.render(template, {"x": "x"})
+
+    assert processes.render("{{ x }}", {"x": "still here"}) == "still here"
+
+
+def test_a_long_conversation_may_take_more(processes: TemplateProcesses):
+    long = "🙂" * 10_000_000
+
+    assert processes.render("{{ x ~ x }}", {"x": long}) == long * 2
+
+
+def test_a_template_is_told_why_it_is_refused_and_may_hold_halves_of_characters(processes: TemplateProcesses):
+    assert processes.render("{{ x }}\ud800", {"x": "\udfff"}) == "\udfff\ud800"
+    with pytest.raises(TemplateRefused, match=r"^roles must alternate$"):
+        processes.render("{{ raise_exception('roles must alternate') }}", {})
+    with pytest.raises(TemplateRefused, match="recursion"):
+        processes.render("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", {})
+
+
+def test_a_template_that_does_not_end_is_ended_with_its_process():
+    processes, before = TemplateProcesses(), children()
+
+    async def loop() -> None:
+        await InterruptibleThreads().run(lambda: processes.render(ENDLESS, {}), within_s=0.5)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(loop())
+
+    _, alive = psutil.wait_procs([each for each in children() if each not in before], timeout=scaled(5))
+    assert alive == []
+
+
+def test_a_process_that_was_killed_says_so_and_the_next_prompt_has_another(processes: TemplateProcesses):
+    processes.render("", {})
+    for process in children():
+        process.kill()
+
+    with pytest.raises(TemplateStopped, match="its process ended, by SIGKILL"):
+        processes.render("", {})
+
+    assert processes.render("{{ x }}", {"x": "again"}) == "again"
+
+
+def test_a_stop_of_the_process_group_leaves_it_to_write_what_it_began(processes: TemplateProcesses):
+    processes.render("", {})
+    for process in children():
+        process.terminate()
+
+    assert processes.render("{{ x }}", {"x": "goes on"}) == "goes on"
+
+
+def children() -> list[psutil.Process]:
+    found = psutil.Process().children()
+    return [process for process in found if "local_ai.engine.templating" in process.cmdline()]
