@@ -217,6 +217,19 @@ def test_name_that_bash_would_run_is_completed_and_not_run(models: Path):
     assert not (models / "ran").exists()
 
 
+def test_zsh_completes_from_a_file_in_its_folders_of_functions(models: Path):
+    program = shutil.which("zsh")
+    if program is None:
+        pytest.skip("no zsh on this machine")
+    (models / "_local-ai").write_text(completion_script("zsh"))
+    (models / ".zshrc").write_text("PS1='ready> '; fpath=(~ $fpath); autoload -Uz compinit; compinit -u\n")
+
+    with Terminal([program, "-i"], environ(models) | {"TERM": "dumb"}) as terminal:
+        terminal.wait_for("ready> ")
+        terminal.type("local-ai models us\t")
+        terminal.wait_for("use ")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_tab_completes_commands_and_models_in_a_real_shell(shell: str, models: Path):
     program = shutil.which(shell)

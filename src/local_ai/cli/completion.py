@@ -33,6 +33,7 @@ _local_ai() {
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 compdef _local_ai local-ai
+[[ ${funcstack[1]} != _local-ai ]] || _local_ai  # a file in fpath, run for the first time
 """,
     "fish": """\
 function __local_ai
