@@ -8,7 +8,7 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"entry"},
+    {"entry", "printable"},
     {
         "errors",
         "clients",

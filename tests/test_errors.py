@@ -15,9 +15,24 @@ def test_error_text_has_one_labelled_line_a_field():
 
 
 def test_error_text_indents_further_lines_and_leaves_out_what_is_not_there():
-    error = LocalAIError("it stopped", why="one\ntwo", fix="fix it")
+    error = LocalAIError("it stopped", why=["one", "two"], fix="fix it")
 
     assert str(error) == "error: it stopped\n  why: one\n       two\n  fix: fix it"
+
+
+def test_a_line_break_in_a_name_or_path_does_not_begin_a_line():
+    name = "a\nb\r\x1b[31m\u2028"
+    error = LocalAIError(f"no {name}", why=[f"1 {name}", f"2 {name}"], fix=name, command=name, see=name)
+
+    shown = "a\\nb\\r\\x1b[31m\\u2028"
+    assert str(error).splitlines() == [
+        f"error: no {shown}",
+        f"  why: 1 {shown}",
+        f"       2 {shown}",
+        f"  fix: {shown}: {shown}",
+        f"  see: {shown}",
+    ]
+    assert error.sentence == f"no {shown}: 1 {shown} 2 {shown}. To fix it: {shown}: {shown}"
 
 
 def test_sentence_ends_once_where_the_reason_is_a_sentence_already():
@@ -27,7 +42,7 @@ def test_sentence_ends_once_where_the_reason_is_a_sentence_already():
 
 
 def test_error_sentence_is_one_line_for_api_clients():
-    error = LocalAIError("it stopped", why="one\ntwo", fix="fix it")
+    error = LocalAIError("it stopped", why=["one", "two"], fix="fix it")
 
     assert error.sentence == "it stopped: one two. To fix it: fix it"
 

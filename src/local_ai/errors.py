@@ -11,7 +11,10 @@ Commands are written `local-ai server start`, and shown as people call local-ai 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from local_ai.entry import as_called
+from local_ai.printable import printable
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -25,7 +28,7 @@ class LocalAIError(Exception):
         self,
         what: str,
         *,
-        why: str,
+        why: str | Sequence[str],
         fix: str = "",
         command: str = "",
         see: str | None = None,
@@ -33,15 +36,18 @@ class LocalAIError(Exception):
     ) -> None:
         """Describe it; `fix`, `command` or both are given.
 
+        Escapes stand for line breaks in the names and paths that these texts quote.
+
         Args:
+            why: One line, or several.
             command: Ends the fix, and can be run as it is.
         """
-        super().__init__(what)
-        self.what = what
-        self.why = why
-        self.fix = fix
-        self.command = command
-        self.see = see
+        self.what = printable(what)
+        super().__init__(self.what)
+        self.why = "\n".join(map(printable, [why] if isinstance(why, str) else why))
+        self.fix = printable(fix)
+        self.command = printable(command)
+        self.see = None if see is None else printable(see)
         self.exit_code = self.default_exit_code if exit_code is None else exit_code
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from local_ai.cli import console
+from local_ai.doctor.check import ok
 from local_ai.errors import LocalAIError
 
 BAD = Path(os.fsdecode(b"/models/a\nb\x1b[31m\xff\xe2\x80\xae"))
@@ -19,15 +20,25 @@ def test_a_table_shows_escapes_and_keeps_a_row_a_line(capsys: pytest.CaptureFixt
 
 
 def test_errors_warnings_notes_and_lines_show_escapes(capsys: pytest.CaptureFixture[str]):
-    text = str(BAD).replace("\n", "")
+    text = str(BAD)
     console.print_error(LocalAIError(f"no {text}", why=f"in {text}", fix=text, see=text))
     console.print_warning(text)
     console.print_note(text)
     console.print_line(text)
 
     printed = capsys.readouterr()
-    shown = SHOWN.replace("\\n", "")
+    shown = SHOWN
     assert printed.err == (
         f"error: no {shown}\n  why: in {shown}\n  fix: {shown}\n  see: {shown}\nwarning: {shown}\n{shown}\n"
     )
     assert printed.out == f"{shown}\n"
+
+
+def test_checks_are_coloured_on_a_terminal_and_their_findings_show_escapes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(console, "_is_terminal", lambda _stream: True)
+
+    console.print_checks([ok("folders", str(BAD))], has_fixed=False)
+
+    assert capsys.readouterr().out.splitlines()[0] == f"\033[32m✓ ok     \033[0m  {'folders':<17}  {SHOWN}"

@@ -143,10 +143,13 @@ def test_what_may_succeed_later_says_when(status: int, seconds: str | None):
     assert error_response(Dialect.OPENAI, make_error(status)).headers.get("retry-after") == seconds
 
 
-def test_half_a_character_is_written_as_a_question_mark():
-    error = ApiError("\ud800", why="w", fix="f")
+def test_half_a_character_in_an_error_can_be_written():
+    error = ApiError("\ud800", why="w", fix="f", param="a\ud800")
 
-    assert json.loads(error_response(Dialect.OPENAI, error).body)["error"]["message"].startswith("?: w")
+    told = json.loads(error_response(Dialect.OPENAI, error).body)["error"]
+
+    assert told["message"].startswith("\\ud800: w")
+    assert told["param"] == "a?"
 
 
 def test_an_answer_outside_the_apis_is_plain_text():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from local_ai.errors import LocalAIError
 from local_ai.serving import nonblocking_log
 from local_ai.serving.nonblocking_log import NonblockingHandler, RequestIdFormatter
 from local_ai.serving.request_id import REQUEST_ID
@@ -102,3 +104,16 @@ def test_line_ends_with_the_id_of_its_request() -> None:
 
     REQUEST_ID.reset(token)
     assert (outside, inside) == ("INFO hello", "INFO hello [req_1]")
+
+
+def test_a_line_break_in_a_name_or_path_does_not_begin_a_line() -> None:
+    said = ("model=%s in %s: %s", "a\nb\x1b[31m", Path("/c\nd"), LocalAIError("no", why="e\nf", fix="g"))
+    record = logging.LogRecord("name", logging.INFO, "file", 1, said[0], said[1:], None)
+
+    written = RequestIdFormatter("%(message)s").format(record)
+
+    assert written.splitlines() == [
+        "model=a\\nb\\x1b[31m in /c\\nd: error: no",
+        "  why: e\\nf",
+        "  fix: g",
+    ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
-from local_ai.models.places import printable
+from local_ai.printable import printable
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Health, Readiness, Report, base_url
 from local_ai.status.words import in_words, size_in_words
@@ -66,6 +66,12 @@ def called_as() -> str:
 def print_line(text: str = "", *, style: str = "") -> None:
     """Print one line of a result."""
     _write(sys.stdout, _styled(sys.stdout, _shown(text), style))
+
+
+def print_text(text: str) -> None:
+    """Print several lines of a result."""
+    for line in text.splitlines():
+        print_line(line)
 
 
 def print_raw(line: str) -> None:
@@ -165,7 +171,7 @@ def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
     for check in checks:
         sign, style = _OUTCOMES[check.outcome.value]
         word = _styled(sys.stdout, f"{sign} {check.outcome.value:<7}", style)
-        print_line(f"{word}  {check.name:<17}  {check.finding}")
+        _write(sys.stdout, f"{word}  {check.name:<17}  {_shown(check.finding)}")
         for label, text in (("why", check.why), ("fix", check.whole_fix)):
             for line in text.splitlines():
                 print_line(f"             {label}: {line}")
@@ -193,7 +199,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
     )
     for label, text in rows:
         if text:
-            _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{text}")
+            _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{printable(text)}")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -313,7 +319,7 @@ def _shortened(names: Sequence[str], *, most: int = 5) -> str:
 
 def _shown(text: str) -> str:
     """Write commands as people here call them; escapes stand for what a terminal would act on."""
-    return "\n".join(printable(line) for line in as_called(text).split("\n"))
+    return printable(as_called(text))
 
 
 def _styled(stream: TextIO, text: str, style: str) -> str:

@@ -39,7 +39,7 @@ def run_words(words: Sequence[str]) -> int | None:
     if wanted.command is None or wanted.is_help:
         from local_ai.cli.help import help_text
 
-        console.print_line(help_text(wanted).rstrip("\n"))
+        console.print_text(help_text(wanted))
         return 0
     return wanted.command.run(wanted.values)
 

@@ -122,6 +122,6 @@ class _Installer:
         if process.returncode != 0:
             raise LocalAIError(
                 f"{self._part.name} could not be installed",
-                why=f"{step} failed: " + "\n".join(said or [f"exit code {process.returncode}"]),
+                why=[f"{step} failed with exit code {process.returncode}", *said],
                 fix="fix the fault that the lines above name, then run the command again",
             )

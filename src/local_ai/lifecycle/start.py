@@ -163,6 +163,6 @@ def _not_ready_in_time(report: Report, paths: Paths, timeout_s: float) -> Health
     )
 
 
-def _with_log(why: str, row: ProgramStatus, paths: Paths) -> str:
+def _with_log(why: str, row: ProgramStatus, paths: Paths) -> list[str]:
     lines = [line for line in tail(paths.log(row.name), lines=_LOG_LINES) if line.strip()]
-    return "\n".join([why, "its last log lines:", *(f"  {line}" for line in lines)]) if lines else why
+    return [why, *(["its last log lines:"] if lines else []), *(f"  {line}" for line in lines)]

@@ -16,7 +16,8 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from local_ai.models.incomplete import Fault, find_fault, missing_weights
-from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights, printable
+from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights
+from local_ai.printable import printable
 from local_ai.settings.paths import Paths
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from local_ai.models.places import PARTIAL_START, is_weights, printable, read_json
+from local_ai.models.places import PARTIAL_START, is_weights, read_json
 from local_ai.models.weight_files import tensor_names
+from local_ai.printable import printable
 
 # What downloads that are under way are called by huggingface_hub and browsers.
 _PARTIAL = (".incomplete", ".part", ".download", ".crdownload")

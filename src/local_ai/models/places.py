@@ -16,6 +16,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from local_ai.printable import printable
 from local_ai.settings.paths import Paths
 
 MOST_JSON_BYTES = 16 * 1024 * 1024  # the largest config.json seen has 100 KB, an index some MB
@@ -34,22 +35,6 @@ def candidates(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path
     """
     for name, folder in _named_folders(paths, configured):
         yield printable(name), folder
-
-
-def printable(text: str) -> str:
-    """Return a text that can be shown and written everywhere: escapes stand for what cannot.
-
-    A folder's name may hold control characters, and bytes that are no UTF-8.
-    """
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
-
-
-def _escape(letter: str) -> str:
-    """Write a letter as Python does; half a character that represents a byte as that byte (PEP 383)."""
-    code = ord(letter)
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else ascii(letter)[1:-1]
 
 
 def _named_folders(paths: Paths, configured: str | None) -> Iterator[tuple[str, Path]]:

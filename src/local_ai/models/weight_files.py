@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from local_ai.models.places import is_weights, printable
+from local_ai.models.places import is_weights
+from local_ai.printable import printable
 
 _MOST_HEADER_BYTES = 100_000_000  # the format's own bound
 

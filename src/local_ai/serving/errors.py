@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local_ai.errors import LocalAIError
@@ -18,7 +18,7 @@ class ApiError(LocalAIError):
         self,
         what: str,
         *,
-        why: str,
+        why: str | Sequence[str],
         fix: str = "",
         command: str = "",
         status: int = 400,

@@ -12,7 +12,9 @@ import os
 import select
 import sys
 from collections import deque
+from pathlib import PurePath
 
+from local_ai.printable import printable
 from local_ai.serving.request_id import REQUEST_ID
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -63,7 +65,18 @@ class NonblockingHandler(logging.Handler):
 
 
 class RequestIdFormatter(logging.Formatter):
-    """Ends each line with the id of the request it is about: gateway and engine write the same one."""
+    """Ends each line with the id of the request it is about: gateway and engine write the same one.
+
+    Escapes stand for line breaks and control characters in the names and paths that a line quotes.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                printable(str(each)) if isinstance(each, str | PurePath) else each for each in record.args
+            )
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line without its traceback."""

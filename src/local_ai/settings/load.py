@@ -309,7 +309,7 @@ def _check(layers: Iterable[_Layer], config_file: Path | None) -> None:
         return
     raise ConfigError(
         "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
-        why="\n".join(str(problem) for problem in problems),
+        why=[str(problem) for problem in problems],
         fix="correct what is named above, then run",
         command="local-ai config check",
         see=str(config_file) if config_file else None,

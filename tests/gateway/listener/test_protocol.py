@@ -454,7 +454,15 @@ def test_header_that_two_readers_could_read_differently_is_refused(gateway: Gate
     assert f"it has more than one {name.lower()} header".encode() in answer
 
 
-@pytest.mark.parametrize("encoding", ["Content-Encoding: gzip", "Transfer-Encoding: gzip, chunked"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "Content-Encoding: gzip",
+        "Content-Encoding: identity, br",
+        "Content-Encoding: x",
+        "Transfer-Encoding: gzip, chunked",
+    ],
+)
 def test_encoded_body_is_refused(gateway: Gateway, engine: FakeEngine, encoding: str) -> None:
     sent = head(CHAT, "content-type: application/json", encoding, "connection: close", method="POST")
 
@@ -463,6 +471,16 @@ def test_encoded_body_is_refused(gateway: Gateway, engine: FakeEngine, encoding:
     assert answer.startswith(b"HTTP/1.1 415 ")
     assert b"unsupported_encoding" in answer
     assert engine.requests == []
+
+
+@pytest.mark.parametrize("encoding", ["", " ", "identity", "Identity", ", identity", "identity, identity"])
+def test_body_whose_encoding_is_none_is_taken(gateway: Gateway, encoding: str) -> None:
+    body = b'{"model": "tiny"}'
+    more = ("content-type: application/json", f"content-length: {len(body)}", f"Content-Encoding: {encoding}")
+
+    answer = exchange(gateway, head(CHAT, *more, "connection: close", method="POST"), body)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("model", ["stream", "sound", "tiny"])

@@ -15,7 +15,7 @@ from local_ai.errors import ConfigError, whole_fix
 from local_ai.models.catalog import Model, find_model, list_incomplete, list_models
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.not_found import fix_of, unusable_error
-from local_ai.models.places import printable
+from local_ai.printable import printable
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target

@@ -158,7 +158,8 @@ def _status_deep(report: Report, paths: Paths, *, as_json: bool) -> int:
         console.print_json({**report.to_json(), "deep": to_plain(probe)})
     else:
         console.print_report(report, logs_dir=paths.logs_dir)
-        console.print_line(f"\nDeep probe: {probe.sentence}")
+        console.print_line()
+        console.print_line(f"Deep probe: {probe.sentence}")
     return report.exit_code
 
 

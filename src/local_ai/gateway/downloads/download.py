@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from local_ai.entry import current_entry
-from local_ai.models.places import printable
+from local_ai.printable import printable
 
 _LOG = logging.getLogger("local_ai.gateway")
 _LONGEST_LINE = 1024 * 1024

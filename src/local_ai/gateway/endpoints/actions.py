@@ -116,7 +116,9 @@ def _as_api_error(exc: LocalAIError) -> ApiError:
     """Return what a command would say as the error of a request."""
     if isinstance(exc, ApiError):
         return exc
-    return ApiError(exc.what, status=409, why=exc.why, fix=exc.fix, command=exc.command, code="refused")
+    return ApiError(
+        exc.what, status=409, why=exc.why.splitlines(), fix=exc.fix, command=exc.command, code="refused"
+    )
 
 
 def _error_page(error: ApiError) -> Response:

@@ -16,7 +16,7 @@ from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
-from local_ai.models.places import printable
+from local_ai.printable import printable
 from local_ai.serving.multipart import read_form_model
 from local_ai.settings.state import State
 

@@ -47,8 +47,6 @@ STUCK_S = 60.0
 _LOOKS_PER_STUCK = 4
 # Given twice, one place could read the first and another the second.
 _SINGLE_HEADERS = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding")
-# The body as it is; by header.
-_PLAIN = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 # After a client's end of the connection, until its answer begins; the first leaves time for a quick answer.
 _PROBES_S = (0.05, 0.1, 0.5, 2.0)
 # Any number of these may come before an answer. Source: RFC 9110, section 15.2.
@@ -265,10 +263,7 @@ class BoundedProtocol(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         if twice := next((name for name in _SINGLE_HEADERS if names.count(name) > 1), None):
             return _header_twice(twice.decode())
-        encodings = (
-            value for name, value in self.headers if value.lower() != _PLAIN.get(name, value.lower())
-        )
-        encoding = next(encodings, None)
+        encoding = next((value for name, value in self.headers if _encodes(name, value)), None)
         return None if encoding is None else _encoded(encoding.decode("latin-1"))
 
     def _refuse_body(self) -> None:
@@ -392,6 +387,13 @@ def _too_many_headers(count: int) -> ApiError:
 def _header_twice(name: str) -> ApiError:
     why = f"it has more than one {name} header"
     return not_understood(why, "send that header once", code="duplicate_header")
+
+
+def _encodes(name: bytes, value: bytes) -> bool:
+    """Tell whether a header says that the body is not sent as it is; an empty list says nothing."""
+    if name == b"content-encoding":
+        return any(coding.strip().lower() not in {b"", b"identity"} for coding in value.split(b","))
+    return name == b"transfer-encoding" and value.lower() != b"chunked"
 
 
 def _encoded(encoding: str) -> ApiError:
