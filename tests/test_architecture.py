@@ -9,12 +9,8 @@ ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
     {"entry", "printable"},
-    {
-        "errors",
-        "clients",
-        "unix_http",
-    },
-    {"settings", "serving"},
+    {"errors", "unix_http"},
+    {"settings", "serving", "clients"},
     {"models"},
     {"supervision"},
     {"status"},

@@ -1,4 +1,4 @@
-"""client.env and client.launch, with a program of the client's name that tells what it was given."""
+"""The commands of `client`, with a program of the client's name that tells what it was given."""
 
 import json
 
@@ -68,6 +68,27 @@ def test_launch_tells_the_figures_of_the_model_that_will_answer(running: Server)
     assert "works by calling tools, and the chat template of tiny knows none" in default.stderr
     assert unknown.returncode == 2
     assert "local-ai models info wide" in unknown.stderr
+
+
+def test_configure_shows_the_change_asks_writes_it_and_takes_it_back(running: Server):
+    file = running.home / ".pi/agent/models.json"
+
+    asked = running.run("client.configure", "pi")
+    written = running.run("client.configure", "pi", "--model", "tiny", "--yes")
+    again = running.run("client.configure", "pi")
+    held = json.loads(file.read_text())
+    undone = running.run("client.configure", "pi", "--undo", "--yes")
+    twice = running.run("client.configure", "pi", "--undo")
+
+    assert (asked.returncode, written.returncode, again.returncode, undone.returncode) == (2, 0, 0, 0)
+    assert f'+      "baseUrl": "{running.url}/v1",' in asked.stdout
+    assert "  fix: if you want this change: local-ai client configure pi --yes\n" in asked.stderr
+    assert f"Written: {file}\n  use it  pi --model local-ai/tiny\n" in written.stdout
+    assert again.stdout.startswith(f"{file} names this server and tiny already.\n")
+    assert held["providers"]["local-ai"]["baseUrl"] == f"{running.url}/v1"
+    assert undone.stdout.endswith(f"Removed: {file}\n")
+    assert not file.exists()
+    assert twice.stdout == f"There is nothing of local-ai in {file}.\n"
 
 
 def test_env_of_codex_says_how_it_is_run_instead(server: Server):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from local_ai.cli.declaration import Argument, Command, Option
-from local_ai.clients import CLIENTS, PROGRAMS, SHELLS
+from local_ai.clients.files import FILES
+from local_ai.clients.launch import CLIENTS, PROGRAMS, SHELLS
 from local_ai.supervision.omni import PART_NAMES
 from local_ai.supervision.program import ENGINE, GATEWAY, LOG_NAMES
 
@@ -197,6 +198,19 @@ COMMANDS = (
         ),
         argument=Argument("client", "the client to run", tuple(PROGRAMS)),
         takes_rest=True,
+    ),
+    Command(
+        "client",
+        "configure",
+        "Name this server in a client's own file, after showing the change and asking.",
+        "pi",
+        f"{_CLIENT}:configure",
+        (
+            Option("--model", "the model it uses", "NAME", shown_default="the default one", is_model=True),
+            Option("--undo", "take our part out of the file again"),
+            Option("--yes", "do not ask"),
+        ),
+        Argument("client", "the client to configure", tuple(FILES)),
     ),
     Command(
         "service",

@@ -1,15 +1,27 @@
-"""`client.env`, `launch`."""
+"""`client.env`, `launch`, `configure`."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from local_ai.cli import console
 from local_ai.cli.commands.models import look, not_found
-from local_ai.clients import CLIENTS, PROGRAMS, Endpoint, doubts, export_lines, model_in, past_proxies
+from local_ai.clients.configure import Change, make_change, plan_change
+from local_ai.clients.files import FILES
+from local_ai.clients.launch import (
+    CLIENTS,
+    NO_KEY,
+    PROGRAMS,
+    Endpoint,
+    doubts,
+    export_lines,
+    model_in,
+    past_proxies,
+)
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import Model
@@ -61,6 +73,53 @@ def launch(client: str, *, model: str | None, arguments: Sequence[str]) -> NoRet
     os.execvpe(program.name, words, environment)
 
 
+def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
+    """Name this server in a client's own file, after showing the change and asking; `undo` takes it back.
+
+    Args:
+        model: That the client should use; None: the default one.
+    """
+    kind = FILES[client]
+    file = kind.place(os.environ, Path.home())
+    if undo:
+        change = plan_change(client, file, kind.taken_back)
+        if not change.diff:
+            console.print_line(f"There is nothing of local-ai in {file}.")
+            return
+        _show_and_make(change, yes=yes, command=f"local-ai client configure {client} --undo --yes")
+        return
+    endpoint, _ = _endpoint_of(_report(), model, None)
+    change = plan_change(client, file, lambda text: kind.written(text, endpoint))
+    if not change.diff:
+        console.print_line(f"{file} names this server and {endpoint.model} already.")
+    elif not _show_and_make(change, yes=yes, command=f"local-ai client configure {client} --yes"):
+        return
+    console.print_line(f"  use it  {kind.usage(endpoint)}")
+    console.print_line(f"  undo    local-ai client configure {client} --undo")
+    if shutil.which(kind.program) is None:
+        console.print_warning(f"there is no program {kind.program} on the PATH")
+
+
+def _show_and_make(change: Change, *, yes: bool, command: str) -> bool:
+    """Show a change, ask, and make it; say whether it was made."""
+    for line in change.diff:
+        console.print_line(line)
+    answer = True if yes else console.ask("Write it?" if change.after is not None else "Remove the file?")
+    if answer is None:
+        raise ConfigError(
+            f"the settings of {change.client} were not changed",
+            why="this is not a terminal, so local-ai cannot ask",
+            fix="if you want this change",
+            command=command,
+        )
+    if not answer:
+        console.print_line("Nothing was changed.")
+        return False
+    make_change(change)
+    console.print_line(f"{'Removed' if change.after is None else 'Written'}: {change.file}")
+    return True
+
+
 def _report() -> Report:
     from local_ai.lifecycle.manager import ServerManager
 
@@ -92,6 +151,6 @@ def _endpoint_of(report: Report, asked: str | None, named: str | None) -> tuple[
     if model is None:
         console.print_warning(f"{name!r} is neither a model on this machine nor an alias of one")
     keys = shelf.settings.server.api_keys
-    key = keys[0].get_secret_value() if keys else "local"
+    key = keys[0].get_secret_value() if keys else NO_KEY
     context = model.context_tokens if model else None
     return Endpoint(report.openai_url, report.anthropic_url, name, key, context_tokens=context), model

@@ -6,7 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from local_ai.clients import Endpoint, anthropic_environment, claude_code_environment, openai_environment
+from local_ai.clients.launch import (
+    Endpoint,
+    anthropic_environment,
+    claude_code_environment,
+    openai_environment,
+)
 
 # Stand for what the page changes: the model's id, and the question as a JSON text inside a shell's single
 # quotes or as a literal of Python.

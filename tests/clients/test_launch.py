@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from local_ai.clients import (
+from local_ai.clients.launch import (
     CLIENTS,
     Endpoint,
     aider_arguments,

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_CLAUDE_CODE_ANSWER = 32_000  # tokens it asks for by itself
+ANSWER_TOKENS = 32_000  # that Claude Code asks for by itself, and at most told to others
+NO_KEY = "local"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _CODEX_PATIENCE_MS = 3_600_000  # it hears nothing while a long prompt is read, and would give up after 300 s
 
@@ -26,7 +27,7 @@ class Endpoint:
     openai_url: str
     anthropic_url: str
     model: str
-    key: str  # clients want one in any case: "local" where the server asks for none
+    key: str  # clients want one in any case: NO_KEY where the server asks for none
     context_tokens: int | None = None  # what the model can hold; None where it does not say
 
 
@@ -70,7 +71,7 @@ def claude_code_environment(endpoint: Endpoint) -> dict[str, str]:
     room: dict[str, str] = {}
     if endpoint.context_tokens:
         # It asks for 32,000 tokens of answer, which a smaller context refuses however short the prompt is.
-        answer = min(_CLAUDE_CODE_ANSWER, endpoint.context_tokens // 4)
+        answer = min(ANSWER_TOKENS, endpoint.context_tokens // 4)
         room["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(answer)
         room["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(endpoint.context_tokens)
         # Without both it believes in 1,000,000 tokens, whatever the window above says.
@@ -135,7 +136,7 @@ def _provider(endpoint: Endpoint) -> str:
     """
     model: dict[str, object] = {"name": endpoint.model}
     if context := endpoint.context_tokens:
-        model["limit"] = {"context": context, "output": min(_CLAUDE_CODE_ANSWER, context // 4)}
+        model["limit"] = {"context": context, "output": min(ANSWER_TOKENS, context // 4)}
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "local-ai",

@@ -1,0 +1,99 @@
+"""Change a file of a client's: what would change, then the change itself, in one step."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_ai.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file as it is, and as it is to be."""
+
+    client: str
+    file: Path
+    before: bytes | None  # None: there is none
+    after: bytes | None
+
+    @property
+    def diff(self) -> list[str]:
+        """The lines of a unified diff; none where nothing changes."""
+        both = (self.before, self.after)
+        old, new = ((each or b"").decode().splitlines() for each in both)
+        old_name, new_name = ("/dev/null" if each is None else str(self.file) for each in both)
+        return [*difflib.unified_diff(old, new, old_name, new_name, lineterm="")]
+
+
+def plan_change(client: str, file: Path, change: Callable[[str], str]) -> Change:
+    """Read a client's file and work out its change.
+
+    Args:
+        change: From text to text; "" stands for no file, and ValueError says why it cannot be changed.
+
+    Raises:
+        ConfigError: The file cannot be read, is broken, or cannot be changed.
+    """
+    before = _read(client, file)
+    try:
+        after = change((before or b"").decode()).encode()
+    except (ValueError, RecursionError) as exc:
+        raise _not_changed(client, file, str(exc), fix="correct the file, and run the same command") from exc
+    return Change(client, file, before, after or None)
+
+
+def make_change(change: Change) -> None:
+    """Write the file in one step, or remove it; a link stays a link.
+
+    Raises:
+        ConfigError: The file is another than the one that was read, or cannot be written.
+    """
+    if _read(change.client, change.file) != change.before:
+        raise _not_changed(
+            change.client, change.file, "it was changed meanwhile", fix="run the same command again"
+        )
+    target = change.file.resolve()
+    try:
+        if change.after is None:
+            target.unlink()
+        else:
+            _replace(target, change.after)
+    except OSError as exc:
+        raise _unreachable(change.client, change.file, exc) from exc
+
+
+def _read(client: str, file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise _unreachable(client, file, exc) from exc
+
+
+def _replace(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600: it may hold a key
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        if target.exists():
+            shutil.copymode(target, name)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _unreachable(client: str, file: Path, exc: OSError) -> ConfigError:
+    return _not_changed(client, file, str(exc.strerror), fix="correct this path, and run the same command")
+
+
+def _not_changed(client: str, file: Path, why: str, *, fix: str) -> ConfigError:
+    return ConfigError(f"the settings of {client} were not changed", why=f"{file}: {why}", fix=fix)
