@@ -24,7 +24,7 @@ from local_ai.settings.paths import Paths
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
 
-_LATEST = ":latest"  # clients of Ollama put it after a name that says no version
+LATEST = ":latest"  # clients of Ollama put it after a name that says no version
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ModelLibrary:
         if not name:
             return self.default
         found = find_model(name, self.models) or self._at(find_target(name, self.aliases))
-        if found is None and name.endswith(_LATEST):
-            return self.find(name.removesuffix(_LATEST))
+        if found is None and name.endswith(LATEST):
+            return self.find(name.removesuffix(LATEST))
         return found
 
     def listed(self) -> list[Model]:

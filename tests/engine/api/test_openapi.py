@@ -31,6 +31,7 @@ OUR_OWN = (
     "/api/version",
     "/api/tags",
     "/api/ps",
+    "/api/pull",
     "/healthz",
     "/readyz",
     "/status.json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import ollama
 import psutil
 import pytest
 from tests.coroutines import run
@@ -286,3 +288,86 @@ def test_pull_is_followed_to_its_end(tmp_path: Path, hub: FakeHub) -> None:
     assert (seen[0].state, seen[-1].state) == ("asking", "done")
     sizes = [now.done_bytes for now in seen]
     assert sizes == sorted(sizes)
+
+
+def test_ollama_s_client_follows_a_pull_to_its_success(client: httpx.Client) -> None:
+    told = list(ollama.Client(str(client.base_url)).pull(f"{NAME}:latest", stream=True))
+
+    assert [told[0].status, *(one.status for one in told[-3:])] == [
+        "pulling manifest",
+        "verifying sha256 digest",
+        "writing manifest",
+        "success",
+    ]
+    progress = told[1:-3]
+    assert {(one.status, one.digest) for one in progress} == {(f"pulling {COMMIT[:12]}", COMMIT)}
+    sizes = [one.completed or 0 for one in progress]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == progress[-1].total == newest(client)["total_bytes"]
+    assert ollama.Client(str(client.base_url)).pull(NAME).status == "success"
+
+
+def test_what_the_hub_refuses_is_an_error_of_ollama_s(client: httpx.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="the hub shows no model named 'org/nothing'"):
+        list(ollama.Client(str(client.base_url)).pull("org/nothing", stream=True))
+    with pytest.raises(ollama.ResponseError, match="'tiny:8b' cannot be a model's name") as whole:
+        ollama.Client(str(client.base_url)).pull("tiny:8b")
+
+    assert whole.value.status_code == 502
+
+
+def test_client_of_ollama_that_leaves_ends_the_pull_that_it_began(client: httpx.Client, hub: FakeHub) -> None:
+    hub.cut_after, hub.stall = [50_000], threading.Event()
+
+    with client.stream("POST", "/api/pull", json={"model": NAME}) as answer:
+        next(one for one in answer.iter_lines() if json.loads(one).get("completed", 0) >= 50_000)
+
+    assert ended(client)["state"] == "cancelled"
+    wait_until(lambda: pullers() == [])
+
+
+def test_client_of_ollama_that_leaves_lets_the_pull_of_somebody_else_go_on(
+    client: httpx.Client, hub: FakeHub
+) -> None:
+    stalled(client, hub)
+    with client.stream("POST", "/api/pull", json={"model": NAME}) as answer:
+        assert next(answer.iter_lines()) == '{"status":"pulling manifest"}'
+
+    assert hub.stall is not None
+    hub.stall.set()
+
+    assert ended(client)["state"] == "done"
+
+
+def test_model_that_is_here_is_a_success_without_the_hub(client: httpx.Client, gateway: Gateway) -> None:
+    make_tiny_model(gateway.context.state.paths.models_dir / "mine", seed=4)
+
+    told = list(ollama.Client(str(client.base_url)).pull("mine", stream=True))
+
+    assert [one.status for one in told] == ["pulling manifest", "success"]
+    assert "mine" not in {one["id"] for one in client.get("/downloads.json").json()["downloads"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ({}, "the body is not valid: "),
+        ({"model": NAME, "insecure": True}, "insecure is not valid: "),
+        ({"model": NAME, "username": "me"}, "username is not valid: "),
+        ({"model": "x" * 301}, "model is not valid: "),
+    ],
+)
+def test_pull_of_ollama_s_that_is_not_valid_says_so_in_its_shape(
+    client: httpx.Client, body: dict[str, Any], what: str
+) -> None:
+    refused = client.post("/api/pull", json=body)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith(what)
+
+
+def test_pull_of_ollama_s_needs_the_key_where_there_are_keys(tmp_path: Path) -> None:
+    with run_gateway(make_test_state(tmp_path, server={"api_keys": [KEY]})) as gateway:
+        refused = httpx.post(f"{gateway.url}/api/pull", json={"model": NAME}, verify=NO_TLS)
+
+    assert refused.status_code == 401

@@ -51,7 +51,7 @@ async def act(
     """
     is_form = _media_type(request) == _FORM
     try:
-        result = await action(await _read(request, kind))
+        result = await action(await read_fields(request, kind))
     except LocalAIError as exc:
         error = _as_api_error(exc)
         if not is_form:
@@ -73,7 +73,12 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read(request: Request, kind: type[B]) -> B:
+async def read_fields(request: Request, kind: type[B]) -> B:
+    """Read the body, JSON or a form.
+
+    Raises:
+        ApiError: 400 or 415: it is not valid, or neither.
+    """
     media_type = _media_type(request)
     if media_type not in {"application/json", _FORM}:
         raise ApiError(

@@ -21,6 +21,7 @@ from local_ai.gateway.endpoints.health import health_router
 from local_ai.gateway.endpoints.logs import log_router
 from local_ai.gateway.endpoints.models import models_router
 from local_ai.gateway.endpoints.ollama import ollama_router
+from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
 from local_ai.gateway.endpoints.page import load_template
 from local_ai.gateway.endpoints.preferences import read_preferences
 from local_ai.gateway.forwarding.routes import ROUTES
@@ -47,6 +48,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         models_router,
         downloads_router,
         ollama_router,
+        ollama_pull_router,
         health_router,
         log_router,
         diagnostics_router,

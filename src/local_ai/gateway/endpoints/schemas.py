@@ -210,3 +210,12 @@ class OllamaLoaded(BaseModel):
     """The models in memory as Ollama lists them."""
 
     models: list[OllamaLoadedModel]
+
+
+class OllamaStatus(BaseModel):
+    """How far a pull is, as Ollama says it."""
+
+    status: str
+    digest: str | None = None  # the commit, while it is downloaded
+    total: int | None = None  # bytes of all its files
+    completed: int | None = None  # bytes that are here
