@@ -17,10 +17,13 @@ export function announce(text) {
 }
 
 // Every request of the page brings the key, where the server asks for one; it is kept for this tab only.
-export function request(path, options = {}) {
+export function keyHeader() {
   const key = $("key")?.value;
-  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
-  return fetch(path, { cache: "no-store", ...options, headers });
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+export function request(path, options = {}) {
+  return fetch(path, { cache: "no-store", ...options, headers: { ...options.headers, ...keyHeader() } });
 }
 
 export async function copy(button, text) {

@@ -10,10 +10,11 @@
 //   use.js            the snippets, with what was asked
 //   logs.js           the live tail
 //   appearance.js    light, dark, or as the system
+//   settings.js       the settings, shown and changed
 //   copy.js           the copy buttons and the diagnostics
 //   dom.js            what all of them need; words.js puts figures into words
 
-const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js"];
+const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));

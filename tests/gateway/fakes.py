@@ -93,6 +93,7 @@ class FakeEngine:
             routes=[
                 Route("/health", self._health),
                 Route("/recent", self._recent),
+                Route("/reload", self._reload, methods=["POST"]),
                 Route("/{path:path}", self._answer, methods=["GET", "POST", "DELETE"]),
             ]
         )
@@ -113,6 +114,9 @@ class FakeEngine:
                 "tokens": self.tokens,
             }
         )
+
+    async def _reload(self, _request: Request) -> Response:
+        return JSONResponse({})
 
     async def _recent(self, _request: Request) -> Response:
         return JSONResponse([])

@@ -650,6 +650,8 @@ def test_nothing_overflows_or_overlaps(browser: Browser, server: Server, view: s
             page.get_by_text("Claude Code").click()
         if view == "Server":
             page.get_by_text("Show live").click()
+        if view == "Settings":
+            expect(page.locator("#settings-form")).to_be_visible()
 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = page.evaluate(_OVERLAPS)
@@ -688,6 +690,8 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, server: Server, how: s
         page.set_viewport_size({"width": width, "height": 900})
         for view in views:
             look_at(page, view)
+            if view == "Settings":
+                expect(page.locator("#settings-form")).to_be_visible()
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
     page.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from local_ai.gateway.admission.body_memory import MemoryBudget
 from local_ai.gateway.admission.concurrency import concurrency
@@ -36,6 +36,7 @@ class LiveState:
     """The state of the start, with the settings that hold now."""
 
     state: State
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change at a time
 
 
 @dataclass(frozen=True)

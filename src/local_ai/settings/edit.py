@@ -1,35 +1,45 @@
-"""Change one value in a settings file and keep everything else: comments, order, spacing."""
+"""Change values in a settings file and keep everything else: comments, order, spacing."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from local_ai.errors import ConfigError
 from local_ai.settings.example import write_example
+from local_ai.settings.keys import split_key
 
 
 def set_value(file: Path, key: str, value: str) -> None:
-    """Write a value into a settings file, which is made from the commented example if it is not there.
+    """Write one value into a settings file, as `set_values` does."""
+    set_values(file, {key: value})
+
+
+def set_values(
+    file: Path, changes: Mapping[str, object], *, check: Callable[[Path], object] = lambda _: None
+) -> None:
+    """Write values into a settings file, which is made from the commented example if it is not there.
 
     Args:
-        key: Section and name: "model.path".
+        changes: By key ("model.path"); None takes the key out of the file.
+        check: Told where the new file lies before it takes the old one's place; may refuse it.
 
     Raises:
         ConfigError: The file is broken or cannot be written; it is left as it was.
     """
     if not os.path.exists(file):
         write_example(file)
-    section, _, name = key.partition(".")
     try:
-        document = tomlkit.parse(file.read_text("utf-8"))
-        table = document.setdefault(section, tomlkit.table())
-        table[name] = value
-        _replace(file, tomlkit.dumps(document))
+        # A link to a file kept elsewhere stays a link.
+        while not _replaced(file.resolve(), changes, check):
+            pass
     except (TOMLKitError, UnicodeDecodeError, TypeError) as exc:
         raise _not_changed(
             file, f"it is not valid TOML: {exc}", fix="correct it, then run", command="local-ai config check"
@@ -38,12 +48,38 @@ def set_value(file: Path, key: str, value: str) -> None:
         raise _not_changed(file, str(exc.strerror), command=f"chmod u+rw {file}") from exc
 
 
-def _replace(file: Path, text: str) -> None:
-    target = file.resolve()  # a link to a file kept elsewhere stays a link
-    new = target.with_name(f".{target.name}.new")
-    new.write_text(text, "utf-8")
-    shutil.copymode(target, new)
-    new.replace(target)
+def _replaced(file: Path, changes: Mapping[str, object], check: Callable[[Path], object]) -> bool:
+    """Replace the file; False where somebody else has changed it meanwhile."""
+    text = file.read_text("utf-8")
+    document = tomlkit.parse(text)
+    for key, value in changes.items():
+        _set(document, split_key(key), value)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(tomlkit.dumps(document))
+        shutil.copymode(file, new)
+        check(new)
+        if file.read_text("utf-8") != text:
+            return False
+        new.replace(file)
+        return True
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _set(document: tomlkit.TOMLDocument, parts: list[str], value: object) -> None:
+    *sections, name = parts
+    table: Any = document
+    for section in sections:
+        if value is None and section not in table:
+            return
+        table = table.setdefault(section, tomlkit.table())
+    if value is not None:
+        table[name] = value
+    elif name in table:
+        del table[name]
 
 
 def _not_changed(file: Path, why: str, *, fix: str = "", command: str) -> ConfigError:

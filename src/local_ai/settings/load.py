@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from local_ai.errors import ConfigError
 from local_ai.settings.keys import as_key, split_key
 from local_ai.settings.paths import Paths, current_folder, find_paths
-from local_ai.settings.problems import Problem, describe, nearest
+from local_ai.settings.problems import InvalidSettings, Problem, describe, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
 
 ENV_PREFIX = "LOCAL_AI_"
@@ -305,15 +305,8 @@ def _broken_file(file: Path, reason: str) -> ConfigError:
 
 def _check(layers: Iterable[_Layer], config_file: Path | None) -> None:
     problems = [problem for layer in layers for problem in _problems(layer)]
-    if not problems:
-        return
-    raise ConfigError(
-        "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
-        why=[str(problem) for problem in problems],
-        fix="correct what is named above, then run",
-        command="local-ai config check",
-        see=str(config_file) if config_file else None,
-    )
+    if problems:
+        raise InvalidSettings(problems, config_file)
 
 
 def _problems(layer: _Layer) -> list[Problem]:

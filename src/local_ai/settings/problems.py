@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_ai.errors import ConfigError
 from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
@@ -25,6 +27,21 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message} ({self.origin})"
+
+
+class InvalidSettings(ConfigError):
+    """Settings that are wrong, all of them."""
+
+    def __init__(self, problems: Sequence[Problem], config_file: Path | None) -> None:
+        """Describe them, one a line."""
+        super().__init__(
+            "the settings are not valid" if len(problems) > 1 else "a setting is not valid",
+            why=[str(problem) for problem in problems],
+            fix="correct what is named above, then run",
+            command="local-ai config check",
+            see=str(config_file) if config_file else None,
+        )
+        self.problems = tuple(problems)
 
 
 def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -> Problem:

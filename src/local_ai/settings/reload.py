@@ -47,16 +47,17 @@ def compare(running: LocalAISettings, wanted: LocalAISettings) -> Reload:
     """Find what has changed, and take over what can change in place."""
     old, new = (flatten(each.model_dump(context=REVEAL)) for each in (running, wanted))
     changed = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
-    settled = {key: value for key, value in old.items() if not _changes_in_place(key)}
-    settled |= {key: value for key, value in new.items() if _changes_in_place(key)}
+    settled = {key: value for key, value in old.items() if not changes_in_place(key)}
+    settled |= {key: value for key, value in new.items() if changes_in_place(key)}
     return Reload(
         LocalAISettings.model_validate(nest(settled)),
-        tuple(_changes((key for key in changed if _changes_in_place(key)), running, wanted)),
-        tuple(_changes((key for key in changed if not _changes_in_place(key)), running, wanted)),
+        tuple(_changes((key for key in changed if changes_in_place(key)), running, wanted)),
+        tuple(_changes((key for key in changed if not changes_in_place(key)), running, wanted)),
     )
 
 
-def _changes_in_place(key: str) -> bool:
+def changes_in_place(key: str) -> bool:
+    """Whether a running server takes a change of this setting."""
     return key not in _RESTARTS and (key in _KEYS or key.startswith(_TABLES))
 
 

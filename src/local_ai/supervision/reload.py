@@ -10,6 +10,7 @@ import http.client
 import os
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.settings.exposure import check_exposure
@@ -17,9 +18,32 @@ from local_ai.settings.state import State, write_state
 from local_ai.unix_http import exchange
 
 if TYPE_CHECKING:
+    from local_ai.settings.load import Loaded
     from local_ai.settings.reload import Reload
 
 _ENGINE_S = 5.0  # to answer; it answers at once, but where it does not, it reads them with its next start
+
+
+def file_of(state: State) -> Path:
+    """Return the settings file of a start; the user's own, which may not be there, where it read none."""
+    return Path(state.given.file) if state.given.file else state.paths.config_file
+
+
+def load_for(state: State, *, config_file: Path | None = None) -> Loaded:
+    """Load the settings as a restart would: what the start was given wins over the file.
+
+    Args:
+        config_file: Read in place of the start's own file.
+
+    Raises:
+        ConfigError: Something in the file is wrong.
+    """
+    from local_ai.settings.load import load_again
+
+    own = file_of(state)
+    file = config_file or (own if state.given.file or os.path.isfile(own) else None)
+    loaded, _kept = load_again(state.given.values, config_path=file, paths=state.paths, environ={})
+    return loaded
 
 
 def reload_settings(state: State) -> tuple[State, Reload]:
@@ -33,12 +57,9 @@ def reload_settings(state: State) -> tuple[State, Reload]:
     Raises:
         ConfigError: Something in the file is wrong; nothing was changed.
     """
-    from local_ai.settings.load import load_again
     from local_ai.settings.reload import compare
 
-    own = state.paths.config_file
-    file = state.given.file or (str(own) if os.path.isfile(own) else None)
-    loaded, _kept = load_again(state.given.values, config_path=file, paths=state.paths, environ={})
+    loaded = load_for(state)
     reload = compare(state.settings, loaded.settings)
     check_exposure(reload.settings.server)
     if not reload.changed:

@@ -41,6 +41,8 @@ OUR_OWN = (
     "/metrics",
     "/logs/",
     "/diagnostics.json",
+    "/settings.json",
+    "/settings",
 )
 NEEDS = {
     ("POST /v1/chat/completions", "top_logprobs"): {"logprobs": True},

@@ -17,6 +17,7 @@ from local_ai.serving.errors import ApiError
 
 _OPEN = ("/", "/healthz", "/readyz", "/preferences")  # the last keeps what is chosen in the browser alone
 _OPEN_FOLDER = "/assets/"
+_FORM = "/settings"  # may bring its key as a field; its endpoint asks for it
 _READS = {"GET", "HEAD"}
 _CONVERSATIONS = "/v1/responses/"  # the ones that are kept
 
@@ -34,9 +35,16 @@ def check_key(
     Raises:
         ApiError: 401, without telling whether a key was near.
     """
-    if not keys or not _needs_key(method, path, peer):
-        return
-    given = _given(headers)
+    if keys and _needs_key(method, path, peer):
+        require_key(given_key(headers), keys)
+
+
+def require_key(given: str, keys: Sequence[str]) -> None:
+    """Accept one of the keys.
+
+    Raises:
+        ApiError: 401, without telling whether a key was near.
+    """
     # Every key is compared, each in constant time, so that the time tells nothing.
     matches = [hmac.compare_digest(given.encode(), key.encode()) for key in keys]
     if not any(matches):
@@ -50,12 +58,13 @@ def check_key(
 
 
 def _needs_key(method: str, path: str, peer: str | None) -> bool:
-    if path in _OPEN or path.startswith(_OPEN_FOLDER):
+    if path in _OPEN or path.startswith(_OPEN_FOLDER) or (path == _FORM and method == "POST"):
         return False
     return method not in _READS or path.startswith(_CONVERSATIONS) or not is_local(peer)
 
 
-def _given(headers: Mapping[bytes, str]) -> str:
+def given_key(headers: Mapping[bytes, str]) -> str:
+    """Return the key that a request brings, "" if it brings none."""
     scheme, _, token = headers.get(b"authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", "").strip()
 

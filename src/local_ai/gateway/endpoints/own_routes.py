@@ -24,6 +24,7 @@ from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
 from local_ai.gateway.endpoints.page import load_template
 from local_ai.gateway.endpoints.preferences import read_preferences
+from local_ai.gateway.endpoints.settings import settings_router
 from local_ai.gateway.forwarding.routes import ROUTES
 
 Json = dict[str, Any]
@@ -52,6 +53,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         health_router,
         log_router,
         diagnostics_router,
+        settings_router,
     ):
         app.include_router(make(context))
     document = _Document(app)

@@ -44,6 +44,7 @@ _WHEN = {
     404: "There is none of that name.",
     409: "It cannot be done now; the error says why.",
     415: "The body is neither JSON nor a form.",
+    422: "A value is not valid.",
     429: "As many as may run at once do.",
     502: "The hub, the way to it or the disk does not allow it; the error says why.",
     503: "The server is stopping, or the engine cannot answer.",

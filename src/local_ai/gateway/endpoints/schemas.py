@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 from local_ai.gateway.activity import EndedRequest
 from local_ai.gateway.downloads.download import Problem
@@ -157,6 +157,54 @@ class DiagnosticsBody(BaseModel):
     settings: dict[str, Any]
     status: StatusBody
     logs: dict[str, list[str]]
+
+
+class SettingBody(BaseModel):
+    """One setting; secrets are masked."""
+
+    key: str
+    section: str
+    description: str
+    kind: str
+    choices: list[str]
+    bounds: str
+    value: Any  # in force
+    default: Any
+    origin: str  # of what is set now
+    next_value: Any  # what is set now; other than the value where that waits for a restart or a reload
+    in_place: bool  # whether a running server takes a change
+    is_given: bool  # by command line or environment, which win over the file
+    can_change: bool  # by POST /settings
+
+
+class SettingsBody(BaseModel):
+    """Every setting, in the order of the example file."""
+
+    file: str
+    problem: str  # with the file; "" if there is none
+    settings: list[SettingBody]
+
+
+class SettingsChange(BaseModel):
+    """Values to write into the settings file."""
+
+    # By key ("generation.max_tokens"); null takes one out of the file.
+    changes: dict[str, bool | int | FiniteFloat | str | list[str] | dict[str, str] | None]
+
+
+class ChangeBody(BaseModel):
+    """One setting that has another value now."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+class ReloadBody(BaseModel):
+    """What `local-ai config reload --json` prints."""
+
+    changed: list[ChangeBody]
+    needs_restart: list[ChangeBody]
 
 
 class OllamaVersion(BaseModel):
