@@ -12,6 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, StopSequences
+from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
@@ -19,6 +20,7 @@ from local_ai.engine.core.decoding.request import Request, Writer, request_proce
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import cut, pauses
 from local_ai.engine.core.job import Failed, Progress, Started
+from local_ai.engine.core.memory.batch_rows import as_rows
 from local_ai.engine.core.memory.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
 from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.memory.prompt_cache import PromptCache, thin_out
@@ -221,7 +223,7 @@ class Batch:
         (uid,) = self._generator.insert_segments(
             segments=[cut(job.prompt, remembered.tokens, places)],
             max_tokens=[job.max_tokens],
-            caches=[remembered.layers],
+            caches=[as_rows(remembered.layers or make_prompt_cache(self._loaded.model))],
             all_tokens=[list(job.prompt[: remembered.tokens])],
             samplers=[sampler(job.sampling, words.vocabulary_size)],
             logits_processors=[processors],

@@ -39,7 +39,7 @@ def cuts_anywhere(layers: Layers) -> bool:
 
 
 def settle(layers: Layers) -> None:
-    """Compute what layers taken out of a batch hold, in memory of their own.
+    """Begin to compute what layers taken out of a batch hold, in memory of their own, and do not wait for it.
 
     mlx-lm 0.32 hands over a row of an `ArraysCache` as a slice, which keeps its whole batch in memory.
     `mx.contiguous` would leave one be whose batch is at most 16 KB larger; taking a row always copies.
@@ -48,7 +48,7 @@ def settle(layers: Layers) -> None:
         if isinstance(leaf, ArraysCache):
             row = mx.array([0])
             leaf.cache = [None if array is None else mx.take(array, row, axis=0) for array in leaf.cache]
-    mx.eval([leaf.state for leaf in leaves(layers)])
+    mx.async_eval([leaf.state for leaf in leaves(layers)])  # type: ignore[no-untyped-call]
 
 
 def count_bytes(layers: Layers) -> int:
