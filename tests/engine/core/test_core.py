@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -325,6 +327,20 @@ def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatc
     weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
 
     assert loading.free_bytes() >= weights
+
+
+def test_other_threads_have_their_turns_while_a_long_text_is_tokenized(loaded: Any):
+    thread = threading.Thread(target=lambda: loaded.words.encode("word " * 100_000))
+    began = last = time.perf_counter()
+    longest = 0.0
+
+    thread.start()
+    while thread.is_alive():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+
+    assert longest < (last - began) / 2
 
 
 def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):

@@ -141,6 +141,28 @@ def test_a_text_that_cannot_fit_the_context_is_refused_before_it_is_tokenised():
     assert encoded == 0
 
 
+def test_messages_that_cannot_fit_the_context_are_refused_before_the_template_runs(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.delattr(Tokenizer, "apply_chat_template")
+    words = ModelWords(
+        key=ModelKey("m", Path("m")),
+        tokenizer=Tokenizer(strict=False),
+        context_tokens=999,
+        vocabulary_size=1000,
+        eos=frozenset(),
+        format=choose_format("", ()),
+        has_template=True,
+        longest_token=64,
+    )
+
+    with pytest.raises(ApiError, match="the prompt has at least 1000 tokens") as caught:
+        long = (Message("user", "x" * 32_001), Message("assistant", "y" * 32_001))
+        prepare(Ask(messages=long), words, names=FieldNames())
+
+    assert caught.value.code == "context_length_exceeded"
+
+
 def test_a_long_text_is_refused_by_its_first_part():
     why, encoded = refused("x" * 20_000_000, longest_token=None)
 

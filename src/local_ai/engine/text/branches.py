@@ -51,7 +51,7 @@ def token_places(
         places: In characters.
     """
     if places and (native := native_tokenizer(words.tokenizer)):
-        encoding = native.encode(text, add_special_tokens=False)
+        (encoding,) = native.encode_batch([text], add_special_tokens=False)  # see tokenizer.py
         if len(encoding) == len(tokens):
             return tuple(_token_at(encoding, place, len(tokens)) for place in places)
     return tuple(_common(tokens, words.encode(text[:place])) for place in places)

@@ -78,7 +78,7 @@ def count_tokens(ask: Ask, words: ModelWords, *, names: FieldNames) -> int:
         ApiError: 400, naming the field: no template, or one that refuses the messages.
     """
     text, _ = _apply_template(ask, words, names)
-    return sum(len(words.encode(part)) for part in _parts(text))
+    return sum(words.count(part) for part in _parts(text))
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
             return _Written("", list(ask.prompt))
         tokens = _encode(ask.prompt, words, names, special=True)
         return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
+    _check_length(sum(len(message.text) for message in ask.messages), words, names)
     text, places = _apply_template(ask, words, names)
     tokens = _readable(_encode(text, words, names), words, names)
     if not tokens:
@@ -124,15 +125,23 @@ def _encode(text: str, words: ModelWords, names: FieldNames, *, special: bool = 
     """
     context = words.context_tokens
     if context is not None:
-        if words.longest_token and (least := len(text) // words.longest_token) > context:
-            raise _too_long(least, words, names, context, or_more=True)
+        _check_length(len(text), words, names)
         part = max(context * _PART_CHARACTERS, _LEAST_PART)
         while part * 2 < len(text):
-            tokens = len(words.encode(text[:part]))
+            tokens = words.count(text[:part])
             if tokens > context * _PART_MARGIN:
                 raise _too_long(tokens, words, names, context, or_more=True)
             part *= 4
     return words.encode(text, special=special)
+
+
+def _check_length(characters: int, words: ModelWords, names: FieldNames) -> None:
+    """Refuse a text whose tokens cannot be so few that the context holds them."""
+    context = words.context_tokens
+    if context is None or words.longest_token is None:
+        return
+    if (least := characters // words.longest_token) > context:
+        raise _too_long(least, words, names, context, or_more=True)
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -219,8 +219,8 @@ def _asked_tokens(ask: Ask) -> int:
     if isinstance(ask.prompt, tuple):
         prompt = len(ask.prompt)
     else:
-        text = ask.prompt or "".join(message.text for message in ask.messages)
-        prompt = len(text) // _CHARACTERS_PER_TOKEN
+        characters = len(ask.prompt or "") + sum(len(message.text) for message in ask.messages)
+        prompt = characters // _CHARACTERS_PER_TOKEN
     return prompt + (ask.limits.max_tokens or 0)
 
 
