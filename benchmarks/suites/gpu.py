@@ -70,6 +70,9 @@ def run(samples: Samples, options: Options) -> None:
     tokens = _QUICK_TOKENS if options.quick else _TOKENS
     for number in range(options.rounds):
         say(f"gpu {number + 1}/{options.rounds}")
+        with _Bare(model, environ) as bare:
+            for name, who in ((_BARE, "bare"), (_BATCH, "ours")):
+                _measure(samples, shape, name, partial(bare.tokens_per_s, who), tokens)
         with _ours(options.folder / f"served{number}", model) as ours:
             served = _Server(OURS, ours.port, shape)
             engine = _Server(_ENGINE, ours.paths.engine_socket, shape)
@@ -81,9 +84,6 @@ def run(samples: Samples, options: Options) -> None:
             peer = _Server(_MLX_LM, port, str(model))
             _measure(samples, shape, peer.name, peer.tokens_per_s, tokens)
             _short_question(samples, peer)
-        with _Bare(model, environ) as bare:
-            for name, who in ((_BARE, "bare"), (_BATCH, "ours")):
-                _measure(samples, shape, name, partial(bare.tokens_per_s, who), tokens)
 
 
 def _measure(
