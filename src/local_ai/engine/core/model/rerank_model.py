@@ -1,10 +1,10 @@
-"""Rerankers: BERT's kin with one score at their end, such as BGE's, Jina's and the MiniLM cross-encoders."""
+"""Rerankers: BERT's kin with one score at their end, such as BGE's and the MiniLM ones; and Qwen3's."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -17,6 +17,7 @@ from local_ai.engine.core.model.encoder import (
     Encoder,
     EncoderConfig,
 )
+from local_ai.engine.core.model.judging_reranker import KIND, load_judging_reranker
 
 Array = Any  # mlx.core.array
 
@@ -50,8 +51,18 @@ class CrossEncoder(Encoder):
         return self.classifier["out_proj"](mx.tanh(self.classifier["dense"](first)))[:, 0]
 
 
-class RerankModel:
+class RerankModel(Protocol):
     """One reranker in memory."""
+
+    def count(self, query: str, document: str) -> int:
+        """Count a pair's tokens, those that the model adds among them."""
+
+    def score(self, query: str, documents: list[str]) -> list[float]:
+        """Tell how well each document answers the query: 0 to 1."""
+
+
+class EncodingReranker:
+    """One of BERT's kin."""
 
     def __init__(self, tokenizer: Any, encoder: CrossEncoder) -> None:
         self._tokenizer = tokenizer
@@ -87,12 +98,14 @@ def load_rerank_model(folder: Path) -> RerankModel:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("model_file") is not None:
         raise ValueError("it brings Python code of its own, which is not run here")
+    if config.get("model_type") == KIND:
+        return load_judging_reranker(folder)
     if config.get("model_type") not in KINDS:
-        kinds = ", ".join(sorted(KINDS))
+        kinds = ", ".join(sorted({*KINDS, KIND}))
         raise ValueError(f"it is of type {config.get('model_type')}, and rerankers of {kinds} are known")
     labels = len(config.get("id2label") or ("0", "1"))
     if labels != 1 or not str((config.get("architectures") or [""])[0]).endswith("SequenceClassification"):
         raise ValueError("it gives no single score to a pair of texts")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), padding_side="right")
     encoder, _ = load_model(folder, get_model_classes=lambda config: (CrossEncoder, EncoderConfig))
-    return RerankModel(tokenizer, encoder)
+    return EncodingReranker(tokenizer, encoder)
