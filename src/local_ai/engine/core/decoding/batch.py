@@ -76,7 +76,7 @@ class Batch:
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
         self._is_scarce = False  # memory
         self._steps = 0
-        self._pace = PrefillPace(512 if mx.metal.is_available() else 64)
+        self._pace = PrefillPace(512 if mx.default_device() == mx.gpu else 64)
         self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
         self._generator = self._new_generator()
 

@@ -14,6 +14,7 @@ _SHORT_TOKENS = 256
 
 _ALONE_S = 0.4  # longest time of a piece while only its own client waits
 _COMPANY_S = 0.2  # and so long where answers grow meanwhile
+_LEAST_S = 0.02  # of a piece that others wait for, where the device is fast
 _LEAST_TOKENS = 32
 _MOST_TOKENS = 2048
 
@@ -38,16 +39,17 @@ class PrefillPace:
             reading: Tokens left of each prompt that is being read; its last one begins the answer.
             company: Answers are growing beside.
         """
+        least = max(_LEAST_TOKENS, min(int(_LEAST_S * self._tokens_per_s) // len(reading), _MOST_TOKENS))
         # The first token of a prompt that has one left comes out after this step.
         if len(reading) > 1 and 1 in reading:
-            return _LEAST_TOKENS
+            return least
         # The shortest one first: shorter prompts in a step are filled up to the longest piece.
         shortest = max(1, min(reading) - 1)
         budget = (_COMPANY_S if company else _ALONE_S) * self._tokens_per_s
         piece = min(int(budget) // len(reading), _MOST_TOKENS)
         if len(reading) > 1 and shortest < piece / 2:
             piece = shortest
-        return max(piece, _LEAST_TOKENS)
+        return max(piece, least)
 
     def learn(self, tokens: int, elapsed_s: float) -> None:
         """Take in a step that read so many tokens; one odd measurement changes little."""
