@@ -155,9 +155,9 @@ async function run() {
   draw();
   save();
   try {
-    await ask(family(), asked, controller.signal, ({ text, thought, tokens, reused, cut, position }) => {
+    await ask(family(), asked, controller.signal, ({ text, thought, calls, tokens, reused, cut, position }) => {
       if (position !== undefined) wait(message, position);
-      if (text || thought) {
+      if (text || thought || calls) {
         delete message.place;
         timing.last = performance.now();
         timing.first ??= timing.last;
@@ -165,6 +165,7 @@ async function run() {
       }
       message.text += text ?? "";
       if (thought) message.thought = (message.thought ?? "") + thought;
+      for (const piece of calls ?? []) addCall(message, piece);
       timing.tokens = tokens ?? timing.tokens;
       timing.reused = reused ?? timing.reused;
       timing.cut ||= cut;
@@ -188,6 +189,14 @@ async function run() {
   conversation.updated = Date.now();
   if (conversation === open) finish(message);
   else keepInTurn(conversation);
+}
+
+function addCall(message, { index, name = "", arguments: text = "" }) {
+  message.calls ??= [];
+  let call = message.calls.find((one) => one.index === index);
+  if (!call) message.calls.push((call = { index, name: "", arguments: "" }));
+  call.name += name;
+  call.arguments += text;
 }
 
 // What is shown as ended has been kept.

@@ -2,7 +2,7 @@
 // stands beside the older one and loses nothing; what is shown is the way from the first message to `leaf`.
 //
 //   {id, title, created, updated, revision, deleted, model, family, fields, leaf,
-//    messages: [{id, parent, role, text, thought, model, error, figures, running}]}
+//    messages: [{id, parent, role, text, thought, calls, model, error, figures, running}]}
 
 export function newConversation() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));

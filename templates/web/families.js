@@ -16,6 +16,7 @@ export const FAMILIES = {
       return {
         text: choice?.delta?.content,
         thought: choice?.delta?.reasoning_content ?? choice?.delta?.reasoning,
+        calls: choice?.delta?.tool_calls?.map(({ index, function: part }) => ({ index, name: part?.name, arguments: part?.arguments })),
         tokens: event.usage?.completion_tokens,
         reused: event.usage?.prompt_tokens_details?.cached_tokens,
         cut: choice?.finish_reason === "length",
@@ -28,12 +29,19 @@ export const FAMILIES = {
     read: (event) => ({
       text: event.delta?.text,
       thought: event.delta?.thinking,
+      calls: callsOf(event),
       tokens: event.type === "message_delta" ? event.usage?.output_tokens : undefined,
       reused: event.usage?.cache_read_input_tokens ?? event.message?.usage?.cache_read_input_tokens,
       cut: event.delta?.stop_reason === "max_tokens",
     }),
   },
 };
+
+// Of Anthropic's events: a call begins with its name, and its arguments follow in pieces.
+function callsOf({ type, index, content_block: block, delta }) {
+  if (type === "content_block_start" && block.type === "tool_use") return [{ index, name: block.name }];
+  return delta?.partial_json === undefined ? undefined : [{ index, arguments: delta.partial_json }];
+}
 
 // Yields the server-sent events of a body as {name, data}, and its comments as {comment}.
 export async function* readEvents(body) {
@@ -62,7 +70,8 @@ export async function failure(answer) {
   return new Error(body?.error?.message ?? `the server answered ${answer.status} ${answer.statusText}`);
 }
 
-// Streams one answer; `tell` hears of each piece: {text, thought, tokens, reused, cut}, absent where nothing came,
+// Streams one answer; `tell` hears of each piece: {text, thought, calls, tokens, reused, cut}, absent where
+// nothing came; calls of tools are pieces, too: [{index, name, arguments}];
 // and before the first, of its place in the queue: {position}, 1 for the next, 0 once it is through.
 export async function ask(family, question, signal, tell) {
   const { path, body, read } = FAMILIES[family];

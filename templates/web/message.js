@@ -1,6 +1,6 @@
 // One message on the page.
 
-import { $, copy, setText } from "./dom.js";
+import { $, copy, element, setText } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
 
 // `acts`: {again, change, choose}, each called with the message and, for `change`, the new text.
@@ -35,6 +35,27 @@ function edit(node, message) {
   area.focus();
 }
 
+// The calls of tools that a model asked for: this page runs none of them.
+function showCalls(node, calls = []) {
+  const list = node.querySelector(".calls");
+  while (list.children.length < calls.length) {
+    list.append(element("details", [element("summary"), element("pre", [], { tabIndex: 0 })]));
+  }
+  calls.forEach((call, index) => {
+    const [summary, pre] = list.children[index].children;
+    setText(summary, `Calls ${call.name}`);
+    setText(pre, indented(call.arguments));
+  });
+}
+
+function indented(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
 // `versions` are the messages of its place; `isBusy` while an answer runs.
 export function showMessage(node, message, versions, isBusy) {
   const [text, error] = [node.querySelector(".text"), node.querySelector(".error")];
@@ -47,6 +68,7 @@ export function showMessage(node, message, versions, isBusy) {
   text.classList.toggle("writing", message.running === true);
   node.querySelector(".thought").hidden = !message.thought;
   setText(node.querySelector(".thought p"), message.thought ?? "");
+  showCalls(node, message.calls);
   setText(node.querySelector(".figures"), message.place ?? message.figures ?? "");
   node.querySelector(".copy").hidden = message.running || !message.text;
   node.querySelector(".again").hidden = isUser || isBusy;

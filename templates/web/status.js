@@ -105,8 +105,9 @@ function showStatus(next) {
 }
 
 // The one line of now, the same words as gateway/endpoints/view.py; the rate needs two reports.
-function showLive({ engine, programs, queue, at }, before) {
+function showLive({ engine, programs, queue, at, default_model: usual }, before) {
   const words = [];
+  if (engine?.model && engine.model !== usual) words.push(`${engine.model} in memory`);
   const total = (name, tokens = {}) => Object.values(tokens).reduce((sum, counts) => sum + (counts[name] ?? 0), 0);
   const seconds = before ? (at - before.at) / 1000 : 0;
   const made = before ? total("answer", engine?.tokens) - total("answer", before.engine?.tokens) : 0;
@@ -115,7 +116,7 @@ function showLive({ engine, programs, queue, at }, before) {
   if (read) words.push(`${Math.round((100 * total("cached", engine.tokens)) / read)} % of prompts reused`);
   const memory = programs.reduce((sum, program) => sum + (program.memory_bytes ?? 0), 0);
   if (memory) words.push(`memory ${wordsForBytes(memory)}`);
-  if (queue?.waiting) words.push(`${queue.waiting} waiting`);
+  if (queue?.running || queue?.waiting) words.push(`${queue.running} running, ${queue.waiting} waiting`);
   setText($("live"), words.join(" · "));
 }
 

@@ -12,11 +12,11 @@ const WRITERS = {
 };
 
 function show() {
-  for (const node of document.querySelectorAll(".snippet .model")) setText(node, chosen || "MODEL");
+  for (const node of document.querySelectorAll("#use .model")) setText(node, chosen || "MODEL");
   const asked = shown(open).findLast(({ role }) => role === "user");
   if (!asked) return;
   for (const [kind, write] of Object.entries(WRITERS)) {
-    for (const node of document.querySelectorAll(`.snippet .${kind}`)) setText(node, write(asked.text));
+    for (const node of document.querySelectorAll(`#use .${kind}`)) setText(node, write(asked.text));
   }
 }
 

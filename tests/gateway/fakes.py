@@ -77,6 +77,7 @@ class FakeEngine:
     cancelled: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
+    model: str | None = None  # in memory
     looks: int = 0  # how often it was asked how it is
     is_mute: bool = False  # does not say how it is until it is released
 
@@ -106,7 +107,7 @@ class FakeEngine:
             {
                 "state": self.state,
                 "since": time.time(),
-                "model": None,
+                "model": self.model,
                 "running": 1 if self.state == "busy" else 0,
                 "waiting": 0,
                 "text": "mlx-lm",

@@ -67,7 +67,7 @@ def small_server(tmp_path: Path) -> Iterator[Server]:
 def _run_server(root: Path, **gateway: int) -> Iterator[Server]:
     state = make_test_state(root, gateway=gateway)
     make_model(state.paths.models_dir / "tiny", created=1_700_000_009)
-    for name in ("endless", "crash", "nope"):
+    for name in ("calls", "endless", "crash", "nope"):
         make_model(state.paths.models_dir / name)
     for program in ("mlx-omni-server", "welcome-page", "supervisord"):
         state.paths.log(program).write_text(f"first line of {program}\nsecond line of {program}\n")

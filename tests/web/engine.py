@@ -28,6 +28,9 @@ class ChatEngine(FakeEngine):
         is_anthropic = request.url.path.startswith("/anthropic")
         if body["model"] == "nope":
             return JSONResponse(_unknown_model(is_anthropic), 404)
+        if body["model"] == "calls":
+            events = _CALLS["anthropic" if is_anthropic else "openai"]
+            return StreamingResponse(map(_event, events), 200, {"content-type": "text/event-stream"})
         pieces = self._pieces(body["model"])
         cached = 0 if len(self.requests) == 1 else REUSED
         stream = _anthropic(pieces, cached) if is_anthropic else _openai(pieces, cached)
@@ -46,6 +49,35 @@ class ChatEngine(FakeEngine):
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.set()
             raise
+
+
+def _openai_call(**call: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, **call}]}, "finish_reason": None}]}
+
+
+def _anthropic_call(part: str) -> dict[str, Any]:
+    delta = {"type": "input_json_delta", "partial_json": part}
+    return {"type": "content_block_delta", "index": 1, "delta": delta}
+
+
+_CALLS: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        _openai_call(id="call_1", type="function", function={"name": "weather", "arguments": '{"city": '}),
+        _openai_call(function={"arguments": '"Paris"}'}),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    ],
+    "anthropic": [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 3}}},
+        {
+            "type": "content_block_start",
+            "index": 1,
+            "content_block": {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}},
+        },
+        _anthropic_call('{"city": '),
+        _anthropic_call('"Paris"}'),
+        {"type": "message_stop"},
+    ],
+}
 
 
 class _CrashedOnPurpose(Exception):

@@ -19,6 +19,7 @@ from tests.waits import NO_TLS
 from tests.web.conftest import ANSWER_END, Server, answer_of, ask, look_at, started
 from tests.web.engine import REUSED, ChatEngine
 
+from local_ai.gateway.endpoints.network_address import network_url, qr_code
 from local_ai.supervision.render import template_dir
 
 pytestmark = pytest.mark.integration
@@ -487,6 +488,75 @@ def test_two_hundred_models_can_be_searched(browser: Browser, server: Server) ->
     expect(page.get_by_label("Model", exact=True)).to_have_value("model-117-4bit")
     expect(options).to_have_count(204)
     expect(page.locator("#snippet-curl")).to_contain_text('"model": "model-117-4bit"')
+    page.close()
+
+
+@pytest.mark.parametrize("family", ["OpenAI", "Anthropic"])
+def test_calls_of_tools_are_shown_folded_and_kept(page: Page, family: str) -> None:
+    ask_through(page, family)
+    page.get_by_label("Model", exact=True).select_option("calls")
+
+    page.get_by_label("Your message").press("Enter")
+
+    calls = answer_of(page).locator(".calls details")
+    expect(calls.locator("summary")).to_have_text("Calls weather")
+    expect(calls.locator("pre")).to_be_hidden()
+    calls.locator("summary").click()
+    expect(calls.locator("pre")).to_have_text('{\n  "city": "Paris"\n}')
+    assert Axe().run(page).violations_count == 0
+    expect(answer_of(page).locator(".figures")).to_contain_text("first after")
+    page.reload()
+    expect(calls.locator("summary")).to_have_text("Calls weather")
+
+
+def test_strip_tells_the_model_in_memory_and_the_queue_in_every_view(
+    browser: Browser, small_server: Server
+) -> None:
+    small_server.engine.model = "endless"
+    page = browser.new_page()
+    page.goto(small_server.url)
+    started(page)
+
+    with requests_in_line(small_server, most=2):
+        for view in ("Chat", "Server", "Settings"):
+            look_at(page, view)
+            expect(page.locator("#live")).to_contain_text("endless in memory")
+            expect(page.locator("#live")).to_contain_text("1 running, 1 waiting")
+    page.close()
+
+
+def test_every_client_that_was_run_is_one_click_away(page: Page, server: Server) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.url)
+    look_at(page, "Use it from…")
+
+    page.get_by_role("button", name="Copy Qwen Code").click()
+
+    expect(page.locator("#announce")).to_have_text("Copied")
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command.endswith("client launch --model tiny qwen-code")
+    for name in ("Claude Code", "Codex", "opencode", "aider", "pi", "Cline", "llm"):
+        expect(
+            page.locator(".commands").get_by_role("button", name=f"Copy {name}", exact=True)
+        ).to_be_visible()
+
+
+def test_address_for_a_phone_is_a_qr_code_where_other_machines_reach_the_server(
+    browser: Browser, server: Server, tmp_path: Path
+) -> None:
+    server.start_gateway()
+    page = browser.new_page()
+    page.goto(f"{server.url}#use")
+    expect(page.locator(".phone")).to_have_count(0)
+    state = make_test_state(tmp_path / "open", server={"host": "0.0.0.0", "api_keys": ["k" * 32]})
+    outside = network_url("0.0.0.0", state.settings.server.port)
+    with run_gateway(state):
+        page.goto(f"http://127.0.0.1:{state.settings.server.port}/#use")
+
+        # A machine without a network has no address for others.
+        expect(page.locator(".phone")).to_have_count(1 if outside else 0)
+        if outside:
+            expect(page.get_by_role("img", name=f"QR code of {outside}")).to_be_visible()
+            assert qr_code(outside) != qr_code("http://192.0.2.1")
     page.close()
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.assets import assets_url
+from local_ai.gateway.endpoints.network_address import network_url
 from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.supervision.log_files import tail
@@ -35,7 +36,9 @@ def page_routes(context: GatewayContext) -> list[Route]:
         if failing := failing_program(report):
             lines = await asyncio.to_thread(tail, context.state.paths.log(failing), lines=_TROUBLE_LINES)
         default = await context.model_named(report.default_model) if report.default_model else None
-        view = make_view(report, context.state.settings, default, log_lines=lines)
+        settings = context.state.settings
+        outside = await asyncio.to_thread(network_url, settings.server.host, settings.server.port)
+        view = make_view(report, settings, default, log_lines=lines, network_url=outside)
         return _html(request, render_page(view, read_preferences(request)))
 
     return [Route("/", page)]

@@ -12,6 +12,7 @@ from local_ai.clients.launch import (
     claude_code_environment,
     openai_environment,
 )
+from local_ai.entry import as_called
 
 # Stand for what the page changes: the model's id, and the question as a JSON text inside a shell's single
 # quotes or as a literal of Python.
@@ -44,6 +45,26 @@ class Snippet:
         ]
 
 
+# Each has been run against a real server (README); kilo and open-interpreter have not.
+LAUNCHED = {
+    "claude-code": "Claude Code",
+    "codex": "Codex",
+    "opencode": "opencode",
+    "qwen-code": "Qwen Code",
+    "aider": "aider",
+}
+CONFIGURED = {"pi": "pi", "cline": "Cline", "llm": "llm"}
+
+
+def commands() -> tuple[Snippet, ...]:
+    """Return the command that leads each client here, in a terminal of this machine."""
+    launch, configure = (as_called(f"local-ai client {verb}") for verb in ("launch", "configure"))
+    return (
+        *(Snippet(name, title, f"{launch} --model {MODEL} {name}") for name, title in LAUNCHED.items()),
+        *(Snippet(name, title, f"{configure} {name} --model {MODEL}") for name, title in CONFIGURED.items()),
+    )
+
+
 def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) -> tuple[Snippet, ...]:
     """Return the texts for these addresses.
 
@@ -53,10 +74,12 @@ def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) ->
     words = {
         "openai": openai_url,
         "anthropic": anthropic_url,
+        "server": openai_url.removesuffix("/v1"),
         "model": MODEL,
         "shell": SHELL,
         "python": PYTHON,
         "key": "YOUR_KEY" if needs_key else "local",
+        "key_headers": ', headers={"Authorization": "Bearer YOUR_KEY"}' if needs_key else "",
         "key_header": "  -H 'Authorization: Bearer YOUR_KEY' \\\n" if needs_key else "",
     }
     endpoint = Endpoint(openai_url, anthropic_url, MODEL, words["key"])
@@ -66,6 +89,8 @@ def snippets(*, openai_url: str, anthropic_url: str, needs_key: bool = False) ->
         Snippet("curl", "curl", _CURL.format(**words)),
         Snippet("openai", "OpenAI SDK", _OPENAI.format(**words)),
         Snippet("anthropic", "Anthropic SDK", _ANTHROPIC.format(**words)),
+        Snippet("ollama", "Ollama SDK", _OLLAMA.format(**words)),
+        Snippet("langchain", "LangChain", _LANGCHAIN.format(**words)),
         Snippet("claude", "Claude Code", f"{claude}\nclaude"),
         Snippet("env", ".env", dotenv),
     )
@@ -99,6 +124,29 @@ answer = client.chat.completions.create(
     }}],
 )
 print(answer.choices[0].message.content)"""
+
+_OLLAMA = """\
+from ollama import Client
+
+client = Client(host="{server}"{key_headers})
+answer = client.chat(
+    model="{model}",
+    messages=[{{
+        "role": "user",
+        "content": {python},
+    }}],
+)
+print(answer.message.content)"""
+
+_LANGCHAIN = """\
+from langchain_openai import ChatOpenAI
+
+model = ChatOpenAI(
+    base_url="{openai}",
+    api_key="{key}",
+    model="{model}",
+)
+print(model.invoke({python}).content)"""
 
 _ANTHROPIC = """\
 from anthropic import Anthropic

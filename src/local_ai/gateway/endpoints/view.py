@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from local_ai.entry import as_called
-from local_ai.gateway.endpoints.snippets import Snippet, snippets
+from local_ai.gateway.endpoints.network_address import qr_code
+from local_ai.gateway.endpoints.snippets import Snippet, commands, snippets
 from local_ai.models.catalog import STARTER_ID
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import Health, ProgramStatus, Report
@@ -82,6 +83,9 @@ class View:
     mark: str
     rows: tuple[Row, ...]
     snippets: tuple[Snippet, ...]
+    commands: tuple[Snippet, ...]  # of clients
+    qr_code: str  # SVG of the address for other machines; "" where there is none
+    network_url: str
     model: str  # shown in the snippets
     generation: GenerationSettings  # of that model
     context_tokens: int | None  # of that model
@@ -102,13 +106,19 @@ class View:
 
 
 def make_view(
-    report: Report, settings: LocalAISettings, default: Model | None, *, log_lines: Sequence[str] = ()
+    report: Report,
+    settings: LocalAISettings,
+    default: Model | None,
+    *,
+    log_lines: Sequence[str] = (),
+    network_url: str = "",
 ) -> View:
     """Put a report into the page's words.
 
     Args:
         default: The default model.
         log_lines: The last lines of the log that `failing_program` names.
+        network_url: The address for other machines, if they reach the server.
     """
     needs_key = bool(settings.server.api_keys)
     queue = report.queue
@@ -119,6 +129,9 @@ def make_view(
         snippets=snippets(
             openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
         ),
+        commands=commands(),
+        qr_code=qr_code(network_url) if network_url else "",
+        network_url=network_url,
         model=report.default_model or "MODEL",
         generation=settings.generation.of_model(default.own if default else None),
         context_tokens=default.context_tokens if default else None,
@@ -140,14 +153,16 @@ def _live(report: Report) -> str:
     """Say in one line what the server holds and has to do."""
     tokens = report.engine.tokens.values() if report.engine else ()
     read, words = sum(counts.get("prompt", 0) for counts in tokens), []
+    if report.engine and report.engine.model not in (None, report.default_model):
+        words.append(f"{report.engine.model} in memory")
     if read:
         words.append(
             f"{100 * sum(counts.get('cached', 0) for counts in tokens) / read:.0f} % of prompts reused"
         )
     if memory := sum(program.memory_bytes or 0 for program in report.programs):
         words.append(f"memory {size_in_words(memory)}")
-    if report.queue and report.queue.waiting:
-        words.append(f"{report.queue.waiting} waiting")
+    if (queue := report.queue) and queue.running + queue.waiting:
+        words.append(f"{queue.running} running, {queue.waiting} waiting")
     return " · ".join(words)
 
 
