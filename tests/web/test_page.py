@@ -717,7 +717,7 @@ def test_nothing_overflows_or_overlaps(browser: Browser, server: Server, view: s
     for view in ("Chat", "Use it from…", "Server", "Settings"):
         look_at(page, view)
         if view == "Use it from…":
-            page.get_by_text("Claude Code").click()
+            page.locator("#use summary", has_text="Claude Code").click()
         if view == "Server":
             page.get_by_text("Show live").click()
         if view == "Settings":
