@@ -28,6 +28,7 @@ from tests.gateway.fakes import (
 from tests.gateway.running import output_of, running_gateway, wait_for_answer
 from tests.server import wait_until
 from tests.waits import scaled
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from local_ai.gateway.forwarding import request_body
 from local_ai.gateway.listener.protocol import MOST_HEAD_BYTES, MOST_HEADERS, MOST_URL_BYTES, BoundedProtocol
@@ -252,7 +253,7 @@ def test_connection_whose_client_takes_nothing_is_cut(
         wait_until(lambda: gateway.context.forwarding.request_queue.requests())
 
         wait_until(lambda: connection.getsockname() not in peers_of(gateway))
-    assert gateway.context.forwarding.request_queue.requests() == ()
+    wait_until(lambda: gateway.context.forwarding.request_queue.requests() == ())
 
 
 def test_answer_is_given_whole_to_a_client_that_is_slow_and_takes_it(
@@ -423,6 +424,29 @@ def test_body_of_many_small_chunks_is_taken(gateway: Gateway, engine: FakeEngine
             connection.sendall(byte)
 
         assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_chunks_of_one_byte_that_came_together_are_handed_on_together(
+    gateway: Gateway, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each alone would be added to all before it, and a million of them hold everybody up."""
+    sizes: list[int] = []
+    hand_on = HttpToolsProtocol.on_body
+
+    def counted(protocol: HttpToolsProtocol, body: bytes) -> None:
+        if isinstance(protocol, BoundedProtocol):  # the engine's is not
+            sizes.append(len(body))
+        hand_on(protocol, body)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_body", counted)
+    sent = head(CHAT, "content-type: application/json", "transfer-encoding: chunked", method="POST")
+    body = json.dumps({"text": "x" * 20_000}).encode()
+    with connected(gateway) as connection:
+        connection.sendall(sent + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+
+        assert answer_on(connection).startswith(b"HTTP/1.1 200 ")
+    assert sum(sizes) == len(body)
+    assert len(sizes) < len(body) / 100
 
 
 def test_requests_sent_ahead_without_end_are_not_kept(gateway: Gateway, engine: FakeEngine) -> None:

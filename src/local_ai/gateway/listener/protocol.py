@@ -92,6 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._unused_bytes = 0  # that came since the last part of a body: chunk lines and trailers
         self._has_progressed = False
+        self._body_parts: list[bytes] = []  # that were parsed and not handed on yet
         self._is_resuming = False  # a new parser is given the head of the request that is under way
         self._probe_timer: asyncio.TimerHandle | None = None
         self._refusal: ApiError | None = None
@@ -146,6 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._go_on_after_upgrade(data[exc.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("")
+        self._hand_on_body()
         if self.transport.is_closing():
             return
         self._unused_bytes = 0 if self._has_progressed or self._is_in_head else self._unused_bytes + len(data)
@@ -187,13 +189,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that a request is whole; one that asks for another protocol may still have a body."""
+        self._hand_on_body()
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Take a part of a body; one read may bring 40,000 of one byte."""
         self._has_progressed = True
-        super().on_body(body)
+        self._body_parts.append(body)
+
+    def _hand_on_body(self) -> None:
+        """Hand on, as one, what has been parsed of a body."""
+        if self._body_parts:
+            body, self._body_parts = b"".join(self._body_parts), []
+            super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Hand the request to the application, or to one that refuses it."""
