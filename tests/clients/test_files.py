@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from local_ai.clients.configure import Change, make_change, plan_change
+from local_ai.clients.endpoint import Endpoint
 from local_ai.clients.files import FILES
-from local_ai.clients.launch import Endpoint
 from local_ai.errors import ConfigError
 
 ENDPOINT = Endpoint("http://127.0.0.1:1/v1", "http://127.0.0.1:1/anthropic", "org/Model", "local", 16_000)

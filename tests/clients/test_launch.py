@@ -3,20 +3,17 @@
 import json
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from local_ai.clients.endpoint import Endpoint, Needs
 from local_ai.clients.launch import (
     CLIENTS,
-    Endpoint,
     aider_arguments,
     aider_environment,
     claude_code_environment,
-    codex_arguments,
-    codex_environment,
     doubts,
     export_lines,
     interpreter_arguments,
@@ -47,17 +44,6 @@ def test_claude_code_asks_for_no_more_than_the_model_can_hold(context: int, answ
     assert variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == str(context)
     assert variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == str(context)
     assert variables["CLAUDE_CODE_DISABLE_1M_CONTEXT"] == "1"
-
-
-def test_codex_is_told_everything_on_its_command_line_in_toml():
-    words = codex_arguments(replace(ENDPOINT, model='a "b" Ä', context_tokens=8192))
-
-    settings = tomllib.loads("\n".join(words[1::2]))
-    assert set(words[::2]) == {"-c"}
-    assert (settings["model"], settings["model_context_window"]) == ('a "b" Ä', 8192)
-    provider = settings["model_providers"][settings["model_provider"]]
-    assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:1/v1", "responses")
-    assert codex_environment(ENDPOINT) == {provider["env_key"]: "local"}
 
 
 @pytest.mark.parametrize(
@@ -103,19 +89,18 @@ def test_model_among_a_clients_own_words_is_noticed(words: list[str], model: str
 
 def test_a_model_that_a_client_will_not_get_far_with_is_doubted():
     small = replace(ENDPOINT, context_tokens=8192)
+    needs = Needs(10_000)
 
-    assert doubts("codex", small, knows_tools=False) == [
+    assert doubts("codex", needs, small, knows_tools=False) == [
         "the instructions of codex are about 10000 tokens long, and org/Model holds 8192: choose a model "
         "with a larger context",
         "codex works by calling tools, and the chat template of org/Model knows none: choose a model that "
         "does (local-ai models info NAME)",
     ]
-    assert doubts("codex", replace(ENDPOINT, context_tokens=32_000), knows_tools=True) == []
-    assert doubts("aider", small, knows_tools=False) == []
-    assert (
-        "begins with claude-"
-        in doubts("claude-code", replace(ENDPOINT, model="claude-x"), knows_tools=True)[0]
-    )
+    assert doubts("codex", needs, replace(ENDPOINT, context_tokens=32_000), knows_tools=True) == []
+    assert doubts("aider", Needs(700, tools=False), small, knows_tools=False) == []
+    named = replace(ENDPOINT, model="claude-x")
+    assert "begins with claude-" in doubts("claude-code", needs, named, knows_tools=True)[0]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

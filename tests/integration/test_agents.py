@@ -1,4 +1,4 @@
-"""Claude Code and Codex themselves, where they are installed: a conversation with a tool, twice."""
+"""Clients themselves, where they are installed: a question to each; agents run a command for it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         to_user=call("run_shell_command", command="echo four > made", is_background=False),
         to_tool=FOUND,
     )
+    make_scripted_model(
+        models / "for-kilo",
+        to_user=call("bash", command="echo five > made", description="Say five"),
+        to_tool=FOUND,
+    )
+    make_scripted_model(models / "for-pi", to_user=call("bash", command="echo six > made"), to_tool=FOUND)
+    make_scripted_model(models / "saying", to_user=FOUND, to_tool=FOUND)
     server.start()
     yield server
     end(server)
@@ -84,6 +91,7 @@ def test_codex_runs_a_command_and_goes_on_with_the_conversation(server: Server, 
     again = server.shell(f"{launch} exec resume --last {options} 'And again' < /dev/null")
 
     assert first.stdout.strip() == again.stdout.strip() == FOUND, first.stderr + again.stderr
+    assert "Model metadata" not in first.stderr
     assert (folder / "made").read_text() == "one\n"
     assert_only_the_first_prompt_was_read_whole(cached(server)[before:])
 
@@ -136,3 +144,66 @@ def test_qwen_code_runs_a_command(server: Server, folder: Path):
 
     assert FOUND in done.stdout, done.stderr
     assert (folder / "made").read_text() == "four\n"
+
+
+@needs("kilo")
+def test_kilo_runs_a_command(server: Server, folder: Path):
+    done = server.shell(
+        f"cd {folder} && {SCRIPT} client launch kilo -- run --auto -m local-ai/for-kilo 'Run it' < /dev/null"
+    )
+
+    assert FOUND in done.stdout, done.stderr
+    assert (folder / "made").read_text() == "five\n"
+
+
+@needs("aider")
+def test_aider_shows_the_answer(server: Server, folder: Path):
+    options = "--no-git --no-check-update --no-gitignore --no-analytics --no-show-release-notes"
+    done = server.shell(
+        f"cd {folder} && {SCRIPT} client launch --model saying aider -- {options} -m 'Say it' < /dev/null"
+    )
+
+    assert FOUND in done.stdout, done.stderr
+
+
+@needs("interpreter")
+def test_open_interpreter_shows_the_answer(server: Server, folder: Path):
+    launch = f"{SCRIPT} client launch --model saying open-interpreter -- --stdin --plain"
+
+    done = server.shell(f"cd {folder} && echo 'Say it' | {launch}")
+
+    assert FOUND in done.stdout, done.stderr
+
+
+@needs("pi")
+def test_pi_runs_a_command_after_its_configuration(server: Server, folder: Path):
+    server.run("client.configure", "pi", "--model", "for-pi", "--yes")
+
+    done = server.shell(f"cd {folder} && pi --model local-ai/for-pi -p 'Run it' < /dev/null")
+
+    assert FOUND in done.stdout, done.stderr
+    assert (folder / "made").read_text() == "six\n"
+
+
+@needs("cline")
+def test_cline_answers_after_its_configuration_which_an_undo_still_finds(server: Server, folder: Path):
+    server.run("client.configure", "cline", "--model", "saying", "--yes")
+
+    done = server.shell(f"cd {folder} && cline -P openai-compatible -m saying 'Say it' < /dev/null")
+    again = server.run("client.configure", "cline", "--model", "saying")
+    undone = server.run("client.configure", "cline", "--undo", "--yes")
+
+    assert FOUND in done.stdout, done.stderr
+    assert "names this server and saying already" in again.stdout
+    assert undone.stdout.endswith("/providers.json\n")
+
+
+@needs("llm")
+def test_llm_answers_after_its_configuration_and_works_after_the_undo(server: Server):
+    server.run("client.configure", "llm", "--model", "saying", "--yes")
+
+    done = server.shell("llm -m local-ai/saying 'Say it'")
+    server.run("client.configure", "llm", "--undo", "--yes")
+
+    assert done.stdout.strip() == FOUND, done.stderr
+    assert "local-ai" not in server.shell("llm models").stdout

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_ai.clients.endpoint import ANSWER_TOKENS, NO_KEY, Endpoint, Needs
 from local_ai.clients.json_text import member_at, with_member, without_member
-from local_ai.clients.launch import ANSWER_TOKENS, NO_KEY, Endpoint
 
 _OURS = "local-ai"
 _PI = ("providers", _OURS)
@@ -26,6 +26,7 @@ class ClientFile:
     """A file of a client's, and our part of it."""
 
     program: str
+    needs: Needs
     place: Callable[[Mapping[str, str], Path], Path]  # from the environment and the home folder
     written: Callable[[str, Endpoint], str]  # the text with our part; "" for a file that is not there
     taken_back: Callable[[str], str]  # the text without our part; "" where nothing else is left
@@ -163,10 +164,16 @@ def _folder(environ: Mapping[str, str], home: Path, variable: str, default: Path
 
 FILES = {
     "pi": ClientFile(
-        "pi", _pi_file, write_pi, take_back_pi, lambda endpoint: f"pi --model {_OURS}/{endpoint.model}"
+        "pi",
+        Needs(1_400),
+        _pi_file,
+        write_pi,
+        take_back_pi,
+        lambda endpoint: f"pi --model {_OURS}/{endpoint.model}",
     ),
     "cline": ClientFile(
         "cline",
+        Needs(5_600),
         _cline_file,
         write_cline,
         take_back_cline,
@@ -174,6 +181,7 @@ FILES = {
     ),
     "llm": ClientFile(
         "llm",
+        Needs(0, tools=False),
         _llm_file,
         write_llm,
         take_back_llm,

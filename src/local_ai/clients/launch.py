@@ -2,8 +2,7 @@
 
 Source: Claude Code's settings are documented under "LLM gateway configuration"; its attribution header and
 token reminder change the head of the prompt on every turn, which no prompt cache survives, and each of its
-model sizes names the same model, or a server that holds one would swap. Codex's are documented under
-"Configuration reference"; it takes its server from its files or from `-c` alone.
+model sizes names the same model, or a server that holds one would swap.
 """
 
 from __future__ import annotations
@@ -14,21 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-ANSWER_TOKENS = 32_000  # that Claude Code asks for by itself, and at most told to others
-NO_KEY = "local"
+from local_ai.clients.codex import codex_arguments, codex_environment
+from local_ai.clients.endpoint import ANSWER_TOKENS, Endpoint, Needs
+
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-_CODEX_PATIENCE_MS = 3_600_000  # it hears nothing while a long prompt is read, and would give up after 300 s
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A server as its clients see it."""
-
-    openai_url: str
-    anthropic_url: str
-    model: str
-    key: str  # clients want one in any case: NO_KEY where the server asks for none
-    context_tokens: int | None = None  # what the model can hold; None where it does not say
 
 
 def past_proxies(endpoint: Endpoint, environ: Mapping[str, str]) -> dict[str, str]:
@@ -91,34 +79,6 @@ def claude_code_environment(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
-def codex_environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return the variable that Codex reads its key from, as `codex_arguments` tells it."""
-    return {"OPENAI_API_KEY": endpoint.key}
-
-
-def codex_arguments(endpoint: Endpoint) -> list[str]:
-    """Return the words that make Codex use this server alone."""
-    provider = {
-        "name": "local-ai",
-        "base_url": endpoint.openai_url,
-        "wire_api": "responses",
-        "env_key": "OPENAI_API_KEY",
-        "stream_idle_timeout_ms": _CODEX_PATIENCE_MS,
-    }
-    settings: dict[str, object] = {
-        "model_provider": "local-ai",
-        "model_providers.local-ai": provider,
-        "model": endpoint.model,
-        "web_search": "disabled",
-        "check_for_update_on_startup": False,
-        "analytics.enabled": False,
-        "feedback.enabled": False,
-    }
-    if endpoint.context_tokens:
-        settings["model_context_window"] = endpoint.context_tokens
-    return [word for name, value in settings.items() for word in ("-c", f"{name}={_toml(value)}")]
-
-
 def opencode_environment(endpoint: Endpoint) -> dict[str, str]:
     """Return the variable that makes opencode use this server alone."""
     return {"OPENCODE_CONFIG_CONTENT": _provider(endpoint)}
@@ -178,21 +138,22 @@ class Program:
     """A client that `client.launch` runs."""
 
     name: str
+    needs: Needs
     environment: Callable[[Endpoint], dict[str, str]]
     arguments: Callable[[Endpoint], list[str]] = lambda _endpoint: []
-    prompt_tokens: int = 0  # of its own instructions, about; 0: short
-    needs_tools: bool = True  # it does its work by calling tools
 
 
+# Prompts were measured on 2026-11-27 with the versions in README's table, by SmolLM2's tokenizer: the first
+# request of a run in an empty folder.
 PROGRAMS = {
-    "claude-code": Program("claude", claude_code_environment, prompt_tokens=23_000),
-    "codex": Program("codex", codex_environment, codex_arguments, prompt_tokens=10_000),
-    "opencode": Program("opencode", opencode_environment, prompt_tokens=8_000),
-    "kilo": Program("kilo", kilo_environment, prompt_tokens=8_000),
-    "qwen-code": Program("qwen", openai_environment, prompt_tokens=20_000),
-    "aider": Program("aider", aider_environment, aider_arguments, needs_tools=False),
+    "claude-code": Program("claude", Needs(23_300), claude_code_environment),
+    "codex": Program("codex", Needs(10_400), codex_environment, codex_arguments),
+    "opencode": Program("opencode", Needs(7_600), opencode_environment),
+    "kilo": Program("kilo", Needs(14_700), kilo_environment),
+    "qwen-code": Program("qwen", Needs(14_700), openai_environment),
+    "aider": Program("aider", Needs(700, tools=False), aider_environment, aider_arguments),
     "open-interpreter": Program(
-        "interpreter", lambda _endpoint: {}, interpreter_arguments, needs_tools=False
+        "interpreter", Needs(2_200, tools=False), lambda _endpoint: {}, interpreter_arguments
     ),
 }
 
@@ -210,16 +171,16 @@ def model_in(words: Sequence[str]) -> str | None:
     return named and named.removeprefix("local-ai/").removeprefix("openai/")
 
 
-def doubts(client: str, endpoint: Endpoint, *, knows_tools: bool) -> list[str]:
+def doubts(client: str, needs: Needs, endpoint: Endpoint, *, knows_tools: bool) -> list[str]:
     """Say why a client will not get far with a model, a sentence each; none where it will."""
-    program, context = PROGRAMS[client], endpoint.context_tokens
+    context = endpoint.context_tokens
     found = []
-    if context is not None and context <= program.prompt_tokens:
+    if context is not None and context <= needs.prompt_tokens:
         found.append(
-            f"the instructions of {client} are about {program.prompt_tokens} tokens long, and "
+            f"the instructions of {client} are about {needs.prompt_tokens} tokens long, and "
             f"{endpoint.model} holds {context}: choose a model with a larger context"
         )
-    if program.needs_tools and not knows_tools:
+    if needs.tools and not knows_tools:
         found.append(
             f"{client} works by calling tools, and the chat template of {endpoint.model} knows none: "
             "choose a model that does (local-ai models info NAME)"
@@ -240,13 +201,6 @@ def export_lines(variables: Mapping[str, str], shell: str) -> list[str]:
     if shell == "fish":
         return [f"set -gx {name} {_fish_quote(value)}" for name, value in variables.items()]
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name} = {_toml(each)}" for name, each in value.items()) + "}"
-    # Of texts, numbers and truth values, TOML and JSON write all alike.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _fish_quote(value: str) -> str:

@@ -17,7 +17,7 @@ from local_ai.supervision.program import LOG_NAMES
 # A draft is what a write that was cut leaves (settings/state.py); supervisord binds "<socket>.<pid>" first.
 _STATE = re.compile(
     r"supervisord\.(conf|pid|sock(\.\d+)?)|(server|killed)\.pid|(engine|omni)\.sock|state\.json|lifecycle\.lock"
-    r"|\.(state\.json|supervisord\.conf)\..*"
+    r"|codex-models\.json|\.(state\.json|codex-models\.json|supervisord\.conf)\..*"
 )
 _LOGS = re.compile(rf"({'|'.join(map(re.escape, (*LOG_NAMES, 'service')))})\.log(\.\d+)?")
 _SETTINGS = re.compile(r"config\.toml|\.config\.toml\..*")

@@ -68,6 +68,11 @@ class Paths:
         return self.state_dir / "server.pid"
 
     @property
+    def codex_catalogue(self) -> Path:
+        """The model that Codex was last launched with, as Codex lists models."""
+        return self.state_dir / "codex-models.json"
+
+    @property
     def lock(self) -> Path:
         """Held while a start or stop is under way."""
         return self.state_dir / "lifecycle.lock"

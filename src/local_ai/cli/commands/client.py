@@ -10,21 +10,16 @@ from typing import NoReturn
 
 from local_ai.cli import console
 from local_ai.cli.commands.models import look, not_found
+from local_ai.clients.codex import make_catalogue, read_catalogue, setting
 from local_ai.clients.configure import Change, make_change, plan_change
+from local_ai.clients.endpoint import NO_KEY, Endpoint, Needs
 from local_ai.clients.files import FILES
-from local_ai.clients.launch import (
-    CLIENTS,
-    NO_KEY,
-    PROGRAMS,
-    Endpoint,
-    doubts,
-    export_lines,
-    model_in,
-    past_proxies,
-)
+from local_ai.clients.launch import CLIENTS, PROGRAMS, doubts, export_lines, model_in, past_proxies
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.catalog import Model
+from local_ai.settings.paths import find_paths
+from local_ai.settings.state import write_private
 from local_ai.status.report import Report
 
 
@@ -65,12 +60,28 @@ def launch(client: str, *, model: str | None, arguments: Sequence[str]) -> NoRet
             command=f"local-ai client launch {client}",
         )
     endpoint, found = _endpoint_of(report, model, model_in(arguments))
-    knows_tools = read_format(found.path).knows_tools if found else True
-    for doubt in doubts(client, endpoint, knows_tools=knows_tools):
-        console.print_warning(doubt)
+    _warn(client, program.needs, endpoint, found)
     environment = os.environ | program.environment(endpoint) | past_proxies(endpoint, os.environ)
     words = [program.name, *program.arguments(endpoint), *arguments]
+    if client == "codex":
+        words[1:1] = _catalogue_words(endpoint)
     os.execvpe(program.name, words, environment)
+
+
+def _warn(client: str, needs: Needs, endpoint: Endpoint, model: Model | None) -> None:
+    knows_tools = read_format(model.path).knows_tools if model else True
+    for doubt in doubts(client, needs, endpoint, knows_tools=knows_tools):
+        console.print_warning(doubt)
+
+
+def _catalogue_words(endpoint: Endpoint) -> tuple[str, ...]:
+    """Write Codex's catalogue to our state folder, and return the words that name it; none without one."""
+    catalogue = make_catalogue(read_catalogue(), endpoint)
+    if catalogue is None:
+        return ()
+    file = find_paths().codex_catalogue
+    write_private(file, catalogue)
+    return setting("model_catalog_json", str(file))
 
 
 def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
@@ -88,7 +99,8 @@ def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
             return
         _show_and_make(change, yes=yes, command=f"local-ai client configure {client} --undo --yes")
         return
-    endpoint, _ = _endpoint_of(_report(), model, None)
+    endpoint, found = _endpoint_of(_report(), model, None)
+    _warn(client, kind.needs, endpoint, found)
     change = plan_change(client, file, lambda text: kind.written(text, endpoint))
     if not change.diff:
         console.print_line(f"{file} names this server and {endpoint.model} already.")

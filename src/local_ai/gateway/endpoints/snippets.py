@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from local_ai.clients.endpoint import Endpoint
 from local_ai.clients.launch import (
-    Endpoint,
     anthropic_environment,
     claude_code_environment,
     openai_environment,
