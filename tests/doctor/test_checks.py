@@ -27,6 +27,7 @@ from local_ai.doctor.network import network_checks
 from local_ai.doctor.software import software_checks
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.memory import total_bytes
+from local_ai.settings.example import write_example
 from local_ai.settings.load import load, override
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.status.report import Health, Verdict
@@ -181,6 +182,13 @@ def test_folder_that_cannot_be_written_is_wrong(place: Place):
             faults = [check for check in folder_checks(there) if check.outcome is Outcome.WRONG]
 
     assert any(fault.finding == f"{there.paths.state_dir} cannot be used" for fault in faults)
+
+
+def test_file_that_others_may_read_is_well_where_keys_are_only_in_a_comment(place: Place):
+    write_example(place.paths.config_file)
+    place.paths.config_file.chmod(0o644)
+
+    assert {check.outcome for check in folder_checks(place)} == {Outcome.OK}
 
 
 def test_file_with_keys_that_others_may_read_is_mended(place: Place, only_fault: OnlyFault):

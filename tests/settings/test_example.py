@@ -58,6 +58,7 @@ def test_write_example_makes_the_folders(tmp_path: Path):
     write_example(file)
 
     assert file.read_text() == example_text()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_write_example_keeps_an_existing_file(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from local_ai.supervision.supervisord import find_orphans, has_leftovers, remove
 _STATE_BYTES = 20_000_000  # logs rotate at a few megabytes each
 _MODEL_BYTES = 2_000_000_000  # of a small model
 _LOCK_S = 10.0
+_NAMES_KEYS = re.compile(rb"^[^#\n]*api_keys", re.MULTILINE)  # not in a comment
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 
@@ -89,7 +91,7 @@ def _fault_of_writing(name: str, folder: Path) -> Check | None:
 def _fault_of_secret(name: str, file: Path) -> Check | None:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
-        if not mode & 0o077 or b"api_keys" not in file.read_bytes():
+        if not mode & 0o077 or not _NAMES_KEYS.search(file.read_bytes()):
             return None
     except OSError:
         return None

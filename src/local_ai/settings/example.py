@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from local_ai.entry import as_called
@@ -18,14 +19,15 @@ def example_text() -> str:
 
 
 def write_example(file: Path) -> None:
-    """Write the example file, with its folders.
+    """Write the example file, with its folders; for its owner's eyes alone, since keys may go there.
 
     Raises:
         ConfigError: There is a file already (it is kept), or the place cannot be written to.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as stream:
+        private = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(private, "w", encoding="utf-8") as stream:
             stream.write(as_called(example_text()))
     except FileExistsError as exc:
         raise ConfigError(
