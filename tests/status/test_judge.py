@@ -144,9 +144,11 @@ def test_hours_of_sleep_change_no_verdict(state: EngineState):
 
 def test_silent_engine_is_starting_while_young_and_unhealthy_later():
     young = with_engine(ProcessState.STARTING, started=999.0, engine=None)
+    slow = with_engine(ProcessState.RUNNING, started=955.0, engine=None)
     old = with_engine(ProcessState.RUNNING, started=900.0, engine=None)
 
     assert young.verdict.sentence == "Starting: the engine is not listening yet, 1 s"
+    assert slow.verdict.sentence == "Starting: the engine is not listening yet, 45 s"
     assert old.verdict.sentence == "Failed: the engine cannot serve"
     assert old.verdict.why == "does not answer its probe"
 

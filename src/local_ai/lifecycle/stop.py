@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import Target, write_private
 from local_ai.status.health import Queue
-from local_ai.status.probe import probe_gateway
+from local_ai.status.probe import is_listening, probe_gateway
 from local_ai.supervision import supervisord
 from local_ai.supervision.program import GATEWAY
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError
 
 _POLL_S = 0.02
 _DRAIN_POLL_S = 0.1
+_SILENT_S = 5.0  # for a busy gateway to say what it has to do
 # supervisord's own end takes tens of milliseconds once its programs are gone.
 _SHUTDOWN_S = 5.0
 _KILL_S = 5.0
@@ -119,13 +120,15 @@ def drain(
 
     Args:
         target: The running server; `drain_s` bounds the wait.
-        queue: What it had to do at the last look.
+        queue: What it had to do at the last look; None asks again, for the gateway may be busy.
         ask: Looks again, None where it gets no answer; by default at the gateway itself.
     """
+    ask = ask or (lambda: probe_gateway(target.host, target.port))
+    if queue is None and target.drain_s:
+        queue = _ask_again(ask, SupervisorClient(paths.supervisor_socket), target)
     running = queue.running if queue else 0
     if not running or not target.drain_s or not _close(paths):
         return Drained(cut=running)
-    ask = ask or (lambda: probe_gateway(target.host, target.port))
     deadline = time.monotonic() + target.drain_s
     left = running
     try:
@@ -138,6 +141,16 @@ def drain(
     except KeyboardInterrupt:
         pass
     return Drained(finished=running - left, cut=left)
+
+
+def _ask_again(ask: Callable[[], Queue | None], client: SupervisorClient, target: Target) -> Queue | None:
+    """Ask a gateway that gave no answer until it does; None where it does not run, or stays silent."""
+    deadline = time.monotonic() + min(target.drain_s, _SILENT_S)
+    while GATEWAY in _alive(client) and is_listening(target.host, target.port):
+        if (queue := ask()) or time.monotonic() > deadline:
+            return queue
+        time.sleep(_DRAIN_POLL_S)
+    return None
 
 
 def _close(paths: Paths) -> bool:

@@ -65,6 +65,15 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
         return None
 
 
+def is_listening(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
+    """Tell whether anything takes connections there, be it too busy to answer."""
+    try:
+        with socket.create_connection((reachable_host(host), port), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
 def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None:
     """Return the state directory of the local-ai that listens there, or None if none does."""
     identity = _identity(host, port, timeout_s)
