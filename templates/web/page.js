@@ -5,6 +5,7 @@
 //   requests.js       what runs, what waits, and the models that are marked
 //   activity.js       what has ended
 //   models.js         the model picker and its search
+//   models-view.js    the models of this machine, and downloads
 //   chat.js           the open conversation; families.js asks, message.js and markdown.js show
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
 //   use.js            the snippets, with what was asked
@@ -14,7 +15,7 @@
 //   copy.js           the copy buttons and the diagnostics
 //   dom.js            what all of them need; words.js puts figures into words
 
-const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
+const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./models-view.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));

@@ -94,6 +94,7 @@ class FakeEngine:
             routes=[
                 Route("/health", self._health),
                 Route("/recent", self._recent),
+                Route("/api/show", self._show, methods=["POST"]),
                 Route("/reload", self._reload, methods=["POST"]),
                 Route("/{path:path}", self._answer, methods=["GET", "POST", "DELETE"]),
             ]
@@ -121,6 +122,11 @@ class FakeEngine:
 
     async def _recent(self, _request: Request) -> Response:
         return JSONResponse([])
+
+    async def _show(self, request: Request) -> Response:
+        if "x-request-id" in request.headers:  # a client's; else it is the gateway's own question
+            return await self._answer(request)
+        return JSONResponse({"capabilities": ["completion", "tools"]})
 
     async def _answer(self, request: Request) -> Response:
         raw = await request.body()

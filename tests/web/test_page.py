@@ -714,7 +714,7 @@ def test_nothing_overflows_or_overlaps(browser: Browser, server: Server, view: s
         page.get_by_role("button", name="Send").click()
         expect(answer_of(page).locator(".figures")).not_to_be_empty()
     controls = 0
-    for view in ("Chat", "Use it from…", "Server", "Settings"):
+    for view in ("Chat", "Models", "Use it from…", "Server", "Settings"):
         look_at(page, view)
         if view == "Use it from…":
             page.locator("#use summary", has_text="Claude Code").click()
@@ -754,7 +754,7 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, server: Server, how: s
         part.close()
         expect(page.locator("#verdict")).to_have_attribute("data-health", "unknown", timeout=15_000)
 
-    views = ("Chat", "Use it from…", "Server", "Settings") if how == "ready" else ("Chat", "Server")
+    views = ("Chat", "Models", "Use it from…", "Server", "Settings") if how == "ready" else ("Chat", "Server")
     for scheme, width in (("light", 1280), ("dark", 320)):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})

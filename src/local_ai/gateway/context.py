@@ -15,6 +15,8 @@ from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Shutdown
 from local_ai.gateway.downloads.downloads import Downloads
 from local_ai.gateway.forwarding.relay import ForwardingContext
+from local_ai.gateway.model_cards import ModelCards, read_cards
+from local_ai.gateway.upstream.abilities import Abilities
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.models.catalog import Model, find_model
@@ -49,6 +51,7 @@ class GatewayContext:
     omni_forwarding: ForwardingContext  # to the program `omni`
     body_memory: MemoryBudget
     downloads: Downloads
+    abilities: Abilities
 
     @property
     def state(self) -> State:
@@ -72,6 +75,12 @@ class GatewayContext:
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
         return await asyncio.to_thread(_listed, self.state)
+
+    async def cards(self) -> ModelCards:
+        """Read the models with all that the page shows of them, off the event loop."""
+        report = await self.watch.report()
+        await self.abilities.learn(await self.models())
+        return await asyncio.to_thread(read_cards, self.state, report, self.abilities.of)
 
     async def model_named(self, name: str) -> Model:
         """Find a model by name or alias, under the name asked for.
@@ -117,6 +126,7 @@ def make_context(state: State) -> GatewayContext:
         omni_forwarding=omni_forwarding,
         body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
         downloads=Downloads(state.paths.hub_cache),
+        abilities=Abilities(upstream),
     )
 
 

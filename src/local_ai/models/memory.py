@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+_MOST_FOR_MODELS = 0.9
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -21,6 +22,11 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
     return min([psutil.virtual_memory().total, *cgroup_limits()])
+
+
+def model_bytes() -> int:
+    """Bytes that weights could have: the conversation and everything else need the rest."""
+    return int(_MOST_FOR_MODELS * total_bytes())
 
 
 def available_bytes() -> int:

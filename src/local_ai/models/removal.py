@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -29,7 +30,7 @@ class Removal:
 
     home: Home
     folder: Path  # that goes: the repository's in the hub cache, the model's own, or the link
-    commits: tuple[str, ...]  # of the hub cache, those that go; empty for what it does not know as a model
+    commits: tuple[str, ...]  # of the hub cache, those that go beside others; empty where all of it does
     size_bytes: int  # that its disk gets back
 
 
@@ -50,6 +51,35 @@ def plan_removal(name: str, folder: Path, paths: Paths) -> Removal:
         why=f"{name} is in {folder}, which local-ai only reads",
         fix=f"remove that folder with the program that made it, or by hand: rm -r {folder}",
     )
+
+
+def refuse_if_used(
+    name: str, folder: Path, *, in_memory: Collection[str | None], settings: str | None, server: str | None
+) -> None:
+    """Refuse to remove a model that is in use.
+
+    Args:
+        in_memory: Names of models that the running server has in memory or is loading.
+        settings: `model.path` of the settings.
+        server: `model.path` of the running server.
+
+    Raises:
+        LocalAIError: It is in memory, or a default.
+    """
+    if name in in_memory:
+        raise LocalAIError(
+            _NOT_DONE,
+            why=f"the running server has {name} in memory",
+            fix="local-ai models unload (or local-ai server stop), then run the same command again",
+        )
+    for value, whose in ((settings, "the settings"), (server, "the running server")):
+        if value is not None and value in (name, str(folder)):
+            raise LocalAIError(
+                _NOT_DONE,
+                why=f"it is the default model of {whose} (model.path)",
+                fix="make another one the default first: local-ai models use NAME"
+                + ("" if whose == "the settings" else ", then: local-ai server restart"),
+            )
 
 
 def remove(removal: Removal, paths: Paths) -> None:
@@ -77,16 +107,12 @@ def remove(removal: Removal, paths: Paths) -> None:
 
 def _plan_cached(name: str, repository: Path, folder: Path) -> Removal:
     """All of a repository goes, unless the name is that of one revision beside others."""
-    from huggingface_hub import scan_cache_dir
+    if "@" in name and len([*(repository / "snapshots").iterdir()]) > 1:
+        from huggingface_hub import scan_cache_dir
 
-    cache = scan_cache_dir(repository.parent)
-    found = next((repo for repo in cache.repos if repo.repo_path == repository), None)
-    commits = {revision.commit_hash for revision in found.revisions} if found else set()
-    if "@" in name and len(commits) > 1:
-        size = cache.delete_revisions(folder.name).expected_freed_size
+        size = scan_cache_dir(repository.parent).delete_revisions(folder.name).expected_freed_size
         return Removal(Home.HUB, folder, (folder.name,), size)
-    # Not what the strategy expects to free: it does not count downloads that are not finished.
-    return Removal(Home.HUB, repository, tuple(sorted(commits)), _size_of(repository))
+    return Removal(Home.HUB, repository, (), _size_of(repository))
 
 
 def _remove_revisions(removal: Removal, paths: Paths) -> None:

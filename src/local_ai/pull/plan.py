@@ -10,12 +10,10 @@ from pathlib import Path
 from local_ai.errors import LocalAIError
 from local_ai.models.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
-from local_ai.models.memory import total_bytes, working_set_bytes
+from local_ai.models.memory import model_bytes, working_set_bytes
 from local_ai.status.words import size_in_words
 
 _NOT_DONE = "the model was not downloaded"
-# Of its memory, what a machine can give to weights: the conversation and everything else need the rest.
-_MOST_OF_MEMORY = 0.9
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def pull_command(remote: Remote) -> str:
 
 def _too_large(remote: Remote) -> str:
     """Say that the weights are larger than what the machine has for them; "" where they are not."""
-    most = int(_MOST_OF_MEMORY * total_bytes())
+    most = model_bytes()
     if sys.platform == "darwin" and (limit := working_set_bytes()):  # elsewhere mlx need not be imported
         most = min(most, limit)
     if remote.weight_bytes <= most:

@@ -38,6 +38,7 @@ OUR_OWN = (
     "/activity.json",
     "/queue.json",
     "/downloads.json",
+    "/models.json",
     "/metrics",
     "/logs/",
     "/diagnostics.json",

@@ -12,9 +12,11 @@ from local_ai.cli import console
 from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, whole_fix
-from local_ai.models.catalog import Model, find_model, list_incomplete, list_models
+from local_ai.models.catalog import STARTER_ID, Model, find_model, list_incomplete, list_models
 from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of, unusable_error
+from local_ai.models.recommended import best_for, recommended_models
 from local_ai.printable import printable
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
@@ -80,9 +82,17 @@ def show_list(*, as_json: bool) -> None:
         console.print_table(_HEADER, [_cells(row) for row in rows])
     else:
         console.print_line("No models yet. The first local-ai server start prepares the starter model.")
+    if all(model.id == STARTER_ID for model in shelf.library.models):
+        _suggest()
     for one in incomplete:
         fix = whole_fix(*fix_of(one, shelf.paths))
         console.print_warning(f"{one.id} cannot be used: {one.reason} ({one.path}). To fix it: {fix}")
+
+
+def _suggest() -> None:
+    if best := best_for(total_bytes(), recommended_models()):
+        about = f"{best.size_gb} GB, {best.licence}"
+        console.print_note(f"A good one for this machine ({about}): local-ai models pull {best.name}")
 
 
 def info(name: str, *, as_json: bool) -> None:

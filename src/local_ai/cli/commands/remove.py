@@ -6,9 +6,9 @@ from pathlib import Path
 
 from local_ai.cli import console
 from local_ai.cli.commands.models import Shelf, as_folder, look, not_found
-from local_ai.errors import ConfigError, LocalAIError
+from local_ai.errors import ConfigError
 from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
-from local_ai.models.removal import Home, Removal, plan_removal
+from local_ai.models.removal import Home, Removal, plan_removal, refuse_if_used
 from local_ai.models.removal import remove as remove_files
 from local_ai.settings.state import read_target
 from local_ai.status.probe import probe_engine
@@ -47,23 +47,15 @@ def _find(name: str, shelf: Shelf) -> tuple[str, Path]:
 
 
 def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
-    configured = shelf.settings.model.path
     health = probe_engine(shelf.paths.engine_socket)
-    if health is not None and name in (health.model, health.loading):
-        raise LocalAIError(
-            _NOT_DONE,
-            why=f"the running server has {name} in memory",
-            fix="local-ai models unload (or local-ai server stop), then run the same command again",
-        )
     target = read_target(shelf.paths.state_file) if health is not None else None
-    for value, whose in ((configured, "the settings"), (target and target.model_path, "the running server")):
-        if value is not None and value in (name, str(folder)):
-            raise LocalAIError(
-                _NOT_DONE,
-                why=f"it is the default model of {whose} (model.path)",
-                fix="make another one the default first: local-ai models use NAME"
-                + ("" if whose == "the settings" else ", then: local-ai server restart"),
-            )
+    refuse_if_used(
+        name,
+        folder,
+        in_memory=(health.model, health.loading) if health else (),
+        settings=shelf.settings.model.path,
+        server=target.model_path if target else None,
+    )
 
 
 def _confirm(name: str, removal: Removal) -> bool:

@@ -56,7 +56,7 @@ async def act(
         error = _as_api_error(exc)
         if not is_form:
             return error_response(Dialect.OPENAI, error, source="gateway")
-        return _error_page(error)
+        return error_page(error)
     if is_form:
         return RedirectResponse(_BACK, status_code=303)
     return JSONResponse(result, status_code=status)
@@ -126,7 +126,8 @@ def _as_api_error(exc: LocalAIError) -> ApiError:
     )
 
 
-def _error_page(error: ApiError) -> Response:
+def error_page(error: ApiError) -> Response:
+    """Say on a page what was refused, for a browser without JavaScript."""
     fix = as_called(error.whole_fix)
     page = load_template("refused.html").render(error=error, fix=fix, back=_BACK, assets=assets_url())
     return HTMLResponse(page, status_code=error.status, headers={"Cache-Control": "no-store"} | error.headers)

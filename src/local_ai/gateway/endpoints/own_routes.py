@@ -19,6 +19,7 @@ from local_ai.gateway.endpoints.diagnostics import diagnostics_router
 from local_ai.gateway.endpoints.downloads import downloads_router
 from local_ai.gateway.endpoints.health import health_router
 from local_ai.gateway.endpoints.logs import log_router
+from local_ai.gateway.endpoints.model_actions import model_actions_router
 from local_ai.gateway.endpoints.models import models_router
 from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
@@ -47,6 +48,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
     )
     for make in (
         models_router,
+        model_actions_router,
         downloads_router,
         ollama_router,
         ollama_pull_router,

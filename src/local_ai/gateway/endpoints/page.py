@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -11,18 +13,37 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
+from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.network_address import network_url
 from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
+from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards
+from local_ai.status.words import in_words, size_in_words
 from local_ai.supervision.log_files import tail
 
 if TYPE_CHECKING:
     import jinja2
 
+_NO_CARDS = ModelCards((), (), (), None, "", 0, only_starter=False)
+_NO_CARD = ModelCard("", "", 0, "", "", None, True, None, False, False, False, False, True, "", "", (), True)
+_NO_BROKEN = IncompleteCard("", "", "", "", True, True)
+_NO_DOWNLOAD = Download("", None, 0)
 _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Cookie"}
 _TROUBLE_LINES = 12
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What the view of the models shows, with the shapes of the rows that models-view.js fills."""
+
+    models: ModelCards = _NO_CARDS
+    downloads: Sequence[Download] = ()
+    no_model: ModelCard = _NO_CARD
+    no_broken: IncompleteCard = _NO_BROKEN
+    no_download: Download = _NO_DOWNLOAD
 
 
 def page_routes(context: GatewayContext) -> list[Route]:
@@ -39,14 +60,25 @@ def page_routes(context: GatewayContext) -> list[Route]:
         settings = context.state.settings
         outside = await asyncio.to_thread(network_url, settings.server.host, settings.server.port)
         view = make_view(report, settings, default, log_lines=lines, network_url=outside)
-        return _html(request, render_page(view, read_preferences(request)))
+        shelf = await _shelf(request, context)
+        return _html(request, render_page(view, read_preferences(request), shelf))
 
     return [Route("/", page)]
 
 
-def render_page(view: View, preferences: Preferences) -> str:
+async def _shelf(request: Request, context: GatewayContext) -> Shelf:
+    """Return the models and downloads, but not to clients that would need a key to list them."""
+    keys = context.state.settings.server.api_keys
+    if keys and not is_local(request.client.host if request.client else None):
+        return Shelf()
+    return Shelf(await context.cards(), context.downloads.all())
+
+
+def render_page(view: View, preferences: Preferences, shelf: Shelf) -> str:
     """Render the page."""
-    return load_page().render(view=view, report=view.report, preferences=preferences, assets=assets_url())
+    return load_page().render(
+        view=view, report=view.report, preferences=preferences, assets=assets_url(), **vars(shelf)
+    )
 
 
 def _html(request: Request, text: str) -> Response:
@@ -76,4 +108,9 @@ def load_template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {
+        "size": size_in_words,
+        "duration": in_words,
+        "thousands": lambda number: "" if number is None else f"{number:,}",
+    }
     return environment.get_template(name)

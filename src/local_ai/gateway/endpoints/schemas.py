@@ -9,6 +9,7 @@ from pydantic import BaseModel, FiniteFloat
 
 from local_ai.gateway.activity import EndedRequest
 from local_ai.gateway.downloads.download import Problem
+from local_ai.gateway.model_cards import IncompleteCard, ModelCard, RecommendedCard
 from local_ai.settings.schema import GenerationSettings
 from local_ai.status.health import EngineHealth, Queue
 from local_ai.status.report import ProgramStatus
@@ -121,6 +122,25 @@ class DownloadsBody(BaseModel):
     """The pulls that run and the last ones that have ended, the newest first."""
 
     downloads: list[DownloadBody]
+
+
+class ModelsBody(BaseModel):
+    """The models of this machine, the downloads, and models to begin with."""
+
+    models: list[ModelCard]  # the newest first
+    incomplete: list[IncompleteCard]
+    downloads: list[DownloadBody]  # the newest first
+    recommended: list[RecommendedCard]  # the smallest first
+    best: str | None  # of these, the largest that fits
+    as_of: str  # when the list was written, YYYY-MM
+    memory_bytes: int  # that this machine has
+    only_starter: bool  # the starter model is the default, and nobody chose it
+
+
+class Done(BaseModel):
+    """What was done, in a sentence."""
+
+    done: str
 
 
 class Urls(BaseModel):

@@ -1,0 +1,200 @@
+"""The models of this machine for the page: what there is, and load, unload, make default, remove."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import Field
+
+from local_ai.errors import LocalAIError
+from local_ai.gateway.context import GatewayContext
+from local_ai.gateway.endpoints.actions import Body, act, body_of, error_page
+from local_ai.gateway.endpoints.assets import assets_url
+from local_ai.gateway.endpoints.downloads import download_json
+from local_ai.gateway.endpoints.page import load_template
+from local_ai.gateway.endpoints.query import refusals
+from local_ai.gateway.endpoints.schemas import Done, ModelsBody
+from local_ai.gateway.model_cards import configured_default
+from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
+from local_ai.models.catalog import find_model, list_incomplete
+from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.not_found import model_not_found
+from local_ai.models.removal import Removal, plan_removal, refuse_if_used, remove
+from local_ai.serving.errors import ApiError
+from local_ai.settings.state import State
+from local_ai.status.words import size_in_words
+
+_JSON = {"content-type": "application/json"}
+_LONGEST = 700
+
+
+class NamedBody(Body):
+    """A model of this machine, by its id."""
+
+    model: str = Field(min_length=1, max_length=_LONGEST)
+
+
+def model_actions_router(context: GatewayContext) -> APIRouter:
+    """Answer `/models.json` and what is below `/models/`, pulls aside."""
+    router = APIRouter()
+
+    @router.get("/models.json", response_model=ModelsBody, responses=refusals(401, 403))
+    async def cards(response: Response) -> Any:
+        """List the models as the page shows them, the downloads, and models to begin with."""
+        response.headers["Cache-Control"] = "no-store"
+        downloads = [download_json(each) for each in context.downloads.all()]
+        return asdict(await context.cards()) | {"downloads": downloads}
+
+    describes: dict[str, Any] = {
+        "response_model": Done,
+        "responses": refusals(400, 401, 403, 404, 409, 415, 503),
+        "openapi_extra": body_of(NamedBody),
+    }
+
+    @router.post("/models/load", **describes)
+    async def load(request: Request) -> Response:
+        """Load a model into memory; answers once it is there."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            await context.model_named(body.model)
+            await context.forwarding.gate.pass_through()
+            await _tell_engine(context, {"model": body.model})
+            return {"done": f"{body.model} is in memory."}
+
+        return await act(request, NamedBody, do)
+
+    @router.post("/models/unload", **describes)
+    async def unload(request: Request) -> Response:
+        """Give a model's memory back; running answers are waited for."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            await context.model_named(body.model)
+            await _tell_engine(context, {"model": body.model, "keep_alive": 0})
+            return {"done": f"{body.model} is no longer in memory."}
+
+        return await act(request, NamedBody, do)
+
+    @router.post("/models/default", **describes)
+    async def make_default(request: Request) -> Response:
+        """Write a model into the settings as the default; the server takes it with its next start."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            return {"done": await asyncio.to_thread(_make_default, body.model, context.state)}
+
+        return await act(request, NamedBody, do)
+
+    @router.post("/models/remove", **describes)
+    async def remove_one(request: Request) -> Response:
+        """Remove a model from this machine; never one that is in use."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            plan = await _plan_removal(body.model, context)
+            await asyncio.to_thread(remove, plan, context.state.paths)
+            return {"done": f"{body.model} is removed: {size_in_words(plan.size_bytes)} given back."}
+
+        return await act(request, NamedBody, do)
+
+    @router.get("/models/remove", include_in_schema=False)
+    async def ask_before_removal(model: str = "") -> Response:
+        """Ask before a removal, for a page without JavaScript."""
+        try:
+            plan = await _plan_removal(model[:_LONGEST], context)
+        except ApiError as exc:
+            return error_page(exc)
+        page = load_template("remove.html").render(
+            model=model, size=size_in_words(plan.size_bytes), folder=plan.folder, assets=assets_url()
+        )
+        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+async def _tell_engine(context: GatewayContext, wanted: dict[str, Any]) -> None:
+    """Have the engine load or unload a model: what Ollama's API means by a request that says nothing."""
+    try:
+        body = json.dumps(wanted).encode()
+        answer = await context.forwarding.upstream.send("POST", "/api/generate", _JSON, body)
+        try:
+            said = await answer.read()
+        finally:
+            await answer.close()
+    except (EngineAbsent, EngineGone) as exc:
+        context.watch.engine_is_gone()
+        raise ApiError(
+            "the engine did not do it",
+            status=503,
+            why="it is not running" if isinstance(exc, EngineAbsent) else "it ended meanwhile",
+            fix="look at its log, then try again",
+            command="local-ai server logs --program mlx-omni-server",
+            code="engine_gone",
+        ) from exc
+    if answer.status >= 400:
+        raise ApiError(
+            f"{wanted['model']} was not {'unloaded' if 'keep_alive' in wanted else 'loaded'}",
+            status=answer.status,
+            why=_said_error(said),
+            command="local-ai server status",
+            code="engine_refused",
+        )
+
+
+def _said_error(said: bytes) -> str:
+    try:
+        return str(json.loads(said)["error"])
+    except (ValueError, KeyError, TypeError):
+        return "the engine gave no reason"
+
+
+def _library(state: State) -> ModelLibrary:
+    return library_for(state.settings, state.paths, settled=state.default_model)
+
+
+def _make_default(name: str, state: State) -> str:
+    from local_ai.settings.edit import set_value
+
+    library = _library(state)
+    model = find_model(name, library.models)
+    if model is None:
+        raise model_not_found(name, library)
+    file = Path(state.given.file or state.paths.config_file)
+    set_value(file, "model.path", model.id)
+    if (given := configured_default(state)) != model.id:
+        return f"{model.id} is written into {file}, but this server was started with {given} by hand."
+    return f"{model.id} is the default from the next start on ({file})."
+
+
+async def _plan_removal(name: str, context: GatewayContext) -> Removal:
+    state = context.state
+    health = (await context.watch.look()).health
+    in_memory = (health.model, health.loading) if health else ()
+
+    def plan() -> Removal:
+        library = _library(state)
+        folders = [(model.id, model.path) for model in library.models]
+        folders += [(one.id, one.path) for one in list_incomplete(state.paths, library.configured)]
+        folder = next((path for found, path in folders if found == name), None)
+        if folder is None:
+            raise model_not_found(name, library)
+        refuse_if_used(
+            name,
+            folder,
+            in_memory=in_memory,
+            settings=configured_default(state),
+            server=state.settings.model.path,
+        )
+        return plan_removal(name, folder, state.paths)
+
+    try:
+        return await asyncio.to_thread(plan)
+    except LocalAIError as exc:
+        if isinstance(exc, ApiError):
+            raise
+        raise ApiError(
+            exc.what, status=409, why=exc.why, fix=exc.fix, command=exc.command, code="refused"
+        ) from exc
