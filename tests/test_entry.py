@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from local_ai.cli.command_list import COMMANDS
 from local_ai.entry import DEFAULT, as_called, entry_of, set_entry
 from local_ai.errors import LocalAIError
 
@@ -42,6 +43,14 @@ def test_commands_of_any_form_are_written_as_they_are_called(entry: str, written
     assert as_called(text) == (
         f"fix that, then run: {entry} server{mark}start --port 1 (or {entry} models{mark}list)"
     )
+
+
+def test_commands_of_every_group_are_known():
+    set_entry("uv run local-ai")
+
+    written = [as_called(f"local-ai {command.title}") for command in COMMANDS]
+
+    assert written == [f"uv run local-ai {command.title}" for command in COMMANDS]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.waits import scaled
 from local_ai.cli.completion import candidates, completion_script
 from local_ai.cli.completion_file import put_block, take_block
 from local_ai.cli.run import run_words
+from local_ai.entry import DEFAULT, set_entry
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.settings.paths import find_paths
 from local_ai.settings.shell import completion_file
@@ -134,6 +135,21 @@ def test_completion_is_written_once_and_taken_out_again(
     assert written.read_bytes().decode("latin-1") == f"{mine}# later\n"
     assert written.stat().st_mode & 0o777 == 0o640
     assert completed("completion", "install", "--undo") == f"There is nothing of local-ai in {written}\n"
+
+
+def test_completion_of_another_command_than_people_type_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    set_entry("uv run local-ai")
+
+    try:
+        completed("completion", "install", "bash")
+    finally:
+        set_entry(DEFAULT)
+
+    told = "warning: it completes local-ai alone, not uv run local-ai: put it on your PATH\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_file_with_half_a_block_is_left_as_it_is(tmp_path: Path):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from local_ai.cli import console
 from local_ai.cli.completion import SHELLS, completion_script
 from local_ai.cli.completion_file import has_block, put_block, take_block
+from local_ai.entry import DEFAULT, current_entry
 from local_ai.errors import ConfigError
 from local_ai.settings.shell import completion_file, user_shell
 
@@ -27,6 +28,8 @@ def install(*, shell: str | None, undo: bool) -> None:
     if is_new:
         source = f"; in this one: source {file}" if shell in _DOTTED else ""
         console.print_note(f"{shell} completes local-ai in each new shell{source}")
+        if current_entry() != DEFAULT:
+            console.print_warning(f"it completes {DEFAULT} alone, not {current_entry()}: put it on your PATH")
 
 
 def _own_shell() -> str:
