@@ -534,7 +534,17 @@ def test_every_client_that_was_run_is_one_click_away(page: Page, server: Server)
     expect(page.locator("#announce")).to_have_text("Copied")
     command = page.evaluate("navigator.clipboard.readText()")
     assert command.endswith("client launch --model tiny qwen-code")
-    for name in ("Claude Code", "Codex", "opencode", "aider", "pi", "Cline", "llm"):
+    for name in (
+        "Claude Code",
+        "Codex",
+        "opencode",
+        "Kilo",
+        "aider",
+        "Open Interpreter",
+        "pi",
+        "Cline",
+        "llm",
+    ):
         expect(
             page.locator(".commands").get_by_role("button", name=f"Copy {name}", exact=True)
         ).to_be_visible()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.web.conftest import Server, look_at, started
 
@@ -92,11 +93,31 @@ def test_a_wrong_value_is_told_at_its_field_and_nothing_is_written(settings: Pag
     expect(field(settings, "generation.max_tokens")).to_have_value("many")
     expect(field(settings, "generation.max_tokens")).to_have_attribute("aria-invalid", "true")
     assert server.state.paths.config_file.read_text() == FILE
+    assert settings.evaluate("document.documentElement.scrollWidth <= innerWidth")
     field(settings, "generation.max_tokens").fill("5")
     field(settings, "generation.temperature").fill("")
     save(settings)
     expect(settings.locator("#settings-said")).to_contain_text("gateway.max_queue")
     assert value_of(server, "gateway.max_queue") == 20
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360), ("dark", 820)])
+def test_axe_finds_nothing_in_the_form_of_its_own_page(
+    browser: Browser, server: Server, scheme: Literal["light", "dark"], width: int
+) -> None:
+    write(server, FILE)
+    server.start_gateway()
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page.goto(f"{server.url}/settings")
+    field(page, "generation.max_tokens").fill("many")
+    save(page)
+    expect(page.locator("[aria-invalid]")).to_have_count(1)
+
+    found = Axe().run(page)
+
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
 
 
 def test_what_somebody_else_wrote_meanwhile_is_not_lost(settings: Page, server: Server) -> None:

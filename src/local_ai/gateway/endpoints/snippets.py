@@ -45,13 +45,15 @@ class Snippet:
         ]
 
 
-# Each has been run against a real server (README); kilo and open-interpreter have not.
+# Each has been run against a real server (README).
 LAUNCHED = {
     "claude-code": "Claude Code",
     "codex": "Codex",
     "opencode": "opencode",
+    "kilo": "Kilo",
     "qwen-code": "Qwen Code",
     "aider": "aider",
+    "open-interpreter": "Open Interpreter",
 }
 CONFIGURED = {"pi": "pi", "cline": "Cline", "llm": "llm"}
 
