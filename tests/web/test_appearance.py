@@ -26,8 +26,9 @@ def test_colours_follow_the_choice_before_any_script_and_the_system_again(page: 
     page.reload()
     assert ground(page) == GROUND["dark"]
     expect(page.get_by_role("radio", name="Dark", exact=True)).to_be_checked()
-    page.goto(f"{server.url}/docs")
-    assert ground(page) == GROUND["dark"]
+    for path in ("docs", "settings", "models/remove?model=tiny", "models/remove?model=nobody"):
+        page.goto(f"{server.url}/{path}")
+        assert ground(page) == GROUND["dark"]
     page.context.unroute("**/*.js")
     page.goto(server.url)
     started(page)

@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local_ai.entry import as_called
 from local_ai.errors import LocalAIError
-from local_ai.gateway.endpoints.assets import assets_url
-from local_ai.gateway.endpoints.page import load_template
+from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.forwarding.request_body import read_body
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
@@ -56,7 +55,7 @@ async def act(
         error = _as_api_error(exc)
         if not is_form:
             return error_response(Dialect.OPENAI, error, source="gateway")
-        return error_page(error)
+        return error_page(request, error)
     if is_form:
         return RedirectResponse(_BACK, status_code=303)
     return JSONResponse(result, status_code=status)
@@ -126,8 +125,8 @@ def _as_api_error(exc: LocalAIError) -> ApiError:
     )
 
 
-def error_page(error: ApiError) -> Response:
+def error_page(request: Request, error: ApiError) -> Response:
     """Say on a page what was refused, for a browser without JavaScript."""
     fix = as_called(error.whole_fix)
-    page = load_template("refused.html").render(error=error, fix=fix, back=_BACK, assets=assets_url())
+    page = render_document(request, "refused.html", error=error, fix=fix, back=_BACK)
     return HTMLResponse(page, status_code=error.status, headers={"Cache-Control": "no-store"} | error.headers)

@@ -15,9 +15,8 @@ from pydantic import Field
 from local_ai.errors import LocalAIError
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.actions import Body, act, body_of, error_page
-from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.downloads import download_json
-from local_ai.gateway.endpoints.page import load_template
+from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import Done, ModelsBody
 from local_ai.gateway.model_cards import configured_default
@@ -101,14 +100,14 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
         return await act(request, NamedBody, do)
 
     @router.get("/models/remove", include_in_schema=False)
-    async def ask_before_removal(model: str = "") -> Response:
+    async def ask_before_removal(request: Request, model: str = "") -> Response:
         """Ask before a removal, for a page without JavaScript."""
         try:
             plan = await _plan_removal(model[:_LONGEST], context)
         except ApiError as exc:
-            return error_page(exc)
-        page = load_template("remove.html").render(
-            model=model, size=size_in_words(plan.size_bytes), folder=plan.folder, assets=assets_url()
+            return error_page(request, exc)
+        page = render_document(
+            request, "remove.html", model=model, size=size_in_words(plan.size_bytes), folder=plan.folder
         )
         return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 

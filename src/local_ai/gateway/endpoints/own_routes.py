@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 import local_ai
 from local_ai.gateway.context import GatewayContext
-from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.diagnostics import diagnostics_router
 from local_ai.gateway.endpoints.downloads import downloads_router
 from local_ai.gateway.endpoints.health import health_router
@@ -23,8 +22,7 @@ from local_ai.gateway.endpoints.model_actions import model_actions_router
 from local_ai.gateway.endpoints.models import models_router
 from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
-from local_ai.gateway.endpoints.page import load_template
-from local_ai.gateway.endpoints.preferences import read_preferences
+from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.settings import settings_router
 from local_ai.gateway.forwarding.routes import ROUTES
 
@@ -68,11 +66,11 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         """Return the same as a page."""
-        page = load_template("docs.html").render(
+        page = render_document(
+            request,
+            "docs.html",
             operations=document.operations,
-            assets=assets_url(),
             version=app.version,
-            preferences=read_preferences(request),
         )
         return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 

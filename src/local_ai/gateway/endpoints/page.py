@@ -94,6 +94,11 @@ def load_page() -> jinja2.Template:
     return load_template("page.html")
 
 
+def render_document(request: Request, name: str, **values: object) -> str:
+    """Render a page besides the main one, as its visitor wants it."""
+    return load_template(name).render(preferences=read_preferences(request), assets=assets_url(), **values)
+
+
 @cache
 def load_template(name: str) -> jinja2.Template:
     """Load a template of the folder `web`; jinja2 takes 0.1 s to import."""

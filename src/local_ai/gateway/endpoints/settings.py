@@ -22,9 +22,7 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.access.api_keys import given_key, is_local, require_key
 from local_ai.gateway.access.middleware import check_origin
 from local_ai.gateway.context import GatewayContext
-from local_ai.gateway.endpoints.assets import assets_url
-from local_ai.gateway.endpoints.page import load_template
-from local_ai.gateway.endpoints.preferences import read_preferences
+from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import ReloadBody, SettingsBody, SettingsChange
 from local_ai.gateway.endpoints.settings_form import Form, Mistakes, fields_of, make_form, read_changes
@@ -204,14 +202,14 @@ async def _page(
     state = context.state
     rows, problem = await asyncio.to_thread(_read, state)
     form: Form = make_form(rows, mistakes=mistakes, saved=saved)
-    text = load_template("settings_page.html").render(
+    text = render_document(
+        request,
+        "settings_page.html",
         form=form,
         problem=problem,
         file=str(file_of(state)),
         needs_key=bool(state.settings.server.api_keys),
         restart_command=as_called("local-ai server restart"),
-        preferences=read_preferences(request),
-        assets=assets_url(),
         version=state.version,
     )
     return HTMLResponse(text, 422 if mistakes else 200, headers=_FRESH)
