@@ -136,6 +136,7 @@ def test_foreground_start_that_is_stopped_from_elsewhere_before_it_is_ready_ends
     foreground = server.popen("server.start", "--foreground")
     wait_until(server.paths.supervisor_socket.exists)
     if force:
+        wait_until(server.paths.supervisord_pid.exists)
         psutil.Process(int(wait_until(server.paths.supervisord_pid.read_text))).suspend()
 
     stopped = server.run("server.stop", *(["--force"] if force else []))

@@ -12,6 +12,7 @@ from tests.engine.api.test_api_tables import MESSAGES, MODELS, READERS
 from local_ai.serving.errors import ApiError
 
 CHAT, COMPLETION = "POST /v1/chat/completions", "POST /v1/completions"
+OLLAMA, RERANK = "POST /api/chat", "POST /v1/rerank"
 TEXT = {"type": "text", "text": "x"}
 BROKEN_CALL = {"function": {"name": "f", "arguments": "x"}}
 RESPONSES, ANTHROPIC = "POST /v1/responses", "POST /anthropic/v1/messages"
@@ -56,6 +57,12 @@ def refusal(heading: str, **fields: Any) -> ApiError:
         (CHAT, "frequency-penalty", "did you mean frequency_penalty?"),
         (CHAT, "function_calls", "did you mean tool_choice?"),
         (CHAT, "quite_another_thing", "leave it out"),
+        (OLLAMA, "temperature", "did you mean options.temperature?"),
+        (OLLAMA, "max_tokens", "did you mean options.num_predict?"),
+        (OLLAMA, "response_format", "did you mean format?"),
+        (RERANK, "top_k", "did you mean top_n?"),
+        (RERANK, "passages", "did you mean documents?"),
+        (RERANK, "question", "did you mean query?"),
     ],
 )
 def test_a_hint_goes_by_meaning_before_spelling(heading: str, asked: str, fix: str):

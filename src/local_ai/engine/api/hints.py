@@ -45,7 +45,15 @@ _MEANT: dict[str, tuple[str, ...]] = {
     "functions": ("tools",),
     "function_call": ("tool_choice",),
     "file": ("input",),
+    **dict.fromkeys(("top_k", "k", "num_results", "limit"), ("top_n",)),
+    **dict.fromkeys(("texts", "passages", "docs", "chunks"), ("documents",)),
+    **dict.fromkeys(("q", "question"), ("query",)),
 }  # fmt: skip
+# What Ollama has inside its `options`.
+_OPTIONS = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "num_predict", "stop", "repeat_penalty",
+    "presence_penalty", "frequency_penalty",
+)  # fmt: skip
 # Nothing here does what they ask for.
 _NOTHING = {
     "min_tokens", "min_new_tokens", "min_length", "prompt_logprobs", "repetition_context_size",
@@ -68,6 +76,9 @@ def nearest_meaning(asked: str, known: Iterable[str], *, is_refused: Callable[[s
     """
     fields = [name for name in known if not is_refused(name)]
     name = asked.strip().lower().replace("-", "_")
+    inside = [name] if name in _OPTIONS else _meant(name, _OPTIONS)
+    if inside and "options" in fields:
+        return f"did you mean options.{inside[0]}?"
     if meant := _meant(name, fields):
         return f"did you mean {' or '.join(meant[:2] if name == 'enable_thinking' else meant[:1])}?"
     if name in _NOTHING and name not in fields:
