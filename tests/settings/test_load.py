@@ -396,9 +396,7 @@ def test_moved_key_works_in_the_environment_too_and_the_new_name_wins(tmp_path: 
 def test_wrong_value_under_a_moved_key_is_told_where_it_stands(tmp_path: Path):
     file = write(tmp_path, "[engine]\nmodel_idle_unload_s = -1\n")
 
-    assert f"model.idle_unload_s: must be at least 0, got -1 ({file})" in failure(
-        config_path=file, environ={}
-    )
+    assert f"model.idle_unload_s: must be 0–604800, got -1 ({file})" in failure(config_path=file, environ={})
 
 
 def test_users_file_that_leads_nowhere_is_not_taken_for_absent(tmp_path: Path):

@@ -100,7 +100,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 TopK = Annotated[int, Field(ge=0)]
 MinP = Annotated[float, Field(ge=0, le=1)]
-IdleSeconds = Annotated[float, Field(ge=0)]
+IdleSeconds = Annotated[float, Field(ge=0, le=604_800)]  # a week
 
 
 class ServerSettings(_Section):

@@ -144,6 +144,14 @@ def test_a_model_is_kept_for_as_long_as_the_last_request_says(engine: RunningEng
     engine.wait(lambda health: health["model"] is None)
 
 
+@pytest.mark.parametrize("kept", [1e300, 10**25, "99999999999999999999h"], ids=str)
+def test_no_time_that_a_model_is_kept_stops_the_answers(engine: RunningEngine, kept: object):
+    ask(engine, model="other", messages=[], keep_alive=kept)
+
+    assert ask(engine, model="other")[-1]["done"]
+    ask(engine, model="other", keep_alive=0)
+
+
 def test_unloading_another_model_leaves_the_one_in_memory(engine: RunningEngine):
     ask(engine, model="other")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import queue
 import threading
 import time
@@ -85,7 +86,7 @@ class Worker:
         self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
         self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
-        self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
+        self._thread = threading.Thread(target=self._run_to_the_end, name="generate", daemon=True)
 
     @property
     def words(self) -> ModelWords | None:
@@ -175,6 +176,15 @@ class Worker:
         answer = Answer(slot, lambda: self._inbox.put(None))
         self._inbox.put(Ask(job, send, flush, answer, slot))
         return answer
+
+    def _run_to_the_end(self) -> None:
+        """Generate; where that fails outside of a step, end the process, for it could never answer again."""
+        try:
+            self._run()
+        except BaseException:
+            log.critical("the generating thread failed, so the engine ends", exc_info=True)
+            logging.shutdown()
+            os._exit(os.EX_SOFTWARE)
 
     def _run(self) -> None:
         if self._broken is None:

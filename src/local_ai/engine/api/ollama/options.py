@@ -21,6 +21,7 @@ _OFF = Only("tokens are not drawn that way here")
 _RANDOM = -1  # a seed that stands for none
 _WINDOW = 64  # as the core's repetition penalty
 
+_LONGEST_S = 31_536_000.0  # a year: longer is for ever
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 # Source: https://pkg.go.dev/time#ParseDuration
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -28,7 +29,7 @@ _DURATION = re.compile(rf"[+-]?(0|({_PART.pattern})+)")
 
 
 def _read_keep_alive(value: Any) -> float | None:
-    """Read seconds, or a duration as Go writes it; below 0: for ever."""
+    """Read seconds, or a duration as Go writes it; below 0, or over a year: for ever."""
     if value is None:
         return None
     if isinstance(value, str) and len(value) <= 40 and _DURATION.fullmatch(value):
@@ -36,7 +37,7 @@ def _read_keep_alive(value: Any) -> float | None:
         value = -seconds if value.startswith("-") else seconds
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise PydanticCustomError("must", "")
-    return math.inf if value < 0 else float(value)
+    return float(value) if 0 <= value <= _LONGEST_S else math.inf
 
 
 KeepAlive = Annotated[
