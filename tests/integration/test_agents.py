@@ -15,6 +15,7 @@ pytestmark = pytest.mark.integration
 
 FOUND = "The command said what it was told to say."
 PATCH = "*** Begin Patch\n*** Add File: patched\n+by the alias\n*** End Patch\n"
+CODE = "text((await tools.exec_command({cmd: 'echo eight > made'})).output);"
 CONTEXT = 120_000  # not the default model's
 QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"
 
@@ -27,12 +28,13 @@ def needs(program: str) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     # Codex asks for custom tools where it knows the model's name.
-    alias = {"LOCAL_AI_ALIASES": "gpt-5*=for-patch"}
+    alias = {"LOCAL_AI_ALIASES": "gpt-5*=for-patch,gpt-6*=for-code"}
     server = Server(tmp_path_factory.mktemp("s"), free_port(), alias)
     models = server.paths.models_dir
     make_scripted_model(
         models / "for-codex", to_user=call("exec_command", cmd="echo one > made"), to_tool=FOUND
     )
+    make_scripted_model(models / "for-code", to_user=call("functions__exec", input=CODE), to_tool=FOUND)
     make_scripted_model(models / "for-patch", to_user=call("apply_patch", input=PATCH), to_tool=FOUND)
     make_scripted_model(
         models / "for-claude",
@@ -108,6 +110,22 @@ def test_codex_applies_a_patch_where_it_knows_the_models_name(server: Server, fo
     assert first.stdout.strip() == again.stdout.strip() == FOUND, first.stderr + again.stderr
     assert (folder / "patched").read_text() == "by the alias\n"
     assert "tools left out" in server.paths.log("mlx-omni-server").read_text()
+
+
+@needs("codex")
+def test_codex_runs_a_program_where_its_own_catalogue_has_the_models_name(server: Server, folder: Path):
+    own = json.loads(server.shell("codex debug models --bundled").stdout)
+    model = next(
+        each["slug"] for each in own["models"] if each["slug"].startswith("gpt-6") and each.get("tool_mode")
+    )
+    (folder / "own.json").write_text(json.dumps(own))
+    options = f"-c model_catalog_json='\"{folder}/own.json\"' -c sandbox_mode='\"danger-full-access\"'"
+
+    launch = f"{SCRIPT} client launch codex -- exec --skip-git-repo-check"
+    done = server.shell(f"cd {folder} && {launch} {options} -m {model} 'Run it' < /dev/null")
+
+    assert done.stdout.strip() == FOUND, done.stderr
+    assert (folder / "made").read_text() == "eight\n"
 
 
 @needs("claude")

@@ -70,6 +70,21 @@ def test_launch_tells_the_figures_of_the_model_that_will_answer(running: Server)
     assert "local-ai models info wide" in unknown.stderr
 
 
+def test_configure_warns_where_others_may_read_the_key(server: Server):
+    file = server.home / ".pi/agent/models.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}\n")
+    file.chmod(0o644)
+    make_tiny_model(server.paths.models_dir / "tiny", tools=True)
+
+    written = server.run(
+        "client.configure", "pi", "--model", "tiny", "--yes", LOCAL_AI_SERVER__API_KEYS="sk-12345"
+    )
+
+    assert '"apiKey": "sk-12345"' in file.read_text()
+    assert f"other users may read it: chmod 600 {file}\n" in written.stderr
+
+
 def test_configure_shows_the_change_asks_writes_it_and_takes_it_back(running: Server):
     file = running.home / ".pi/agent/models.json"
 
@@ -96,6 +111,24 @@ def test_env_of_codex_says_how_it_is_run_instead(server: Server):
 
     assert refused.returncode == 2
     assert "fix: local-ai client launch codex\n" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("client.launch", "pi"), "client configure pi"),
+        (("client.env", "--for", "llm"), "client configure llm"),
+        (("client.configure", "codex"), "client launch codex"),
+    ],
+    ids=["launch", "env", "configure"],
+)
+def test_client_that_is_told_its_server_in_another_way_is_answered_with_that(
+    server: Server, words: tuple[str, ...], command: str
+):
+    refused = server.run(*words)
+
+    assert refused.returncode == 2
+    assert refused.stderr.endswith(f"  fix: local-ai {command}\n")
 
 
 def test_launch_without_a_server_says_how_to_start_one(server: Server):

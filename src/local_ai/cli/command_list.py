@@ -174,7 +174,8 @@ COMMANDS = (
                 "CLIENT",
                 "openai",
                 values=tuple(CLIENTS),
-                other_names={name: name for name in PROGRAMS if name not in CLIENTS},  # refused in words
+                # Refused in words.
+                other_names={name: name for name in (*PROGRAMS, *FILES) if name not in CLIENTS},
                 parameter="client",
             ),
             Option("--shell", "whose syntax", "SHELL", "bash", values=SHELLS),
@@ -196,7 +197,9 @@ COMMANDS = (
                 is_model=True,
             ),
         ),
-        argument=Argument("client", "the client to run", tuple(PROGRAMS)),
+        argument=Argument(
+            "client", "the client to run", tuple(PROGRAMS), other_names={name: name for name in FILES}
+        ),
         takes_rest=True,
     ),
     Command(
@@ -210,7 +213,9 @@ COMMANDS = (
             Option("--undo", "take our part out of the file again"),
             Option("--yes", "do not ask"),
         ),
-        Argument("client", "the client to configure", tuple(FILES)),
+        Argument(
+            "client", "the client to configure", tuple(FILES), other_names={name: name for name in PROGRAMS}
+        ),
     ),
     Command(
         "service",

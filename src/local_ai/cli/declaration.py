@@ -53,6 +53,7 @@ class Argument:
     values: tuple[str, ...] = ()
     is_model: bool = False
     shown_default: str = ""  # where it can be left out
+    other_names: Mapping[str, str] = field(default_factory=dict)  # that the function refuses in words
 
     @property
     def description(self) -> str:
@@ -106,7 +107,10 @@ class Command:
         elif self.argument is not None:
             word = name_of_address(given[self.argument.name]) if self.argument.is_model else None
             values[self.argument.name] = word or _allowed(
-                self.argument.name.upper(), given[self.argument.name], self.argument.values, {}
+                self.argument.name.upper(),
+                given[self.argument.name],
+                self.argument.values,
+                self.argument.other_names,
             )
         if self.takes_rest:
             values["arguments"] = given.get("arguments", ())

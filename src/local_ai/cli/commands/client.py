@@ -31,6 +31,8 @@ def show_environment(*, client: str, shell: str) -> None:
             why=f"{client} takes its server from its command line, not from its environment",
             command=f"local-ai client launch {client}",
         )
+    if client in FILES:
+        raise _configured_instead("there is nothing to export", client)
     endpoint, _ = _endpoint_of(_report(), None, None)
     for line in export_lines(CLIENTS[client](endpoint) | past_proxies(endpoint, os.environ), shell):
         console.print_line(line)
@@ -43,6 +45,8 @@ def launch(client: str, *, model: str | None, arguments: Sequence[str]) -> NoRet
         model: That it should use; None: the one that its own words name, else the default.
         arguments: The words after `--`.
     """
+    if client in FILES:
+        raise _configured_instead(f"{client} was not started", client)
     program = PROGRAMS[client]
     report = _report()
     if not report.is_running:
@@ -74,6 +78,14 @@ def _warn(client: str, needs: Needs, endpoint: Endpoint, model: Model | None) ->
         console.print_warning(doubt)
 
 
+def _configured_instead(what: str, client: str) -> ConfigError:
+    return ConfigError(
+        what,
+        why=f"{client} reads its servers from a file of its own alone",
+        command=f"local-ai client configure {client}",
+    )
+
+
 def _catalogue_words(endpoint: Endpoint) -> tuple[str, ...]:
     """Write Codex's catalogue to our state folder, and return the words that name it; none without one."""
     catalogue = make_catalogue(read_catalogue(), endpoint)
@@ -90,6 +102,12 @@ def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
     Args:
         model: That the client should use; None: the default one.
     """
+    if client not in FILES:
+        raise ConfigError(
+            "there is nothing to write",
+            why=f"{client} is told its server when it is run, and its files stay as they are",
+            command=f"local-ai client launch {client}",
+        )
     kind = FILES[client]
     file = kind.place(os.environ, Path.home())
     if undo:
@@ -106,6 +124,8 @@ def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
         console.print_line(f"{file} names this server and {endpoint.model} already.")
     elif not _show_and_make(change, yes=yes, command=f"local-ai client configure {client} --yes"):
         return
+    if endpoint.key != NO_KEY and file.stat().st_mode & 0o077:
+        console.print_warning(f"{file} holds the server's key, and other users may read it: chmod 600 {file}")
     console.print_line(f"  use it  {kind.usage(endpoint)}")
     console.print_line(f"  undo    local-ai client configure {client} --undo")
     if shutil.which(kind.program) is None:
