@@ -1,10 +1,11 @@
 """What supervisord's log tells of programs that ended, and what it means."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
-from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
+from local_ai.supervision.crashes import Crashes, explain_crash, is_from_outside, read_crashes
 
 STARTED = "2026-01-01 11:00:00,000 INFO supervisord started with pid 5"
 
@@ -87,6 +88,23 @@ def test_stop_by_hand_of_a_steady_program_is_no_giving_up(tmp_path: Path):
 
 def test_missing_log_holds_no_exits(tmp_path: Path):
     assert read_crashes(tmp_path / "none.log") == {}
+
+
+@pytest.mark.parametrize("name", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_that_no_fault_raises_came_from_outside(name: signal.Signals):
+    for reason in (f"terminated by {name.name}", f"exit status {128 + name}"):
+        assert is_from_outside(reason)
+        assert (
+            explain_crash(reason, ["MemoryError"])
+            == f"a person or a program outside asked it to end ({reason})"
+        )
+
+
+@pytest.mark.parametrize("name", [signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGXCPU])
+def test_a_signal_that_a_fault_raises_is_a_crash(name: signal.Signals):
+    assert not is_from_outside(f"terminated by {name.name}")
+    assert not is_from_outside(f"exit status {128 + name}")
+    assert not any(map(is_from_outside, ("exit status 1", "exit status 255", "spawn error", "")))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ counts nothing (supervisor 4.3).
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -99,8 +100,6 @@ _SIGNS = (
 )
 _EXITS = {
     "terminated by SIGKILL": "it was killed: by a person, a program, or the system when memory runs out",
-    "terminated by SIGTERM": "a person or a program outside asked it to end",
-    "exit status 0": "a person or a program outside asked it to end",
     "terminated by SIGSEGV": "it crashed in native code",
     "terminated by SIGBUS": "it crashed in native code, or a model file changed under it",
     "terminated by SIGABRT": "it crashed in native code",
@@ -108,8 +107,28 @@ _EXITS = {
 }
 
 
-# Its log cannot tell of an end that came from outside; what it says is of something else.
-_FROM_OUTSIDE = {"terminated by SIGKILL", "terminated by SIGTERM", "exit status 0"}
+# Signals that a program's own fault raises; any other comes from a person or another program.
+_OWN_SIGNALS = {
+    "SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS", "SIGXCPU", "SIGXFSZ",
+}  # fmt: skip
+_OUTSIDE = "a person or a program outside asked it to end"
+
+
+def is_from_outside(reason: str) -> bool:
+    """Tell whether a person or another program ended it: its own log cannot say why.
+
+    Args:
+        reason: supervisord's words: "exit status 1", "terminated by SIGKILL".
+    """
+    if match := re.fullmatch(r"terminated by (SIG\w+)", reason):
+        return match[1] not in _OWN_SIGNALS
+    match = re.fullmatch(r"exit status (\d+)", reason)
+    status = int(match[1]) if match else -1
+    try:
+        # A shell's status for a signal is 128 and its number.
+        return status == 0 or signal.Signals(status - 128).name not in _OWN_SIGNALS
+    except ValueError:
+        return False
 
 
 def explain_crash(reason: str, log_lines: Sequence[str]) -> str:
@@ -122,8 +141,10 @@ def explain_crash(reason: str, log_lines: Sequence[str]) -> str:
     Returns:
         "the disk is full (exit status 1)"; just the reason where nothing more is known.
     """
-    for line in reversed(log_lines if reason not in _FROM_OUTSIDE else ()):
+    from_outside = is_from_outside(reason)
+    for line in reversed(() if from_outside else log_lines):
         for pattern, meaning in _SIGNS:
             if match := re.search(pattern, line):
                 return f"{meaning.format(*match.groups())} ({reason})"
-    return f"{_EXITS[reason]} ({reason})" if reason in _EXITS else reason
+    meaning = _EXITS.get(reason, _OUTSIDE if from_outside else "")
+    return f"{meaning} ({reason})" if meaning else reason

@@ -186,6 +186,7 @@ def end_engine(state: State, reason: str) -> None:
     [
         ("terminated by SIGKILL", 200),
         ("terminated by SIGTERM", 200),
+        ("terminated by SIGUSR1", 200),
         ("exit status 143", 200),
         ("terminated by SIGSEGV", 422),
         ("exit status 1", 422),

@@ -11,11 +11,9 @@ import os
 import re
 from pathlib import Path
 
-from local_ai.supervision.crashes import Crashes, read_crashes
+from local_ai.supervision.crashes import Crashes, is_from_outside, read_crashes
 from local_ai.supervision.program import ENGINE
 
-# supervisord's words for it; a shell's status for a signal is 128 and its number.
-_FROM_OUTSIDE = re.compile(r"terminated by SIG(HUP|INT|QUIT|KILL|TERM)|exit status (0|129|130|131|137|143)")
 # supervisord writes the line when its loop comes round, and is woken for it (see liveness).
 _PAUSES_S = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 _VMSTAT = Path("/proc/vmstat")
@@ -52,6 +50,5 @@ async def ended_from_outside(
         await asyncio.sleep(pause_s)
         exits = (await asyncio.to_thread(read_crashes, log)).get(program, Crashes())
         if exits.run and exits.run[-1] >= since:
-            is_signal = _FROM_OUTSIDE.fullmatch(exits.reason) is not None
-            return is_signal and memory_kills() == memory_kills_before
+            return is_from_outside(exits.reason) and memory_kills() == memory_kills_before
     return True
