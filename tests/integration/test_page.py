@@ -83,3 +83,28 @@ def test_killed_gateway_is_seen_and_comes_back(page: Page, server: Server) -> No
     # Whether the page notices depends on when it asks: supervisord is back within two seconds.
     expect(page.locator("[data-program=welcome-page] .restarts")).to_have_text("1", timeout=30_000)
     expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=30_000)
+
+
+def test_model_is_unloaded_and_loaded_again_from_the_page(page: Page, server: Server) -> None:
+    expect(page.locator("#sentence")).to_contain_text("Ready:", timeout=PATIENTLY)
+    page.get_by_role("link", name="Models", exact=True).click()
+    row = page.locator(f'#model-rows [data-id="{STARTER_ID}"]')
+
+    expect(row.locator(".is-loaded")).to_be_visible(timeout=PATIENTLY)
+
+    row.get_by_role("button", name="Unload").click()
+    expect(row.locator(".is-loaded")).to_be_hidden(timeout=PATIENTLY)
+    assert httpx.get(f"{server.url}/status.json").json()["engine"]["model"] is None
+
+    row.get_by_role("button", name="Load").click()
+    expect(row.locator(".is-loaded")).to_be_visible(timeout=PATIENTLY)
+    assert httpx.get(f"{server.url}/status.json").json()["engine"]["model"] == STARTER_ID
+
+
+def test_page_and_list_recommend_the_same_model_beside_the_starter(page: Page, server: Server) -> None:
+    best = httpx.get(f"{server.url}/models.json").json()["best"]
+
+    listed = server.run("models.list")
+
+    assert f"local-ai models pull {best}\n" in listed.stderr
+    expect(page.locator("#guide")).to_contain_text(f"a good one is {best}")
