@@ -44,7 +44,11 @@ def make_model(folder: Path, *, created: int = 1_700_000_000) -> Path:
 def make_test_state(root: Path, **settings: dict[str, Any]) -> State:
     """Describe an installation below one folder, with a free port."""
     paths = Paths(
-        config_dir=root / "config", state_dir=root / "state", data_dir=root / "data", hub_cache=root / "hub"
+        config_dir=root / "config",
+        state_dir=root / "state",
+        data_dir=root / "data",
+        hub_cache=root / "hub",
+        cache_dir=root / "cache",
     )
     paths.logs_dir.mkdir(parents=True, exist_ok=True)
     paths.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

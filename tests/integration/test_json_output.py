@@ -96,6 +96,17 @@ def test_the_doctor_is_as_described(server: Server):
     assert all(set(check) == set(SECTIONS["self doctor"]["field of a check"]) for check in shown["checks"])
 
 
+def test_the_cache_is_as_described(server: Server):
+    folder = server.paths.cache_dir / "prompts/of-a-model"
+    folder.mkdir(parents=True)
+    (folder / "b-1.safetensors").write_bytes(b"12345")
+
+    shown = json.loads(server.run("cache", "--json").stdout)
+
+    assert set(shown) == set(SECTIONS["cache show"]["field"])
+    assert set(shown["models"][0]) == set(SECTIONS["cache show"]["field of a model"])
+
+
 def test_parts_are_as_described(server: Server):
     shown = json.loads(server.run("omni", "parts", "--json").stdout)
 

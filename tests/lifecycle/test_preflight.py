@@ -16,7 +16,13 @@ from local_ai.settings.schema import LocalAISettings
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "config", tmp_path / "state/local-ai", tmp_path / "data", tmp_path / "hub")
+    return Paths(
+        tmp_path / "config",
+        tmp_path / "state/local-ai",
+        tmp_path / "data",
+        tmp_path / "hub",
+        tmp_path / "cache",
+    )
 
 
 def model_folder(folder: Path, *, weights: bool = True) -> Path:

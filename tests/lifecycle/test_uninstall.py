@@ -29,6 +29,9 @@ def paths(tmp_path: Path) -> Paths:
     ):
         file.write_text("12345")
     (paths.omni_dir / "env").mkdir(parents=True)
+    prompts = paths.cache_dir / "prompts/of-a-model"
+    prompts.mkdir(parents=True)
+    (prompts / "b-1.safetensors").write_text("12345")
     return paths
 
 
@@ -40,11 +43,14 @@ def test_all_that_local_ai_wrote_goes_with_its_folders(paths: Paths):
         "state": 20,
         "starter model": 10,
         "speech, images": 0,
+        "prompts": 5,
         "settings": 5,
     }
     assert [entry for part in parts for entry in part.unknown] == []
     remove_parts(parts)
-    assert [each for each in (paths.state_dir, paths.config_dir, paths.data_dir) if each.exists()] == []
+    assert [
+        each for each in (paths.state_dir, paths.config_dir, paths.data_dir, paths.cache_dir) if each.exists()
+    ] == []
 
 
 def test_what_somebody_else_put_there_stays_and_is_named(paths: Paths, tmp_path: Path):

@@ -24,7 +24,9 @@ from local_ai.settings.paths import Paths
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "config", tmp_path / "state", tmp_path / "data", tmp_path / "hub")
+    return Paths(
+        tmp_path / "config", tmp_path / "state", tmp_path / "data", tmp_path / "hub", tmp_path / "cache"
+    )
 
 
 def make(folder: Path, *, age: int = 0, **config: object) -> Path:

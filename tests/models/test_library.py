@@ -95,7 +95,7 @@ def test_unknown_targets_are_told():
 def test_context_is_what_the_model_and_its_own_settings_allow(
     tmp_path: Path, stated: int | None, own: int | None, holds: int
 ):
-    paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path / "hub")
+    paths = Paths(tmp_path, tmp_path, tmp_path, tmp_path / "hub", tmp_path)
     folder = paths.models_dir / "small"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": stated}))

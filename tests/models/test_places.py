@@ -19,6 +19,7 @@ def paths_in(home: Path, *further: Path) -> Paths:
         state_dir=home / "state",
         data_dir=home / "data",
         hub_cache=home / "hub",
+        cache_dir=home / "cache",
         model_folders=further,
     )
 

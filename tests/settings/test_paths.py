@@ -11,7 +11,11 @@ def test_paths_follow_the_xdg_variables():
     paths = find_paths({"HOME": "/h", "XDG_STATE_HOME": "/s", "XDG_CONFIG_HOME": "/c", "XDG_DATA_HOME": "/d"})
 
     assert paths == Paths(
-        Path("/c/local-ai"), Path("/s/local-ai"), Path("/d/local-ai"), Path("/h/.cache/huggingface/hub")
+        Path("/c/local-ai"),
+        Path("/s/local-ai"),
+        Path("/d/local-ai"),
+        Path("/h/.cache/huggingface/hub"),
+        Path("/h/.cache/local-ai"),
     )
 
 

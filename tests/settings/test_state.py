@@ -23,7 +23,7 @@ from local_ai.settings.state import (
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub")
+    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub", tmp_path / "cache")
 
 
 def test_state_is_read_back_as_it_was_with_its_secrets(paths: Paths):

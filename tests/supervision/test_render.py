@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden/supervisord.conf"
 
 
 def paths_under(folder: Path) -> Paths:
-    return Paths(folder / "config", folder / "state", folder / "data", folder / "hub")
+    return Paths(folder / "config", folder / "state", folder / "data", folder / "hub", folder / "cache")
 
 
 def state_under(folder: Path, python: Path = Path("/usr/bin/python3")) -> State:
@@ -35,6 +35,7 @@ def state_under(folder: Path, python: Path = Path("/usr/bin/python3")) -> State:
         state_dir=paths.state_dir,
         data_dir=paths.data_dir,
         hub_cache=paths.hub_cache,
+        cache_dir=paths.cache_dir,
         supervisor_socket=paths.supervisor_socket,
         engine_socket=paths.engine_socket,
     )

@@ -14,7 +14,7 @@ from local_ai.supervision.supervisord import launch, wait_gone
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub")
+    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub", tmp_path / "cache")
 
 
 def test_a_living_process_is_not_gone():

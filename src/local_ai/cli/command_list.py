@@ -11,6 +11,7 @@ from local_ai.supervision.program import ENGINE, GATEWAY, LOG_NAMES
 _SERVER = "local_ai.cli.commands.server"
 _CONFIG = "local_ai.cli.commands.config"
 _MODELS = "local_ai.cli.commands.models"
+_CACHE = "local_ai.cli.commands.cache"
 _CLIENT = "local_ai.cli.commands.client"
 _SERVICE = "local_ai.cli.commands.service"
 _OMNI = "local_ai.cli.commands.omni"
@@ -160,6 +161,23 @@ COMMANDS = (
         "Give the loaded model's memory back now; running answers are waited for.",
         "",
         f"{_MODELS}:unload",
+    ),
+    Command(
+        "cache",
+        "show",
+        "Show the prompts remembered on disk: size, models, and bytes written.",
+        "--json",
+        f"{_CACHE}:show",
+        (_JSON,),
+        is_default=True,
+    ),
+    Command(
+        "cache",
+        "clear",
+        "Remove the prompts remembered on disk, of one model or of all.",
+        "--model org/name",
+        f"{_CACHE}:clear",
+        (Option("--model", "the model whose prompts go", "NAME", shown_default="all models", is_model=True),),
     ),
     Command(
         "client",
@@ -347,6 +365,7 @@ COMMANDS = (
 GROUPS = {
     "server": "the server and its programs",
     "models": "the models on this machine",
+    "cache": "remembered prompts on disk",
     "client": "clients of the server",
     "service": "the server as a service of the system",
     "omni": "speech, transcription and images",

@@ -38,6 +38,7 @@ from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.not_found import model_not_found
+from local_ai.models.prompt_files import DiskCacheSettings, prompts_dir
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
@@ -215,6 +216,11 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
             idle_unload_s=live.idle_unload_s,
             max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
+            disk=DiskCacheSettings(
+                prompts_dir(state.paths),
+                lambda: live.settings.cache.disk,
+                lambda: live.settings.cache.writes_gb_per_hour,
+            ),
         ),
         board,
         problem=problem,

@@ -23,6 +23,7 @@ _LOGS = re.compile(rf"({'|'.join(map(re.escape, (*LOG_NAMES, 'service')))})\.log
 _SETTINGS = re.compile(r"config\.toml|\.config\.toml\..*")
 _MODELS = re.compile(rf"{re.escape(STARTER_ID)}|\.starter-.*")
 _DATA = re.compile(r"omni")
+_CACHE = re.compile(r"prompts")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def list_parts(paths: Paths) -> tuple[Part, ...]:
         *([_read("sockets", paths.socket_dir, _STATE, inner)] if paths.socket_dir != paths.state_dir else []),
         _read("starter model", paths.models_dir, _MODELS, inner),
         _read("speech, images", paths.data_dir, _DATA, inner),
+        _read("prompts", paths.cache_dir, _CACHE, inner),
         _read("settings", paths.config_dir, _SETTINGS, inner),
     )
     return tuple(part for part in found if part)

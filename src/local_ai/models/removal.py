@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.places import repository_of
+from local_ai.models.prompt_files import clear_prompts, prompts_below, prompts_dir
 from local_ai.settings.paths import Paths
 
 _NOT_DONE = "the model was not removed"
@@ -83,7 +84,7 @@ def refuse_if_used(
 
 
 def remove(removal: Removal, paths: Paths) -> None:
-    """Remove it.
+    """Remove it, and what is remembered of its prompts on disk.
 
     Raises:
         LocalAIError: A file cannot be removed.
@@ -97,6 +98,7 @@ def remove(removal: Removal, paths: Paths) -> None:
             shutil.rmtree(removal.folder)
         if removal.folder.exists():  # huggingface_hub logs what it cannot remove
             raise PermissionError(errno.EACCES, "it is still there", str(removal.folder))
+        clear_prompts(prompts_below(removal.folder, prompts_dir(paths)))
     except OSError as exc:
         raise LocalAIError(
             "the model was removed in part, or not at all",

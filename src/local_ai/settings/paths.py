@@ -23,6 +23,7 @@ class Paths:
     state_dir: Path
     data_dir: Path
     hub_cache: Path
+    cache_dir: Path
     model_folders: tuple[Path, ...] = ()  # `models.paths`: further folders of model folders
 
     def in_state_dir(self, state_dir: Path) -> Paths:
@@ -140,4 +141,5 @@ def find_paths(environ: Mapping[str, str] = os.environ) -> Paths:
         state_dir=folder("XDG_STATE_HOME", home / ".local/state") / "local-ai",
         data_dir=folder("XDG_DATA_HOME", home / ".local/share") / "local-ai",
         hub_cache=folder("HF_HUB_CACHE", hf_home / "hub"),
+        cache_dir=folder("XDG_CACHE_HOME", home / ".cache") / "local-ai",
     )

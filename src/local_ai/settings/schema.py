@@ -241,6 +241,18 @@ class EngineSettings(_Section):
     )
 
 
+class CacheSettings(_Section):
+    """Remembered prompts that outlive the engine process."""
+
+    disk: Literal["auto"] | Annotated[float, Field(ge=0, le=100_000)] = Field(
+        "auto",
+        description='Most disk space for remembered prompts, in GB; 0: none; "auto": by what is free.',
+    )
+    writes_gb_per_hour: float = Field(
+        20, gt=0, le=100_000, description="Most that is written for them in one clock hour, in GB."
+    )
+
+
 class GatewaySettings(_Section):
     """The process that answers on the public port."""
 
@@ -281,6 +293,7 @@ class LocalAISettings(_Section):
     aliases: Aliases = Field({}, description="Names that clients use, and the models that answer to them.")
     generation: GenerationSettings = GenerationSettings()
     engine: EngineSettings = EngineSettings()
+    cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()

@@ -53,6 +53,7 @@ class State:
     state_dir: Path
     data_dir: Path
     hub_cache: Path
+    cache_dir: Path
     supervisor_socket: Path
     engine_socket: Path
     entry: str = DEFAULT  # how it was started, as people type it (see entry.py)
@@ -68,6 +69,7 @@ class State:
             state_dir=self.state_dir,
             data_dir=self.data_dir,
             hub_cache=self.hub_cache,
+            cache_dir=self.cache_dir,
         ).with_model_folders(self.settings.models.paths)
 
 
@@ -89,6 +91,7 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
         state_dir=paths.state_dir,
         data_dir=paths.data_dir,
         hub_cache=paths.hub_cache,
+        cache_dir=paths.cache_dir,
         supervisor_socket=paths.supervisor_socket,
         engine_socket=paths.engine_socket,
         entry=current_entry(),
@@ -107,7 +110,7 @@ def write_state(state: State, file: Path) -> None:
         "default_model": state.default_model,
         "given": asdict(state.given),
         "revision": state.revision,
-        **{name: str(getattr(state, name)) for name in _PATHS},
+        **{name: str(getattr(state, name)) for name in (*_PATHS, "cache_dir")},
     }
     write_private(file, json.dumps(plain, indent=2) + "\n")
 
@@ -131,6 +134,8 @@ def read_state(file: Path) -> State:
             given=Given(**raw.get("given", {})),
             revision=int(raw.get("revision", 0)),
             **{name: Path(raw[name]) for name in _PATHS},
+            # An older version named none.
+            cache_dir=Path(raw.get("cache_dir", Path(raw["data_dir"]) / "cache")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its content is not what a start writes"

@@ -31,7 +31,7 @@ class RestingBoard(HealthBoard):
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub")
+    return Paths(tmp_path / "config", tmp_path, tmp_path / "data", tmp_path / "hub", tmp_path / "cache")
 
 
 def is_due(paths: Paths, *, rest_s: float = 3, keeps: bool = False, started_by: str | None = OWN) -> bool:

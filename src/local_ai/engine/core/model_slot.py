@@ -14,6 +14,7 @@ from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch, d
 from local_ai.engine.core.decoding.request import Request
 from local_ai.engine.core.decoding.sequential import Sequence
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey
+from local_ai.engine.core.memory.disk_store import DiskStore
 from local_ai.engine.core.memory.guard import device_room
 from local_ai.engine.core.memory.prompt_cache import PromptCache
 from local_ai.engine.core.memory.release import release_memory
@@ -26,6 +27,7 @@ from local_ai.engine.core.model.loading import (
 )
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.models.prompt_files import DiskCacheSettings
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class ModelSlot:
         prompt_cache_bytes: int,
         on_loading: Callable[[ModelKey], None],
         max_batch: int | None = None,
+        disk: DiskCacheSettings | None = None,
     ) -> None:
         """Hold nothing yet.
 
@@ -51,11 +54,13 @@ class ModelSlot:
             prompt_cache_bytes: Most that remembered prompts may take.
             on_loading: Told of each model that is about to be loaded.
             max_batch: Most answers generated at once; None: by the device and its memory.
+            disk: Where remembered prompts outlive the process; None: nowhere.
         """
         self._trust_remote_code = trust_remote_code
         self._memory = PromptCache(prompt_cache_bytes)
         self._on_loading = on_loading
         self._max_batch = max_batch
+        self._disk = DiskStore(disk) if disk is not None else None
         self._loaded: LoadedModel | None = None
         self.batch: Batch | Sequence | None = None
         self.words: ModelWords | None = None  # the model's text side; read by any thread
@@ -127,7 +132,8 @@ class ModelSlot:
             return Sequence(loaded)
         each = kv_cache_bytes(loaded.config, SPACE_TOKENS)
         most = self._max_batch or auto_batch(device(), each, device_room())
-        return Batch(loaded, self._memory, most=most)
+        prompts = self._disk.open(loaded.words.key, loaded.model) if self._disk is not None else None
+        return Batch(loaded, self._memory, most=most, disk=prompts)
 
     def _drop(self) -> None:
         if self.batch is not None:

@@ -30,6 +30,7 @@ from local_ai.engine.errors import unavailable, unexpected
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.environment import limits_as_they_are
 from local_ai.errors import LocalAIError
+from local_ai.models.prompt_files import DiskCacheSettings
 from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports
 
@@ -50,6 +51,7 @@ class WorkerSettings:
     prompt_cache_bytes: int
     idle_unload_s: Callable[[ModelKey], float]  # of a model; 0 keeps it
     max_batch: int | None = None  # answers at once; None: by the device and its memory
+    disk: DiskCacheSettings | None = None  # where remembered prompts outlive the process; None: nowhere
 
 
 class Worker:
@@ -225,6 +227,7 @@ class Worker:
             trust_remote_code=self._settings.trust_remote_code,
             prompt_cache_bytes=self._settings.prompt_cache_bytes,
             max_batch=self._settings.max_batch,
+            disk=self._settings.disk,
             on_loading=self._loading,
         )
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)

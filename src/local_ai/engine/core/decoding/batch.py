@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,10 @@ from local_ai.engine.core.decoding.segments import cut, pauses
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.batch_rows import as_rows
 from local_ai.engine.core.memory.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
+from local_ai.engine.core.memory.disk_store import DiskPrompts
 from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
-from local_ai.engine.core.memory.prompt_cache import PromptCache, thin_out
+from local_ai.engine.core.memory.layer_arrays import Restored
+from local_ai.engine.core.memory.prompt_cache import PromptCache, Remembered, thin_out
 from local_ai.engine.core.model.loading import LoadedModel
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -36,6 +39,7 @@ _WORTH_TOKENS = 256  # a prompt of which so many were read is remembered before 
 _TIDY_STEPS = 64
 _GUARD_STEPS = 8  # of answers alone; where prompts are read, each step may take much
 _STEP_TOKENS = 256  # mlx-lm allocates so many at once
+_FETCH_S = 0.01  # longest wait for a file while nothing else is done
 
 
 @dataclass
@@ -61,16 +65,20 @@ class Batch:
         guard: MemoryGuard | None = None,
         *,
         most: int = MOST_ON_CPU,
+        disk: DiskPrompts | None = None,
     ) -> None:
         """Generate with this model.
 
         Args:
             memory: Of prompts.
             most: Answers at once, at least 1.
+            disk: Of prompts that outlive this process; None: there is none.
         """
         self.most = most
         self._loaded = loaded
         self._memory = memory
+        self._disk = disk if memory.max_bytes else None
+        self._fetching: dict[Request, Future[Restored | None]] = {}  # their beginnings are read from disk
         self._guard = guard or MemoryGuard()
         self._running: dict[int, _Running] = {}
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
@@ -81,16 +89,36 @@ class Batch:
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
-        return len(self._running) + len(self._held)
+        return len(self._running) + len(self._held) + len(self._fetching)
 
     def add(self, request: Request) -> None:
         """Let a request join; its prompt is read from where memory ends, as soon as memory allows."""
+        if self._disk is not None:
+            prompt = request.job.prompt
+            if fetched := self._disk.fetch(prompt, self._memory.count(prompt)):
+                self._fetching[request] = fetched
+                return
         self._held.append(request)
         self._admit()
+
+    def _take_fetched(self) -> None:
+        """Let requests go on whose beginnings were read from disk; wait a moment if there is nothing else."""
+        if self._fetching and not self._running:
+            wait(self._fetching.values(), _FETCH_S)
+        for request, fetched in list(self._fetching.items()):
+            if not fetched.done():
+                continue
+            del self._fetching[request]
+            if fetched.exception() is None:
+                request.restored = fetched.result()
+            else:
+                log.error("a remembered prompt could not be read from disk", exc_info=fetched.exception())
+            self._held.append(request)
 
     def step(self) -> None:
         """Generate one token for each answer and read one piece of the prompts."""
         self._drop_cancelled()
+        self._take_fetched()
         self._keep_memory()
         self._admit()
         if not self._running:
@@ -216,7 +244,7 @@ class Batch:
         job = request.job
         words = self._loaded.words
         processors = request_processors(job, words, words.vocabulary_size)
-        remembered = self._memory.recall(job.prompt)
+        remembered = self._recall(request)
         keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
         sampler = shared_sampler if job.sampling.seed is None else make_sampler
@@ -233,11 +261,21 @@ class Batch:
         self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)
         request.send(Started(remembered.tokens, remembered.miss))
 
+    def _recall(self, request: Request) -> Remembered:
+        """Find what needs no reading: in memory, or in what was read from disk."""
+        remembered = self._memory.recall(request.job.prompt)
+        restored, request.restored = request.restored, None
+        if restored is None or restored.tokens <= remembered.tokens:
+            return remembered
+        return Remembered(restored.layers(self._loaded.model), restored.tokens)
+
     def fail_all(self, error: ApiError) -> None:
         """End every answer with an error; what the failed step left behind is dropped."""
-        for request in (*(running.writer.request for running in self._running.values()), *self._held):
+        running = (each.writer.request for each in self._running.values())
+        for request in (*running, *self._held, *self._fetching):
             request.send(Failed(error))
         self._running.clear()
+        self._fetching.clear()
         self._held.clear()
         self._generator.close()
         self._generator = self._new_generator()
@@ -258,11 +296,12 @@ class Batch:
 
     def _drop_cancelled(self) -> None:
         self._held = [request for request in self._held if not request.cancelled]
+        self._fetching = {each: read for each, read in self._fetching.items() if not each.cancelled}
         gone = [uid for uid, running in self._running.items() if running.writer.request.cancelled]
         if not gone:
             return
         for uid, (layers, tokens) in self._generator.remove(gone, return_prompt_caches=True).items():
-            self._remember(self._running[uid], tokens, layers)
+            self._remember(self._running[uid], tokens, layers, is_over=True)
         for uid in gone:
             del self._running[uid]
 
@@ -301,11 +340,17 @@ class Batch:
         if answer.finish_reason is not None:
             del self._running[answer.uid]
             running.writer.finish(answer.finish_reason)
-            self._remember(running, answer.all_tokens, answer.prompt_cache)
+            self._remember(running, answer.all_tokens, answer.prompt_cache, is_over=True)
 
-    def _remember(self, running: _Running, tokens: list[int], layers: Layers) -> None:
-        """Have memory keep what was read of a prompt, or written to it."""
+    def _remember(
+        self, running: _Running, tokens: list[int], layers: Layers, *, is_over: bool = False
+    ) -> None:
+        """Have memory keep what was read of a prompt, or written to it; and the disk, once that is over."""
         if tokens and self._memory.max_bytes and not self._is_scarce:
             settle(layers)
-            self._memory.remember(tokens, layers, running.checkpoints)
+            kept = self._memory.remember(tokens, layers, running.checkpoints)
+            if is_over and self._disk is not None:
+                # The one before the prompt's last token spares next to nothing beyond the one before it.
+                end = len(running.writer.request.job.prompt) - 1
+                self._disk.offer(tokens, layers, [each for each in kept if each.tokens != end])
         running.checkpoints = ()

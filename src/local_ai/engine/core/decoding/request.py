@@ -10,6 +10,7 @@ import mlx.core as mx
 from local_ai.engine.core.decoding.constraint import Constraint, ReasoningLimit
 from local_ai.engine.core.decoding.sampling import Processor, make_processors
 from local_ai.engine.core.job import Event, Finished, Job, Token, TokenLogprob
+from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.model.detokenize import Detokenizer
 from local_ai.engine.core.model.tokenizer import ModelWords
 
@@ -22,6 +23,7 @@ class Request:
     def __init__(self, job: Job, send: Callable[[Event], None]) -> None:
         self.job = job
         self.send = send
+        self.restored: Restored | None = None  # of its prompt's beginning, from disk
         self.cancelled = False  # set by the thread that asked, read by the one that generates
 
 

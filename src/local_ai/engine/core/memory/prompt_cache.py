@@ -91,20 +91,30 @@ class PromptCache:
     def recall(self, prompt: Sequence[int]) -> Remembered:
         """Find the longest remembered beginning; at least the last token is always left to read."""
         wanted = _as_tokens(prompt)
-        best, length, kept = None, 0, None
+        best, length, kept = self._longest(wanted)
         nearest, is_continued = 0, False
         for entry in self._entries:
             common = _common(entry.tokens, wanted)
             nearest, is_continued = max((nearest, is_continued), (common, common == len(entry.tokens)))
-            reached, at = entry.reach(min(common, len(wanted) - 1))
-            if reached > length:
-                best, length, kept = entry, reached, at
         miss = self._miss(wanted, nearest, is_continued=is_continued)
         if best is None:
             return Remembered(None, 0, miss)
         self._entries.remove(best)
         self._entries.append(best)
         return Remembered(cut_back(best.layers, length, len(best.tokens), kept), length, miss)
+
+    def count(self, prompt: Sequence[int]) -> int:
+        """Count the prompt's tokens that `recall` would find."""
+        return self._longest(_as_tokens(prompt))[1]
+
+    def _longest(self, wanted: Tokens) -> tuple[_Entry | None, int, Checkpoint | None]:
+        """Find the entry that spares most of a prompt, how many tokens, and its checkpoint for that."""
+        best, length, kept = None, 0, None
+        for entry in self._entries:
+            reached, at = entry.reach(min(_common(entry.tokens, wanted), len(wanted) - 1))
+            if reached > length:
+                best, length, kept = entry, reached, at
+        return best, length, kept
 
     def _miss(self, wanted: Tokens, nearest: int, *, is_continued: bool) -> str:
         """Say why no remembered prompt continues as this one does after its first `nearest` tokens."""
@@ -114,17 +124,22 @@ class PromptCache:
             return ""
         return f"differs at token {nearest}" if nearest >= _SOME_TOKENS else "new prompt"
 
-    def remember(self, tokens: Sequence[int], layers: Layers, checkpoints: Iterable[Checkpoint] = ()) -> None:
+    def remember(
+        self, tokens: Sequence[int], layers: Layers, checkpoints: Iterable[Checkpoint] = ()
+    ) -> tuple[Checkpoint, ...]:
         """Keep a prompt's state; what it makes superfluous, and then the oldest, is forgotten.
 
         Args:
             tokens: That it covers.
             layers: Settled.
             checkpoints: At earlier places of it; those of conversations with the same beginning are added.
+
+        Returns:
+            All checkpoints of this conversation, the shortest first.
         """
         entry = _Entry(_as_tokens(tokens), layers, tuple(checkpoints))
         if entry.n_bytes > self.max_bytes or not len(tokens):
-            return
+            return entry.checkpoints
         common = {id(other): _common(other.tokens, entry.tokens) for other in self._entries}
         if not cuts_anywhere(layers):
             kept = {c.tokens: c for other in self._entries for c in _within(other, common[id(other)])}
@@ -134,6 +149,7 @@ class PromptCache:
         self._entries = [other for other in self._entries if common[id(other)] < len(other.tokens)]
         self._entries.append(entry)
         self.forget(self.n_bytes - self.max_bytes)
+        return entry.checkpoints
 
     def forget(self, n_bytes: int) -> None:
         """Forget the oldest until so many bytes are given back, or nothing is left."""

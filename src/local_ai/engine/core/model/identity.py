@@ -1,0 +1,49 @@
+"""The name of a model's exact weights and of what computes with them, for state that is kept in files."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from importlib.metadata import version
+from pathlib import Path
+
+import mlx.core as mx
+
+from local_ai.engine.core.job import ModelKey
+
+_FORMAT = 1  # of the files; another one makes the older ones unknown
+_LIBRARIES = ("mlx", "mlx-lm")
+_DIGITS = 24
+_MOST_HEADER_BYTES = 100_000_000
+
+
+def identity_of(key: ModelKey, caches: str) -> str:
+    """Name a model by its files' content, as far as it can be told quickly.
+
+    Of weights that are the size, the time of the last change, and the header with all names and places.
+
+    Args:
+        caches: What its layers remember in.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    digest = hashlib.sha256(f"{_FORMAT} {caches} {mx.default_device()}".encode())
+    for library in _LIBRARIES:
+        digest.update(f" {library} {version(library)}".encode())
+    for folder in (key.path, *((key.adapter,) if key.adapter else ())):
+        digest.update(b" folder")
+        for file in sorted(folder.iterdir()):
+            if file.suffix == ".safetensors":
+                stat = file.stat()
+                digest.update(f" {file.name} {stat.st_size} {stat.st_mtime_ns} ".encode())
+                digest.update(_header(file))
+            elif file.name in ("config.json", "adapter_config.json") or file.suffix == ".py":
+                digest.update(f" {file.name} ".encode() + file.read_bytes())
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _header(file: Path) -> bytes:
+    with file.open("rb") as source:
+        (length,) = struct.unpack("<Q", source.read(8).ljust(8, b"\0"))
+        return source.read(min(length, _MOST_HEADER_BYTES))
