@@ -99,10 +99,14 @@ async def read_fields(request: Request, kind: type[B]) -> B:
         raise _invalid("the body", str(exc), None) from exc
 
 
+# Of pydantic's findings, as the engine's endpoints say them.
+_WORDS = {"extra_forbidden": "there is no such field here", "missing": "it is required and missing"}
+
+
 def _not_valid(exc: ValidationError) -> ApiError:
     first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:100]
-    return _invalid(field or "the body", first["msg"], field or None)
+    return _invalid(field or "the body", _WORDS.get(first["type"], first["msg"]), field or None)
 
 
 def _invalid(what: str, why: str, param: str | None) -> ApiError:
