@@ -207,7 +207,9 @@ def test_pi_runs_a_command_after_its_configuration(server: Server, folder: Path)
 def test_cline_answers_after_its_configuration_which_an_undo_still_finds(server: Server, folder: Path):
     server.run("client.configure", "cline", "--model", "saying", "--yes")
 
-    done = server.shell(f"cd {folder} && cline -P openai-compatible -m saying 'Say it' < /dev/null")
+    hub = f"export CLINE_HUB_PORT={free_port()}; cd {folder}"  # which Cline leaves running
+    done = server.shell(f"{hub}; cline -P openai-compatible -m saying 'Say it' < /dev/null")
+    server.shell(f"{hub}; cline hub stop")
     again = server.run("client.configure", "cline", "--model", "saying")
     undone = server.run("client.configure", "cline", "--undo", "--yes")
 
