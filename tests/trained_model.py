@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from tests.tiny_model import make_tiny_model
 
-from local_ai.engine.core.model_slot import spare_compiler
+from local_ai.engine.core.residents import spare_compiler
 
 QUESTION = "What is the weather in Paris?"
 NAME, DESCRIPTION = "get_weather", "Weather of a city"

@@ -12,7 +12,7 @@ _ALL = (
     "in short start, stop, restart, status, logs, pull, list, doctor, diagnostics, uninstall"
 )
 _SERVER = "server has: start, stop, restart, status, logs"
-_MODELS = "models has: list, info, use, pull, remove, unload"
+_MODELS = "models has: list, info, use, pull, remove, unload, pin, unpin"
 _START = "its options are --host, --port, --model, --config, --log-level, --foreground, --timeout"
 _LOGS = "its options are --program, --lines, --follow, --json"
 

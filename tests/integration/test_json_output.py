@@ -13,7 +13,7 @@ from tests.server import SCRIPT, Server
 from local_ai.cli.command_list import COMMANDS
 from local_ai.models.catalog import Incomplete
 from local_ai.status.deep_probe import DeepProbe
-from local_ai.status.health import EngineHealth, MarkedModel, Queue, QueuedRequest
+from local_ai.status.health import EngineHealth, MarkedModel, ModelInMemory, Queue, QueuedRequest
 
 pytestmark = pytest.mark.integration
 
@@ -49,6 +49,8 @@ def test_status_is_as_described(running: Server):
     assert set(report["verdict"]) == set(section["field of `verdict`"])
     assert set(report["programs"][0]) == set(section["field of a program"])
     assert set(report["engine"]) == set(section["field of `engine`"]) == names(EngineHealth)
+    (held,) = report["engine"]["models"]
+    assert set(held) == set(section["field of a model in memory"]) == names(ModelInMemory)
     assert set(report["queue"]) == set(section["field of `queue`"]) == names(Queue)
     for kind in (QueuedRequest, MarkedModel, DeepProbe):
         assert all(f"`{name}`" in PAGE for name in names(kind))

@@ -126,7 +126,7 @@ def test_what_is_loaded_or_the_default_is_refused(running: Server):
         1,
         "error: the model was not removed\n"
         "  why: the running server has tiny in memory\n"
-        "  fix: local-ai models unload (or local-ai server stop), then run the same command again\n",
+        "  fix: local-ai models unload tiny (or local-ai server stop), then run the same command again\n",
     )
     assert (default.returncode, default.stderr) == (
         1,

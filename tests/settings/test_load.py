@@ -432,6 +432,8 @@ def test_one_models_own_values_are_shown_with_their_origin(tmp_path: Path):
     own = [row for row in loaded.rows if row[0].startswith("models.")]
     assert own == [
         ("models.paths", [str(tmp_path / "shelf")], str(file)),
+        ("models.budget", "auto", "default"),
+        ("models.fit_check", True, "default"),
         ('models."org/Name-1.5".temperature', 0.7, str(file)),
         ('models."org/Name-1.5".thinking', False, str(file)),
         ('models."org/Name-1.5".chat_template', str(tmp_path / "a.jinja"), str(file)),

@@ -23,7 +23,7 @@ from local_ai.errors import LocalAIError
 from local_ai.printable import printable
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Health, Readiness, Report, base_url
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.words import in_words, model_in_words, size_in_words
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -187,6 +187,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
     """Print where the server answers, and with which models."""
     others = [model for model in report.models if model != report.default_model]
     reached = address_for_others(report.host)
+    held = report.engine.models if report.engine else ()
     rows = (
         ("page", f"{report.url}/"),
         ("other machines", f"{base_url(reached, report.port)}/" if reached else ""),
@@ -194,6 +195,7 @@ def print_addresses(report: Report, *, logs_dir: Path) -> None:
         ("Anthropic API", report.anthropic_url),
         ("default model", report.default_model or "none"),
         ("other models", _shortened(others)),
+        ("in memory", ", ".join(model_in_words(each, time.time()) for each in held)),
         ("BLAS", (report.engine and report.engine.blas) or ""),
         ("logs", str(logs_dir)),
     )

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -16,9 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
+from local_ai.engine.api.body import Body
 from local_ai.engine.api.endpoints import Endpoint
 from local_ai.engine.api.ollama.routes import ollama_routes
 from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
+from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
 from local_ai.engine.api.responses.store import ResponseStore
@@ -43,9 +46,10 @@ from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State, read_state
+from local_ai.status.health import EngineHealth, ModelInMemory
 
 if TYPE_CHECKING:
-    from local_ai.settings.schema import LocalAISettings
+    from local_ai.settings.schema import LocalAISettings, NamedModelSettings
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
 
@@ -73,8 +77,7 @@ def make_app(
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
             await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
-        health = dataclasses.replace(board.read(), unloads_in_s=worker.unloads_in_s)
-        return json_response(dataclasses.asdict(health))
+        return json_response(dataclasses.asdict(_with_models(board.read(), worker.in_memory())))
 
     async def recent(_request: Request) -> Response:
         """Return the figures of the last answers, by request id; for the gateway."""
@@ -82,8 +85,14 @@ def make_app(
 
     async def unload(request: Request) -> Response:
         """Not part of either API: for the socket's owner, and not forwarded by the gateway."""
-        done = asyncio.wrap_future(worker.unload())
-        return json_response(dataclasses.asdict(await unless_gone(request, done)))
+        named = await read_body(request, partial(read_model, model=_Named))
+        return json_response(dataclasses.asdict(await unless_gone(request, service.unload(named.model))))
+
+    async def pin(request: Request) -> Response:
+        """Not forwarded either."""
+        wanted = await read_body(request, partial(read_model, model=_Pinned))
+        done = service.pin(wanted.model, pinned=wanted.pinned)
+        return json_response({"pinned": await unless_gone(request, done)})
 
     async def take_settings(_request: Request) -> Response:
         """Not forwarded either."""
@@ -95,6 +104,7 @@ def make_app(
             Route("/health", health),
             Route("/recent", recent),
             Route("/reload", in_openai_errors(take_settings), methods=["POST"]),
+            Route("/pin", in_openai_errors(pin), methods=["POST"]),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
@@ -110,6 +120,27 @@ def make_app(
             Middleware(RequestIds),
         ],
     )
+
+
+class _Named(Body):
+    """The model that a command means; none: all."""
+
+    model: str | None = None
+
+
+class _Pinned(Body):
+    """A model, and whether it stays in memory."""
+
+    model: str
+    pinned: bool
+
+
+def _with_models(health: EngineHealth, models: tuple[ModelInMemory, ...]) -> EngineHealth:
+    """Add what is in memory; of models that generate text, the latest used one stands for all."""
+    latest = next((each for each in models if each.kind == "text"), None)
+    if latest is None or health.model is None:
+        return dataclasses.replace(health, models=models)
+    return dataclasses.replace(health, models=models, model=latest.id, unloads_in_s=latest.unloads_in_s)
 
 
 def _seconds(text: str) -> float:
@@ -221,6 +252,9 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
                 lambda: live.settings.cache.disk,
                 lambda: live.settings.cache.writes_gb_per_hour,
             ),
+            budget_bytes=live.budget_bytes,
+            fit_check=lambda: live.settings.models.fit_check,
+            is_pinned=live.is_pinned,
         ),
         board,
         problem=problem,
@@ -232,8 +266,8 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
     first = None if omni_text else service.default_key()
     if first is None and settings.model.path is not None and problem is None and not omni_text:
         worker.report(model_not_found(settings.model.path, read()))
-    reranker = Reranker(service.find)
-    embedder, responses, omni = Embedder(service.find), ResponseStore(), OmniRouters(board.count_elsewhere)
+    embedder, reranker = Embedder(worker, service.find), Reranker(worker, service.find)
+    responses, omni = ResponseStore(), OmniRouters(board.count_elsewhere)
 
     def reload() -> None:
         live.read_again()
@@ -257,6 +291,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         lambda: reranker.has_model,
         lambda: len(responses) > 0,
         lambda: omni.has_any,
+        lambda: worker.has_pins,
     )
     return Engine(
         app,
@@ -274,6 +309,7 @@ class _Live:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._owns: dict[ModelKey, NamedModelSettings | None] = {}
 
     @property
     def settings(self) -> LocalAISettings:
@@ -286,16 +322,33 @@ class _Live:
     def read_again(self) -> None:
         """Take what state.json holds by now."""
         self._state = read_state(self._state.paths.state_file)
+        self._owns = {}
         logging.getLogger().setLevel(self.settings.server.log_level)
         log.info("the settings were read again")
 
+    def budget_bytes(self) -> int | None:
+        """Bytes that all models together may have; None: as the machine has them."""
+        budget = self.settings.models.budget
+        return None if budget == "auto" else int(budget * 1e9)
+
     def idle_unload_s(self, key: ModelKey) -> float:
         """Seconds after which a model is unloaded; its own value wins."""
-        if self.settings.models.named:
-            found = find_model(str(key.path), self.library().models)
-            if found and found.own and found.own.idle_unload_s is not None:
-                return found.own.idle_unload_s
+        own = self._own(key)
+        if own and own.idle_unload_s is not None:
+            return own.idle_unload_s
         return self.settings.model.idle_unload_s
+
+    def is_pinned(self, key: ModelKey) -> bool:
+        """Whether a model never makes way."""
+        own = self._own(key)
+        return bool(own and own.pin)
+
+    def _own(self, key: ModelKey) -> NamedModelSettings | None:
+        """Find a model's own settings."""
+        if key not in self._owns:
+            found = find_model(str(key.path), self.library().models) if self.settings.models.named else None
+            self._owns[key] = found.own if found else None
+        return self._owns[key]
 
 
 def _preload_blas(choice: str) -> tuple[Blas | None, LocalAIError | None]:

@@ -21,11 +21,12 @@ from pydantic_core import PydanticCustomError
 from local_ai.engine.api.body import Body, Must, NoEffect, wrong
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
-from local_ai.engine.held_model import HeldModel
+from local_ai.engine.side_models import SideModels
 from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
     from local_ai.engine.core.model.embedding_model import EmbeddingModel
+    from local_ai.engine.core.worker import Worker
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
@@ -93,16 +94,18 @@ def read_embedding_request(raw: bytes) -> EmbeddingRequest:
 
 
 class Embedder:
-    """Holds one embedding model."""
+    """Embeds with the models of this machine."""
 
-    def __init__(self, find: Callable[[str], Model]) -> None:
+    def __init__(self, worker: Worker, find: Callable[[str], Model]) -> None:
         self._find = find
-        self._held: HeldModel[EmbeddingModel] = HeldModel(_load, does="embeds texts")
+        self._models: SideModels[EmbeddingModel] = SideModels(
+            worker, _load, kind="embedding", does="embeds texts"
+        )
 
     @property
     def has_model(self) -> bool:
         """Whether one is in memory."""
-        return self._held.is_loaded
+        return self._models.is_loaded
 
     async def embed(self, wanted: Texts) -> Embedded:
         """Turn texts into vectors of length 1.
@@ -111,11 +114,7 @@ class Embedder:
             ApiError: No such model, it is not one that embeds, or a text is too long for it.
         """
         found = self._find(wanted.model)
-        return await self._held.use(found, lambda model: _embed(model, found, wanted))
-
-    async def unload(self) -> None:
-        """Drop the model in memory, if there is one."""
-        await self._held.unload()
+        return await self._models.use(found, lambda model: _embed(model, found, wanted))
 
 
 def _load(folder: Path) -> EmbeddingModel:

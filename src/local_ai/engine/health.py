@@ -74,16 +74,16 @@ class HealthBoard:
             self._derive()
 
     def loading(self, model: str) -> None:
-        """A load begins; what was in memory before is unloaded."""
+        """A load begins."""
         with self._lock:
-            self._loading, self._model, self._next = True, None, model
+            self._loading, self._next = True, model
             self._derive()
 
     def loaded(self, model: str | None, *, max_batch: int | None = None) -> None:
-        """A load ended with this model in memory; None: an idle one was unloaded, or there is none.
+        """A load or unload ended with this model in memory, the latest used one; None: with none.
 
         Args:
-            max_batch: Answers that it can generate at once.
+            max_batch: Answers that all in memory can generate at once.
         """
         with self._lock:
             self._max_batch = max_batch

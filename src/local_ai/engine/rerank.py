@@ -16,11 +16,12 @@ from pydantic import Field
 from local_ai.engine.api.body import Body, Flag, ListOf, Must, NoEffect, Reason, Refused, TextOr
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
-from local_ai.engine.held_model import HeldModel
+from local_ai.engine.side_models import SideModels
 from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
     from local_ai.engine.core.model.rerank_model import RerankModel
+    from local_ai.engine.core.worker import Worker
 
 MOST_DOCUMENTS = 1000
 _AT_ONCE = 16  # pairs read in one step
@@ -73,16 +74,16 @@ def read_rerank_request(raw: bytes) -> RerankRequest:
 
 
 class Reranker:
-    """Holds one reranker."""
+    """Ranks with the models of this machine."""
 
-    def __init__(self, find: Callable[[str], Model]) -> None:
+    def __init__(self, worker: Worker, find: Callable[[str], Model]) -> None:
         self._find = find
-        self._held: HeldModel[RerankModel] = HeldModel(_load, does="reranks")
+        self._models: SideModels[RerankModel] = SideModels(worker, _load, kind="rerank", does="reranks")
 
     @property
     def has_model(self) -> bool:
         """Whether one is in memory."""
-        return self._held.is_loaded
+        return self._models.is_loaded
 
     async def rank(self, request: RerankRequest) -> Ranked:
         """Score all documents.
@@ -91,7 +92,7 @@ class Reranker:
             ApiError: No such model, it is no reranker, or a document is too long for it.
         """
         found = self._find(request.model)
-        return await self._held.use(found, lambda model: _rank(model, found, request))
+        return await self._models.use(found, lambda model: _rank(model, found, request))
 
 
 def rerank_body(ranked: Ranked, request: RerankRequest) -> dict[str, Any]:

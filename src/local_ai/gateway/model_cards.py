@@ -91,7 +91,7 @@ def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards
     configured = configured_default(state)
     marked = {one.model: one.reason for one in report.queue.marked_models} if report.queue else {}
     engine = report.engine
-    in_memory = {engine.model} if engine else set()
+    in_memory = engine.in_memory if engine else frozenset()
     room = model_bytes()
     models = tuple(
         _card(

@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,34 @@ import psutil
 _MOST_FOR_MODELS = 0.9
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+# Of what a machine has, models may take this much: the rest is for the system and other programs.
+_SHARE_OF_MEMORY = 0.8
+_SHARE_OF_CARD = 0.9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How much memory a machine has, all of it, whoever holds it now."""
+
+    total_bytes: int  # its memory, or the limit of the cgroup around this process
+    working_set_bytes: int | None = None  # that Metal recommends to keep in use at once; None: no Metal
+    card_bytes: int | None = None  # of an NVIDIA card; None: MLX computes on none
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that models can have here; what happens to be free does not count."""
+        if self.working_set_bytes is not None:
+            return self.working_set_bytes
+        if self.card_bytes is not None:
+            return int(_SHARE_OF_CARD * self.card_bytes)
+        return int(_SHARE_OF_MEMORY * self.total_bytes)
+
+
+def this_machine() -> Machine:
+    """Read this machine's figures. Imports mlx."""
+    return Machine(total_bytes(), working_set_bytes(), card_total_bytes())
 
 
 def total_bytes() -> int:
@@ -65,6 +94,15 @@ def card_free_bytes() -> int | None:
     if not mx.cuda.is_available() or mx.default_device() == mx.Device(mx.cpu):
         return None
     return int(mx.device_info()["free_memory"])
+
+
+def card_total_bytes() -> int | None:
+    """Bytes that an NVIDIA card has in all; None where MLX computes on none. Imports mlx."""
+    import mlx.core as mx
+
+    if (free := card_free_bytes()) is None:
+        return None
+    return int(mx.device_info().get("total_memory", free))
 
 
 def cgroup_limits(own: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> list[int]:

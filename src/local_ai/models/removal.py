@@ -71,7 +71,7 @@ def refuse_if_used(
         raise LocalAIError(
             _NOT_DONE,
             why=f"the running server has {name} in memory",
-            fix="local-ai models unload (or local-ai server stop), then run the same command again",
+            fix=f"local-ai models unload {name} (or local-ai server stop), then run the same command again",
         )
     for value, whose in ((settings, "the settings"), (server, "the running server")):
         if value is not None and value in (name, str(folder)):

@@ -167,6 +167,9 @@ class NamedModelSettings(_Section):
     idle_unload_s: IdleSeconds | None = Field(
         None, description="Unload it after this many idle seconds; 0 keeps it."
     )
+    pin: bool | None = Field(
+        None, description="Whether it stays in memory: neither idle nor for another model is it unloaded."
+    )
 
     @model_serializer(mode="wrap")
     def _only_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -182,6 +185,13 @@ class ModelsSettings(_Section):
     paths: Annotated[tuple[Path, ...], BeforeValidator(_split)] = Field(
         (Path("~/.lmstudio/models"),),
         description="Further folders with model folders (NAME or ORG/NAME) in them.",
+    )
+    budget: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description='Most memory for all models together, in GB; "auto": as much as the machine can hold.',
+    )
+    fit_check: bool = Field(
+        True, description="Refuse a model that the machine cannot hold; false loads it all the same."
     )
 
     @model_validator(mode="after")

@@ -35,12 +35,28 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class ModelInMemory:
+    """One model that the engine holds."""
+
+    id: str
+    kind: str  # text | embedding | rerank
+    size_bytes: int  # of its weights and of the prompts remembered for it
+    since: float  # seconds since 1970
+    running: int  # requests that it works on
+    waiting: int  # requests that wait for a place beside those
+    pinned: bool  # never unloaded by itself
+    unloads_in_s: float | None = (
+        None  # seconds until it is unloaded if nothing is asked of it; None: it stays
+    )
+
+
+@dataclass(frozen=True)
 class EngineHealth:
     """What the engine says of itself on its socket's `/health`."""
 
     state: EngineState
     since: float  # seconds since 1970, when it entered that state
-    model: str | None  # id of the model in memory
+    model: str | None  # id of the model in memory that generates text, of several the latest used one
     running: int  # answers being generated
     waiting: int  # requests that wait for their turn
     text: str  # what generates text: mlx-lm | mlx-omni-server
@@ -51,10 +67,16 @@ class EngineHealth:
     )
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
     loading: str | None = None  # id of the model that is being loaded
-    unloads_in_s: float | None = None  # seconds until the idle model is unloaded; None: it stays
+    unloads_in_s: float | None = None  # seconds until that model is unloaded if it is idle; None: it stays
     blas: str | None = None  # what multiplies matrices on the CPU: name, version and where it is from
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
-    max_batch: int | None = None  # answers generated at once by the model in memory, at most
+    max_batch: int | None = None  # answers generated at once by the models in memory, at most
+    models: tuple[ModelInMemory, ...] = ()  # all in memory, the latest used first
+
+    @property
+    def in_memory(self) -> frozenset[str]:
+        """Ids of the models in memory."""
+        return frozenset({*(each.id for each in self.models), *filter(None, [self.model])})
 
     @property
     def warning(self) -> str:
@@ -71,7 +93,8 @@ class EngineHealth:
         try:
             known = {name: raw[name] for name in cls.__annotations__ if name in raw}
             failure = Failure(**raw["failure"]) if raw.get("failure") else None
-            return cls(**known | {"state": EngineState(raw["state"]), "failure": failure})
+            models = tuple(ModelInMemory(**each) for each in raw.get("models", ()))
+            return cls(**known | {"state": EngineState(raw["state"]), "failure": failure, "models": models})
         except (KeyError, TypeError, ValueError):
             return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from local_ai.status.health import ModelInMemory
+
 
 def in_words(seconds: float | None) -> str:
     """Write a duration by its whole units: "42 s", "3 min", "2 h 5 min", "4 d 3 h"; "–" for none."""
@@ -13,6 +15,15 @@ def in_words(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes % 60} min"
     return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def model_in_words(model: ModelInMemory, now: float) -> str:
+    """Write what is in memory of a model: "org/name (4.2 GB, for 5 min, 2 running, pinned)"."""
+    parts = [size_in_words(model.size_bytes), f"for {in_words(max(0.0, now - model.since))}"]
+    parts += [f"{model.running} running"] if model.running else []
+    parts += [f"{model.waiting} waiting"] if model.waiting else []
+    parts += ["pinned"] if model.pinned else []
+    return f"{model.id} ({', '.join(parts)})"
 
 
 def size_in_words(size: int | None) -> str:

@@ -19,7 +19,7 @@ PLENTY = 10**12
 def loaded(family: str) -> Any:
     """Load a tiny model of a family; it never ends its answers by itself."""
     from local_ai.engine.core.model.loading import load_model
-    from local_ai.engine.core.model_slot import spare_compiler
+    from local_ai.engine.core.residents import spare_compiler
 
     spare_compiler()
     with tempfile.TemporaryDirectory() as folder:

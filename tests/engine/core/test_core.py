@@ -171,6 +171,25 @@ def test_memory_is_bounded_by_bytes_and_forgets_the_oldest():
     assert [memory.recall([first, 0, 0, 0, 0]).tokens for first in (1, 2, 3)] == [0, 4, 4]
 
 
+def test_prompts_of_several_models_share_one_bound_and_the_oldest_of_all_is_forgotten():
+    from local_ai.engine.core.memory.prompt_cache import PromptCache, SharedPrompts
+
+    one = sum(layer.nbytes for layer in layers(4)) + 16
+    shared = SharedPrompts(3 * one)
+    left, right = PromptCache(3 * one, shared), PromptCache(3 * one, shared)
+    for cache, first in ((left, 1), (right, 2), (left, 3)):
+        cache.remember([first, 0, 0, 0], layers(4))
+    assert left.recall([1, 0, 0, 0, 0]).tokens == 4  # used again, and so the latest
+
+    right.remember([4, 0, 0, 0], layers(4))
+
+    assert shared.n_bytes <= 3 * one
+    assert [left.recall([1, 0, 0, 0, 0]).tokens, left.recall([3, 0, 0, 0, 0]).tokens] == [4, 4]
+    assert [right.recall([2, 0, 0, 0, 0]).tokens, right.recall([4, 0, 0, 0, 0]).tokens] == [0, 4]
+    shared.remove(left)
+    assert shared.n_bytes == right.n_bytes
+
+
 def test_memory_keeps_only_the_longer_of_two_with_one_beginning():
     from local_ai.engine.core.memory.prompt_cache import PromptCache
 
@@ -314,19 +333,6 @@ def test_a_model_that_needs_more_memory_than_there_is_does_not_fit(tmp_path: Pat
         check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=size - 1)
 
     assert (caught.value.status, caught.value.code) == (422, "model_not_loadable")
-
-
-def test_memory_that_a_loaded_model_holds_counts_as_free(loaded: Any, monkeypatch: pytest.MonkeyPatch):
-    """It is given back before the next one is loaded."""
-    from mlx.utils import tree_flatten
-
-    from local_ai.engine.core.model import loading
-
-    monkeypatch.setattr(loading, "available_bytes", lambda: 0)
-
-    weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
-
-    assert loading.free_bytes() >= weights
 
 
 def test_other_threads_have_their_turns_while_a_long_text_is_tokenized(loaded: Any):
@@ -525,7 +531,7 @@ def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runne
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.decoding.sequential import Sequence
     from local_ai.engine.core.memory.prompt_cache import PromptCache
-    from local_ai.engine.core.model_slot import warm
+    from local_ai.engine.core.residents import warm
 
     batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
     warm(batch, loaded)

@@ -23,7 +23,7 @@ class Core:
         from mlx_lm.generate import BatchGenerator, StopSequences
         from mlx_lm.utils import load
 
-        from local_ai.engine.core.model_slot import spare_compiler
+        from local_ai.engine.core.residents import spare_compiler
 
         spare_compiler()  # as the engine does: the tests need no g++ either
         self.mx = mx

@@ -20,7 +20,7 @@ from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_adapter, make_tiny_embedder, make_tiny_model
 
 from local_ai.errors import ServerError
-from local_ai.lifecycle.unload import unload_model
+from local_ai.lifecycle.memory import unload_model
 
 pytestmark = pytest.mark.integration
 
@@ -30,9 +30,9 @@ def content(answer: dict[str, Any]) -> str:
     return text
 
 
-def unload(engine: RunningEngine) -> tuple[str | None, int]:
-    done = unload_model(engine.paths.engine_socket, on_wait=lambda sentence: None)
-    return done.model, done.freed_bytes
+def unload(engine: RunningEngine, model: str | None = None) -> tuple[tuple[str, ...], int]:
+    done = unload_model(engine.paths.engine_socket, model, on_wait=lambda sentence: None)
+    return done.models, done.freed_bytes
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,13 @@ def test_a_load_shows_which_model_it_is_for_and_an_unload_waits_for_the_answer_t
         answer = pool.submit(engine.chat, "Tell me a long story.", max_tokens=40, min_p=0.0)
         engine.wait(lambda health: health["running"] == 1)
 
-        name, freed = unload(engine)
+        names, freed = unload(engine)
 
         assert answer.result()["usage"]["completion_tokens"] == 40
         assert engine.health()["model"] is None
 
     assert (seen["loading"], seen["model"]) == (starter_model.name, None)
-    assert name == starter_model.name
+    assert names == (starter_model.name,)
     assert freed > 500_000_000
 
 
@@ -175,11 +175,11 @@ def test_unload_gives_memory_back_and_the_next_request_loads_again(aliased: Runn
     first = content(aliased.chat())
     size = (aliased.paths.models_dir / "plain/model.safetensors").stat().st_size
 
-    name, freed = unload(aliased)
+    names, freed = unload(aliased)
 
-    assert (name, aliased.health()["model"], aliased.health()["state"]) == ("plain", None, "ready")
+    assert (names, aliased.health()["model"], aliased.health()["state"]) == (("plain",), None, "ready")
     assert freed >= size
-    assert unload(aliased) == (None, 0)
+    assert unload(aliased) == ((), 0)
     assert content(aliased.chat()) == first
 
 
@@ -268,7 +268,7 @@ def test_a_conversation_that_does_not_fit_is_refused_with_both_figures(aliased: 
     assert refused["error"]["code"] == "model_not_loadable"
     assert re.search(
         r"it does not fit: its weights need 1 MB of memory, a conversation of 100000000\d\d tokens "
-        r"5120\.0 GB, and \d+\.\d GB are available\. To fix it: ask for fewer tokens \(max_tokens; ",
+        r"5120\.0 GB, and models can have \d+\.\d GB here\. To fix it: ask for fewer tokens \(max_tokens; ",
         message,
     ), message
     assert content(answered)
@@ -415,7 +415,7 @@ def test_one_models_own_settings_hold_for_it_alone_and_a_request_wins_over_them(
         ]
         silent = engine.post("/anthropic/v1/messages", ask | {"model": "thinker"}).json()
         too_long = engine.chat("hello " * 30, model="brief")
-        engine.wait(lambda health: health["model"] is None)
+        engine.wait(lambda health: "brief" not in {each["id"] for each in health["models"]})
 
     lengths = [each["usage"]["completion_tokens"] for each in (plain, styled, quick, said)]
     assert lengths == [5, 7, 7, 3]

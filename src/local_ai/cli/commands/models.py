@@ -1,4 +1,4 @@
-"""`models.list`, `info`, `use`, `unload`."""
+"""`models.list`, `info`, `use`, `unload`, `pin`, `unpin`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of, unusable_error
 from local_ai.models.recommended import best_for, recommended_models
 from local_ai.printable import printable
+from local_ai.settings.keys import join_key
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target
@@ -141,16 +142,51 @@ def use(name: str, *, config: str | None) -> None:
     console.print_line("To use it in a running server: local-ai server restart")
 
 
-def unload() -> None:
-    """Unload the model once the running answers have ended, which frees its memory."""
-    from local_ai.lifecycle.unload import unload_model
+def unload(name: str | None) -> None:
+    """Unload a model once its running answers have ended, or all, which frees their memory."""
+    from local_ai.lifecycle.memory import unload_model
 
-    done = unload_model(find_paths().engine_socket, on_wait=console.print_note)
-    if done.model is None:
-        console.print_line("No model was loaded.")
+    model = _find(name, look(name)) if name else None
+    path = str(model.path) if model else None
+    done = unload_model(find_paths().engine_socket, path, on_wait=console.print_note)
+    if not done.models:
+        console.print_line(f"{model.id} was not loaded." if model else "No model was loaded.")
     else:
-        console.print_line(f"Unloaded {done.model}: {size_in_words(done.freed_bytes)} given back.")
+        names = ", ".join(done.models)
+        console.print_line(f"Unloaded {names}: {size_in_words(done.freed_bytes)} given back.")
         console.print_line("The next request for a model loads it again.")
+
+
+def pin(name: str) -> None:
+    """Load a model, and keep it in memory."""
+    from local_ai.lifecycle.memory import pin_model
+
+    model = _find(name, look(name))
+    pin_model(find_paths().engine_socket, str(model.path), pinned=True)
+    console.print_line(
+        f"{model.id} is pinned: it stays in memory until models.unpin, or until the server ends."
+    )
+    console.print_line(f"To pin it for good: pin = true in the settings' table {own_table(model.id)}")
+
+
+def unpin(name: str) -> None:
+    """Let a model be unloaded again."""
+    from local_ai.lifecycle.memory import pin_model
+
+    model = _find(name, look(name))
+    if pin_model(find_paths().engine_socket, str(model.path), pinned=False):
+        raise ConfigError(
+            "the model stays pinned",
+            why=f"the settings pin it (pin = true in {own_table(model.id)})",
+            fix="take that line out, then run",
+            command="local-ai config reload",
+        )
+    console.print_line(f"{model.id} is not pinned: it is unloaded like any other.")
+
+
+def own_table(model: str) -> str:
+    """Write the header of a model's own table in the settings."""
+    return f"[{join_key(['models', model])}]"
 
 
 def _find(name: str, shelf: Shelf) -> Model:
@@ -161,13 +197,14 @@ def _find(name: str, shelf: Shelf) -> Model:
 
 def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
     health = probe_engine(shelf.paths.engine_socket)
-    loaded = health.model if health else None
+    held = {each.id: each for each in health.models} if health else {}
     return [
         {
             **{name: value for name, value in asdict(model).items() if name != "own"},
             "path": str(model.path),
             "default": model == shelf.library.default,
-            "loaded": model.id == loaded,
+            "loaded": model.id in held,
+            "in_memory": asdict(held[model.id]) if model.id in held else None,
             "aliases": shelf.library.aliases_of(model),
             "settings": model.own.model_dump(mode="json") if model.own else {},
         }
@@ -189,4 +226,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _state(row: dict[str, Any]) -> str:
     also = f"also {', '.join(row['aliases'])}" if row["aliases"] else ""
-    return ", ".join([*(word for word in ("default", "loaded") if row[word]), *filter(None, [also])])
+    pinned = "pinned" if row["in_memory"] and row["in_memory"]["pinned"] else ""
+    words = [*(word for word in ("default", "loaded") if row[word]), pinned, also]
+    return ", ".join(filter(None, words))

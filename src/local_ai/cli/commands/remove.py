@@ -52,7 +52,7 @@ def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
     refuse_if_used(
         name,
         folder,
-        in_memory=(health.model, health.loading) if health else (),
+        in_memory=(*health.in_memory, health.loading) if health else (),
         settings=shelf.settings.model.path,
         server=target.model_path if target else None,
     )

@@ -1,31 +1,39 @@
 """The generating thread: imports mlx, loads models, and takes turns between what it was asked.
 
-    asked ─▶ waiting (in order) ─▶ running (batched) ─▶ done
-                │
-                └─ for another model than the one loaded: nothing behind it is admitted until
-                   what runs has finished, then that model is loaded in its place
+    asked ─▶ waiting (see `schedule`) ─▶ running (each model has a batch) ─▶ done
 
-Nothing here blocks the event loop, and nothing of mlx is touched outside this thread.
+Models that answer at the same time take turns step by step. Nothing here blocks the event loop, and nothing
+of mlx that generates text is touched outside this thread.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.engine.core.memory.release import MemoryRelease
-from local_ai.engine.core.model.tokenizer import ModelWords
-from local_ai.engine.core.tasks import Answer, Ask, Item, Load, Unload, Unloaded
+from local_ai.engine.core.tasks import (
+    Answer,
+    Ask,
+    Call,
+    Item,
+    Lease,
+    LeaseId,
+    Load,
+    Reserve,
+    SideModel,
+    Unload,
+    Unloaded,
+)
 from local_ai.engine.errors import unavailable, unexpected
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.environment import limits_as_they_are
@@ -33,14 +41,18 @@ from local_ai.errors import LocalAIError
 from local_ai.models.prompt_files import DiskCacheSettings
 from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports
+from local_ai.status.health import ModelInMemory
 
 if TYPE_CHECKING:
     from local_ai.engine.core.decoding.request import Request
-    from local_ai.engine.core.model_slot import ModelSlot
+    from local_ai.engine.core.resident import Resident
+    from local_ai.engine.core.residents import Residents
+    from local_ai.engine.core.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 512  # as Ollama's queue
+_BLOCKED_S = 0.05  # between two looks at what waits for a moment to pass, or for another thread
 
 
 @dataclass(frozen=True)
@@ -48,10 +60,13 @@ class WorkerSettings:
     """What the generating thread needs to know from the settings."""
 
     trust_remote_code: bool
-    prompt_cache_bytes: int
+    prompt_cache_bytes: int  # of all models together
     idle_unload_s: Callable[[ModelKey], float]  # of a model; 0 keeps it
-    max_batch: int | None = None  # answers at once; None: by the device and its memory
+    max_batch: int | None = None  # answers of one model at once; None: by the device and its memory
     disk: DiskCacheSettings | None = None  # where remembered prompts outlive the process; None: nowhere
+    budget_bytes: Callable[[], int | None] = lambda: None  # of all models; None: as the machine has them
+    fit_check: Callable[[], bool] = lambda: True  # whether a model that does not fit is refused
+    is_pinned: Callable[[ModelKey], bool] = lambda _key: False
 
 
 class Worker:
@@ -72,28 +87,23 @@ class Worker:
             on_loading: Called on the thread, once all is imported, when it begins to load a model.
         """
         self._on_loading = on_loading
-        self._settings = settings
+        self._pins: frozenset[Path] = frozenset()  # folders of models that a command has pinned
+        self._settings = replace(
+            settings, is_pinned=lambda key: key.path in self._pins or settings.is_pinned(key)
+        )
         self._board = board
-        self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self._waiting: deque[Item] = deque()
-        self._slot: ModelSlot | None = None  # once all is imported
+        self._inbox: queue.SimpleQueue[Item | LeaseId | None] = queue.SimpleQueue()
+        self._residents: Residents | None = None  # once all is imported
+        self._schedule: Schedule | None = None
         self._stopping = False
         self._broken = _as_unavailable(problem) if problem else None
         self._problem: ApiError | None = None  # why the default model cannot be used
         self._default: ModelKey | None = None
         self._preload = False
-        self._checked: ModelKey | None = None  # found loadable, and waiting for what runs
-        self._last_used = time.monotonic()
-        self._keep_s: float | None = None  # of the loaded model, where a request said so
         self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
         self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
         self._thread = threading.Thread(target=self._run_to_the_end, name="generate", daemon=True)
-
-    @property
-    def words(self) -> ModelWords | None:
-        """The loaded model's text side."""
-        return self._slot.words if self._slot else None
 
     def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
         """Start the thread; it imports, and then loads this model.
@@ -130,53 +140,126 @@ class Worker:
         """Have the thread look at the settings again, should it sleep."""
         self._inbox.put(None)
 
-    def load(self, key: ModelKey, tokens: int = 0) -> Future[ModelWords]:
-        """Have a model loaded; its turn comes in order.
+    def load(self, key: ModelKey, tokens: int = 0) -> Future[Lease]:
+        """Have a model that generates text in memory; its turn comes in order.
 
         Args:
             tokens: Length of the conversation that there should be memory for.
 
         Returns:
-            Its text side, or an ApiError.
+            A lease with its text side, or an ApiError.
         """
-        done: Future[ModelWords] = Future()
-        words = self.words
-        if words is not None and words.key == key:
-            done.set_result(words)
+        done: Future[Lease] = Future()
+        if lease := self._lease(key):
+            done.set_result(lease)
         else:
             self._inbox.put(Load(key, done, tokens))
         return done
 
-    def keep(self, idle_s: float | None) -> None:
-        """Say how long the loaded model stays in memory from now on, or from its last answer.
+    def reserve(self, model: SideModel) -> Future[Lease]:
+        """Have room for a model with a thread of its own; its turn comes in order.
+
+        Returns:
+            A lease, as long as which it stays in memory once it is loaded; or an ApiError.
+        """
+        done: Future[Lease] = Future()
+        if lease := self._lease(model.key):
+            done.set_result(lease)
+        else:
+            self._inbox.put(Reserve(model, done))
+        return done
+
+    def arrived(self, key: ModelKey) -> None:
+        """Take note that a model for which there was room is loaded."""
+        if self._residents:
+            self._residents.arrived(key)
+
+    def _lease(self, key: ModelKey) -> Lease | None:
+        """Let a request have a model that is in memory already, unless its turn is over."""
+        if self._residents is None or self._schedule is None or key in self._schedule.closed:
+            return None
+        return self._residents.lease(Lease(key, time.monotonic(), self._inbox.put))
+
+    def keep(self, folder: Path, idle_s: float | None) -> None:
+        """Say how long a model stays in memory from now on, or from its last answer.
 
         Args:
             idle_s: inf: for ever; None: as the settings have it.
         """
-        self._keep_s, self._last_used = idle_s, time.monotonic()
+        for resident in self._all():
+            if resident.key.path == folder:
+                resident.keep_s, resident.last_used = idle_s, time.monotonic()
         self._inbox.put(None)
 
     @property
-    def unloads_in_s(self) -> float | None:
-        """Seconds until the loaded model is unloaded if nothing is asked of it; None: it stays."""
-        limit = self._idle_limit_s
-        return None if limit is None else max(0.0, self._last_used + limit - time.monotonic())
+    def has_pins(self) -> bool:
+        """Whether a command has pinned a model."""
+        return bool(self._pins)
 
-    def unload(self) -> Future[Unloaded]:
-        """Have the loaded model unloaded; its turn comes in order, and after all that runs then."""
+    def pin(self, key: ModelKey, *, pinned: bool) -> bool:
+        """Have a model never unloaded by itself, from now on or no longer; return whether that is so now.
+
+        The settings may pin it as well.
+        """
+        self._pins = self._pins | {key.path} if pinned else self._pins - {key.path}
+        self._inbox.put(None)
+        return self._settings.is_pinned(key)
+
+    def in_memory(self) -> tuple[ModelInMemory, ...]:
+        """List the models in memory, the latest used first."""
+        now = time.monotonic()
+        return tuple(
+            ModelInMemory(
+                id=each.key.id,
+                kind=each.kind,
+                size_bytes=each.n_bytes,
+                since=each.since,
+                running=each.running,
+                waiting=each.waiting,
+                pinned=each.is_pinned,
+                unloads_in_s=self._unloads_in_s(each, now),
+            )
+            for each in sorted(self._all(), key=lambda each: -each.last_used)
+        )
+
+    def _unloads_in_s(self, resident: Resident, now: float) -> float | None:
+        """Seconds until a model is unloaded if nothing is asked of it; None: it stays."""
+        limit = resident.idle_limit_s(self._settings.idle_unload_s)
+        return None if limit is None else max(0.0, resident.last_used + limit - now)
+
+    def _all(self) -> list[Resident]:
+        return self._residents.all() if self._residents else []
+
+    def unload(self, folder: Path | None = None) -> Future[Unloaded]:
+        """Have a model unloaded; its turn comes in order, and after all its requests that wait by then.
+
+        Args:
+            folder: The model's; None: all models.
+        """
         done: Future[Unloaded] = Future()
-        self._inbox.put(Unload(done))
+        self._inbox.put(Unload(done, folder))
         return done
 
-    def ask(self, job: Job, send: Callable[[Event], None], flush: Callable[[], None] | None = None) -> Answer:
+    def ask(
+        self,
+        job: Job,
+        send: Callable[[Event], None],
+        flush: Callable[[], None] | None = None,
+        *,
+        lease: Lease | None = None,
+    ) -> Answer:
         """Have an answer generated; `send` is called on the generating thread, until Finished or Failed.
 
         Args:
             flush: Called after every `send`, but only once for all that one step has sent to it.
+            lease: Of its model; it ends.
         """
         slot: list[Request] = []
         answer = Answer(slot, lambda: self._inbox.put(None))
-        self._inbox.put(Ask(job, send, flush, answer, slot))
+        arrived = lease.arrived if lease else time.monotonic()
+        self._inbox.put(Ask(job, send, flush, answer, slot, arrived))
+        if lease:
+            lease.end()
         return answer
 
     def _run_to_the_end(self) -> None:
@@ -199,18 +282,18 @@ class Worker:
             try:
                 self._turn()
             except Exception as exc:
-                log.exception("a step of generating failed")
-                self._fail_batch(unexpected("the answer was cut off", exc))
+                log.exception("the generating thread could not do what was next")
+                self._fail_all(unexpected("the request failed", exc))
             self._flush()
-        if self._slot is not None:
-            self._slot.end()
+        if self._residents is not None:
+            self._residents.end()
 
     def _import(self) -> ApiError | None:
         """Import everything of mlx on this thread; return why it cannot be."""
         started = time.perf_counter()
         try:
             with undisturbed_imports(), limits_as_they_are():
-                from local_ai.engine.core import model_slot
+                from local_ai.engine.core import residents, schedule
                 from local_ai.engine.core.decoding import request
         except Exception as exc:
             log.exception("what generates text could not be imported")
@@ -221,14 +304,15 @@ class Worker:
                 command="local-ai server restart",
             )
 
-        model_slot.spare_compiler()
+        residents.spare_compiler()
         self._make_request = request.Request
-        self._slot = model_slot.ModelSlot(
-            trust_remote_code=self._settings.trust_remote_code,
-            prompt_cache_bytes=self._settings.prompt_cache_bytes,
-            max_batch=self._settings.max_batch,
-            disk=self._settings.disk,
-            on_loading=self._loading,
+        self._residents = residents.Residents(self._settings, on_loading=self._loading)
+        self._schedule = schedule.Schedule(
+            self._residents,
+            begin=self._begin,
+            refuse=self._refuse,
+            on_change=self._settle,
+            give_back=self._inbox.put,
         )
         log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
         self._board.imported(loads_next=self._preload)
@@ -241,73 +325,72 @@ class Worker:
 
     def _receive(self) -> None:
         """Take what has arrived; sleep only when there is nothing to do."""
-        idle = not self._waiting and not self._running
-        timeout = self._rest_s() if idle else 0.0
+        timeout = 0.0 if self._running else self._rest_s()
         while True:
             try:
                 item = self._inbox.get(timeout=timeout) if timeout != 0 else self._inbox.get_nowait()
             except queue.Empty:
                 return
-            if item is not None:
-                self._waiting.append(item)
+            if isinstance(item, LeaseId):
+                if self._residents:
+                    self._residents.end_lease(item)
+            elif item is not None and self._schedule is not None:
+                self._schedule.add(item)
+            elif item is not None and self._broken is not None:
+                self._refuse_broken(item, self._broken)
             timeout = 0.0
 
     @property
     def _running(self) -> int:
-        return self._slot.running if self._slot else 0
+        return self._residents.running if self._residents else 0
 
     def _turn(self) -> None:
-        self._waiting = deque(item for item in self._waiting if not item.is_given_up)
-        while self._waiting and self._serve(self._waiting[0]):
-            self._waiting.popleft()
+        if self._residents is None or self._schedule is None:
+            return
+        self._schedule.serve()
         self._count()
         self._flush()  # a step may take long
-        if self._running:
-            self._step()
-        elif not self._waiting:
-            self._unload_when_idle()
+        for resident in self._all():
+            if resident.batch is not None and len(resident.batch):
+                self._step(resident)
+        self._unload_idle()
+        if not self._running and not self._schedule.waiting:
             self._memory_release.idle(time.monotonic())
 
-    def _step(self) -> None:
-        slot = self._slot
-        assert slot and slot.batch and slot.key
+    def _step(self, resident: Resident) -> None:
+        batch = resident.batch
+        assert batch is not None
         self._answered = 0
-        slot.batch.step()
-        self._last_used = time.monotonic()
-        self._memory_release.stepped(self._last_used)
-        self._board.stepped(slot.key.id, answer=self._answered)
+        try:
+            batch.step(company=self._running > len(batch))
+        except Exception as exc:
+            log.exception("a step of generating failed")
+            batch.fail_all(unexpected("the answer was cut off", exc))
+        resident.last_used = time.monotonic()
+        self._memory_release.stepped(resident.last_used)
+        self._board.stepped(resident.key.id, answer=self._answered)
         self._count()
+        self._flush()
+
+    def _fail_all(self, error: ApiError) -> None:
+        """End everything that runs or waits."""
+        for resident in self._all():
+            if resident.batch is not None:
+                resident.batch.fail_all(error)
+        waiting = self._schedule.take_all() if self._schedule else []
+        for item in waiting:
+            self._refuse_broken(item, error)
 
     def _count(self) -> None:
-        self._board.count(running=self._running, waiting=len(self._waiting))
+        waiting = len(self._schedule.waiting) if self._schedule else 0
+        self._board.count(running=self._running, waiting=waiting)
 
-    def _serve(self, item: Item) -> bool:
-        """Serve the first of the queue; False if it must wait for running answers."""
-        if isinstance(item, Unload):
-            return self._unload(item)
-        try:
-            if self._broken:
-                raise self._broken
-            assert self._slot
-            if self._slot.key != item.key and not self._switch(item.key, item.tokens, self._slot):
-                return False
-            if isinstance(item, Ask):
-                return self._begin(item, self._slot)
-            if (words := self._slot.words) and item.done.set_running_or_notify_cancel():
-                item.done.set_result(words)
-        except Exception as exc:
-            self._refuse(item, exc)
-        return True
-
-    def _begin(self, item: Ask, slot: ModelSlot) -> bool:
-        assert slot.batch is not None
-        if slot.running >= slot.batch.most:
-            return False
+    def _begin(self, item: Ask, resident: Resident) -> None:
+        assert resident.batch is not None
         request: Request = self._make_request(item.job, self._sending(item))
         item.slot.append(request)
         request.cancelled = item.answer.is_cancelled
-        slot.batch.add(request)
-        return True
+        resident.batch.add(request)
 
     def _sending(self, item: Ask) -> Callable[[Event], None]:
         """Make what sends an answer's events, and counts for health what they tell of."""
@@ -335,11 +418,18 @@ class Worker:
         for flush in flushes:
             flush()
 
-    def _refuse(self, item: Load | Ask, exc: Exception) -> None:
+    def _refuse_broken(self, item: Item, error: ApiError) -> None:
+        """End what comes to an engine that cannot generate."""
+        if not isinstance(item, Unload):
+            self._refuse(item, error)
+        elif item.done.set_running_or_notify_cancel():
+            item.done.set_result(Unloaded((), 0))
+
+    def _refuse(self, item: Call, exc: Exception) -> None:
         if not isinstance(exc, ApiError):
-            log.exception("a request could not be begun")
+            log.exception("a request could not be begun", exc_info=exc)
             exc = unexpected("the request could not be begun", exc)
-        if item.key == self._default and not (self._slot and self._slot.key):
+        if item.key == self._default and not any(each.batch is not None for each in self._all()):
             self._problem = exc
             log.error("%s", exc)
         self._settle()
@@ -350,75 +440,34 @@ class Worker:
 
     def _settle(self) -> None:
         """Let health say what is in memory now, or why nothing is."""
-        if self._slot and self._slot.key and self._slot.batch is not None:
-            self._board.loaded(self._slot.key.id, max_batch=self._slot.batch.most)
+        texts = [each for each in self._all() if each.batch is not None]
+        if texts:
+            self._problem = None
+            latest = max(texts, key=lambda each: each.last_used)
+            most = sum(each.batch.most for each in texts if each.batch is not None)
+            self._board.loaded(latest.key.id, max_batch=most)
         elif problem := self._broken or self._problem:
             self._board.failed(problem, model=None)
         else:
             self._board.loaded(None)
 
-    def _switch(self, key: ModelKey, tokens: int, slot: ModelSlot) -> bool:
-        """Load a model in place of the one in memory; False where that must wait for what runs.
-
-        One that can be seen not to load disturbs nothing.
-        """
-        if key != self._checked:
-            slot.check(key, tokens=tokens)
-            self._checked = key
-        if slot.running:
-            return False
-        self._checked = None
-        try:
-            slot.exchange(key)
-        finally:
-            self._last_used, self._keep_s = time.monotonic(), None
-        self._problem = None
-        self._settle()
-        return True
-
-    def _unload(self, item: Unload) -> bool:
-        if self._running:
-            return False
-        name, freed = None, 0
-        if self._slot and self._slot.key:
-            name, freed = self._slot.key.id, self._slot.unload()
-            log.info("unloaded %s as asked, %d MB", name, freed // 1_000_000)
-            self._settle()
-        if item.done.set_running_or_notify_cancel():
-            item.done.set_result(Unloaded(name, freed))
-        return True
-
     def _rest_s(self) -> float | None:
-        """Seconds that may be slept with nothing to do; None: until something comes."""
-        waits = (self._until_unload(), self._memory_release.due_s(time.monotonic()))
+        """Seconds that may be slept with nothing running; None: until something comes."""
+        if self._schedule and self._schedule.waiting:
+            return _BLOCKED_S
+        now = time.monotonic()
+        dues = [self._unloads_in_s(each, now) for each in self._all() if not each.is_busy]
+        waits = [*(due if due is None else max(0.01, due) for due in dues), self._memory_release.due_s(now)]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def _until_unload(self) -> float | None:
-        """Seconds until the idle model is unloaded; None: never."""
-        due_s = self.unloads_in_s
-        return None if due_s is None else max(0.01, due_s)
-
-    @property
-    def _idle_limit_s(self) -> float | None:
-        """Seconds that the loaded model may be idle; None: any, or none is loaded."""
-        if not self._slot or not self._slot.key:
-            return None
-        limit = self._keep_s
-        if limit is None:
-            limit = self._settings.idle_unload_s(self._slot.key) or math.inf
-        return None if math.isinf(limit) else limit
-
-    def _unload_when_idle(self) -> None:
-        limit, slot = self._idle_limit_s, self._slot
-        if limit is None or not slot or not slot.key or time.monotonic() - self._last_used < limit:
-            return
-        log.info("unloaded %s after %g idle seconds", slot.key.id, limit)
-        slot.unload()
-        self._settle()
-
-    def _fail_batch(self, error: ApiError) -> None:
-        if self._slot and self._slot.batch is not None:
-            self._slot.batch.fail_all(error)
+    def _unload_idle(self) -> None:
+        now = time.monotonic()
+        for resident in self._all():
+            if resident.is_busy or resident.waiting or self._unloads_in_s(resident, now) != 0:
+                continue
+            if self._residents and self._residents.unload(resident) is not None:
+                log.info("unloaded %s after %g idle seconds", resident.key.id, now - resident.last_used)
+                self._settle()
 
 
 def _as_unavailable(problem: LocalAIError) -> ApiError:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from local_ai.engine.core.job import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
 from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.tasks import Lease
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.text.conversation import (
     Ask,
@@ -29,11 +30,18 @@ from local_ai.engine.text.tools import new_id, offered, read_calls, read_forced
 
 
 async def run(
-    worker: Worker, prepared: Prepared, ask: Ask, words: ModelWords, on_end: Callable[[Usage], object]
+    worker: Worker,
+    prepared: Prepared,
+    ask: Ask,
+    words: ModelWords,
+    on_end: Callable[[Usage], object],
+    *,
+    lease: Lease | None = None,
 ) -> AsyncIterator[Piece]:
     """Generate one answer; closing the iterator ends the generation.
 
     Args:
+        lease: Of the model, which ends once its answer waits or is begun.
         on_end: Told the tokens at the end, also of an answer that was closed before its own end.
 
     Yields:
@@ -45,7 +53,7 @@ async def run(
     post = _post_of(asyncio.get_running_loop())
     box = _Box()
     reader = _Reader(prepared, ask, words)
-    answer = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon)
+    answer = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon, lease=lease)
     try:
         while True:
             for piece in reader.read_all(await box.take()):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.tasks import Lease, Unloaded
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.errors import bad_field, model_not_loadable
 from local_ai.engine.text import generation
@@ -47,6 +48,7 @@ class Opened:
     words: ModelWords
     prepared: Prepared
     name: str  # of the model, as the client said it
+    lease: Lease  # of the model, until its answer is begun
 
 
 class Service:
@@ -121,16 +123,39 @@ class Service:
         Raises:
             ApiError: No such model, or it cannot be loaded.
         """
-        await self._load(Ask(), name, None)
+        _, lease = await self._load(Ask(), name, None)
+        lease.end()
 
-    async def unload(self, name: str) -> None:
-        """Have a model no longer in memory; running answers are waited for, another model stays.
+    async def unload(self, name: str | None) -> Unloaded:
+        """Have a model no longer in memory; its running answers are waited for, other models stay.
+
+        Args:
+            name: None: all models.
 
         Raises:
             ApiError: No such model.
         """
-        if self._is_loaded(name):
-            await asyncio.wrap_future(self._worker.unload())
+        folder = None if name is None else self.find(name).path
+        return await asyncio.wrap_future(self._worker.unload(folder))
+
+    async def pin(self, name: str, *, pinned: bool) -> bool:
+        """Have a model stay in memory, where it is loaded now; or no longer.
+
+        Returns:
+            Whether it is pinned: the settings may pin it too.
+
+        Raises:
+            ApiError: No such model, or it cannot be loaded.
+        """
+        found = self.find(name)
+        is_pinned = self._worker.pin(ModelKey(found.id, found.path), pinned=pinned)
+        if pinned and found.generates_text:
+            try:
+                await self.load(name)
+            except BaseException:
+                self._worker.pin(ModelKey(found.id, found.path), pinned=False)
+                raise
+        return is_pinned
 
     def keep(self, name: str, idle_s: float | None) -> None:
         """Say how long a model that is in memory stays there once nothing is asked of it.
@@ -138,12 +163,7 @@ class Service:
         Args:
             idle_s: inf: for ever; None: as the settings have it.
         """
-        if self._is_loaded(name):
-            self._worker.keep(idle_s)
-
-    def _is_loaded(self, name: str) -> bool:
-        words = self._worker.words
-        return words is not None and words.key.path == self.find(name).path
+        self._worker.keep(self.find(name).path, idle_s)
 
     async def open(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> Opened:
         """Wait for the model and write the prompt.
@@ -151,9 +171,13 @@ class Service:
         Raises:
             ApiError: No such model, it cannot be loaded, or the request does not fit it.
         """
-        words = await self._load(ask, name, adapter)
-        prepared = await self._in_time(lambda: prepare(ask, words, names=names), words, names)
-        return Opened(ask, words, prepared, name or words.key.id)
+        words, lease = await self._load(ask, name, adapter)
+        try:
+            prepared = await self._in_time(lambda: prepare(ask, words, names=names), words, names)
+        except BaseException:
+            lease.end()
+            raise
+        return Opened(ask, words, prepared, name or words.key.id, lease)
 
     async def count_tokens(self, ask: Ask, name: str | None, adapter: str | None, names: FieldNames) -> int:
         """Count the tokens of a prompt, also of one that the model's context cannot hold.
@@ -161,10 +185,11 @@ class Service:
         Raises:
             ApiError: No such model, it cannot be loaded, or the prompt cannot be written.
         """
-        words = await self._load(ask, name, adapter)
+        words, lease = await self._load(ask, name, adapter)
+        lease.end()
         return await self._in_time(lambda: count_tokens(ask, words, names=names), words, names)
 
-    async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> ModelWords:
+    async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> tuple[ModelWords, Lease]:
         key, context = self.resolve(name, adapter), self.find(name).context_tokens
         if self._worker.is_full:
             raise ApiError(
@@ -177,8 +202,10 @@ class Service:
         tokens = _asked_tokens(ask)
         if context is not None:
             tokens = min(tokens, context)
-        words = await asyncio.wrap_future(self._worker.load(key, tokens))
-        return words if context == words.context_tokens else replace(words, context_tokens=context)
+        lease = await asyncio.wrap_future(self._worker.load(key, tokens))
+        words = lease.words
+        assert words is not None
+        return words if context == words.context_tokens else replace(words, context_tokens=context), lease
 
     async def _in_time(self, write: Callable[[], T], words: ModelWords, names: FieldNames) -> T:
         try:
@@ -194,7 +221,9 @@ class Service:
     async def run(self, opened: Opened) -> AsyncIterator[Piece]:
         """Generate one answer and log how it went; closing the iterator ends the generation."""
         record = _Record(opened)
-        pieces = generation.run(self._worker, opened.prepared, opened.ask, opened.words, record.count)
+        pieces = generation.run(
+            self._worker, opened.prepared, opened.ask, opened.words, record.count, lease=opened.lease
+        )
         try:
             async for piece in pieces:
                 record.note(piece)

@@ -171,7 +171,7 @@ def _make_default(name: str, state: State) -> str:
 async def _plan_removal(name: str, context: GatewayContext) -> Removal:
     state = context.state
     health = (await context.watch.look()).health
-    in_memory = (health.model, health.loading) if health else ()
+    in_memory = (*health.in_memory, health.loading) if health else ()
 
     def plan() -> Removal:
         library = _library(state)

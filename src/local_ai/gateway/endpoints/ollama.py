@@ -1,4 +1,4 @@
-"""Of Ollama's API, what the gateway answers by itself: its version, the models here, and the one in memory.
+"""Of Ollama's API, what the gateway answers by itself: its version, the models here, and those in memory.
 
 Source: https://docs.ollama.com/api
 """
@@ -35,17 +35,20 @@ def ollama_router(context: GatewayContext) -> APIRouter:
 
     @router.get("/api/ps", response_model=OllamaLoaded, responses=refusals(401, 403))
     async def ps() -> Any:
-        """List the model in memory, if there is one."""
+        """List the models in memory, the latest used first."""
         health = (await context.forwarding.upstream.look()).health
-        found = await context.model_named(health.model) if health and health.model else None
-        if health is None or found is None:
-            return {"models": []}
-        due_s = health.unloads_in_s
-        loaded = {
-            "expires_at": _NEVER if due_s is None else written(time.time() + due_s),
-            "size_vram": found.size_bytes if health.blas is None else 0,
-            "context_length": found.context_tokens or 0,
-        }
-        return {"models": [entry(found) | loaded]}
+        listed = []
+        for held in health.models if health else ():
+            if found := await context.model_named(held.id):
+                due_s = held.unloads_in_s
+                listed.append(
+                    entry(found)
+                    | {
+                        "expires_at": _NEVER if due_s is None else written(time.time() + due_s),
+                        "size_vram": found.size_bytes if health and health.blas is None else 0,
+                        "context_length": found.context_tokens or 0,
+                    }
+                )
+        return {"models": listed}
 
     return router

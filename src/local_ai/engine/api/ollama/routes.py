@@ -54,13 +54,13 @@ def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
         began = time.perf_counter_ns()
         body = await read_body(request, partial(read_model, model=OllamaEmbedRequest))
         embedded = await embedder.embed(body.texts())
-        await _unload_if(embedder, body.keep_alive)
+        service.keep(body.model, body.keep_alive)
         return json_response(embed_body(body.model, embedded, began))
 
     async def embeddings(request: Request) -> Response:
         body = await read_body(request, partial(read_model, model=OllamaEmbeddingsRequest))
         embedded = await embedder.embed(body.texts())
-        await _unload_if(embedder, body.keep_alive)
+        service.keep(body.model, body.keep_alive)
         return json_response({"embedding": list(embedded.vectors[0])})
 
     async def show(request: Request) -> Response:
@@ -71,11 +71,6 @@ def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
     return [
         Route(f"/api/{name}", _in_errors(endpoint), methods=["POST"]) for name, endpoint in routes.items()
     ]
-
-
-async def _unload_if(embedder: Embedder, keep_alive_s: float | None) -> None:
-    if keep_alive_s == 0:
-        await embedder.unload()
 
 
 async def _answer(service: Service, request: Request, wanted: OllamaRequest, *, is_chat: bool) -> Response:

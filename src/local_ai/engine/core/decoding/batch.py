@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,7 @@ class Batch:
         *,
         most: int = MOST_ON_CPU,
         disk: DiskPrompts | None = None,
+        relieve: Callable[[int], None] = lambda missing: None,
     ) -> None:
         """Generate with this model.
 
@@ -73,6 +75,7 @@ class Batch:
             memory: Of prompts.
             most: Answers at once, at least 1.
             disk: Of prompts that outlive this process; None: there is none.
+            relieve: Gives back so many bytes of other models, as far as it can.
         """
         self.most = most
         self._loaded = loaded
@@ -80,6 +83,8 @@ class Batch:
         self._disk = disk if memory.max_bytes else None
         self._fetching: dict[Request, Future[Restored | None]] = {}  # their beginnings are read from disk
         self._guard = guard or MemoryGuard()
+        self._relieve = relieve
+        self._has_company = False  # another model's answers grow beside
         self._running: dict[int, _Running] = {}
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
         self._is_scarce = False  # memory
@@ -115,8 +120,13 @@ class Batch:
                 log.error("a remembered prompt could not be read from disk", exc_info=fetched.exception())
             self._held.append(request)
 
-    def step(self) -> None:
-        """Generate one token for each answer and read one piece of the prompts."""
+    def step(self, *, company: bool = False) -> None:
+        """Generate one token for each answer and read one piece of the prompts.
+
+        Args:
+            company: Answers of another model wait for this step's end.
+        """
+        self._has_company = company
         self._drop_cancelled()
         self._take_fetched()
         self._keep_memory()
@@ -141,7 +151,7 @@ class Batch:
         """Choose how much of each prompt the next step reads, and say how much it does in all."""
         if not reading:
             return _MOST_TOKENS, Step(answers=len(self._running))
-        piece = self._pace.piece(reading, company=len(reading) < len(self._running))
+        piece = self._pace.piece(reading, company=self._has_company or len(reading) < len(self._running))
         rows = sum(left > 1 for left in reading)  # one left begins its answer
         return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
 
@@ -173,6 +183,9 @@ class Batch:
         if missing > 0:
             self._memory.forget(missing)
             mx.clear_cache()
+            missing = self._guard.scarce_by(need)
+        if missing > 0:
+            self._relieve(missing)
             missing = self._guard.scarce_by(need)
         return missing <= 0
 

@@ -43,7 +43,7 @@ class Sequence:
         self._request = request
         self._steps = self._generate(request)
 
-    def step(self) -> None:
+    def step(self, *, company: bool = False) -> None:  # as Batch's
         """Generate one token; the first step reads the whole prompt, in pieces."""
         try:
             if self._request and not self._request.cancelled and next(self._steps, False):

@@ -43,6 +43,7 @@ class _Entry:
     tokens: Tokens
     layers: Layers
     checkpoints: tuple[Checkpoint, ...]  # shortest first
+    used: int = 0  # a number that grows with every use
     n_bytes: int = field(init=False)  # without the checkpoints
 
     def __post_init__(self) -> None:
@@ -67,14 +68,61 @@ class Remembered:
     miss: str = ""  # why it is not more: new prompt | differs at token N | forgotten
 
 
-class PromptCache:
-    """The latest prompts and answers of the loaded model, bounded by bytes."""
+class SharedPrompts:
+    """The remembered prompts of all models, which are bounded together."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
+        self._caches: list[PromptCache] = []
+        self._uses = 0
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(cache.n_bytes for cache in self._caches)
+
+    def add(self, cache: PromptCache) -> None:
+        self._caches.append(cache)
+
+    def remove(self, cache: PromptCache) -> None:
+        """Count a model's prompts no more; they are forgotten."""
+        cache.clear()
+        self._caches.remove(cache)
+
+    def next_use(self) -> int:
+        """Number a use of an entry, of whichever model."""
+        self._uses += 1
+        return self._uses
+
+    def forget(self, n_bytes: int) -> None:
+        """Forget the oldest until so many bytes are given back, or nothing is left."""
+        target = self.n_bytes - n_bytes
+        while self.n_bytes > target:
+            caches = [cache for cache in self._caches if len(cache)]
+            if not caches:
+                return
+            min(caches, key=lambda cache: cache.oldest_use).forget_oldest()
+
+
+class PromptCache:
+    """The latest prompts and answers of one model, bounded by bytes."""
+
+    def __init__(self, max_bytes: int, shared: SharedPrompts | None = None) -> None:
+        """Remember nothing yet.
+
+        Args:
+            shared: The bound that it shares with other models' caches; None: it has its own.
+        """
+        self.max_bytes = max_bytes
         self.checkpoint_bytes = max_bytes // 4  # most that those of one conversation may take
+        self._shared = shared or SharedPrompts(max_bytes)
+        self._shared.add(self)
         self._entries: list[_Entry] = []  # the least recently used first
         self._forgotten: deque[Tokens] = deque(maxlen=_MOST_FORGOTTEN)
+
+    @property
+    def oldest_use(self) -> int:
+        """Number of the use that is longest ago; there must be an entry."""
+        return self._entries[0].used
 
     @property
     def n_bytes(self) -> int:
@@ -101,6 +149,7 @@ class PromptCache:
             return Remembered(None, 0, miss)
         self._entries.remove(best)
         self._entries.append(best)
+        best.used = self._shared.next_use()
         return Remembered(cut_back(best.layers, length, len(best.tokens), kept), length, miss)
 
     def count(self, prompt: Sequence[int]) -> int:
@@ -137,7 +186,7 @@ class PromptCache:
         Returns:
             All checkpoints of this conversation, the shortest first.
         """
-        entry = _Entry(_as_tokens(tokens), layers, tuple(checkpoints))
+        entry = _Entry(_as_tokens(tokens), layers, tuple(checkpoints), self._shared.next_use())
         if entry.n_bytes > self.max_bytes or not len(tokens):
             return entry.checkpoints
         common = {id(other): _common(other.tokens, entry.tokens) for other in self._entries}
@@ -148,16 +197,18 @@ class PromptCache:
             entry.checkpoints = thin_out(kept.values(), self.checkpoint_bytes)
         self._entries = [other for other in self._entries if common[id(other)] < len(other.tokens)]
         self._entries.append(entry)
-        self.forget(self.n_bytes - self.max_bytes)
+        self._shared.forget(self._shared.n_bytes - self.max_bytes)
         return entry.checkpoints
 
     def forget(self, n_bytes: int) -> None:
-        """Forget the oldest until so many bytes are given back, or nothing is left."""
-        target = self.n_bytes - n_bytes
-        while self._entries and self.n_bytes > target:
-            oldest = self._entries.pop(0)
-            self._forgotten.append(oldest.tokens)
-            log.info("forgot a prompt of %d tokens, %d MB", len(oldest.tokens), oldest.n_bytes // 1_000_000)
+        """Forget the oldest, of all models, until so many bytes are given back, or nothing is left."""
+        self._shared.forget(n_bytes)
+
+    def forget_oldest(self) -> None:
+        """Forget the prompt that was used longest ago; there must be one."""
+        oldest = self._entries.pop(0)
+        self._forgotten.append(oldest.tokens)
+        log.info("forgot a prompt of %d tokens, %d MB", len(oldest.tokens), oldest.n_bytes // 1_000_000)
 
 
 def thin_out(checkpoints: Iterable[Checkpoint], most_bytes: int) -> tuple[Checkpoint, ...]:

@@ -24,7 +24,6 @@ from local_ai.engine.core.model.weight_check import check_weights, read_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
-from local_ai.models.memory import available_bytes, card_free_bytes, own_bytes, working_set_bytes
 from local_ai.serving.errors import ApiError
 from local_ai.status.words import size_in_words
 
@@ -49,30 +48,36 @@ class LoadedModel:
     config: dict[str, Any]  # its config.json
 
 
-def free_bytes() -> int:
-    """Bytes that a model may take: what is available, and what MLX would give back for it.
-
-    With Metal, no more than it recommends to keep in use at once; with an NVIDIA card, what the card has.
-    """
-    if (free := card_free_bytes()) is not None:
-        return free + held_bytes()
-    # Not a share of the total: other programs, and other models, have theirs.
-    room = available_bytes() + min(held_bytes(), own_bytes())
-    limit = working_set_bytes()
-    return room if limit is None else min(room, limit)
-
-
 def held_bytes() -> int:
     """Bytes that MLX holds: arrays in use, and what it keeps for the next ones."""
     return int(mx.get_active_memory() + mx.get_cache_memory())
 
 
-def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, tokens: int) -> None:
+@dataclass(frozen=True)
+class Need:
+    """The memory that a model takes."""
+
+    weight_bytes: int
+    cache_bytes: int = 0  # of one conversation with it
+    tokens: int = 0  # of that conversation, prompt and answer
+
+    @property
+    def n_bytes(self) -> int:
+        return self.weight_bytes + self.cache_bytes
+
+
+def check_model(
+    key: ModelKey, *, trust_remote_code: bool, tokens: int, most_bytes: int | None, taken: str = ""
+) -> Need:
     """Find out from files alone whether a load could succeed.
 
     Args:
-        most_bytes: What its weights and a conversation may take in memory.
+        most_bytes: What its weights and a conversation can ever have in memory; None: any.
+        taken: What takes the rest, as ", for …".
         tokens: Length of that conversation, prompt and answer.
+
+    Returns:
+        What it needs.
 
     Raises:
         ApiError: It could not, and why: 422 `model_not_loadable`.
@@ -92,8 +97,11 @@ def check_model(key: ModelKey, *, trust_remote_code: bool, most_bytes: int, toke
         _read_template(key, key.template)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, context_tokens(config) or tokens)
-    _check_memory(key, weight_bytes, kv_cache_bytes(config, tokens), tokens=tokens, most_bytes=most_bytes)
+    need = Need(weight_bytes, kv_cache_bytes(config, tokens), tokens)
+    if most_bytes is not None:
+        check_memory(key, need, most_bytes=most_bytes, taken=taken)
     check_weights(key, trust_remote_code=trust_remote_code)
+    return need
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -265,24 +273,27 @@ def _read_template(key: ModelKey, file: Path) -> str:
     return text
 
 
-def _check_memory(
-    key: ModelKey, weight_bytes: int, cache_bytes: int, *, tokens: int, most_bytes: int
-) -> None:
-    """Compare what a model and one conversation with it need with what there is.
+def need_in_words(need: Need) -> str:
+    """Say what a model needs: "its weights need 4.2 GB of memory, a conversation of 99 tokens 1 MB"."""
+    weights, cache = (size_in_words(max(n, 1_000_000)) for n in (need.weight_bytes, need.cache_bytes))
+    text = f"its weights need {weights} of memory"
+    return text + (f", a conversation of {need.tokens} tokens {cache}" if need.cache_bytes else "")
+
+
+def check_memory(key: ModelKey, need: Need, *, most_bytes: int, taken: str) -> None:
+    """Compare what a model and one conversation with it need with what they can ever have.
 
     Raises:
         ApiError: 422 `model_not_loadable`, with the figures.
     """
-    if weight_bytes + cache_bytes <= most_bytes:
+    if need.n_bytes <= most_bytes:
         return
-    weights, cache, most = (size_in_words(max(n, 1_000_000)) for n in (weight_bytes, cache_bytes, most_bytes))
-    need = f"its weights need {weights} of memory"
-    if cache_bytes:
-        need += f", a conversation of {tokens} tokens {cache}"
-    fix = "close other programs, or take a smaller model, or one with fewer bits"
-    if weight_bytes <= most_bytes:
+    most = size_in_words(max(most_bytes, 1_000_000))
+    fix = "take a smaller model, or one with fewer bits, or raise models.budget"
+    if need.weight_bytes <= most_bytes:
         fix = f"ask for fewer tokens (max_tokens; generation.max_tokens is the default), or {fix}"
-    raise model_not_loadable(key.id, f"it does not fit: {need}, and {most} are available", fix)
+    why = f"it does not fit: {need_in_words(need)}, and models can have {most} here{taken}"
+    raise model_not_loadable(key.id, why, fix)
 
 
 def _embedding_rows(model: Any) -> int | None:

@@ -1,0 +1,70 @@
+"""How much memory all models together may have, and how much of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mlx.core as mx
+
+from local_ai.engine.core.memory.guard import device_room
+from local_ai.models.memory import (
+    Machine,
+    available_bytes,
+    card_free_bytes,
+    this_machine,
+    working_set_bytes,
+)
+
+_MARGIN_SHARE = 0.02  # of what models may have: for what one step takes for a moment
+_MOST_MARGIN = 1_000_000_000
+
+
+class MemoryLimits:
+    """What bounds loads, and what bounds conversations: arrays of all models and threads count."""
+
+    def __init__(self, budget: Callable[[], int | None], machine: Machine | None = None) -> None:
+        """Bound by what the machine can hold, or by a budget.
+
+        Args:
+            budget: Returns the setting, in bytes, as it is now; None: as the machine has them.
+            machine: Another one than this.
+        """
+        self._budget = budget
+        self._machine = machine or this_machine()
+        self._device_room = device_room()
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that all models and their conversations may have."""
+        budget = self._budget()
+        return self._machine.most_bytes if budget is None else budget
+
+    @property
+    def margin(self) -> int:
+        """Bytes of them that no load takes."""
+        return int(min(_MARGIN_SHARE * self.most_bytes, _MOST_MARGIN))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a setting says how much."""
+        return self._budget() is not None
+
+    def left(self) -> int:
+        """Bytes that a load may still take."""
+        return self.most_bytes - self.margin - int(mx.get_active_memory())
+
+    def conversations_left(self) -> int:
+        """Bytes that conversations may still take, for the guard."""
+        room = self._device_room()
+        return min(room, self.most_bytes - int(mx.get_active_memory())) if self.is_set else room
+
+    def free_now(self) -> int | None:
+        """Bytes that are free at this moment; None where the system makes room for what Metal recommends.
+
+        Elsewhere a load beyond them ends the process: it is killed, or the card has no more.
+        """
+        if (free := card_free_bytes()) is not None:
+            return free + int(mx.get_cache_memory())
+        if working_set_bytes() is not None:
+            return None
+        return available_bytes() + int(mx.get_cache_memory())

@@ -1,0 +1,288 @@
+"""The models in memory: loaded, given their share of it, unloaded."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from local_ai.engine.core.decoding.batch import Batch
+from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch, device
+from local_ai.engine.core.decoding.request import Request
+from local_ai.engine.core.decoding.sequential import Sequence
+from local_ai.engine.core.job import Event, Failed, Job, ModelKey
+from local_ai.engine.core.memory.disk_store import DiskStore
+from local_ai.engine.core.memory.guard import MemoryGuard
+from local_ai.engine.core.memory.limits import MemoryLimits
+from local_ai.engine.core.memory.prompt_cache import PromptCache, SharedPrompts
+from local_ai.engine.core.memory.release import release_memory
+from local_ai.engine.core.model.loading import (
+    LoadedModel,
+    Need,
+    check_memory,
+    check_model,
+    held_bytes,
+    load_model,
+    need_in_words,
+)
+from local_ai.engine.core.resident import Resident
+from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
+from local_ai.engine.core.turns import models_to_unload
+from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.serving.errors import ApiError
+from local_ai.status.words import size_in_words
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.worker import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+_WARM_TOKENS = 64  # of a prompt
+
+
+class Residents:
+    """All models in memory; for the generating thread alone, but for `lease` and `all`."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        on_loading: Callable[[ModelKey], None],
+    ) -> None:
+        """Hold nothing yet.
+
+        Args:
+            on_loading: Told of each model that is about to be loaded.
+        """
+        self._settings = settings
+        self._on_loading = on_loading
+        self._limits = MemoryLimits(settings.budget_bytes)
+        self._prompts = SharedPrompts(settings.prompt_cache_bytes)
+        self._disk = DiskStore(settings.disk) if settings.disk is not None else None
+        self._residents: dict[ModelKey, Resident] = {}
+        self._reserved: dict[ModelKey, int] = {}  # bytes for side models that are not loaded yet
+        self._lock = threading.Lock()  # between a lease on another thread and an unload
+
+    def all(self) -> list[Resident]:
+        """List them, in no order."""
+        return list(self._residents.values())
+
+    def find(self, key: ModelKey) -> Resident | None:
+        return self._residents.get(key)
+
+    @property
+    def running(self) -> int:
+        """How many answers are generated."""
+        return sum(len(each.batch) for each in self.all() if each.batch is not None)
+
+    def lease(self, lease: Lease) -> Lease | None:
+        """Let a request have a model that is in memory, on any thread; None: it is not there."""
+        with self._lock:
+            resident = self._residents.get(lease.id.key)
+            return resident.lease(lease) if resident else None
+
+    def end_lease(self, lease: LeaseId) -> None:
+        """Take note that a request needs a model no more."""
+        if resident := self._residents.get(lease.key):
+            with self._lock:
+                resident.leases.pop(lease.number, None)
+            if resident.batch is None:
+                resident.last_used = time.monotonic()
+
+    def need(self, call: Call) -> Need:
+        """Find out what a model needs, and whether it could be loaded, disturbing nothing.
+
+        Raises:
+            ApiError: It could not be loaded: there can never be room for it, or as `check_model` raises.
+        """
+        pinned = sum(each.weight_bytes for each in self.all() if each.is_pinned)
+        most = self._limits.most_bytes - self._limits.margin - pinned
+        taken = f", for pinned ones take {size_in_words(pinned)}" if pinned else ""
+        most_bytes = most if self._settings.fit_check() else None
+        if isinstance(call, Reserve):
+            need = Need(call.model.n_bytes)
+            if most_bytes is not None:
+                check_memory(call.key, need, most_bytes=most_bytes, taken=taken)
+            return need
+        trusts = self._settings.trust_remote_code
+        return check_model(
+            call.key, trust_remote_code=trusts, tokens=call.tokens, most_bytes=most_bytes, taken=taken
+        )
+
+    def plan(self, key: ModelKey, need: Need) -> tuple[Resident, ...]:
+        """Choose the models that are unloaded so that another one can be loaded; none where it fits beside.
+
+        Raises:
+            ApiError: Other programs hold the memory that it needs (503).
+        """
+        missing = need.n_bytes - self._limits.left() + sum(self._reserved.values())
+        if 0 < missing <= self._prompts.n_bytes:
+            self._prompts.forget(missing)
+            missing = 0
+        leavers = models_to_unload(self.all(), missing)
+        free = self._limits.free_now()
+        if free is not None and need.n_bytes > free + sum(each.n_bytes for each in leavers or ()):
+            leavers = models_to_unload(self.all(), need.n_bytes - free)
+        if leavers is not None:
+            return leavers
+        if self._settings.fit_check():
+            raise self._no_room(key, need, free)
+        log.warning("%s is loaded although %s", key.id, need_in_words(need))
+        return tuple(each for each in self.all() if not each.is_pinned)
+
+    def _no_room(self, key: ModelKey, need: Need, free: int | None) -> ApiError:
+        left = self._limits.left() if free is None else min(free, self._limits.left())
+        return ApiError(
+            f"the model {key.id!r} cannot be loaded now",
+            why=f"{need_in_words(need)}, and {size_in_words(max(left, 0))} are free on this machine",
+            fix="close other programs, or set models.fit_check = false to load it all the same",
+            status=503,
+            code="out_of_memory",
+            param="model",
+        )
+
+    def load(self, key: ModelKey) -> Resident:
+        """Load a model that generates text beside the others.
+
+        Raises:
+            ApiError: It cannot be loaded.
+        """
+        self._on_loading(key)
+        prompts = PromptCache(self._prompts.max_bytes, self._prompts)
+        try:
+            resident = self._read(key, prompts)
+        except Exception:
+            self._prompts.remove(prompts)
+            _give_back()
+            raise
+        self._residents[key] = resident
+        return resident
+
+    def _read(self, key: ModelKey, prompts: PromptCache) -> Resident:
+        started = time.perf_counter()
+        loaded = load_model(key, trust_remote_code=self._settings.trust_remote_code)
+        batch = self._make_batch(loaded, prompts)
+        weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
+        pinned = partial(self._settings.is_pinned, key)
+        resident = Resident(key, "text", weights, pinned, batch, loaded.words, prompts)
+        took = time.perf_counter() - started
+        log.info("loaded %s in %.1f s, for %d answers at once", key.id, took, batch.most)
+        if mx.default_device() != mx.Device(mx.cpu):
+            started = time.perf_counter()
+            warm(batch, loaded)
+            prompts.clear()
+            log.info("warmed %s in %.1f s", key.id, time.perf_counter() - started)
+        return resident
+
+    def reserve(self, model: SideModel) -> Resident:
+        """Count a model that another thread is about to load."""
+        pinned = partial(self._settings.is_pinned, model.key)
+        resident = Resident(model.key, model.kind, model.n_bytes, pinned, drop=model.drop)
+        self._reserved[model.key] = model.n_bytes
+        self._residents[model.key] = resident
+        return resident
+
+    def arrived(self, key: ModelKey) -> None:
+        """Take note that a reserved model is loaded: its arrays are counted by now."""
+        self._reserved.pop(key, None)
+
+    def _make_batch(self, loaded: LoadedModel, prompts: PromptCache) -> Batch | Sequence:
+        limits = self._limits
+        guard = MemoryGuard(limits.conversations_left, limits.margin if limits.is_set else None)
+        if not loaded.batchable:
+            return Sequence(loaded, guard)
+        each = kv_cache_bytes(loaded.config, SPACE_TOKENS)
+        most = self._settings.max_batch or auto_batch(device(), each, limits.conversations_left)
+        key = loaded.words.key
+        disk = self._disk.open(key, loaded.model) if self._disk is not None else None
+        return Batch(
+            loaded,
+            prompts,
+            guard,
+            most=most,
+            disk=disk,
+            relieve=lambda missing: self._relieve(key, missing),
+        )
+
+    def _relieve(self, key: ModelKey, missing: int) -> None:
+        """Unload models that are idle, for the conversations of another one."""
+        idle = [each for each in self.all() if each.key != key and not each.is_busy and not each.is_pinned]
+        for each in models_to_unload(idle, missing) or idle:
+            if self.unload(each) is not None:
+                log.info("unloaded %s: memory is needed for answers of %s", each.key.id, key.id)
+
+    def unload(self, resident: Resident) -> int | None:
+        """Drop a model and give its memory back.
+
+        Returns:
+            The bytes that the process holds less; None: a request has just got it, and it stays.
+        """
+        with self._lock:
+            if resident.is_busy:
+                return None
+            del self._residents[resident.key]
+        before = held_bytes()
+        self._drop(resident)
+        _give_back()
+        return max(0, before - held_bytes())
+
+    def end(self) -> None:
+        """Drop all models before the process ends: a Mac has kept what ended wired."""
+        for resident in self.all():
+            started = time.perf_counter()
+            self._drop(resident)
+            mx.clear_cache()
+            log.info("unloaded %s before the end, in %.3f s", resident.key.id, time.perf_counter() - started)
+
+    def _drop(self, resident: Resident) -> None:
+        self._reserved.pop(resident.key, None)
+        if resident.batch is not None:
+            resident.batch.close()
+        if resident.prompts is not None:
+            self._prompts.remove(resident.prompts)
+        if resident.drop is not None:
+            resident.drop()
+        resident.batch = resident.words = resident.prompts = resident.drop = None
+
+
+def _give_back() -> None:
+    gc.collect()
+    mx.clear_cache()
+    release_memory()
+
+
+def warm(batch: Batch | Sequence, loaded: LoadedModel) -> None:
+    """Have a graphics card's kernels compiled before the first question: answers of one row, and of several.
+
+    Measured on an H100 with mlx 0.32.4: the first answer after a start took 17 s without; with one, two and
+    four rows warmed, the first sixteen answers took 8.4 s and the next ones 1.7 s.
+    """
+    vocabulary = loaded.words.vocabulary_size
+    for rows in (2**power for power in range(batch.most.bit_length())):
+        for row in range(rows):
+            prompt = tuple((row + token) % vocabulary for token in range(_WARM_TOKENS))
+            batch.add(Request(Job(loaded.words.key, prompt, max_tokens=4), _log_failure))
+        while len(batch):
+            batch.step()
+
+
+def _log_failure(event: Event) -> None:
+    if isinstance(event, Failed):
+        log.warning("warming failed: %s", event.error)
+
+
+def spare_compiler() -> None:
+    """Have MLX compile nothing where it would run g++.
+
+    Measured with mlx 0.31.2 on two cores: a step of one answer, or of eight, is as fast without. With it, the
+    first answer waits half a second for each kernel, and where g++ is missing or fails there is none at all.
+    """
+    if mx.default_device() == mx.Device(mx.cpu):
+        mx.disable_compile()
