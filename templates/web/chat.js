@@ -7,7 +7,7 @@ import { makeMessage, showMessage } from "./message.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
 import { STATUS_COMMAND, hurry, poll } from "./status.js";
 import { all, get, keep, keepKey, keptKey, openId, openStorage, setOpenId } from "./storage.js";
-import { wordsForPlace } from "./words.js";
+import { wordsForPlace } from "./figures.js";
 
 const VALUES = ["temperature", "top_p", "top_k", "min_p", "max_tokens"];
 const FIELDS = ["system", ...VALUES];

@@ -5,7 +5,7 @@
 
 import { $, request, setText } from "./dom.js";
 import { onReport, poll } from "./status.js";
-import { wordsForBytes, wordsForSeconds } from "./words.js";
+import { wordsForBytes, wordsForSeconds } from "./figures.js";
 
 const FAST_MS = 700;
 const DISMISSED = "local-ai.guide-dismissed";

@@ -13,7 +13,7 @@
 //   appearance.js    light, dark, or as the system
 //   settings.js       the settings, shown and changed
 //   copy.js           the copy buttons and the diagnostics
-//   dom.js            what all of them need; words.js puts figures into words
+//   dom.js            what all of them need; figures.js puts figures into words
 
 const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./models-view.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
 

@@ -2,7 +2,7 @@
 
 import { $, element, setText } from "./dom.js";
 import { onReport } from "./status.js";
-import { MARKS, wordsForSeconds } from "./words.js";
+import { MARKS, wordsForSeconds } from "./figures.js";
 
 function requestRow(id) {
   const row = $("request-row").content.firstElementChild.cloneNode(true);

@@ -1,7 +1,7 @@
 // How the server is: the verdict and the programs, asked for again and again.
 
 import { $, request, setText } from "./dom.js";
-import { MARKS, wordsForBytes, wordsForSeconds } from "./words.js";
+import { MARKS, wordsForBytes, wordsForSeconds } from "./figures.js";
 
 // As people call local-ai here, which the page's HTML tells.
 export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;

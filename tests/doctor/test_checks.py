@@ -18,19 +18,19 @@ import pytest
 from tests.other_user import as_nobody, closed, open_folder
 
 from local_ai.doctor.check import Check, Outcome, Place
-from local_ai.doctor.environment import check_clock, environment_checks, settings_check
 from local_ai.doctor.examine import exit_code
 from local_ai.doctor.folders import folder_checks
 from local_ai.doctor.hardware import hardware_checks
 from local_ai.doctor.models import model_checks
 from local_ai.doctor.network import network_checks
 from local_ai.doctor.software import software_checks
+from local_ai.doctor.system import check_clock, environment_checks, settings_check
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.memory import total_bytes
 from local_ai.settings.example import write_example
 from local_ai.settings.load import load, override
 from local_ai.settings.paths import Paths, find_paths
-from local_ai.status.report import Health, Verdict
+from local_ai.status.verdict import Health, Verdict
 from local_ai.system_service.definition import define
 from local_ai.system_service.manage import ServiceReport, inspect
 from local_ai.system_service.systemd import SystemdService
@@ -330,7 +330,7 @@ def test_clock_behind_a_file_is_wrong(place: Place):
 
 
 def test_too_few_open_files_are_wrong():
-    line = "from local_ai.doctor.environment import _check_descriptors as c; print(c().why)"
+    line = "from local_ai.doctor.system import _check_descriptors as c; print(c().why)"
     done = subprocess.run(
         ["sh", "-c", f'ulimit -n 64 && exec "{sys.executable}" -c "{line}"'],
         capture_output=True,

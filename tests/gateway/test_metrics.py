@@ -13,7 +13,8 @@ from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.serving.dialects import Dialect
 from local_ai.settings.state import State
 from local_ai.status.health import EngineHealth, EngineState
-from local_ai.status.report import Health, Report, Verdict
+from local_ai.status.report import Report
+from local_ai.status.verdict import Health, Verdict
 
 CHAT = "/v1/chat/completions"
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -7,7 +7,8 @@ import pytest
 
 from local_ai.status.health import EngineHealth, EngineState, Failure, Queue
 from local_ai.status.judge import judge
-from local_ai.status.report import Facts, Health, Readiness, Report, Supervisor, base_url
+from local_ai.status.report import Facts, Report, Supervisor, base_url
+from local_ai.status.verdict import Health, Readiness
 from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, OMNI, ProcessInfo, ProcessState
 
 NOW = 1000.0

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
 from local_ai.printable import printable
+from local_ai.status.figures import in_words, model_in_words, size_in_words
 from local_ai.status.probe import address_for_others
-from local_ai.status.report import Health, Readiness, Report, base_url
-from local_ai.status.words import in_words, model_in_words, size_in_words
+from local_ai.status.report import Report, base_url
+from local_ai.status.verdict import Health, Readiness
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from local_ai.doctor.check import Check, Outcome, Place
-from local_ai.doctor.environment import environment_checks, settings_check
 from local_ai.doctor.folders import folder_checks
 from local_ai.doctor.hardware import hardware_checks
 from local_ai.doctor.models import model_checks
 from local_ai.doctor.network import network_checks
 from local_ai.doctor.software import software_checks
+from local_ai.doctor.system import environment_checks, settings_check
 from local_ai.errors import LocalAIError
 from local_ai.settings.load import Loaded, load
 from local_ai.settings.paths import Paths

@@ -14,7 +14,7 @@ from local_ai.doctor.check import Check, ok, warning, wrong
 from local_ai.engine.process.blas import preload_blas
 from local_ai.errors import ConfigError, ServerError
 from local_ai.models.memory import available_bytes, total_bytes
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 _NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 _LONGEST_S = 60.0

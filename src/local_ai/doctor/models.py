@@ -16,7 +16,7 @@ from local_ai.models.not_found import fix_of
 from local_ai.models.places import newer_commit, repository_of
 from local_ai.models.weight_files import damaged_weights
 from local_ai.settings.paths import Paths
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 
 def model_checks(place: Place) -> Iterator[Check]:

@@ -18,8 +18,8 @@ from local_ai.models.places import repository_of
 from local_ai.models.recommended import Recommended, as_of, best_for, recommended_models
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import State
+from local_ai.status.figures import size_in_words
 from local_ai.status.report import Report
-from local_ai.status.words import size_in_words
 
 Abilities = Callable[[Model], Sequence[str] | None]
 

@@ -41,7 +41,8 @@ from local_ai.settings.state import (
     write_state,
 )
 from local_ai.status.observe import observe
-from local_ai.status.report import Health, Report
+from local_ai.status.report import Report
+from local_ai.status.verdict import Health
 from local_ai.supervision import supervisord
 from local_ai.supervision.omni import installed_parts, link_package
 from local_ai.supervision.plan import plan

@@ -13,7 +13,8 @@ from local_ai.models.library import read_library
 from local_ai.settings.paths import Paths
 from local_ai.status.health import EngineState
 from local_ai.status.probe import await_engine
-from local_ai.status.report import Health, ProgramStatus, Readiness, Report
+from local_ai.status.report import ProgramStatus, Report
+from local_ai.status.verdict import Health, Readiness
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import ENGINE, GATEWAY, STOPPED_S, SUPERVISORD, ProcessState
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.figures import in_words, size_in_words
 
 _SPEED_OVER_S = 5.0
 

@@ -11,7 +11,7 @@ from local_ai.errors import LocalAIError
 from local_ai.models.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
 from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import model_bytes, working_set_bytes
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 _NOT_DONE = "the model was not downloaded"
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.probe import probe_engine
-from local_ai.status.report import Health, Report, Verdict
+from local_ai.status.report import Report
+from local_ai.status.verdict import Health, Verdict
 from local_ai.unix_http import Answer, exchange
 
 TIMEOUT_S = 30.0

@@ -13,16 +13,8 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 from __future__ import annotations
 
 from local_ai.status.health import EngineHealth, EngineState
-from local_ai.status.report import (
-    Facts,
-    Health,
-    ProgramStatus,
-    Readiness,
-    Report,
-    Supervisor,
-    Verdict,
-    base_url,
-)
+from local_ai.status.report import Facts, ProgramStatus, Report, Supervisor, base_url
+from local_ai.status.verdict import Health, Readiness, Verdict
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessInfo, ProcessState
 
 # A program that has just been spawned answers within a second or two; on a machine whose cores are all busy,

@@ -7,7 +7,8 @@ import pytest
 from local_ai.gateway.admission.readiness import unrecoverable
 from local_ai.gateway.upstream.client import EngineProbe
 from local_ai.status.health import EngineHealth, EngineState
-from local_ai.status.report import Health, ProgramStatus, Readiness, Report, Verdict
+from local_ai.status.report import ProgramStatus, Report
+from local_ai.status.verdict import Health, Readiness, Verdict
 from local_ai.supervision.program import ProcessState
 
 

@@ -18,7 +18,7 @@ from local_ai.models.prompt_files import (
     read_written,
 )
 from local_ai.settings.paths import find_paths
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.figures import in_words, size_in_words
 
 _HEADER = ("MODEL", "SIZE", "FILES", "LAST USED")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from local_ai.cli import console
 from local_ai.errors import ConfigError
 from local_ai.settings.paths import find_paths
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 if TYPE_CHECKING:
     from local_ai.doctor.check import Check

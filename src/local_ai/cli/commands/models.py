@@ -22,8 +22,8 @@ from local_ai.settings.keys import join_key
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target
+from local_ai.status.figures import size_in_words
 from local_ai.status.probe import probe_engine
-from local_ai.status.words import size_in_words
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")

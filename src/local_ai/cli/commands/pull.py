@@ -15,7 +15,7 @@ from local_ai.models.hub import Remote
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull, pull_command
 from local_ai.settings.paths import Paths
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 
 def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: bool) -> None:

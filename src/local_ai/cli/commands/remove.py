@@ -11,8 +11,8 @@ from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
 from local_ai.models.removal import Home, Removal, plan_removal, refuse_if_used
 from local_ai.models.removal import remove as remove_files
 from local_ai.settings.state import read_target
+from local_ai.status.figures import size_in_words
 from local_ai.status.probe import probe_engine
-from local_ai.status.words import size_in_words
 
 _NOT_DONE = "the model was not removed"
 

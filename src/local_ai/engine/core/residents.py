@@ -37,7 +37,7 @@ from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 if TYPE_CHECKING:
     from local_ai.engine.core.worker import WorkerSettings

@@ -19,7 +19,7 @@ from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
-from local_ai.status.report import Readiness
+from local_ai.status.verdict import Readiness
 from local_ai.supervision.omni import Part, installed_parts, runs_here
 from local_ai.supervision.program import OMNI
 

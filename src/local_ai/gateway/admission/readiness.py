@@ -15,7 +15,8 @@ from collections.abc import Coroutine
 
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.serving.errors import ApiError
-from local_ai.status.report import Readiness, Report
+from local_ai.status.report import Report
+from local_ai.status.verdict import Readiness
 from local_ai.supervision.program import ENGINE, STOPPED_S, ProcessState
 
 _ENGINE_POLL_S = 0.1

@@ -27,7 +27,7 @@ from local_ai.models.not_found import model_not_found
 from local_ai.models.removal import Removal, plan_removal, refuse_if_used, remove
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 _JSON = {"content-type": "application/json"}
 _LONGEST = 700

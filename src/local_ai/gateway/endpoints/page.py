@@ -21,7 +21,7 @@ from local_ai.gateway.endpoints.network_address import network_url
 from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.figures import in_words, size_in_words
 from local_ai.supervision.log_files import tail
 
 if TYPE_CHECKING:

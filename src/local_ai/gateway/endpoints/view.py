@@ -11,9 +11,10 @@ from local_ai.entry import as_called
 from local_ai.gateway.endpoints.network_address import qr_code
 from local_ai.gateway.endpoints.snippets import Snippet, commands, snippets
 from local_ai.models.catalog import STARTER_ID
+from local_ai.status.figures import in_words, size_in_words
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
-from local_ai.status.report import Health, ProgramStatus, Report
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.report import ProgramStatus, Report
+from local_ai.status.verdict import Health
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
-from local_ai.status.words import size_in_words
+from local_ai.status.figures import size_in_words
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 _PLAIN_TEXT_FILES = (

@@ -1,4 +1,4 @@
-"""Figures in words: the same on terminal and page. `templates/web/words.js` has the same rules."""
+"""Figures in words: the same on terminal and page. `templates/web/figures.js` has the same rules."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from local_ai.errors import LocalAIError, ServerError
 from local_ai.lifecycle.preflight import check_open_files, check_places
 from local_ai.settings.load import Loaded
 from local_ai.settings.state import own_version
-from local_ai.status.report import Health
+from local_ai.status.verdict import Health
 from local_ai.supervision.render import OPEN_FILES
 from local_ai.system_service.manage import ServiceReport
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.status.words import in_words, size_in_words
+from local_ai.status.figures import in_words, size_in_words
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-// Figures in words, as status/words.py writes them.
+// Figures in words, as status/figures.py writes them.
 
 export const MARKS = {
   healthy: "✓", ready: "✓", busy: "◐", starting: "…", unhealthy: "✕", unknown: "?", stopped: "■",
