@@ -43,6 +43,7 @@ _LOGS = "its options are --program, --lines, --follow, --json"
         ("server status --", "server status", {}),
         ("models remove --yes -- --help", "models remove", {"name": "--help", "yes": True}),
         ("models info -- -rf", "models info", {"name": "-rf"}),
+        ("server. start", "server start", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -66,7 +67,7 @@ MISTAKES = [
     ("download org/name", "there is no command download", _ALL, "did you mean: local-ai models pull"),
     ("ls", "there is no command ls", _ALL, "did you mean: local-ai models list"),
     ("rm tiny", "there is no command rm", _ALL, "did you mean: local-ai models remove"),
-    ("claude", "there is no command claude", _ALL, "did you mean: local-ai client launch"),
+    ("claude", "there is no command claude", _ALL, "did you mean: local-ai client launch claude-code"),
     ("models delete x", "there is no command models delete", _MODELS, "did you mean: local-ai models remove"),
     (
         "config validate",
@@ -149,7 +150,7 @@ MISTAKES = [
         "--port 1 server start",
         "local-ai has no option --port",
         "options come after a command: local-ai COMMAND [options]",
-        "local-ai --help shows the commands",
+        "did you mean: local-ai server start --port 1",
     ),
     # Values.
     (
@@ -181,7 +182,7 @@ MISTAKES = [
         "server status json",
         "server status does not take 'json'",
         "it takes only options",
-        "did you mean --json?",
+        "did you mean: local-ai server status --json",
     ),
     (
         "server logs engine",
@@ -208,6 +209,175 @@ MISTAKES = [
         "CLIENT is the client to run; one of claude-code, codex, opencode, kilo, qwen-code, aider, "
         "open-interpreter",
         "local-ai client launch codex",
+    ),
+]
+
+
+def _no_command(asked: str, why: str, fix: str) -> tuple[str, str, str, str]:
+    return asked, f"there is no command {asked}", why, f"did you mean: local-ai {fix}"
+
+
+_CACHE = "cache has: show, clear"
+_SERVICE = "service has: install, uninstall, status"
+_CLIENT = "client has: env, launch, configure"
+_ONLY_OPTIONS = "it takes only options"
+_FIRST = "options come after a command: local-ai COMMAND [options]"
+MISTAKES += [
+    # A line pasted whole, or with the program's name, or joined with another sign.
+    ("local-ai server start", "there is no command local-ai", _ALL, "did you mean: local-ai server start"),
+    ("uv run local-ai start", "there is no command uv", _ALL, "did you mean: local-ai start"),
+    ("inv server.strat", "there is no command inv", _ALL, "did you mean: local-ai server start"),
+    (
+        "'server start --port 80'",
+        "there is no command 'server start --port 80'",
+        _ALL,
+        "did you mean: local-ai server start --port 80",
+    ),
+    ("“start”", "there is no command “start”", _ALL, "did you mean: local-ai server start"),
+    ("server:start", "there is no command server:start", _ALL, "did you mean: local-ai server start"),
+    ("server-start", "there is no command server-start", _ALL, "did you mean: local-ai server start"),
+    ("serverstart", "there is no command serverstart", _ALL, "did you mean: local-ai server start"),
+    # Two words the other way round.
+    ("show config", "there is no command show", _ALL, "did you mean: local-ai config show"),
+    ("clear cache", "there is no command clear", _ALL, "did you mean: local-ai cache clear"),
+    (
+        "start server",
+        "server start does not take 'server'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start",
+    ),
+    # Values of a command's word.
+    ("pi", "there is no command pi", _ALL, "did you mean: local-ai client configure pi"),
+    ("launch codex", "there is no command launch", _ALL, "did you mean: local-ai client launch"),
+    ("configure pi", "there is no command configure", _ALL, "did you mean: local-ai client configure"),
+    (
+        "client codex",
+        "there is no command client codex",
+        _CLIENT,
+        "did you mean: local-ai client launch codex",
+    ),
+    (
+        "completion zsh",
+        "there is no command completion zsh",
+        "completion has: install",
+        "did you mean: local-ai completion install zsh",
+    ),
+    # Meanings that hold in one group: never a command of another that removes more.
+    _no_command("cache purge", _CACHE, "cache clear"),
+    _no_command("cache delete", _CACHE, "cache clear"),
+    _no_command("cache ls", _CACHE, "cache show"),
+    _no_command("config get", "config has: show, check, reload, init", "config show"),
+    _no_command("service start", _SERVICE, "server start"),
+    _no_command("service enable", _SERVICE, "service install"),
+    _no_command("models load", _MODELS, "models pin"),
+    _no_command("models stop", _MODELS, "models unload"),
+    # Nothing, as an empty variable gives.
+    ("''", "there is no command ''", _ALL, "local-ai --help"),
+    (
+        "models use ' '",
+        "models use needs NAME",
+        "NAME is the model's name or folder",
+        "local-ai models use org/name; local-ai models list shows the names",
+    ),
+    (
+        "models remove ''",
+        "models remove needs NAME",
+        "NAME is the model's name or folder",
+        "local-ai models remove org/name; local-ai models list shows the names",
+    ),
+    (
+        "cache clear --model ' '",
+        "--model needs a value",
+        "NAME is missing: the model whose prompts go [default: all models]",
+        "--model NAME",
+    ),
+    # Options: other dashes, joined values, several in one, turned off, not needed, before the command.
+    ("start –port 80", "server start has no option –port", _START, "did you mean --port?"),
+    ("start —p 80", "server start has no option —p", _START, "did you mean --port?"),
+    ("start -p8080", "server start has no option -p8080", _START, "did you mean --port 8080?"),
+    ("logs -fn 50", "server logs has no option -fn", _LOGS, "did you mean --follow --lines?"),
+    (
+        "client launch codex –m x",
+        "client launch has no option –m",
+        "its options are --model; a client's own options come after --",
+        "local-ai client launch codex -- -m x",
+    ),
+    (
+        "start --no-foreground",
+        "server start has no option --no-foreground",
+        _START,
+        "leave --no-foreground out: so it is without --foreground",
+    ),
+    (
+        "models unload --all",
+        "models unload has no option --all",
+        "it has no options",
+        "leave --all out: without a name it unloads all",
+    ),
+    ("--port", "local-ai has no option --port", _FIRST, "did you mean: local-ai server start --port"),
+    ("--versoin", "local-ai has no option --versoin", _FIRST, "did you mean: local-ai --version"),
+    ("-help", "local-ai has no option -help", _FIRST, "did you mean: local-ai --help"),
+    ("--nonsense", "local-ai has no option --nonsense", _FIRST, "local-ai --help shows the commands"),
+    # Words that are an option's value.
+    (
+        "logs gatway",
+        "server logs does not take 'gatway'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server logs --program gateway",
+    ),
+    (
+        "client env claude",
+        "client env does not take 'claude'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai client env --for claude-code",
+    ),
+    (
+        "start port 80",
+        "server start does not take 'port'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start --port 80",
+    ),
+    (
+        "start PORT=80",
+        "server start does not take 'PORT=80'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start --port 80",
+    ),
+    (
+        "start 8080",
+        "server start does not take '8080'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start --port 8080",
+    ),
+    (
+        "cache clear org/name",
+        "cache clear does not take 'org/name'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai cache clear --model org/name",
+    ),
+    (
+        "config check my.toml",
+        "config check does not take 'my.toml'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai config check --config my.toml",
+    ),
+    (
+        "start help",
+        "server start does not take 'help'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start --help",
+    ),
+    (
+        "restart gateway",
+        "server restart does not take 'gateway'",
+        _ONLY_OPTIONS,
+        "local-ai server restart --help",
+    ),
+    (
+        "start -- --port 80",
+        "server start does not take '--port'",
+        _ONLY_OPTIONS,
+        "did you mean: local-ai server start --port 80",
     ),
 ]
 

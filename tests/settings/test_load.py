@@ -479,6 +479,27 @@ def test_mistakes_in_one_models_own_values_are_named(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0:8080", "http://127.0.0.1", "[::1]:80", "my host", "name/"])
+def test_host_with_scheme_or_port_is_refused_before_it_counts_as_open_to_the_network(host: str):
+    assert (
+        'server.host: must be an address or a name alone, such as "127.0.0.1", without http:// and port, '
+        f"got {host!r} (command line)"
+    ) in failure(overrides={"server.host": host}, environ={})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::1", "fe80::1%eth0", "my-mac.local"])
+def test_host_is_an_address_or_a_name(host: str):
+    given = {"server.host": host, "server.api_keys": "a-long-secret"}
+
+    assert load(overrides=given, environ={}).settings.server.host == host
+
+
+def test_settings_file_that_is_a_device_is_said_to_be_no_file():
+    assert "/dev/null, which is not a file\n  fix: name a file with settings" in failure(
+        config_path="/dev/null", environ={}
+    )
+
+
 def test_alias_of_two_models_is_refused(tmp_path: Path):
     text = '[models.a]\naliases = ["fast"]\n[models.b]\naliases = ["fast"]\n'
 

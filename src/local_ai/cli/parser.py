@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -54,7 +55,8 @@ def parse(words: Sequence[str]) -> Wanted:
     is_help = bool(HELP_WORDS & set(own)) or own[:1] == ["help"]
     if is_help:
         own = [word for word in own if word not in HELP_WORDS]
-        own = own[1:] if own[:1] == ["help"] else own
+        while own[:1] == ["help"]:
+            own = own[1:]
     if not own or own[0] in {"--list", "-l"}:
         return Wanted(is_help=True)
     command, left, is_group = _named(own)
@@ -103,21 +105,25 @@ def _literal(text: str) -> str:
 
 def _named(words: list[str]) -> tuple[Command, list[str], bool]:
     """Find the command; returns it, the words behind its name, and whether a group alone was named."""
+    from local_ai.cli.suggest import is_option, nearest_of_all
+
     first, *left = words
     if "." in first and first.partition(".")[0] in GROUPS:
         group, _, second = first.partition(".")
-        first, left = group, [second, *left]
+        first, left = group, [*([second] if second else []), *left]
     if first in GROUPS:
         word = left[0] if left and not left[0].startswith("-") else None
         if command := find_command(first, word):
             return command, left[1:] if word else left, word is None
     elif command := find_short(first):
         return command, left, False
-    if first.startswith("-"):
+    if is_option(first):
+        near = nearest_of_all(words)
         raise _usage(
             f"local-ai has no option {first.partition('=')[0]}",
             why="options come after a command: local-ai COMMAND [options]",
-            fix="local-ai --help shows the commands",
+            fix="did you mean" if near else "local-ai --help shows the commands",
+            command=f"local-ai {near}" if near else "",
         )
     raise _no_command(first, left)
 
@@ -126,7 +132,7 @@ def _no_command(first: str, left: list[str]) -> ConfigError:
     from local_ai.cli.suggest import nearest_command
 
     in_group = first in GROUPS
-    asked = f"{first} {left[0]}" if in_group else first
+    asked = f"{first} {_quoted(left[0])}" if in_group else _quoted(first)
     known = ", ".join(each.word for each in commands_of(first)) if in_group else ", ".join(GROUPS)
     short = "" if in_group else f"; in short {', '.join(SHORT_FORMS)}"
     near = nearest_command(first, left)
@@ -139,10 +145,12 @@ def _no_command(first: str, left: list[str]) -> ConfigError:
 
 
 def _values(command: Command, words: list[str], rest: list[str]) -> dict[str, Any]:
+    from local_ai.cli.suggest import is_option
+
     parser = parser_of(command)
     for word in words:
         flag = word.partition("=")[0]
-        if flag.startswith("-") and not flag.lstrip("-").isdecimal() and command.option(flag) is None:
+        if is_option(flag) and not flag.lstrip("-").isdecimal() and command.option(flag) is None:
             raise _no_option(command, flag, words)
     if rest and command.argument and not command.takes_rest:  # a name that begins with a dash
         words, rest = [*words, "--", *rest], []
@@ -156,12 +164,14 @@ def _values(command: Command, words: list[str], rest: list[str]) -> dict[str, An
     except _Missing as exc:
         raise _missing_argument(command) from exc
     if extra := [word for word in extra if word != "--"]:
-        is_option = extra[0].startswith("-")
-        raise _no_option(command, extra[0], words) if is_option else _too_much(command, extra[0])
-    if empty := next((each for each in command.options if getattr(parsed, each.name) == ""), None):
+        is_flag = extra[0].startswith("-")
+        raise _no_option(command, extra[0], words) if is_flag else _too_much(command, extra)
+    if command.argument and _is_blank(getattr(parsed, command.argument.name)):
+        raise _missing_argument(command)
+    if empty := next((each for each in command.options if _is_blank(getattr(parsed, each.name))), None):
         raise _wrong_value(command, empty.flag)
     if rest and not command.takes_rest:
-        raise _too_much(command, rest[0])
+        raise _too_much(command, rest)
     values = {name: value for name, value in vars(parsed).items() if value not in (None, False)}
     return {**values, "arguments": rest} if command.takes_rest else values
 
@@ -184,18 +194,18 @@ def _wrong_value(command: Command, flag: str) -> ConfigError:
 
 
 def _no_option(command: Command, flag: str, words: list[str]) -> ConfigError:
-    from local_ai.cli.suggest import nearest_option
+    from local_ai.cli.suggest import is_option, nearest_option, with_plain_dashes
 
     what = f"{command.title} has no option {flag}"
     flags = ", ".join(option.flag for option in command.options)
     why = f"its options are {flags}" if flags else "it has no options"
     if command.takes_rest and command.argument:
-        at = next(index for index, word in enumerate(words) if word.startswith("-"))
+        at = next(index for index, word in enumerate(words) if is_option(word))
         name = "".join(words[:at]) or command.argument.values[0]
         return _usage(
             what,
             why=f"{why}; a client's own options come after --",
-            command=f"local-ai {command.title} {name} -- {shlex.join(words[at:])}",
+            command=f"local-ai {command.title} {name} -- {shlex.join(map(with_plain_dashes, words[at:]))}",
         )
     near = nearest_option(flag, command)
     return _usage(what, why=why, fix=near, command="" if near else f"local-ai {command.title} --help")
@@ -213,15 +223,25 @@ def _missing_argument(command: Command) -> ConfigError:
     )
 
 
-def _too_much(command: Command, word: str) -> ConfigError:
+def _too_much(command: Command, extra: list[str]) -> ConfigError:
+    from local_ai.cli.suggest import nearest_for_words
+
     takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes only options"
-    fix, again = "", f"local-ai {command.title} --help"
-    for option in command.options:
-        if f"--{word}" == option.flag:
-            fix, again = f"did you mean {option.flag}?", ""
-        if word in option.values or word in option.other_names:
-            fix, again = "did you mean", f"local-ai {command.title} {option.flag} {word}"
-    return _usage(f"{command.title} does not take {word!r}", why=takes, fix=fix, command=again)
+    near = nearest_for_words(extra, command)
+    return _usage(
+        f"{command.title} does not take {extra[0]!r}",
+        why=takes,
+        fix="did you mean" if near else "",
+        command=f"local-ai {near or f'{command.title} --help'}",
+    )
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()  # as of an empty variable: "$MODEL"
+
+
+def _quoted(word: str) -> str:
+    return word if re.fullmatch(r"\S+", word) and word.isprintable() else repr(word)
 
 
 def _usage(what: str, *, why: str, fix: str = "", command: str = "") -> ConfigError:

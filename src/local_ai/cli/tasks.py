@@ -42,7 +42,8 @@ def read_as_local_ai(tasks: Collection, program: str, words: Sequence[str]) -> N
         Exit: It was run, or refused in words.
     """
     is_own = PurePath(program).name in _NAMES and not {*tasks.tasks, "--complete"} & {*words}
-    if is_own and not _understands(tasks.to_contexts(), list(words)):
+    has_blank = not all(word.strip() for word in words)  # for invoke, an empty name is a name
+    if is_own and (has_blank or not _understands(tasks.to_contexts(), list(words))):
         raise Exit(code=guarded(run_words, words))
 
 

@@ -177,9 +177,11 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
         if not os.path.isfile(named):
             raise ConfigError(
                 "the settings file cannot be read",
-                why=f"--config names {named}, which is {'a folder' if os.path.isdir(named) else 'not there'}",
+                why=f"--config names {named}, which is {_other_than_file(named)}",
                 fix=f"name the file in it: --config {named / 'config.toml'}"
                 if os.path.isdir(named)
+                else "name a file with settings"
+                if os.path.exists(named)
                 else f"correct the path, or create the file with: local-ai config init --config {named}",
             )
         return named
@@ -194,6 +196,12 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
             command=f"ls -l {own}",
         )
     return own if os.path.isfile(own) else None
+
+
+def _other_than_file(path: Path) -> str:
+    if os.path.isdir(path):
+        return "a folder"
+    return "not a file" if os.path.exists(path) else "not there"
 
 
 def known_keys() -> list[str]:
@@ -288,7 +296,8 @@ def _read_file(file: Path) -> _Layer:
         raise ConfigError(
             "the settings file cannot be read",
             why=f"{file}: {exc.strerror}",
-            command=f"chmod u+r {file}",
+            fix="" if isinstance(exc, PermissionError) else "name a file that can be read",
+            command=f"chmod u+r {file}" if isinstance(exc, PermissionError) else "",
         ) from exc
     return _Layer(values, dict.fromkeys(flatten(values), str(file)), file.parent, strict=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -48,6 +49,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    if re.search(r"[/\s]", text) or re.fullmatch(r"[^:]*:\d*|\[.*\]:\d*", text):
+        raise ValueError('must be an address or a name alone, such as "127.0.0.1", without http:// and port')
+    return text
+
+
 def _split(value: object, info: ValidationInfo) -> object:
     """Take "a, b" for a list where all values are text (environment, command line), never in a file."""
     if isinstance(value, str) and info.mode == "python":
@@ -90,7 +97,7 @@ def _origin(text: str) -> str:
     return text.lower()
 
 
-Host = Annotated[str, AfterValidator(_printable)]
+Host = Annotated[str, AfterValidator(_printable), AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
