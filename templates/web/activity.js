@@ -2,6 +2,7 @@
 
 import { $, request, setText } from "./dom.js";
 import { onReport } from "./status.js";
+import { textOf } from "./texts.js";
 
 const SHOWN = 10;
 const SAMPLES = 120; // of the line, one a report
@@ -13,7 +14,7 @@ const seconds = (value) => (value === null ? "–" : `${value.toFixed(value < 10
 
 function tokensIn({ prompt_tokens, cached_tokens, miss }) {
   if (prompt_tokens === null) return "–";
-  if (cached_tokens) return `${prompt_tokens}, ${cached_tokens} reused`;
+  if (cached_tokens) return textOf("server.reused", { tokens: prompt_tokens, cached: cached_tokens });
   return miss ? `${prompt_tokens} (${miss})` : String(prompt_tokens);
 }
 
@@ -39,7 +40,7 @@ function show() {
   $("ended").hidden = !ended.length;
   $("no-ended").hidden = ended.length > 0;
   $("more-ended").hidden = ended.length <= SHOWN;
-  setText($("more-ended"), isWhole ? "Show fewer" : `Show all ${ended.length}`);
+  setText($("more-ended"), isWhole ? textOf("server.fewer") : textOf("server.all", { count: ended.length }));
 }
 
 async function load() {
@@ -63,7 +64,7 @@ function follow(next, before) {
   $("rates").hidden = !most;
   const points = rates.map((rate, index) => `${(600 * index) / (SAMPLES - 1)},${most ? 58 - (56 * rate) / most : 58}`);
   $("rates-line").setAttribute("points", points.join(" "));
-  setText($("rates-words"), `Tokens a second while this page was open: now ${rates.at(-1).toFixed(0)}, at most ${most.toFixed(0)}.`);
+  setText($("rates-words"), textOf("server.rates", { now: rates.at(-1).toFixed(0), most: most.toFixed(0) }));
 }
 
 export function start() {

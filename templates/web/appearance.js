@@ -1,4 +1,4 @@
-// The colours: the gateway renders the page with them, from a cookie, so that nothing flashes.
+// The colours and the language: the gateway renders the page with them, from cookies, so that nothing flashes.
 
 import { $ } from "./dom.js";
 
@@ -12,5 +12,8 @@ function choose(scheme) {
 }
 
 export function start() {
-  $("appearance").addEventListener("change", ({ target }) => choose(target.value));
+  $("appearance").addEventListener("change", ({ target }) => {
+    if (target.name === "language") $("appearance").requestSubmit(); // the gateway has the texts
+    else choose(target.value);
+  });
 }

@@ -8,13 +8,14 @@ import { chooseModel, chosen, isModel, onChoice } from "./models.js";
 import { STATUS_COMMAND, hurry, poll } from "./status.js";
 import { all, get, keep, keepKey, keptKey, openId, openStorage, setOpenId } from "./storage.js";
 import { wordsForPlace } from "./figures.js";
+import { textOf } from "./texts.js";
 
 const VALUES = ["temperature", "top_p", "top_k", "min_p", "max_tokens"];
 const FIELDS = ["system", ...VALUES];
 const SAVE_MS = 1000; // a running answer is kept this often
 const STARTER = document.documentElement.dataset.starter;
 const STARTER_TOKENS = 512; // the starter model does not always find its end
-const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostname) ? "on this machine" : `on ${location.hostname}`;
+const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostname) ? textOf("chat.here") : textOf("chat.at", { host: location.hostname });
 
 export let open = newConversation();
 let running = null; // the AbortController of the answer that runs
@@ -49,10 +50,10 @@ function keepInTurn(conversation) {
     (isOther) => {
       if (conversation !== open) return;
       setOpenId(conversation.id);
-      if (isOther) announce("Another tab went on with this conversation; this is kept as one of its own");
+      if (isOther) announce(textOf("conversations.other_tab"));
       tell();
     },
-    () => announce("This browser has no room left to keep the conversation"),
+    () => announce(textOf("conversations.no_room")),
   );
   return keeping;
 }
@@ -68,7 +69,7 @@ function tell() {
 export function show(conversation) {
   stop();
   open = conversation;
-  for (const message of open.messages) if (message.running) message.figures = "not finished";
+  for (const message of open.messages) if (message.running) message.figures = textOf("chat.not_finished");
   for (const message of open.messages) delete message.running;
   setOpenId(open.id);
   for (const id of FIELDS) $(id).value = open.fields?.[id] ?? "";
@@ -134,13 +135,14 @@ function values() {
 function figures({ tokens, reused, pieces, first, last, began, cut, stopped }) {
   const words = [];
   const count = tokens ?? pieces;
-  if (count) words.push(`${tokens === undefined ? "about " : ""}${count} ${count === 1 ? "token" : "tokens"}`);
+  const counted = textOf(count === 1 ? "chat.token" : "chat.tokens", { count });
+  if (count) words.push(tokens === undefined ? textOf("chat.about", { tokens: counted }) : counted);
   // Less than that is one piece of the network's, and says nothing of the model's speed.
-  if (count > 1 && last - first > 50) words.push(`${(((count - 1) * 1000) / (last - first)).toFixed(1)} tokens/s`);
-  if (first) words.push(`first after ${((first - began) / 1000).toFixed(2)} s`);
-  if (reused) words.push(`reused ${reused}`);
-  if (cut) words.push("cut off at the token limit");
-  if (stopped) words.push("stopped");
+  if (count > 1 && last - first > 50) words.push(textOf("chat.rate", { rate: (((count - 1) * 1000) / (last - first)).toFixed(1) }));
+  if (first) words.push(textOf("chat.first", { seconds: ((first - began) / 1000).toFixed(2) }));
+  if (reused) words.push(textOf("chat.reused", { count: reused }));
+  if (cut) words.push(textOf("chat.cut"));
+  if (stopped) words.push(textOf("chat.stopped"));
   return [...words, PLACE].join(" · ");
 }
 
@@ -148,7 +150,7 @@ function figures({ tokens, reused, pieces, first, last, began, cut, stopped }) {
 async function run() {
   const asked = { messages: history(open), system: $("system").value.trim(), values: values() };
   const conversation = open;
-  const message = add(conversation, { role: "assistant", model: chosen || "no model", text: "", running: true });
+  const message = add(conversation, { role: "assistant", model: chosen || textOf("chat.no_model_chosen"), text: "", running: true });
   const timing = { began: performance.now(), pieces: 0 };
   const controller = setRunning(new AbortController());
   let [frame, saved] = [0, performance.now()];
@@ -177,7 +179,7 @@ async function run() {
         save();
       });
     });
-    announce("The answer is complete");
+    announce(textOf("chat.complete"));
   } catch (error) {
     timing.stopped = controller.signal.aborted;
     if (!timing.stopped) fail(message, error);
@@ -211,7 +213,7 @@ async function finish(message) {
 // Said once: to hear of every step would be chatter.
 function wait(message, position) {
   if (!position) return delete message.place;
-  if (!message.place) announce(`Your question is ${wordsForPlace(position)}`);
+  if (!message.place) announce(textOf("chat.question_is", { place: wordsForPlace(position) }));
   message.place = wordsForPlace(position);
 }
 
@@ -219,7 +221,7 @@ function fail(message, error) {
   // fetch() throws a TypeError where there was no answer at all.
   message.error =
     error instanceof TypeError
-      ? `the gateway does not answer: the connection was refused or lost. To fix it: ${STATUS_COMMAND}`
+      ? textOf("chat.no_answer", { command: STATUS_COMMAND })
       : error.message;
   announce(message.error);
 }

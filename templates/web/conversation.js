@@ -4,6 +4,8 @@
 //   {id, title, created, updated, revision, deleted, model, family, fields, leaf,
 //    messages: [{id, parent, role, text, thought, calls, model, error, figures, running}]}
 
+import { textOf } from "./texts.js";
+
 export function newConversation() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   const id = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -12,7 +14,7 @@ export function newConversation() {
 }
 
 export function titleOf({ title, messages }) {
-  return title || messages.find(({ role }) => role === "user")?.text.trim().slice(0, 60) || "New conversation";
+  return title || messages.find(({ role }) => role === "user")?.text.trim().slice(0, 60) || textOf("conversations.new");
 }
 
 // Adds a message below `parent` and shows it.

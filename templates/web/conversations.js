@@ -4,6 +4,7 @@ import { isRunning, onConversation, open, save, show, showLatest, stop } from ".
 import { isConversation, newConversation, titleOf } from "./conversation.js";
 import { $, announce, element, setText } from "./dom.js";
 import { all, get, keep, onOtherTab, remove } from "./storage.js";
+import { textOf } from "./texts.js";
 
 let conversations = [];
 
@@ -34,7 +35,7 @@ function draw() {
   $("deleted").hidden = !$("deleted-list").children.length;
   const isEmpty = !$("conversation-list").children.length;
   $("no-conversations").hidden = !isEmpty;
-  setText($("no-conversations"), words.length ? "None has all these words." : "None yet. They are kept in this browser only.");
+  setText($("no-conversations"), words.length ? textOf("conversations.none_found") : textOf("conversations.none"));
   $("export").hidden = !conversations.length;
 }
 
@@ -70,14 +71,14 @@ async function setDeleted(at) {
   if (isRunning()) stop();
   open.deleted = at;
   await save();
-  announce(at ? "The conversation is deleted; Undo brings it back" : "The conversation is restored");
+  announce(textOf(at ? "conversations.was_deleted" : "conversations.was_restored"));
   (at ? $("undo") : $("prompt")).focus();
 }
 
 async function purge() {
   const gone = conversations.filter(({ deleted }) => deleted).map(({ id }) => id);
   await remove(gone);
-  announce(`${gone.length} deleted for good`);
+  announce(textOf("conversations.purged", { count: gone.length }));
   if (gone.includes(open.id)) await showLatest();
   await load();
 }
@@ -93,13 +94,13 @@ async function upload() {
   const [file] = $("import-file").files;
   try {
     const { conversations: found } = JSON.parse(await file.text());
-    if (!Array.isArray(found) || !found.every(isConversation)) throw new Error("no conversations");
+    if (!Array.isArray(found) || !found.every(isConversation)) throw new Error();
     const known = new Set(conversations.map(({ id }) => id));
     const added = found.filter(({ id }) => !known.has(id));
     for (const conversation of added) await keep({ ...newConversation(), ...conversation, revision: 0 });
-    announce(`${added.length} imported, ${found.length - added.length} were here already`);
+    announce(textOf("conversations.imported", { added: added.length, known: found.length - added.length }));
   } catch {
-    announce(`${file.name} holds no conversations that this page exported`);
+    announce(textOf("conversations.not_imported", { file: file.name }));
   }
   $("import-file").value = "";
   setText($("import-said"), $("announce").textContent);

@@ -1,5 +1,7 @@
 // The few things every part of the page needs. Nothing here, or anywhere, builds HTML from strings.
 
+import { textOf } from "./texts.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function setText(node, text) {
@@ -38,7 +40,7 @@ export async function copy(button, text) {
     area.remove();
   }
   const label = button.textContent;
-  button.textContent = "Copied";
-  announce("Copied");
+  button.textContent = textOf("page.copied");
+  announce(button.textContent);
   setTimeout(() => (button.textContent = label), 1500);
 }

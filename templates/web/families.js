@@ -1,6 +1,7 @@
 // The two API families: how each is asked, and how its stream is read.
 
 import { request } from "./dom.js";
+import { textOf } from "./texts.js";
 
 export const FAMILIES = {
   openai: {
@@ -67,7 +68,7 @@ export async function* readEvents(body) {
 
 export async function failure(answer) {
   const body = await answer.json().catch(() => null);
-  return new Error(body?.error?.message ?? `the server answered ${answer.status} ${answer.statusText}`);
+  return new Error(body?.error?.message ?? textOf("chat.status", { status: `${answer.status} ${answer.statusText}` }));
 }
 
 // Streams one answer; `tell` hears of each piece: {text, thought, calls, tokens, reused, cut}, absent where

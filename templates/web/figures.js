@@ -1,5 +1,7 @@
 // Figures in words, as status/figures.py writes them.
 
+import { textOf } from "./texts.js";
+
 export const MARKS = {
   healthy: "✓", ready: "✓", busy: "◐", starting: "…", unhealthy: "✕", unknown: "?", stopped: "■",
   running: "▸", waiting: "…", held: "■",
@@ -20,5 +22,5 @@ export function wordsForBytes(size) {
 
 // What a request hears while it waits: position 1 is the next.
 export function wordsForPlace(position) {
-  return position > 1 ? `waiting, ${position - 1} before you` : "waiting, you are next";
+  return position > 1 ? textOf("chat.place", { count: position - 1 }) : textOf("chat.next");
 }

@@ -2,6 +2,7 @@
 
 import { $, copy, request, setText } from "./dom.js";
 import { failure, readEvents } from "./families.js";
+import { textOf } from "./texts.js";
 
 const MOST_LINES = 2000;
 const log = { reading: null, lines: [], paused: false, missed: 0, frame: 0 };
@@ -22,13 +23,13 @@ function drawLog() {
 function addLogLine(line) {
   log.lines.push(line);
   if (log.lines.length > MOST_LINES) log.lines.shift();
-  if (log.paused) setText($("log-state"), `paused, ${++log.missed} new`);
+  if (log.paused) setText($("log-state"), textOf("server.log_missed", { count: ++log.missed }));
   drawLog();
 }
 
 function startLog() {
   log.lines.length = 0;
-  if (!log.paused) setText($("log-state"), "live");
+  if (!log.paused) setText($("log-state"), textOf("server.log_live"));
   drawLog();
 }
 
@@ -49,7 +50,7 @@ async function openLog() {
   while (!signal.aborted && $("log-view").open && !document.hidden) {
     await readLog(signal).catch(() => {});
     if (signal.aborted) return;
-    setText($("log-state"), "not connected, trying again");
+    setText($("log-state"), textOf("server.log_lost"));
     await new Promise((done) => setTimeout(done, 1000));
   }
 }
@@ -58,8 +59,8 @@ function pauseLog() {
   log.paused = !log.paused;
   log.missed = 0;
   $("log-pause").setAttribute("aria-pressed", String(log.paused));
-  setText($("log-pause"), log.paused ? "Continue" : "Pause");
-  setText($("log-state"), log.paused ? "paused" : "live");
+  setText($("log-pause"), textOf(log.paused ? "server.continue" : "server.pause"));
+  setText($("log-state"), textOf(log.paused ? "server.log_paused" : "server.log_live"));
   drawLog();
 }
 

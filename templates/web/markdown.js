@@ -1,6 +1,7 @@
 // Answers as Markdown: marked finds the structure, we make the nodes; what it takes for HTML stays text.
 
 import { copy, element, setText } from "./dom.js";
+import { textOf } from "./texts.js";
 
 let lexer = null;
 let highlighter = null;
@@ -68,11 +69,11 @@ function markdownNode(token) {
 function codeBlock({ text, lang }) {
   const language = lang?.match(/^[\w+#.-]+/)?.[0] ?? "";
   const code = element("code", [text]);
-  const button = element("button", ["Copy"], { type: "button", className: "quiet" });
-  button.setAttribute("aria-label", `Copy this ${language || "block"}`);
+  const button = element("button", [textOf("page.copy")], { type: "button", className: "quiet" });
+  button.setAttribute("aria-label", textOf("chat.copy_block", { language: language || textOf("chat.block") }));
   button.addEventListener("click", () => copy(button, text));
   if (language && text.length < MOST_HIGHLIGHTED) highlight(code, language, text);
-  const head = element("figcaption", [element("span", [language || "text"]), button]);
+  const head = element("figcaption", [element("span", [language || textOf("chat.plain")]), button]);
   return element("figure", [head, element("pre", [code], { tabIndex: 0 })], { className: "code" });
 }
 

@@ -2,6 +2,7 @@
 
 import { $, copy, element, setText } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
+import { textOf } from "./texts.js";
 
 // `acts`: {again, change, choose}, each called with the message and, for `change`, the new text.
 export function makeMessage(message, acts) {
@@ -9,7 +10,7 @@ export function makeMessage(message, acts) {
   const on = (name, act) => node.querySelector(name).addEventListener("click", act);
   node.classList.add(message.role);
   node.dataset.id = message.id;
-  node.querySelector(".who").textContent = message.role === "user" ? "You" : message.model;
+  node.querySelector(".who").textContent = message.role === "user" ? textOf("chat.you") : message.model;
   on(".copy", ({ target }) => copy(target, message.text));
   on(".again", () => acts.again(message));
   on(".change", () => edit(node, message));
@@ -43,7 +44,7 @@ function showCalls(node, calls = []) {
   }
   calls.forEach((call, index) => {
     const [summary, pre] = list.children[index].children;
-    setText(summary, `Calls ${call.name}`);
+    setText(summary, textOf("chat.calls", call));
     setText(pre, indented(call.arguments));
   });
 }
@@ -75,7 +76,7 @@ export function showMessage(node, message, versions, isBusy) {
   node.querySelector(".change").hidden = !isUser || isBusy;
   const place = versions.indexOf(message);
   node.querySelector(".versions").hidden = versions.length < 2 || isBusy;
-  setText(node.querySelector(".version"), `${place + 1} of ${versions.length}`);
+  setText(node.querySelector(".version"), textOf("chat.version", { number: place + 1, count: versions.length }));
   node.querySelector(".earlier").disabled = place === 0;
   node.querySelector(".later").disabled = place === versions.length - 1;
 }

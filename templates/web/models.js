@@ -2,6 +2,7 @@
 
 import { $, announce, element, request, setText } from "./dom.js";
 import { onReport, report } from "./status.js";
+import { textOf } from "./texts.js";
 
 const MANY = 10;
 let models = [...$("model").options].map((option) => option.value).filter(Boolean);
@@ -20,14 +21,14 @@ export function isModel(id) {
 }
 
 function option(id, picked) {
-  const label = marked.has(id) ? `${id} (marked)` : id;
+  const label = marked.has(id) ? textOf("chat.model_marked", { model: id }) : id;
   return element("option", [label], { value: id, selected: id === picked });
 }
 
 function showModels(ids) {
   const picked = ids.includes(chosen) ? chosen : "";
   const options = ids.map((id) => option(id, picked));
-  if (!models.length) options.push(element("option", ["no model found"], { value: "" }));
+  if (!models.length) options.push(element("option", [textOf("chat.no_model")], { value: "" }));
   $("model").replaceChildren(...options);
 }
 
@@ -54,7 +55,7 @@ function showValues() {
 function showMark() {
   const why = marked.get(chosen);
   $("model-mark").hidden = !why;
-  setText($("model-mark"), why ? `${chosen} is marked: ${why}.` : "");
+  setText($("model-mark"), why ? textOf("chat.marked_because", { model: chosen, why }) : "");
 }
 
 function showMarked(next) {
@@ -71,7 +72,7 @@ function searchModels() {
   const found = models.filter((id) => words.every((word) => id.toLowerCase().includes(word)));
   showModels(found);
   $("model").size = Math.max(2, Math.min(8, found.length));
-  announce(`${found.length} of ${models.length} models`);
+  announce(textOf("chat.models_found", { found: found.length, all: models.length }));
 }
 
 async function loadModels() {

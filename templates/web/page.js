@@ -10,10 +10,11 @@
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
 //   use.js            the snippets, with what was asked
 //   logs.js           the live tail
-//   appearance.js    light, dark, or as the system
+//   appearance.js     light, dark, or as the system; the language
 //   settings.js       the settings, shown and changed
 //   copy.js           the copy buttons and the diagnostics
-//   dom.js            what all of them need; figures.js puts figures into words
+//   dom.js            what all of them need; figures.js puts figures into words,
+//                     texts.js has the words
 
 const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./models-view.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
 

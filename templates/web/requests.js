@@ -3,6 +3,7 @@
 import { $, element, setText } from "./dom.js";
 import { onReport } from "./status.js";
 import { MARKS, wordsForSeconds } from "./figures.js";
+import { textOf } from "./texts.js";
 
 function requestRow(id) {
   const row = $("request-row").content.firstElementChild.cloneNode(true);
@@ -36,10 +37,10 @@ function showRequests(requests) {
 
 // The same words as gateway/view.py.
 function summary({ running, waiting, max_concurrency, max_queue, longest_wait_s, requests }) {
-  const words = [`${running} of at most ${max_concurrency} running, ${waiting} of at most ${max_queue} waiting`];
-  if (waiting) words.push(`the longest for ${wordsForSeconds(longest_wait_s)}`);
+  const words = [textOf("server.queue", { running, max_running: max_concurrency, waiting, max_waiting: max_queue })];
+  if (waiting) words.push(textOf("server.longest", { time: wordsForSeconds(longest_wait_s) }));
   const more = running + waiting - requests.filter(({ state }) => state !== "held").length;
-  if (more > 0) words.push(`${more} more not listed`);
+  if (more > 0) words.push(textOf("server.not_listed", { count: more }));
   return `${words.join("; ")}.`;
 }
 
@@ -47,7 +48,7 @@ function showMarked(marked) {
   $("marked").hidden = !marked.length;
   const rows = marked.map(({ model, reason, since }) => {
     const at = new Date(since * 1000).toLocaleTimeString("en-GB", { timeStyle: "short" });
-    return element("div", [element("dt", [model]), element("dd", [`${reason} (since ${at})`])]);
+    return element("div", [element("dt", [model]), element("dd", [textOf("server.marked_since", { reason, time: at })])]);
   });
   $("marked-models").replaceChildren(...rows);
 }

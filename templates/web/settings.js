@@ -1,6 +1,7 @@
 // The settings: the form that /settings shows by itself, taken into the page when its view is opened.
 
 import { $, element, keyHeader } from "./dom.js";
+import { textOf } from "./texts.js";
 
 // The browser reads the document itself: no HTML is put together here.
 function load(method, fields) {
@@ -24,10 +25,10 @@ async function show(method, fields) {
     const { status, response } = await load(method, fields);
     const form = response?.getElementById("settings-form");
     if (form) $("server-settings").replaceChildren(document.adoptNode(form));
-    else if (status === 401) say("The settings are shown and changed with a key. Enter one below the chat, then open this view again.");
-    else say(`The settings could not be read: the server answered ${status}.`);
+    else if (status === 401) say(textOf("settings.locked"));
+    else say(textOf("settings.not_read", { status }));
   } catch {
-    say("The settings could not be read: the gateway does not answer.");
+    say(textOf("settings.no_answer"));
   }
 }
 

@@ -2,11 +2,12 @@
 
 import { $, request, setText } from "./dom.js";
 import { MARKS, wordsForBytes, wordsForSeconds } from "./figures.js";
+import { textOf } from "./texts.js";
 
 // As people call local-ai here, which the page's HTML tells.
 export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;
 const START_COMMAND = document.documentElement.dataset.startCommand;
-const ROLES = { "mlx-omni-server": "engine", "welcome-page": "gateway", omni: "speech, images" };
+const VERDICT = ["word", "rest", "why", "fix-words", "said"];
 
 export let report = null; // the latest /status.json, null until the first
 const listeners = [];
@@ -24,7 +25,8 @@ export function hurry(isHurried) {
   hurried = isHurried;
 }
 
-function showVerdict({ health, word, rest, why, fix_words: words = "", command = "", see = "" }) {
+function showVerdict({ health, word, rest, why, fix_words: words = "", command = "", see = "", lang = "en" }) {
+  for (const id of VERDICT) $(id).lang = lang;
   $("verdict").dataset.health = health;
   setText($("mark"), MARKS[health]);
   setText($("word"), `${word}:`);
@@ -68,7 +70,7 @@ function showPrograms(programs) {
       row = $("program-row").content.firstElementChild.cloneNode(true);
       row.dataset.program = program.name;
       row.querySelector(".program").textContent = program.name;
-      row.querySelector(".role").textContent = ROLES[program.name];
+      row.querySelector(".role").textContent = textOf(`server.${program.name}`);
       row.querySelector("a").href = `/logs/${program.name}`;
       body.append(row);
     }
@@ -107,16 +109,16 @@ function showStatus(next) {
 // The one line of now, the same words as gateway/endpoints/view.py; the rate needs two reports.
 function showLive({ engine, programs, queue, at, default_model: usual }, before) {
   const words = [];
-  if (engine?.model && engine.model !== usual) words.push(`${engine.model} in memory`);
+  if (engine?.model && engine.model !== usual) words.push(textOf("status.in_memory", engine));
   const total = (name, tokens = {}) => Object.values(tokens).reduce((sum, counts) => sum + (counts[name] ?? 0), 0);
   const seconds = before ? (at - before.at) / 1000 : 0;
   const made = before ? total("answer", engine?.tokens) - total("answer", before.engine?.tokens) : 0;
-  if (engine?.running && made > 0 && seconds > 0.2) words.push(`${(made / seconds).toFixed(1)} tokens/s`);
+  if (engine?.running && made > 0 && seconds > 0.2) words.push(textOf("status.rate", { rate: (made / seconds).toFixed(1) }));
   const read = total("prompt", engine?.tokens);
-  if (read) words.push(`${Math.round((100 * total("cached", engine.tokens)) / read)} % of prompts reused`);
+  if (read) words.push(textOf("status.reused", { percent: Math.round((100 * total("cached", engine.tokens)) / read) }));
   const memory = programs.reduce((sum, program) => sum + (program.memory_bytes ?? 0), 0);
-  if (memory) words.push(`memory ${wordsForBytes(memory)}`);
-  if (queue?.running || queue?.waiting) words.push(`${queue.running} running, ${queue.waiting} waiting`);
+  if (memory) words.push(textOf("status.memory", { size: wordsForBytes(memory) }));
+  if (queue?.running || queue?.waiting) words.push(textOf("status.queue", queue));
   setText($("live"), words.join(" · "));
 }
 
@@ -124,10 +126,11 @@ function showGone() {
   const since = new Date(lastSeen).toLocaleTimeString();
   showVerdict({
     health: "unknown",
-    word: "Unknown",
-    rest: `the gateway has not answered since ${since}`,
-    why: "the server was stopped, or cannot be reached from here",
-    fix_words: "if it was stopped, start it",
+    word: textOf("status.unknown"),
+    rest: textOf("status.gone", { time: since }),
+    why: textOf("status.gone_why"),
+    fix_words: textOf("status.gone_fix"),
+    lang: document.documentElement.lang,
     command: START_COMMAND,
   });
   setText($("live"), "");
@@ -139,10 +142,11 @@ function showGone() {
 function showLocked() {
   showVerdict({
     health: "unknown",
-    word: "Unknown",
-    rest: "the server shows its state only to clients with a key",
-    why: "this page was opened from another machine, and the server has API keys (server.api_keys)",
-    fix_words: "enter a key above the chat",
+    word: textOf("status.unknown"),
+    rest: textOf("status.locked"),
+    why: textOf("status.locked_why"),
+    fix_words: textOf("status.locked_fix"),
+    lang: document.documentElement.lang,
   });
 }
 
@@ -155,7 +159,7 @@ export async function poll() {
     else if (!answer.ok) throw new Error(String(answer.status));
     else showStatus(await answer.json());
     lastSeen = Date.now();
-    setText($("seen"), `Seen at ${new Date().toLocaleTimeString()}.`);
+    setText($("seen"), textOf("status.seen", { time: new Date().toLocaleTimeString() }));
     if (report?.verdict.health === "healthy" && !hurried) pause = 2500;
   } catch {
     showGone();

@@ -25,6 +25,7 @@ from local_ai.gateway.endpoints.assets import asset_routes, load_assets
 from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.endpoints.preferences import preference_routes
+from local_ai.gateway.endpoints.texts import load_texts
 from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
 from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
@@ -158,6 +159,7 @@ async def _warm_up(context: GatewayContext, own: _Own) -> None:
     for prepare in (
         load_page,
         load_assets,
+        load_texts,
         context.forwarding.upstream.load,
         context.forwarding.metrics.load,
     ):

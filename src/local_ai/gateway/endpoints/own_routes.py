@@ -72,7 +72,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
             operations=document.operations,
             version=app.version,
         )
-        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache", "Vary": "Accept-Language, Cookie"})
 
     return app
 

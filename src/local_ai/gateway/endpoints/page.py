@@ -19,6 +19,7 @@ from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.endpoints.assets import assets_url
 from local_ai.gateway.endpoints.network_address import network_url
 from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
+from local_ai.gateway.endpoints.texts import load_texts
 from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards
 from local_ai.status.figures import in_words, size_in_words
@@ -31,7 +32,7 @@ _NO_CARDS = ModelCards((), (), (), None, "", 0, only_starter=False)
 _NO_CARD = ModelCard("", "", 0, "", "", None, True, None, False, False, False, False, True, "", "", (), True)
 _NO_BROKEN = IncompleteCard("", "", "", "", True, True)
 _NO_DOWNLOAD = Download("", None, 0)
-_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Cookie"}
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Accept-Language, Cookie"}
 _TROUBLE_LINES = 12
 
 
@@ -59,9 +60,12 @@ def page_routes(context: GatewayContext) -> list[Route]:
         default = await context.model_named(report.default_model) if report.default_model else None
         settings = context.state.settings
         outside = await asyncio.to_thread(network_url, settings.server.host, settings.server.port)
-        view = make_view(report, settings, default, log_lines=lines, network_url=outside)
+        preferences = read_preferences(request)
+        view = make_view(
+            report, settings, default, preferences.texts.script, log_lines=lines, network_url=outside
+        )
         shelf = await _shelf(request, context)
-        return _html(request, render_page(view, read_preferences(request), shelf))
+        return _html(request, render_page(view, preferences, shelf))
 
     return [Route("/", page)]
 
@@ -77,7 +81,7 @@ async def _shelf(request: Request, context: GatewayContext) -> Shelf:
 def render_page(view: View, preferences: Preferences, shelf: Shelf) -> str:
     """Render the page."""
     return load_page().render(
-        view=view, report=view.report, preferences=preferences, assets=assets_url(), **vars(shelf)
+        view=view, report=view.report, script=preferences.texts.script, **_shared(preferences), **vars(shelf)
     )
 
 
@@ -96,13 +100,24 @@ def load_page() -> jinja2.Template:
 
 def render_document(request: Request, name: str, **values: object) -> str:
     """Render a page besides the main one, as its visitor wants it."""
-    return load_template(name).render(preferences=read_preferences(request), assets=assets_url(), **values)
+    return load_template(name).render(**_shared(read_preferences(request)), **values)
+
+
+def _shared(preferences: Preferences) -> dict[str, object]:
+    """Return what every template needs."""
+    return {
+        "preferences": preferences,
+        "languages": load_texts().values(),
+        "text": preferences.texts.views,
+        "assets": assets_url(),
+    }
 
 
 @cache
 def load_template(name: str) -> jinja2.Template:
     """Load a template of the folder `web`; jinja2 takes 0.1 s to import."""
     import jinja2
+    from markupsafe import Markup
 
     from local_ai.supervision.render import template_dir
 
@@ -116,6 +131,8 @@ def load_template(name: str) -> jinja2.Template:
     environment.filters |= {
         "size": size_in_words,
         "duration": in_words,
+        # A text with its words in braces replaced, and everything escaped that is no markup of ours.
+        "fill": lambda text, **values: Markup.escape(text).format(**values),
         "thousands": lambda number: "" if number is None else f"{number:,}",
     }
     return environment.get_template(name)

@@ -37,7 +37,7 @@ from local_ai.settings.problems import InvalidSettings
 from local_ai.settings.state import State
 from local_ai.supervision.reload import file_of, load_for
 
-_FRESH = {"Cache-Control": "no-store", "Vary": "Cookie"}
+_FRESH = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 _MOST_BYTES = 256 * 1024
 _RUNNING = "the running server"
 

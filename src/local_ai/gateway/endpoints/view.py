@@ -1,8 +1,8 @@
-"""Report → what the page's template shows, in words. Pure. `page.js` writes later reports the same way."""
+"""Report → what the page's template shows, in words. Pure. `status.js` writes later reports the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from local_ai.status.figures import in_words, size_in_words
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import ProgramStatus, Report
 from local_ai.status.verdict import Health
-from local_ai.supervision.program import ENGINE, GATEWAY, OMNI
 
 if TYPE_CHECKING:
     from local_ai.models.catalog import Model
@@ -35,8 +34,7 @@ MARKS = {
     "held": "■",
 }
 
-
-_ROLES = {ENGINE: "engine", GATEWAY: "gateway", OMNI: "speech, images"}
+Script = Mapping[str, Mapping[str, str]]  # the texts that the page's JavaScript has, too: by view and name
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,7 @@ def make_view(
     report: Report,
     settings: LocalAISettings,
     default: Model | None,
+    texts: Script,
     *,
     log_lines: Sequence[str] = (),
     network_url: str = "",
@@ -118,6 +117,7 @@ def make_view(
 
     Args:
         default: The default model.
+        texts: In the visitor's language.
         log_lines: The last lines of the log that `failing_program` names.
         network_url: The address for other machines, if they reach the server.
     """
@@ -126,7 +126,7 @@ def make_view(
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
-        rows=tuple(_row(program) for program in report.programs),
+        rows=tuple(_row(program, texts["server"]) for program in report.programs),
         snippets=snippets(
             openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
         ),
@@ -139,31 +139,30 @@ def make_view(
         needs_key=needs_key,
         fix=as_called(report.verdict.fix),
         command=as_called(report.verdict.command),
-        live=_live(report),
+        live=_live(report, texts["status"]),
         starter=STARTER_ID,
         status_command=as_called("local-ai server status"),
         start_command=as_called("local-ai server start"),
         trouble_lines=tuple(log_lines),
-        queue_words=_queue_words(queue) if queue else "",
+        queue_words=_queue_words(queue, texts["server"]) if queue else "",
         requests=tuple(_request(request) for request in queue.requests) if queue else (),
         marked=tuple(_marked(model) for model in queue.marked_models) if queue else (),
     )
 
 
-def _live(report: Report) -> str:
+def _live(report: Report, texts: Mapping[str, str]) -> str:
     """Say in one line what the server holds and has to do."""
     tokens = report.engine.tokens.values() if report.engine else ()
     read, words = sum(counts.get("prompt", 0) for counts in tokens), []
     if report.engine and report.engine.model not in (None, report.default_model):
-        words.append(f"{report.engine.model} in memory")
+        words.append(texts["in_memory"].format(model=report.engine.model))
     if read:
-        words.append(
-            f"{100 * sum(counts.get('cached', 0) for counts in tokens) / read:.0f} % of prompts reused"
-        )
+        reused = sum(counts.get("cached", 0) for counts in tokens)
+        words.append(texts["reused"].format(percent=f"{100 * reused / read:.0f}"))
     if memory := sum(program.memory_bytes or 0 for program in report.programs):
-        words.append(f"memory {size_in_words(memory)}")
+        words.append(texts["memory"].format(size=size_in_words(memory)))
     if (queue := report.queue) and queue.running + queue.waiting:
-        words.append(f"{queue.running} running, {queue.waiting} waiting")
+        words.append(texts["queue"].format(running=queue.running, waiting=queue.waiting))
     return " · ".join(words)
 
 
@@ -174,10 +173,10 @@ def failing_program(report: Report) -> str:
     return next((row.name for row in report.programs if str(row.log) == report.verdict.see), "")
 
 
-def _row(program: ProgramStatus) -> Row:
+def _row(program: ProgramStatus, texts: Mapping[str, str]) -> Row:
     return Row(
         name=program.name,
-        role=_ROLES[program.name],
+        role=texts[program.name],
         state=program.state.value.lower(),
         readiness=program.readiness.value,
         mark=MARKS[program.readiness.value],
@@ -200,14 +199,20 @@ def _request(request: QueuedRequest) -> RequestRow:
     )
 
 
-def _queue_words(queue: Queue) -> str:
-    running = f"{queue.running} of at most {queue.max_concurrency} running"
-    words = [f"{running}, {queue.waiting} of at most {queue.max_queue} waiting"]
+def _queue_words(queue: Queue, texts: Mapping[str, str]) -> str:
+    words = [
+        texts["queue"].format(
+            running=queue.running,
+            max_running=queue.max_concurrency,
+            waiting=queue.waiting,
+            max_waiting=queue.max_queue,
+        )
+    ]
     if queue.waiting:
-        words.append(f"the longest for {in_words(queue.longest_wait_s)}")
+        words.append(texts["longest"].format(time=in_words(queue.longest_wait_s)))
     listed = [request for request in queue.requests if request.state is not RequestState.HELD]
     if (more := queue.running + queue.waiting - len(listed)) > 0:
-        words.append(f"{more} more not listed")
+        words.append(texts["not_listed"].format(count=more))
     return "; ".join(words) + "."
 
 
