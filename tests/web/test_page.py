@@ -482,11 +482,11 @@ def test_two_hundred_models_can_be_searched(browser: Browser, server: Server) ->
 
     options = page.locator("#model option")
     expect(options).to_have_count(12)
-    expect(page.locator("#announce")).to_have_text("12 of 204 models")
+    expect(page.locator("#announce")).to_have_text("12 of 205 models")
     page.get_by_label("Search models").fill("model-117")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Model", exact=True)).to_have_value("model-117-4bit")
-    expect(options).to_have_count(204)
+    expect(options).to_have_count(205)
     expect(page.locator("#snippet-curl")).to_contain_text('"model": "model-117-4bit"')
     page.close()
 

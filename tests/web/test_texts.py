@@ -16,9 +16,29 @@ from local_ai.supervision.render import template_dir
 WEB = template_dir() / "web"
 TEMPLATES = sorted(WEB.glob("*.html"))
 SCRIPTS = sorted(WEB.glob("*.js"))
-SPOKEN = {"alt", "aria-label", "aria-description", "data-label", "label", "placeholder", "title"}  # attributes
+SPOKEN = {
+    "alt",
+    "aria-label",
+    "aria-description",
+    "data-label",
+    "label",
+    "placeholder",
+    "title",
+}  # attributes
 # Names, which are the same in each language, and what stands for itself.
-NAMES = {"local-ai", "mlx-community", "OpenAI", "Anthropic", "supervisord", "gpt-4o = default", "GB"}
+NAMES = {
+    "local-ai",
+    "mlx-community",
+    "OpenAI",
+    "Anthropic",
+    "supervisord",
+    "gpt-4o = default",
+    "GB",
+    "hidden",
+}
+# Keys of the keyboard, headers, commands, values that browsers define, and what goes into reports as data.
+VALUES = {"Enter", "Shift", "Esc", "Escape", "ArrowDown", "Content-Type", "Bearer ${key}", "light dark"}
+VALUES |= {"local-ai models --help", "noopener noreferrer", "no answer"}
 HIDDEN = {"style", "script", "svg"}
 KEY = re.compile(r"""textOf\((?:\w+ \? )?([^)]*?)[,)]""")
 
@@ -41,7 +61,7 @@ ALL = {language: dict(flat(texts.views)) for language, texts in load_texts().ite
 
 
 def test_english_comes_first_and_there_is_another_language():
-    assert list(ALL)[0] == "en"
+    assert next(iter(ALL)) == "en"
     assert len(ALL) > 1
 
 
@@ -94,7 +114,8 @@ class _Words(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self.within:
-            self.found.append(data)
+            # Attributes may stand in a block of their own.
+            self.found.append(re.sub(r'\b[\w-]+="[^"]*"', "", data))
 
 
 def words_of(source: str) -> Iterator[str]:
@@ -104,13 +125,12 @@ def words_of(source: str) -> Iterator[str]:
         if kind == "data":
             html += value
         elif kind == "string" and is_sentence(value[1:-1]):
-            yield value
+            yield value[1:-1]
         elif kind.endswith("_begin"):
-            html += "\0"
+            html += "\ue000"
     parser = _Words()
     parser.feed(html)
-    for piece in (piece for found in parser.found for piece in re.split(r"\0|[(),.;:·]", found)):
-        # Closing tags of macros may stand alone; an address and a file's name are no words.
+    for piece in (piece for found in parser.found for piece in re.split(r"\ue000|[(),.;:·]", found)):
         if re.search(r"[^\W\d_]{2}", piece) and piece.strip() not in NAMES:
             yield piece.strip()
 
@@ -118,6 +138,8 @@ def words_of(source: str) -> Iterator[str]:
 def is_sentence(text: str) -> bool:
     """Tell whether a literal of code reads like words: some of them, or one with a capital letter."""
     plain = re.sub(r"\$\{[^}]*\}", "", text)
+    if text in VALUES or text.startswith("."):  # the latter select elements
+        return False
     return bool(re.match(r"[A-Z][a-z]+\b(?![-/])", plain) or re.search(r"[A-Za-z]{2,},? [a-z]{2,}", plain))
 
 
@@ -126,23 +148,19 @@ def test_templates_hold_no_words_of_their_own(file: Path):
     assert list(words_of(file.read_text())) == []
 
 
-# Keys of the keyboard, headers, and values that browsers define.
-VALUES = {"Enter", "Escape", "ArrowDown", "Content-Type", "Bearer ", "Authorization", "light dark", "Copy"}
-
-
 @pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
 def test_scripts_hold_no_words_of_their_own(file: Path):
     code = re.sub(r"^\s*//.*$|\s// .*$", "", file.read_text(), flags=re.MULTILINE)
     literals = re.findall(r"\"([^\"\n]*)\"|`([^`]*)`", code)
     found = {literal for pair in literals for literal in pair if is_sentence(literal)}
 
-    assert found - VALUES == set()
+    assert found == set()
 
 
 def test_scan_finds_words_in_every_place_where_they_could_stand():
     page = """<p title="Some title">Hello {{ name }}<b>{{ "not set" if x else "Load" }}</b></p>"""
 
-    assert sorted(words_of(page)) == ['"Load"', '"not set"', "Hello", "Some title"]
+    assert sorted(words_of(page)) == ["Hello", "Load", "Some title", "not set"]
 
 
 @pytest.mark.parametrize(
