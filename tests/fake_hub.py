@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +33,8 @@ class FakeHub:
     cut_after: list[int] = field(default_factory=list)  # bytes after which each next transfer breaks off
     ignores_ranges: bool = False
     says: Any = None  # instead of what it has of a model: any JSON
+    endless: tuple[int, dict[str, str]] | None = None  # status and headers of answers that have no end
+    went_on: bool = False  # 100 MB of such an answer were taken
     adds_bytes: int = 0  # sent after each file's end
     spoils: bool = False
     stall: threading.Event | None = None  # a transfer that is to break off waits for this instead
@@ -86,7 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlparse(self.path).path
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
+        if self.hub.endless:
+            self._endless(*self.hub.endless)
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
             self._model(match[1], match[2])
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(match[1], match[3])
@@ -94,6 +98,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._content(self.hub.models[match[1]], match[2])
         else:
             self._refuse(404, "RepoNotFound")
+
+    def _endless(self, status: int, headers: dict[str, str]) -> None:
+        self.close_connection = True
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):  # the client has had enough
+            for _ in range(1_000):
+                self.wfile.write(b" " * 100_000)
+            self.hub.went_on = True
 
     def _model(self, name: str, revision: str) -> None:
         if name not in self.hub.models:

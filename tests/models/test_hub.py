@@ -128,6 +128,42 @@ def test_file_is_cut_at_the_size_that_the_hub_named(hub: FakeHub, tmp_path: Path
     assert sum(file.stat().st_size for file in (tmp_path / "cache").rglob("*") if file.is_file()) == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "why"),
+    [
+        (200, {}, "it is longer than 32,000,000 bytes"),
+        (200, {"Content-Encoding": "unheard-of"}, "it is longer than 256,000 bytes"),
+        (302, {"Location": "/elsewhere"}, "it is longer than 32,000,000 bytes"),
+        (500, {}, "answered 500: "),
+        (404, {"Content-Type": "application/json"}, "answered 404: "),
+    ],
+    ids=["description", "encoded", "redirect", "error", "error in JSON"],
+)
+def test_answer_without_an_end_is_not_kept(
+    hub: FakeHub, status: int, headers: dict[str, str], why: str
+) -> None:
+    hub.endless = status, headers
+
+    with pytest.raises(LocalAIError) as caught:
+        ask_hub("org/tiny", None)
+
+    assert why in caught.value.why
+    assert not hub.went_on
+
+
+@pytest.mark.parametrize(("status", "headers"), [(500, {}), (302, {"Location": "/elsewhere"})])
+def test_error_or_redirect_without_an_end_in_place_of_a_file_is_not_kept(
+    hub: FakeHub, tmp_path: Path, status: int, headers: dict[str, str]
+) -> None:
+    remote = remote_of(hub)
+    hub.endless = status, headers
+
+    with pytest.raises(LocalAIError):
+        download(remote, tmp_path / "cache", lambda count: None)
+
+    assert not hub.went_on
+
+
 def test_room_on_the_disk_is_looked_at_before_each_file(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

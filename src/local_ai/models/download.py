@@ -161,12 +161,16 @@ def _transfer(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
 
 
 def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    from local_ai.models.hub_session import for_file, hub_session
 
     start = out.tell()
     headers = build_hf_headers(library_name="local-ai", library_version=own_version())
-    headers |= {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with get_session().stream("GET", file.url, headers=headers, timeout=_SILENCE_S) as response:
+    headers |= {"Range": f"bytes={start}-"} if start else {}
+    with hub_session().stream(
+        "GET", file.url, headers=headers, timeout=_SILENCE_S, extensions=for_file(file)
+    ) as response:
         if response.is_error:
             response.read()  # what it says is part of the error
         hf_raise_for_status(response)

@@ -82,6 +82,8 @@ def ask_hub(name: str, revision: str | None) -> Remote:
     """
     from huggingface_hub import HfApi, hf_hub_url
 
+    from local_ai.models.hub_session import hub_session
+
     asked = revision or DEFAULT_REVISION
     if not _is_safe_path(asked):
         raise ConfigError(
@@ -91,6 +93,7 @@ def ask_hub(name: str, revision: str | None) -> Remote:
         )
     try:
         with hub_errors(name, revision):
+            hub_session()
             info = HfApi().model_info(name, revision=asked, files_metadata=True, timeout=_ANSWER_S)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as exc:
         # huggingface_hub takes the answer's JSON apart without a look at its types.
@@ -116,6 +119,8 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
     import httpx2
     from huggingface_hub import constants, errors, is_offline_mode
 
+    from local_ai.models.hub_session import AnswerTooLongError
+
     again = "another pull continues where it stopped"
     try:
         if is_offline_mode():
@@ -125,6 +130,8 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         raise LocalAIError(
             _NOT_DONE, why="HF_HUB_OFFLINE is set: nothing is downloaded", fix="unset HF_HUB_OFFLINE"
         ) from exc
+    except AnswerTooLongError as exc:
+        raise _not_understood(str(exc)) from exc
     except errors.HFValidationError as exc:
         raise ConfigError(
             _NOT_DONE,
