@@ -26,12 +26,12 @@ from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_rout
 from local_ai.gateway.endpoints.page import load_page, page_routes
 from local_ai.gateway.endpoints.preferences import preference_routes
 from local_ai.gateway.endpoints.texts import load_texts
-from local_ai.gateway.forwarding.routes import ROUTES, nearest_path
+from local_ai.gateway.forwarding.routes import OWN_OLLAMA, ROUTES, nearest_path
 from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
-from local_ai.serving.dialects import dialect_of, refused_response
+from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 
@@ -184,9 +184,19 @@ async def _answer_http(request: Request, exc: Exception) -> Response:
     exc = _as_wrong_method(path, exc)
     near = nearest_path(path) if exc.status_code == 404 else None
     # In the dialect that was meant, so that the client's SDK shows the words.
-    response = refused_response(near or path, _refusal_for(request, exc, near))
+    refusal = _refusal_for(request, exc, near)
+    if dialect_of(near or path) is None and _is_for_programs(request):
+        response = error_response(Dialect.OPENAI, refusal)
+    else:
+        response = refused_response(near or path, refusal)
     response.headers.update(exc.headers or {})
     return response
+
+
+def _is_for_programs(request: Request) -> bool:
+    """Tell a client of the page's data, which reads JSON, from a person at an address of the page."""
+    types = f"{request.headers.get('content-type', '')} {request.headers.get('accept', '')}"
+    return request.url.path.endswith(".json") or "application/json" in types
 
 
 def _as_wrong_method(path: str, exc: HTTPException) -> HTTPException:
@@ -204,7 +214,8 @@ def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> ApiE
         why, fix = f"{path} does not take {request.method}", f"use {allowed}"
         return ApiError("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
     asked = dialect_of(path)
-    served = dict.fromkeys(route.path for route in ROUTES if asked and route.dialect.family == asked.family)
+    forwarded = [route.path for route in ROUTES if asked and route.dialect.family == asked.family]
+    served = dict.fromkeys((*forwarded, *(OWN_OLLAMA if asked is Dialect.OLLAMA else ())))
     fix = "use one of: " + ", ".join(served) if served else "open the page at /"
     return ApiError(
         "nothing is served at this address",

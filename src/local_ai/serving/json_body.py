@@ -92,6 +92,6 @@ def _no_json(why: str) -> ApiError:
     return ApiError(
         "the request's body is not a JSON object",
         why=why,
-        fix='send an object, such as {"messages": [{"role": "user", "content": "Hello"}]}',
+        fix='send an object, {"field": value, …}; /docs lists the fields of each address',
         code="invalid_json",
     )

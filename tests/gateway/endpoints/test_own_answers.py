@@ -268,6 +268,47 @@ def test_unknown_path_says_where_to_go(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("DELETE", "/models.json", {}, 405),
+        ("GET", "/nothing.json", {}, 404),
+        ("POST", "/models/nothing", {"Content-Type": "application/json"}, 404),
+        ("GET", "/models/pull", {"Accept": "application/json"}, 405),
+    ],
+)
+def test_programs_that_read_the_pages_data_are_refused_in_json(
+    client: httpx.Client, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = client.request(method, path, headers=headers)
+
+    assert answer.status_code == status
+    assert path in answer.json()["error"]["message"]
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("address", ["input_tokens", "compact"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_fixed_address_below_responses_is_no_id(client: httpx.Client, method: str, address: str) -> None:
+    answer = client.request(method, f"/v1/responses/{address}")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["message"] == (
+        f"wrong method: /v1/responses/{address} does not take {method}. To fix it: use POST"
+    )
+
+
+@pytest.mark.parametrize("path", ["/api/copy", "/api/create", "/api/delete", "/api/push"])
+def test_words_of_ollama_that_are_not_offered_lead_to_no_other_but_to_the_list(
+    client: httpx.Client, path: str
+) -> None:
+    assert client.post(path, json={}).json()["error"] == (
+        f"nothing is served at this address: {path} is not one of this server's paths. "
+        "To fix it: use one of: /api/chat, /api/generate, /api/embed, /api/embeddings, /api/show, "
+        "/api/tags, /api/ps, /api/pull, /api/version"
+    )
+
+
+@pytest.mark.parametrize(
     ("asked", "meant"),
     [
         ("/chat/completions", "/v1/chat/completions"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import starlette.routing
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from local_ai.gateway.activity import client_name
 from local_ai.gateway.admission.omni import check_part
@@ -41,10 +44,32 @@ _MOST_NAME = 200  # characters of a model's name that are shown
 
 def forward_routes(context: GatewayContext) -> list[starlette.routing.Route]:
     """Forward what `ROUTES` lists."""
-    return [
+    forwarded = [
         starlette.routing.Route(route.path, _Forwarder(route, context), methods=[route.method])
         for route in ROUTES
     ]
+    return [*_fixed_addresses(), *forwarded]
+
+
+def _fixed_addresses() -> list[starlette.routing.Route]:
+    """Refuse other methods at an address that would pass for an id: `/v1/responses/input_tokens` is none."""
+    refused = []
+    for route in ROUTES:
+        others = [
+            each.method
+            for each in ROUTES
+            if "{" in each.path
+            and "{" not in route.path
+            and starlette.routing.compile_path(each.path)[0].match(route.path)
+        ]
+        if others:
+            answer = partial(_refuse_method, route.method)
+            refused.append(starlette.routing.Route(route.path, answer, methods=others))
+    return refused
+
+
+async def _refuse_method(allowed: str, _request: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": allowed})
 
 
 class _Forwarder:

@@ -48,7 +48,15 @@ ROUTES = (
 )
 
 MODEL_LISTS = ("/v1/models", "/anthropic/v1/models", "/api/tags")
-_PATHS = (*dict.fromkeys(route.path for route in ROUTES if "{" not in route.path), *MODEL_LISTS)
+# Answered by the gateway itself.
+OWN_OLLAMA = ("/api/tags", "/api/ps", "/api/pull", "/api/version")
+# Ollama's own words, which are spelt like others and mean none of them.
+_NOT_OFFERED = {"/api/copy", "/api/create", "/api/delete", "/api/push"}
+_PATHS = tuple(
+    dict.fromkeys(
+        (*(route.path for route in ROUTES if "{" not in route.path), *MODEL_LISTS, *OWN_OLLAMA),
+    )
+)
 
 
 def nearest_path(path: str) -> str | None:
@@ -57,7 +65,7 @@ def nearest_path(path: str) -> str | None:
     "/chat/completions" means "/v1/chat/completions", "/v1/messages" "/anthropic/v1/messages".
     """
     asked = path.rstrip("/")
-    if not asked:
+    if not asked or asked in _NOT_OFFERED:
         return None
     for known in _PATHS:
         if known.endswith(asked) or asked.endswith(known):
