@@ -351,7 +351,7 @@ def test_model_that_is_here_is_a_success_without_the_hub(client: httpx.Client, g
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ({}, "the body is not valid: "),
+        ({}, "the body is not valid: it must name a model. "),
         ({"model": NAME, "insecure": True}, "insecure is not valid: "),
         ({"model": NAME, "username": "me"}, "username is not valid: there is no such field here. "),
         ({"model": "x" * 301}, "model is not valid: "),

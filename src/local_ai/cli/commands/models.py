@@ -163,9 +163,8 @@ def pin(name: str) -> None:
 
     model = _find(name, look(name))
     pin_model(find_paths().engine_socket, str(model.path), pinned=True)
-    console.print_line(
-        f"{model.id} is pinned: it stays in memory until models.unpin, or until the server ends."
-    )
+    console.print_line(f"{model.id} is pinned: it stays in memory until the server ends.")
+    console.print_line(f"To end that: local-ai models unpin {model.id}")
     console.print_line(f"To pin it for good: pin = true in the settings' table {own_table(model.id)}")
 
 

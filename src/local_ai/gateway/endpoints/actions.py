@@ -106,7 +106,11 @@ _WORDS = {"extra_forbidden": "there is no such field here", "missing": "it is re
 def _not_valid(exc: ValidationError) -> ApiError:
     first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"])[:100]
-    return _invalid(field or "the body", _WORDS.get(first["type"], first["msg"]), field or None)
+    return _invalid(
+        field or "the body",
+        _WORDS.get(first["type"], first["msg"].removeprefix("Value error, ")),
+        field or None,
+    )
 
 
 def _invalid(what: str, why: str, param: str | None) -> ApiError:
