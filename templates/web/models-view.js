@@ -1,4 +1,4 @@
-// The models of this machine: load, unload, make default, remove, and downloads with their progress.
+// The models of this machine: load, unload, pin, make default, remove, and downloads with their progress.
 //
 // All words are in models.html and models_view.html; here they are shown or hidden, and figures filled in. Every
 // button is a form that works without this script.
@@ -25,6 +25,7 @@ function showModel(row, card) {
     "is-default": card.default,
     "is-next": card.default_next,
     "is-loaded": card.loaded,
+    "is-pinned": card.pinned,
     "is-loading": card.loading,
     "is-large": card.too_large,
     "is-marked": card.marked,
@@ -37,6 +38,8 @@ function showModel(row, card) {
     trouble: card.too_large || card.marked,
     load: card.generates_text && !card.loaded && !card.loading,
     unload: card.loaded,
+    pin: card.generates_text && !card.pinned,
+    unpin: card.pinned,
     default: card.generates_text && !card.default && !card.default_next,
     remove: card.own,
   });

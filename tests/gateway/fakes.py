@@ -82,6 +82,7 @@ class FakeEngine:
     release: threading.Event = field(default_factory=threading.Event)
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)
     model: str | None = None  # in memory
+    pinned: str | None = None  # id of the model that stays in memory
     looks: int = 0  # how often it was asked how it is
     is_mute: bool = False  # does not say how it is until it is released
 
@@ -108,8 +109,10 @@ class FakeEngine:
         self.looks += 1
         if self.is_mute:
             await self._held()
+        pinned = {"id": self.pinned, "kind": "text", "size_bytes": 7, "since": 0, "running": 0, "waiting": 0}
         return JSONResponse(
             {
+                "models": [{**pinned, "pinned": True}] if self.pinned else [],
                 "state": self.state,
                 "since": time.time(),
                 "model": self.model,

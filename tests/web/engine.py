@@ -25,6 +25,9 @@ class ChatEngine(FakeEngine):
     async def _answer(self, request: Request) -> Response:
         body: dict[str, Any] = json.loads(await request.body())
         self.requests.append({"path": request.url.path, **body})
+        if request.url.path == "/pin":
+            self.pinned = body["model"] if body["pinned"] else None
+            return JSONResponse({"pinned": body["pinned"]})
         is_anthropic = request.url.path.startswith("/anthropic")
         if body["model"] == "nope":
             return JSONResponse(_unknown_model(is_anthropic), 404)

@@ -145,6 +145,18 @@ def test_default_is_written_into_the_settings_with_their_comments(page: Page, se
     )
 
 
+def test_model_is_pinned_and_unpinned(page: Page) -> None:
+    look_at(page, "Models")
+
+    row(page, "calls").get_by_role("button", name="Pin calls").click()
+
+    expect(row(page, "calls").locator(".badge:visible")).to_have_text(["●in memory", "▪pinned"])
+    expect(page.locator("#models-done")).to_contain_text("calls stays in memory")
+    row(page, "calls").get_by_role("button", name="Unpin calls").click()
+    expect(row(page, "calls").locator(".is-pinned")).to_be_hidden()
+    expect(row(page, "calls").get_by_role("button", name="Pin calls", exact=True)).to_be_visible()
+
+
 def test_view_works_without_javascript(browser: Browser, server: Server, hub: FakeHub) -> None:
     server.start_gateway()
     with open_models(browser, server, scripts=False) as page:

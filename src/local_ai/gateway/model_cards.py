@@ -40,6 +40,7 @@ class ModelCard:
     default_next: bool  # the settings name it, and the running server takes it with its next start
     loaded: bool
     loading: bool
+    pinned: bool  # in memory, and never unloaded by itself
     fits: bool
     too_large: str  # why it does not fit; "" where it does
     marked: str  # why requests to it are refused; "" where they are not
@@ -92,6 +93,7 @@ def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards
     marked = {one.model: one.reason for one in report.queue.marked_models} if report.queue else {}
     engine = report.engine
     in_memory = engine.in_memory if engine else frozenset()
+    pinned = {each.id for each in engine.models if each.pinned} if engine else set()
     room = model_bytes()
     models = tuple(
         _card(
@@ -102,6 +104,7 @@ def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards
             is_next=configured in (model.id, str(model.path)) and model != library.default,
             is_loaded=model.id in in_memory,
             is_loading=engine is not None and engine.loading == model.id,
+            is_pinned=model.id in pinned,
             marked=marked.get(model.id, ""),
             is_own=_is_own(model.path, state.paths),
         )
@@ -150,6 +153,7 @@ def _card(
     is_next: bool,
     is_loaded: bool,
     is_loading: bool,
+    is_pinned: bool,
     marked: str,
     is_own: bool,
 ) -> ModelCard:
@@ -174,6 +178,7 @@ def _card(
         default_next=is_next,
         loaded=is_loaded,
         loading=is_loading,
+        pinned=is_pinned,
         fits=not too_large,
         too_large=too_large,
         marked=marked,

@@ -26,6 +26,10 @@ class ModelEngine(FakeEngine):
         self.requests.append({"path": request.url.path, **body})
         if body["model"] == "sick":
             return JSONResponse({"error": "it has no layers"}, 400)
+        if request.url.path == "/pin" and body["model"] == "next":
+            return JSONResponse({"error": {"message": "it does not fit"}}, 409)
+        if request.url.path == "/pin":
+            return JSONResponse({"pinned": body["pinned"] or body["model"] == "spare"})
         return JSONResponse({"done": True})
 
 
@@ -76,6 +80,27 @@ def test_load_and_unload_are_told_to_the_engine(client: httpx.Client, engine: Mo
         {"path": "/api/generate", "model": "tiny"},
         {"path": "/api/generate", "model": "tiny", "keep_alive": 0},
     ]
+
+
+def test_pins_are_told_to_the_engine(client: httpx.Client, engine: ModelEngine) -> None:
+    pinned = client.post("/models/pin", json={"model": "tiny"})
+    unpinned = client.post("/models/unpin", json={"model": "tiny"})
+
+    assert pinned.json() == {"done": "tiny stays in memory until it is unpinned, or the server ends."}
+    assert unpinned.json() == {"done": "tiny is unloaded like any other again."}
+    assert engine.requests[-2:] == [
+        {"path": "/pin", "model": "tiny", "pinned": True},
+        {"path": "/pin", "model": "tiny", "pinned": False},
+    ]
+
+
+def test_pins_that_fail_say_why(client: httpx.Client) -> None:
+    unfit = client.post("/models/pin", json={"model": "next"})
+    settled = client.post("/models/unpin", json={"model": "spare"})
+
+    assert (unfit.status_code, settled.status_code) == (409, 409)
+    assert unfit.json()["error"]["message"].startswith("next was not pinned: it does not fit.")
+    assert settled.json()["error"]["message"].startswith("spare stays pinned: the settings pin it.")
 
 
 def test_refusals_of_the_engine_are_passed_on(client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""The models of this machine for the page: what there is, and load, unload, make default, remove."""
+"""The models of this machine for the page: what there is, and load, unload, pin, make default, remove."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
         async def do(body: NamedBody) -> dict[str, str]:
             await context.model_named(body.model)
             await context.forwarding.gate.pass_through()
-            await _tell_engine(context, {"model": body.model})
+            await _ask_engine(context, "/api/generate", {"model": body.model}, "loaded")
             return {"done": f"{body.model} is in memory."}
 
         return await act(request, NamedBody, do)
@@ -74,8 +74,40 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
 
         async def do(body: NamedBody) -> dict[str, str]:
             await context.model_named(body.model)
-            await _tell_engine(context, {"model": body.model, "keep_alive": 0})
+            await _ask_engine(context, "/api/generate", {"model": body.model, "keep_alive": 0}, "unloaded")
             return {"done": f"{body.model} is no longer in memory."}
+
+        return await act(request, NamedBody, do)
+
+    @router.post("/models/pin", **describes)
+    async def pin(request: Request) -> Response:
+        """Load a model, and keep it in memory."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            await context.model_named(body.model)
+            await context.forwarding.gate.pass_through()
+            await _ask_engine(context, "/pin", {"model": body.model, "pinned": True}, "pinned")
+            return {"done": f"{body.model} stays in memory until it is unpinned, or the server ends."}
+
+        return await act(request, NamedBody, do)
+
+    @router.post("/models/unpin", **describes)
+    async def unpin(request: Request) -> Response:
+        """Let a pinned model be unloaded again like any other."""
+
+        async def do(body: NamedBody) -> dict[str, str]:
+            await context.model_named(body.model)
+            said = await _ask_engine(context, "/pin", {"model": body.model, "pinned": False}, "unpinned")
+            if json.loads(said)["pinned"]:
+                raise ApiError(
+                    f"{body.model} stays pinned",
+                    status=409,
+                    why="the settings pin it",
+                    fix="take pin = true out of its table in the settings file, then run",
+                    command="local-ai config reload",
+                    code="pinned_by_settings",
+                )
+            return {"done": f"{body.model} is unloaded like any other again."}
 
         return await act(request, NamedBody, do)
 
@@ -114,11 +146,19 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
     return router
 
 
-async def _tell_engine(context: GatewayContext, wanted: dict[str, Any]) -> None:
-    """Have the engine load or unload a model: what Ollama's API means by a request that says nothing."""
+async def _ask_engine(context: GatewayContext, path: str, wanted: dict[str, Any], done: str) -> bytes:
+    """Have the engine load, unload or pin a model.
+
+    Args:
+        path: `/pin`; or `/api/generate`, for a request of Ollama's API that says nothing loads or unloads.
+        done: The verb of what is wanted, for the error.
+
+    Returns:
+        The body of its answer.
+    """
     try:
         body = json.dumps(wanted).encode()
-        answer = await context.forwarding.upstream.send("POST", "/api/generate", _JSON, body)
+        answer = await context.forwarding.upstream.send("POST", path, _JSON, body)
         try:
             said = await answer.read()
         finally:
@@ -135,17 +175,19 @@ async def _tell_engine(context: GatewayContext, wanted: dict[str, Any]) -> None:
         ) from exc
     if answer.status >= 400:
         raise ApiError(
-            f"{wanted['model']} was not {'unloaded' if 'keep_alive' in wanted else 'loaded'}",
+            f"{wanted['model']} was not {done}",
             status=answer.status,
             why=_said_error(said),
             command="local-ai server status",
             code="engine_refused",
         )
+    return said
 
 
 def _said_error(said: bytes) -> str:
     try:
-        return str(json.loads(said)["error"])
+        error = json.loads(said)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         return "the engine gave no reason"
 

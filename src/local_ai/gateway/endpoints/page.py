@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import jinja2
 
 _NO_CARDS = ModelCards((), (), (), None, "", 0, only_starter=False)
-_NO_CARD = ModelCard("", "", 0, "", "", None, True, None, False, False, False, False, True, "", "", (), True)
+_NO_CARD = ModelCard(
+    "", "", 0, "", "", None, True, None, False, False, False, False, False, True, "", "", (), True
+)
 _NO_BROKEN = IncompleteCard("", "", "", "", True, True)
 _NO_DOWNLOAD = Download("", None, 0)
 _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Accept-Language, Cookie"}
