@@ -8,7 +8,7 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"entry", "printable"},
+    {"entry", "printable", "atomic_file"},
     {"errors", "unix_http"},
     {"settings", "serving", "clients"},
     {"models"},

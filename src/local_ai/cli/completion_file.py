@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from local_ai.atomic_file import replace_file
 from local_ai.errors import LocalAIError
 
 _FIRST = "# >>> local-ai completion >>>"
@@ -75,15 +75,10 @@ def _split(file: Path) -> tuple[str, str, str]:
 
 def _write(file: Path, text: str) -> None:
     target = file.resolve()  # a link to a file kept elsewhere stays a link
-    new = target.with_name(f".{target.name}.local-ai-new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(text.encode("utf-8", "surrogateescape"))
-        if target.exists():
-            shutil.copymode(target, new)
-        new.replace(target)
+        replace_file(target, [text.encode("utf-8", "surrogateescape")], mode=0o644, keep_mode=True)
     except OSError as exc:
-        new.unlink(missing_ok=True)
         raise _not_changed(file, exc.strerror or str(exc)) from exc
 
 

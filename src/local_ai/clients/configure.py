@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_ai.atomic_file import replace_file
 from local_ai.errors import ConfigError
 
 
@@ -63,7 +61,8 @@ def make_change(change: Change) -> None:
         if change.after is None:
             target.unlink()
         else:
-            _replace(target, change.after)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(target, [change.after], keep_mode=True)  # a new one is 0600: it may hold a key
     except OSError as exc:
         raise _unreachable(change.client, change.file, exc) from exc
 
@@ -75,20 +74,6 @@ def _read(client: str, file: Path) -> bytes | None:
         return None
     except OSError as exc:
         raise _unreachable(client, file, exc) from exc
-
-
-def _replace(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600: it may hold a key
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-        if target.exists():
-            shutil.copymode(target, name)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _unreachable(client: str, file: Path, exc: OSError) -> ConfigError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,14 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from local_ai.atomic_file import replace_file
 from local_ai.errors import ConfigError
 from local_ai.settings.example import write_example
 from local_ai.settings.keys import split_key
+
+
+class _ChangedMeanwhileError(Exception):
+    """Somebody else has written the file since it was read."""
 
 
 def set_value(file: Path, key: str, value: str) -> None:
@@ -54,19 +57,17 @@ def _replaced(file: Path, changes: Mapping[str, object], check: Callable[[Path],
     document = tomlkit.parse(text)
     for key, value in changes.items():
         _set(document, split_key(key), value)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(tomlkit.dumps(document))
-        shutil.copymode(file, new)
+
+    def compare(new: Path) -> None:
         check(new)
         if file.read_text("utf-8") != text:
-            return False
-        new.replace(file)
-        return True
-    finally:
-        new.unlink(missing_ok=True)
+            raise _ChangedMeanwhileError
+
+    try:
+        replace_file(file, [tomlkit.dumps(document).encode()], keep_mode=True, check=compare)
+    except _ChangedMeanwhileError:
+        return False
+    return True
 
 
 def _set(document: tomlkit.TOMLDocument, parts: list[str], value: object) -> None:

@@ -7,14 +7,13 @@ and `logs` read no more than a `Target`, without the settings' schema: its impor
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_ai.atomic_file import replace_file
 from local_ai.entry import DEFAULT, current_entry
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
@@ -228,11 +227,4 @@ def read_target(state_file: Path) -> Target | None:
 
 def write_private(file: Path, text: str) -> None:
     """Replace a file in one step, with mode 0600 whatever the umask; a full disk keeps the old one."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(file, [text.encode()])

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_ai.atomic_file import replace_file
 from local_ai.errors import LocalAIError
 from local_ai.settings.paths import Paths
 from local_ai.system_service.definition import ServiceDefinition
@@ -107,9 +108,7 @@ def _write(file: Path, content: bytes) -> None:
                 run_tool("sudo", "install", "-m", "644", draft.name, str(file))
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft_file = file.with_name(f".{file.name}.new")
-        draft_file.write_bytes(content)
-        draft_file.replace(file)
+        replace_file(file, [content], mode=0o644)
     except OSError as exc:
         raise LocalAIError(
             "the service was not installed",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from local_ai.atomic_file import replace_file
 
 _MOST_HEADER_BYTES = 10_000_000
 _RAW: dict[int, type[Any]] = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -73,26 +74,12 @@ def write_block(file: Path, block: Block) -> int:
     metadata = {**block.metadata, "name": file.name, "crc32": f"{checksum:08x}"}
     head = json.dumps({"__metadata__": metadata, **header}).encode()
     head += b" " * (-len(head) % 8)
-    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".draft")
-    try:
-        with os.fdopen(handle, "wb", buffering=0) as out:
-            _write_all(out, memoryview(struct.pack("<Q", len(head)) + head))
-            for part in parts:
-                _write_all(out, _bytes_of(part))
-        os.replace(draft, file)  # noqa: PTH105
-    except BaseException:
-        os.unlink(draft)  # noqa: PTH108
-        raise
+    replace_file(file, [struct.pack("<Q", len(head)), head, *map(_bytes_of, parts)])
     return 8 + len(head) + end
 
 
 def _bytes_of(part: NDArray[Any]) -> memoryview:
     return part.data.cast("B") if part.size else memoryview(b"")
-
-
-def _write_all(out: Any, piece: memoryview) -> None:
-    while piece:
-        piece = piece[out.write(piece) :]
 
 
 def read_block(file: Path) -> Block:
