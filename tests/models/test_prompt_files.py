@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local_ai.models import prompt_files
-from local_ai.models.prompt_files import GB, Written, limit_bytes, list_prompts, write_model
+from local_ai.models.prompt_files import GB, Written, limit_bytes, list_prompts, remove_drafts, write_model
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,15 @@ def test_an_open_folder_is_closed_to_others(tmp_path: Path):
     assert [place.stat().st_mode & 0o777 for place in (folder.parent, folder)] == [0o700] * 2
     (one,) = list_prompts(folder.parent)
     assert (one.model, one.model_folder, one.size_bytes) == ("tiny", tmp_path, 0)
+
+
+def test_files_that_a_killed_engine_did_not_finish_are_removed(tmp_path: Path):
+    left, whole, under_way = (tmp_path / name for name in (".old.x", "old.safetensors", ".new.x"))
+    for file in (left, whole, under_way):
+        file.write_bytes(b"x")
+    for file in (left, whole):
+        os.utime(file, (time.time() - 7200,) * 2)
+
+    remove_drafts(tmp_path)
+
+    assert sorted(tmp_path.iterdir()) == sorted([whole, under_way])

@@ -22,6 +22,7 @@ from local_ai.entry import as_called, entry_of
 from local_ai.errors import LocalAIError
 from local_ai.printable import printable
 from local_ai.status.figures import in_words, model_in_words, size_in_words
+from local_ai.status.health import ModelInMemory
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Report, base_url
 from local_ai.status.verdict import Health, Readiness
@@ -164,7 +165,7 @@ def print_report(report: Report, *, logs_dir: Path) -> None:
     print_line()
     _print_programs(report)
     print_line()
-    print_addresses(report, logs_dir=logs_dir)
+    print_addresses(report, logs_dir=logs_dir, held=report.engine.models if report.engine else ())
 
 
 def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
@@ -184,11 +185,14 @@ def print_checks(checks: Sequence[Check], *, has_fixed: bool) -> None:
         print_line("To do the safe fixes: local-ai doctor --fix")
 
 
-def print_addresses(report: Report, *, logs_dir: Path) -> None:
-    """Print where the server answers, and with which models."""
+def print_addresses(report: Report, *, logs_dir: Path, held: Sequence[ModelInMemory] = ()) -> None:
+    """Print where the server answers, and with which models.
+
+    Args:
+        held: The models in memory, where they are to be told.
+    """
     others = [model for model in report.models if model != report.default_model]
     reached = address_for_others(report.host)
-    held = report.engine.models if report.engine else ()
     rows = (
         ("page", f"{report.url}/"),
         ("other machines", f"{base_url(reached, report.port)}/" if reached else ""),

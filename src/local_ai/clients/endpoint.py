@@ -21,7 +21,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a client needs of a model."""
+    """The facts of a model that a client needs."""
 
     prompt_tokens: int  # of its own instructions and tools, about
     tools: bool = True  # it does its work by calling tools

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ LEAST_FREE_BYTES = 10 * GB  # with "auto", below which nothing is kept
 SUFFIX = ".safetensors"
 _MODEL_FILE = "model.json"
 _WRITTEN_FILE = "written.json"
+_DRAFT_S = 3600.0  # a file takes no longer to write
 _HOUR_S = 3600
 
 DiskLimit = Literal["auto"] | float  # as `cache.disk`: in GB
@@ -132,6 +134,14 @@ def files_of(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     yield entry.name, entry.stat(follow_symlinks=False)
     except OSError:
         return
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove files of one model's folder that a killed engine did not finish; another may write one now."""
+    with suppress(OSError):
+        for draft in folder.glob(".*"):
+            if draft.stat().st_mtime < time.time() - _DRAFT_S:
+                draft.unlink()
 
 
 def write_model(folder: Path, model: str, model_folder: Path) -> None:

@@ -46,7 +46,7 @@ class Resident:
 
     @property
     def n_bytes(self) -> int:
-        """What its end gives back."""
+        """The memory that its end gives back, in bytes."""
         return self.weight_bytes + (self.prompts.n_bytes if self.prompts is not None else 0)
 
     @property

@@ -43,7 +43,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Block:
-    """What one file holds."""
+    """The content of one file."""
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]

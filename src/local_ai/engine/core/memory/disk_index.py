@@ -1,4 +1,4 @@
-"""The files of remembered prompts, of all models: which there are, and which goes first."""
+"""The files of remembered prompts, of all models, and their order of removal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_ai.models.prompt_files import files_of
+from local_ai.models.prompt_files import files_of, remove_drafts
 
 _STEP_S = 0.001  # between two blocks of one prompt: its end goes before its beginning
 
@@ -20,7 +20,7 @@ class _File:
 
 
 class DiskIndex:
-    """What is in the folder; for all threads."""
+    """The files in the folder; for all threads."""
 
     def __init__(self, folder: Path) -> None:
         """Read the folder."""
@@ -28,7 +28,10 @@ class DiskIndex:
         self._files: dict[Path, _File] = {}
         if folder.is_dir() and not folder.is_symlink():
             for entry in folder.iterdir():
-                for name, stat in files_of(entry) if not entry.is_symlink() else ():
+                if entry.is_symlink():
+                    continue
+                remove_drafts(entry)
+                for name, stat in files_of(entry):
                     self._files[entry / name] = _File(stat.st_size, stat.st_mtime)
         self._n_bytes = sum(file.n_bytes for file in self._files.values())
 

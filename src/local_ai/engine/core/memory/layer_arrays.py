@@ -35,7 +35,7 @@ _STATE = "state"  # of a block's metadata
 
 @dataclass(frozen=True)
 class WholeState:
-    """What layers other than plain attention hold at one place."""
+    """The state of layers other than plain attention at one place."""
 
     end: int  # tokens
     leaves: tuple[Any, ...]  # nested lists of arrays, numbers and None, one per such layer

@@ -20,7 +20,7 @@ _MOST_MARGIN = 1_000_000_000
 
 
 class MemoryLimits:
-    """What bounds loads, and what bounds conversations: arrays of all models and threads count."""
+    """The bounds of loads and of conversations: arrays of all models and threads count."""
 
     def __init__(self, budget: Callable[[], int | None], machine: Machine | None = None) -> None:
         """Bound by what the machine can hold, or by a budget.
