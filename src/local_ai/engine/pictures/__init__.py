@@ -1,0 +1,1 @@
+"""Pictures of a request: read, bounded, and decoded in a process of their own."""
