@@ -1,3 +1,5 @@
+"""A decoded picture: its digest tells it from others."""
+
 from local_ai.engine.pictures.picture import Picture
 
 
