@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import anthropic
+import httpx
 import openai
 import pytest
 from pydantic import BaseModel
 from tests.engine.conftest import fill_with_tiny_models
-from tests.server import Server, end, free_port
+from tests.server import Server, end, free_port, wait_until
+from tests.waits import NO_TLS
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +30,11 @@ class Trip(BaseModel, extra="forbid"):
 
     city: Literal["Paris", "Rome"]
     sunny: bool
+
+
+def is_idle(server: Server) -> bool:
+    """Tell whether no request runs or waits: the one that a client left ends a moment later."""
+    return httpx.get(f"{server.url}/queue.json", verify=NO_TLS).json()["requests"] == []
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +131,7 @@ def test_anthropic_errors_are_typed_and_helpful(anthropic_client: anthropic.Anth
 
 
 def test_a_full_line_is_the_sdks_own_rate_limit_error(
-    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic
+    server: Server, openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic
 ):
     with openai_client.completions.create(
         model="plain", prompt="x", max_tokens=4000, stream=True, **ENDLESS
@@ -137,6 +144,7 @@ def test_a_full_line_is_the_sdks_own_rate_limit_error(
         with pytest.raises(anthropic.RateLimitError):
             anthropic_client.messages.create(model="plain", messages=HELLO, max_tokens=1)
 
+    wait_until(lambda: is_idle(server))  # the next test would be refused, too
     assert from_chat.value.code == "queue_full"
     assert int(from_chat.value.response.headers["Retry-After"]) > 0
 
