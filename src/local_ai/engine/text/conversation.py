@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from local_ai.engine.core.job import Sampling, TokenLogprob
+from local_ai.engine.pictures.picture import Picture
+from local_ai.engine.pictures.source import PictureSource
 
 Role = Literal["system", "user", "assistant", "tool"]
+Part = str | PictureSource | Picture  # a picture as it came, or decoded
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,21 @@ class Message:
     thought: str = ""
     calls: tuple[Call, ...] = ()
     call_id: str = ""  # of a tool's result: which call it answers
+    parts: tuple[Part, ...] = ()  # texts and pictures in their order; none where it has no picture
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a picture is part of it."""
+        return bool(self.parts)
+
+
+def joined(first: Message, second: Message) -> Message:
+    """Join what one speaker says in two messages, with an empty line between."""
+    text = f"{first.text}\n\n{second.text}"
+    if not (first.has_pictures or second.has_pictures):
+        return replace(first, text=text)
+    parts = (*(first.parts or (first.text,)), *(second.parts or (second.text,)))
+    return replace(first, text=text, parts=parts)
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,16 @@ class Ask:
     logprobs: int | None = None
     continues_last: bool = False  # the last message is the answer's beginning
     template_options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a picture is part of the conversation."""
+        return any(message.has_pictures for message in self.messages)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The decoded pictures, in the order in which the prompt shows them."""
+        return tuple(part for message in self.messages for part in message.parts if isinstance(part, Picture))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
 from local_ai.engine.templating.process import TemplateStopped
 from local_ai.engine.text.branches import branch_places, token_places
-from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.conversation import Ask, Message, joined
 from local_ai.engine.text.grammars import make_grammar
 from local_ai.engine.text.tools import as_function, describe_plainly
 from local_ai.serving.errors import ApiError, ContextLengthError
@@ -65,6 +65,7 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             logprobs=ask.logprobs,
             thought_tokens=ask.thinking.max_tokens,
             in_thought=in_thought,
+            pictures=ask.pictures,
             branches=written.branches,
         ),
         forced_call=forced_call,
@@ -202,12 +203,18 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
     if ask.thinking.effort is not None:
         options.setdefault("reasoning_effort", ask.thinking.effort)
 
+    # Templates of models that see take a content's parts; others may know texts alone.
+    in_parts = ask.has_pictures
+
     def write(
         messages: Sequence[Message], *, as_text: bool = False, begins: bool = False, continues: bool = False
     ) -> str:
         return str(
             words.tokenizer.apply_chat_template(
-                [_as_template_message(message, words.format, as_text=as_text) for message in messages],
+                [
+                    _as_template_message(message, words.format, as_text=as_text, in_parts=in_parts)
+                    for message in messages
+                ],
                 tools=[as_function(tool) for tool in shown] or None,
                 add_generation_prompt=begins,
                 continue_final_message=continues,
@@ -257,7 +264,7 @@ def _without_client_header(messages: tuple[Message, ...]) -> tuple[Message, ...]
 
     Source: Claude Code 2.1 sends a leading block "x-anthropic-billing-header: cc_version=…; cch=…;".
     """
-    if not messages or messages[0].role != "system":
+    if not messages or messages[0].role != "system" or messages[0].has_pictures:
         return messages
     text = _CLIENT_HEADER.sub("", messages[0].text)
     if text == messages[0].text:
@@ -276,7 +283,7 @@ def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         is_system = message.role == "system"
         message = replace(message, role="user") if is_system else message
         if written[-1].role == message.role == "user" and (is_system or was_system):
-            written[-1] = replace(written[-1], text=f"{written[-1].text}\n\n{message.text}")
+            written[-1] = joined(written[-1], message)
         else:
             written.append(message)
         was_system = is_system
@@ -285,16 +292,18 @@ def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _with_system_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
     if messages and messages[0].role == "system":
-        first = replace(messages[0], text=f"{messages[0].text}\n\n{text}")
-        return (first, *messages[1:])
+        return (joined(messages[0], Message("system", text)), *messages[1:])
     return (Message("system", text), *messages)
 
 
-def _as_template_message(message: Message, form: Format, *, as_text: bool) -> dict[str, Any]:
+def _as_template_message(
+    message: Message, form: Format, *, as_text: bool, in_parts: bool = False
+) -> dict[str, Any]:
     """Write a turn as templates expect it.
 
     Args:
         as_text: Whether a call's arguments are the text of an object, or the object.
+        in_parts: Whether a content is a list of its texts and pictures.
     """
     written: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.thought:
@@ -320,7 +329,19 @@ def _as_template_message(message: Message, form: Format, *, as_text: bool) -> di
             }
             for call in message.calls
         ]
+    if in_parts:
+        written["content"] = _parts_of(message, written["content"])
     return written
+
+
+def _parts_of(message: Message, text: str) -> list[dict[str, str]]:
+    """Write a content as its parts; a picture's own embeddings come later, where the template puts a mark."""
+    if not message.has_pictures:
+        return [{"type": "text", "text": text}] if text else []
+    return [
+        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+        for part in message.parts
+    ]
 
 
 def _call_id(call_id: str, form: Format) -> str:

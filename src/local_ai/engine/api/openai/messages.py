@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import reduce
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
@@ -24,7 +25,7 @@ from local_ai.engine.api.body import (
 from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user
 from local_ai.engine.errors import bad_field
-from local_ai.engine.text.conversation import Call, Message
+from local_ai.engine.text.conversation import Call, Message, joined
 
 TEXT_ONLY = "send text parts only"
 
@@ -231,5 +232,4 @@ def join_leading_system(messages: list[Message]) -> tuple[Message, ...]:
     count = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
     if count < 2:
         return tuple(messages)
-    joined = Message("system", "\n\n".join(message.text for message in messages[:count]))
-    return (joined, *messages[count:])
+    return (reduce(joined, messages[:count]), *messages[count:])

@@ -28,6 +28,7 @@ class ModelWords:
     control: frozenset[int] = frozenset()  # tokens that are no text: special ones that are none of its marks
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
+    sees: bool = False  # whether its prompts may show pictures
     keeps_branches: bool = False  # its state is kept where prompts branch, for it cannot be cut back
     joins_bytes: bool = False  # a text is its tokens' bytes, one after the other
     texts_alone: dict[int, str | None] = field(default_factory=dict)  # by token; None: part of a character
