@@ -1,4 +1,4 @@
-"""How local-ai was called: as the installed script, as a module, or as `inv` in a checkout.
+"""The entry by which local-ai was called: the installed script, a module, or `inv` in a checkout.
 
 Every text names a command in one form, `local-ai server start`. `as_called` writes it as this process's
 people type it, which the command line or state.json tells once, when the process begins.

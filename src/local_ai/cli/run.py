@@ -1,4 +1,4 @@
-"""What every command shares: its failures in words, its options' values, the settings."""
+"""The parts that commands share: failures in words, options' values, the settings."""
 
 from __future__ import annotations
 

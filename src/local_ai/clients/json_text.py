@@ -21,7 +21,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Value:
-    """Where a value stands in its text."""
+    """The place of a value in its text."""
 
     start: int
     end: int

@@ -1,4 +1,4 @@
-"""What each client wants in its environment, or on its command line, to use this server. Pure.
+"""The environment or command line by which each client uses this server. Pure.
 
 Source: Claude Code's settings are documented under "LLM gateway configuration"; its attribution header and
 token reminder change the head of the prompt on every turn, which no prompt cache survives, and each of its

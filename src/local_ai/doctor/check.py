@@ -13,7 +13,7 @@ from local_ai.status.report import Report
 
 
 class Outcome(Enum):
-    """How a check came out."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"

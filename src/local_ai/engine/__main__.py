@@ -72,7 +72,7 @@ def main() -> int:
 
 
 class _Stopping:
-    """What SIGTERM does: an orderly end, whether the server runs already or not.
+    """The reaction to SIGTERM: an orderly end, whether the server runs already or not.
 
     uvicorn raises a signal it has handled once more after its own orderly end, so it comes here too.
     """

@@ -339,7 +339,7 @@ class _Live:
         return self.settings.model.idle_unload_s
 
     def is_pinned(self, key: ModelKey) -> bool:
-        """Whether a model never makes way."""
+        """True if a model never makes way."""
         own = self._own(key)
         return bool(own and own.pin)
 

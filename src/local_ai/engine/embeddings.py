@@ -104,7 +104,7 @@ class Embedder:
 
     @property
     def has_model(self) -> bool:
-        """Whether one is in memory."""
+        """True if one is in memory."""
         return self._models.is_loaded
 
     async def embed(self, wanted: Texts) -> Embedded:

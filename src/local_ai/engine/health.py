@@ -1,4 +1,4 @@
-"""What the engine says of itself: one record that the generating thread writes and `/health` reads.
+"""The engine's health: one record that the generating thread writes and `/health` reads.
 
 importing ─▶ loading ─▶ ready ⇄ busy
                 │  ▲      │

@@ -58,7 +58,7 @@ class RerankRequest(Body):
 
 @dataclass(frozen=True)
 class Ranked:
-    """How well each document answers a query."""
+    """Scores of documents: how well each answers a query."""
 
     scores: tuple[float, ...]  # 0 to 1, one a document, in the request's order
     tokens: int
@@ -82,7 +82,7 @@ class Reranker:
 
     @property
     def has_model(self) -> bool:
-        """Whether one is in memory."""
+        """True if one is in memory."""
         return self._models.is_loaded
 
     async def rank(self, request: RerankRequest) -> Ranked:

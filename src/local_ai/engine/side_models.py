@@ -40,7 +40,7 @@ class SideModels(Generic[M]):
 
     @property
     def is_loaded(self) -> bool:
-        """Whether one is in memory."""
+        """True if one is in memory."""
         return bool(self._loaded)
 
     async def use(self, found: Model, work: Callable[[M], R]) -> R:

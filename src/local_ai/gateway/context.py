@@ -1,4 +1,4 @@
-"""What the gateway's routes share: the settings, what is known of the server, and the way to the engine."""
+"""The context that the gateway's routes share: settings, knowledge of the server, the way to the engine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class GatewayContext:
 
     @property
     def state(self) -> State:
-        """What holds now."""
+        """The settings that hold now."""
         return self.live.state
 
     def take(self, state: State) -> None:

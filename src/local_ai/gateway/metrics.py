@@ -28,7 +28,7 @@ _MOST_NAMED = 50
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: in one word for counting, and in words for the log."""
+    """The end of a request: one word for counting, and a sentence for the log."""
 
     kind: str  # answered | refused | failed | queue_full | cut | client_left
     text: str

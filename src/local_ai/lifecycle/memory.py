@@ -19,7 +19,7 @@ _LONGEST_ANSWER_S = 3600.0
 
 @dataclass(frozen=True)
 class Unloaded:
-    """What was unloaded."""
+    """The models that were unloaded."""
 
     models: tuple[str, ...]  # none: nothing was loaded
     freed_bytes: int

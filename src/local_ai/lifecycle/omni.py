@@ -79,7 +79,7 @@ def _install(part: Part, wanted: Sequence[str], paths: Paths, on_progress: Progr
 
 
 def _is_usable(paths: Paths) -> bool:
-    """Whether the environment's interpreter runs and is of this Python's version."""
+    """Return True if the environment's interpreter runs and is of this Python's version."""
     ask = [str(omni_python(paths)), "-c", "import sys; print(sys.version_info[:2])"]
     with suppress(OSError):
         done = subprocess.run(ask, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What must be right before anything is started: folders, packages, model. Changes nothing but folders."""
+"""Checks before anything is started: folders, packages, model. Changes nothing but folders."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StartResult:
-    """How a start ended."""
+    """The end of a start."""
 
     success: bool
     pid: int | None = None  # of the engine
@@ -26,7 +26,7 @@ class StartResult:
 
 @dataclass(frozen=True)
 class StopResult:
-    """How a stop ended."""
+    """The end of a stop."""
 
     success: bool
     error: LocalAIError | None = None
@@ -38,7 +38,7 @@ class StopResult:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """How the server is, in a few values."""
+    """The server's state, in a few values."""
 
     running: bool
     pid: int | None  # of the engine

@@ -24,7 +24,7 @@ _KILL_S = 5.0
 
 @dataclass(frozen=True)
 class Ended:
-    """What was found running and ended."""
+    """The processes that were found running and ended."""
 
     any: bool
     forced: bool
@@ -103,7 +103,7 @@ def _ask(call: Callable[..., None], *arguments: str) -> None:
 
 @dataclass(frozen=True)
 class Drained:
-    """What became of the answers that were running when the stop came."""
+    """The fate of the answers that were running when the stop came."""
 
     finished: int = 0
     cut: int = 0

@@ -1,4 +1,4 @@
-"""What local-ai has written on this machine, and its removal; all else stays."""
+"""The files that local-ai has written on this machine, and their removal; all else stays."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which models this machine has, and the starter model it can always make."""
+"""The models of this machine, and the starter model it can always make."""

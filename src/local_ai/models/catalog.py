@@ -1,4 +1,4 @@
-"""Which models this machine has: a directory read, so the answer is always fresh.
+"""The models of this machine: a directory read, so the answer is always fresh.
 
 A model is a folder with a `config.json` and weights in `*.safetensors`, in one of the places that `places`
 knows; what is only partly downloaded is not listed.
@@ -163,7 +163,7 @@ def choose_default(
 
 @dataclass(frozen=True)
 class _Traits:
-    """What a config.json says of its model."""
+    """The facts of a model in its config.json."""
 
     family: str
     quantisation: str

@@ -1,4 +1,4 @@
-"""What the Hugging Face hub has under a name: which files a pull needs, their sizes, and where they go.
+"""The Hugging Face hub's files under a name: those that a pull needs, their sizes, and their places.
 
 Imports huggingface_hub, which takes a moment: for the commands that pull and remove only.
 

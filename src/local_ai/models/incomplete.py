@@ -1,4 +1,4 @@
-"""Why a folder that looks like a model cannot be used as it is."""
+"""The reasons for which a folder that looks like a model cannot be used as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a model's attention cache takes, from its config.json alone. Pure.
+"""The memory that a model's attention cache takes, from its config.json alone. Pure.
 
 Per token and layer, mlx-lm keeps a key and a value for each kv head, allocated in steps of 256 tokens. Layers
 that look at a window keep no more than that, linear and convolution layers nothing that grows, and latent

@@ -29,7 +29,7 @@ LATEST = ":latest"  # clients of Ollama put it after a name that says no version
 
 @dataclass(frozen=True)
 class ModelLibrary:
-    """What the disk held when it was read."""
+    """The content of the disk when it was read."""
 
     models: tuple[Model, ...]  # the newest first
     default: Model | None  # for requests that name none

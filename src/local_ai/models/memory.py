@@ -1,4 +1,4 @@
-"""How much memory this machine has for models: what the system itself would compare with.
+"""The memory that this machine has for models, by the figures that the system itself compares with.
 
 On Linux the kernel's figures and the limits of the cgroups this process is in (version 2); on macOS
 also what Metal recommends to keep in use at once. The macOS parts have not been tried on a Mac yet.
@@ -27,7 +27,7 @@ _SHARE_OF_CARD = 0.9
 
 @dataclass(frozen=True)
 class Machine:
-    """How much memory a machine has, all of it, whoever holds it now."""
+    """A machine's memory, all of it, whichever program holds it now."""
 
     total_bytes: int  # its memory, or the limit of the cgroup around this process
     working_set_bytes: int | None = None  # that Metal recommends to keep in use at once; None: no Metal

@@ -1,4 +1,4 @@
-"""Where model folders are: the hub cache, our own folder, and what `models.paths` adds.
+"""Places of model folders: the hub cache, our own folder, and those of `models.paths`.
 
     hub cache       models--ORG--NAME/snapshots/COMMIT   named ORG/NAME; another revision ORG/NAME@REVISION
     our own folder  NAME

@@ -37,7 +37,7 @@ DiskLimit = Literal["auto"] | float  # as `cache.disk`: in GB
 
 @dataclass(frozen=True)
 class DiskCacheSettings:
-    """What is asked of the disk; the bounds may change while the engine runs."""
+    """The bounds of remembered prompts on disk; they may change while the engine runs."""
 
     folder: Path
     disk: Callable[[], DiskLimit]

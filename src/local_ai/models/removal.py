@@ -27,7 +27,7 @@ class Home(Enum):
 
 @dataclass(frozen=True)
 class Removal:
-    """What would be removed."""
+    """The folders and files that would be removed."""
 
     home: Home
     folder: Path  # that goes: the repository's in the hub cache, the model's own, or the link

@@ -1,4 +1,4 @@
-"""Whether weight files are whole, by their headers alone.
+"""A check that weight files are whole, by their headers alone.
 
 Source: https://github.com/huggingface/safetensors#format: eight bytes with the header's length, the header as
 JSON with each tensor's place, then the tensors.

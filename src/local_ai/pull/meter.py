@@ -1,4 +1,4 @@
-"""How far along a download is, and how fast it has been lately."""
+"""The progress of a download, and its recent speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pull would bring, and whether this machine has the memory and the disk for it."""
+"""The plan of a pull: its files, and whether this machine has the memory and the disk for them."""
 
 from __future__ import annotations
 

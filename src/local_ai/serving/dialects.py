@@ -40,7 +40,7 @@ _ANTHROPIC_TYPES = {
 
 
 class Dialect(Enum):
-    """How a part of an API is spoken, by the start of its paths; the longer start comes first."""
+    """The dialect of a part of an API, by the start of its paths; the longer start comes first."""
 
     RESPONSES = "/v1/responses"
     OPENAI = "/v1"

@@ -1,4 +1,4 @@
-"""How the streams of a dialect are cut into pieces: as server-sent events, or as lines of JSON."""
+"""The framing of a dialect's streams: server-sent events, or lines of JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes imports quicker."""
+"""Quicker imports."""
 
 from __future__ import annotations
 

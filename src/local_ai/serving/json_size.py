@@ -1,4 +1,4 @@
-"""How much there is to parse in a JSON text, counted by a scan that is far cheaper than parsing it.
+"""The number of values in a JSON text, counted by a scan that is far cheaper than parsing it.
 
 A parser holds the interpreter's lock until it ends, and every other client waits as long. What it takes is
 told by the number of values and of escaped characters, hardly by bytes: a picture of 20 MB is one text.

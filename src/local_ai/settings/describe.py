@@ -42,17 +42,17 @@ class Described:
 
     @property
     def is_default(self) -> bool:
-        """Whether nothing sets it."""
+        """True if nothing sets it."""
         return self.origin == DEFAULT
 
     @property
     def can_change(self) -> bool:
-        """Whether it can be changed here and now."""
+        """True if it can be changed here and now."""
         return self.in_place and not self.is_given
 
     @property
     def text(self) -> str:
-        """What is set now, as it is typed; a secret is not told."""
+        """The value now, as it is typed; a secret is not told."""
         return "" if self.kind == "secret" else as_typed(self.next_value)
 
     def read(self, text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Whether other machines could use the server, and without a key."""
+"""Exposure: the server can be used by other machines, with or without a key."""
 
 from __future__ import annotations
 

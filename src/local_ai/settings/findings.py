@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, ready to be put into words: the way to the field, its bounds and choices."""
+"""Pydantic's findings, ready to be put into words: the way to the field, its bounds and choices."""
 
 from __future__ import annotations
 

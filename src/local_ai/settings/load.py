@@ -45,7 +45,7 @@ class Loaded:
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the command line and the environment set, by key, as JSON values; secrets are shown."""
+        """The values that the command line and the environment set, by key, as JSON; secrets are shown."""
         values = flatten(self.settings.model_dump(mode="json", context=REVEAL))
         return {
             key: values[key]
@@ -241,7 +241,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
 
 
 def _base() -> Path:
-    """Where relative paths begin that are not in a file."""
+    """The folder where relative paths begin that are not in a file."""
     return current_folder() or Path(os.sep)
 
 

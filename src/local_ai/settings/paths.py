@@ -1,4 +1,4 @@
-"""Where everything is on disk, by the XDG base directory rules. The only reader of `XDG_*` and `HF_*`.
+"""Paths on disk, by the XDG base directory rules. The only reader of `XDG_*` and `HF_*`.
 
 Source: https://specifications.freedesktop.org/basedir-spec/latest/ (a relative path in a variable is
 ignored); the hub cache follows huggingface_hub's documented environment variables.

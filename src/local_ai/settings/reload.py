@@ -1,4 +1,4 @@
-"""What a changed settings file means for a running server: changes in place, and after a restart. Pure."""
+"""The effect of a changed settings file on a running server: in place, or after a restart. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Reload:
-    """What a changed file means for a running server."""
+    """The effect of a changed file on a running server."""
 
     settings: LocalAISettings  # what the running server should have now
     changed: tuple[Change, ...]  # in place
@@ -57,7 +57,7 @@ def compare(running: LocalAISettings, wanted: LocalAISettings) -> Reload:
 
 
 def changes_in_place(key: str) -> bool:
-    """Whether a running server takes a change of this setting."""
+    """Return True if a running server takes a change of this setting."""
     return key not in _RESTARTS and (key in _KEYS or key.startswith(_TABLES))
 
 

@@ -1,4 +1,4 @@
-"""What can be set, with its default, unit and bounds. Frozen; an unknown key is an error."""
+"""The settings, with defaults, units and bounds. Frozen; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class NamedModelSettings(_Section):
 
 
 class ModelsSettings(_Section):
-    """Where models are found, besides the hub cache and our own folder; and what is one model's own."""
+    """Folders of models besides the hub cache and our own; and one model's own values."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
     __pydantic_extra__: dict[str, NamedModelSettings] = Field(init=False)
@@ -212,7 +212,7 @@ class ModelsSettings(_Section):
 
     @property
     def named(self) -> dict[str, NamedModelSettings]:
-        """What is one model's own, by the name that the settings use."""
+        """One model's own values, by the name that the settings use."""
         return self.__pydantic_extra__
 
 

@@ -34,7 +34,7 @@ _PATHS = (
 
 @dataclass(frozen=True)
 class Given:
-    """What a start was given by hand: a restart from another shell keeps it."""
+    """The settings given to a start by hand: a restart from another shell keeps them."""
 
     values: dict[str, Any] = field(default_factory=dict)  # of command line and environment, by key
     config: str | None = None  # the file that --config named

@@ -22,7 +22,7 @@ TIMEOUT_S = 30.0
 
 
 class Finding(Enum):
-    """What became of the question."""
+    """The result of the question."""
 
     ANSWERED = "answered"
     BUSY = "busy"  # no answer in time, but it works on others
@@ -113,7 +113,7 @@ def _ask(engine_socket: Path, model: str, timeout_s: float) -> Answer:
 
 
 def _moved(before: EngineHealth | None, after: EngineHealth | None) -> bool:
-    """Whether it took a step of generating, or is at loading a model."""
+    """True if it took a step of generating, or is at loading a model."""
     if after is None:
         return False
     return after.state is EngineState.LOADING or before is None or after.steps > before.steps

@@ -1,4 +1,4 @@
-"""What engine and gateway say of themselves: health, and the queue."""
+"""The facts that engine and gateway tell of themselves: health, and the queue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TOKEN_COUNTS = ("prompt", "cached", "answer")  # cached ones are also counted in
 
 
 class EngineState(StrEnum):
-    """How far the engine is."""
+    """The state of the engine."""
 
     IMPORTING = "importing"
     LOADING = "loading"
@@ -21,7 +21,7 @@ class EngineState(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why the engine cannot serve, and one step that fixes it; each in one line."""
+    """The reason for which the engine cannot serve, and one step that fixes it; each in one line."""
 
     what: str
     why: str
@@ -52,7 +52,7 @@ class ModelInMemory:
 
 @dataclass(frozen=True)
 class EngineHealth:
-    """What the engine says of itself on its socket's `/health`."""
+    """The answer of the engine's socket at `/health`."""
 
     state: EngineState
     since: float  # seconds since 1970, when it entered that state
@@ -100,7 +100,7 @@ class EngineHealth:
 
 
 class RequestState(Enum):
-    """Where a request is on its way to the engine."""
+    """The stage of a request on its way to the engine."""
 
     WAITING = "waiting"  # in the queue
     HELD = "held"  # first in the queue, and the engine cannot take it yet
@@ -131,7 +131,7 @@ class MarkedModel:
 
 @dataclass(frozen=True)
 class Queue:
-    """What the gateway has to do."""
+    """The work of the gateway."""
 
     running: int
     waiting: int

@@ -13,7 +13,7 @@ from local_ai.supervision.program import ENGINE, ProcessInfo, ProcessState
 
 
 class Supervisor(Enum):
-    """How supervisord answered."""
+    """Supervisord's answer, or its absence."""
 
     ANSWERS = "answers"
     ABSENT = "absent"
@@ -62,7 +62,7 @@ class ProgramStatus:
 
 @dataclass(frozen=True)
 class Report:
-    """What `server.status`, `/status.json` and the page show."""
+    """The report that `server.status`, `/status.json` and the page show."""
 
     verdict: Verdict
     programs: tuple[ProgramStatus, ...]

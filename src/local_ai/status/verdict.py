@@ -10,7 +10,7 @@ from local_ai.errors import whole_fix
 
 
 class Readiness(Enum):
-    """What a probe says of a program; a busy one is alive and well."""
+    """A probe's verdict on a program; a busy one is alive and well."""
 
     READY = "ready"
     BUSY = "busy"
@@ -55,7 +55,7 @@ class Verdict:
 
     @property
     def rest(self) -> str:
-        """What follows the word."""
+        """The part after the word."""
         return f"{self.text} ({self.aside})" if self.aside else self.text
 
     @property

@@ -1,4 +1,4 @@
-"""What supervisord's log tells of programs that ended by themselves: how often, how, and since when.
+"""Crashes as supervisord's log tells them: how often programs ended by themselves, how, and since when.
 
     engine.max_crashes × exited within five minutes ─▶ flapping: a restart does not help
     stopped:, gave up: (FATAL) ──────────────────────▶ the count starts again
@@ -38,12 +38,12 @@ class Crashes:
 
     @property
     def is_flapping(self) -> bool:
-        """Whether it has ended too often in too short a time."""
+        """True if it has ended too often in too short a time."""
         return _is_dense(self.run, self.max_crashes)
 
     @property
     def was_given_up(self) -> bool:
-        """Whether we stopped it for crashing too often, not a person."""
+        """True if we stopped it for crashing too often, not a person."""
         return _is_dense(self.run_before_stop, self.max_crashes) and not self.run
 
 

@@ -84,7 +84,7 @@ PART_NAMES = tuple(part.name for part in PARTS)
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an environment with some parts holds."""
+    """The content of an environment with some parts."""
 
     packages: tuple[str, ...]  # with all that they ask for
     bare: tuple[str, ...]  # without what they ask for

@@ -21,7 +21,7 @@ STOPPED_S = 1.0
 
 
 class ProcessState(Enum):
-    """What supervisord says of a process.
+    """The state of a process, in supervisord's words.
 
     Source: http://supervisord.org/subprocess.html#process-states
     """
@@ -37,7 +37,7 @@ class ProcessState(Enum):
 
     @property
     def is_alive(self) -> bool:
-        """Whether a process may exist or be about to: what a stop must wait for."""
+        """True if a process may exist or be about to: what a stop must wait for."""
         return self.name in {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 
 
@@ -57,7 +57,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """What supervisord tells of one process."""
+    """The facts that supervisord tells of one process."""
 
     name: str
     state: ProcessState
@@ -68,6 +68,6 @@ class ProcessInfo:
 
     @property
     def is_coming_back(self) -> bool:
-        """Whether it ended and supervisord restarts it by itself: in a second or two, or after a back-off."""
+        """True if it ended and supervisord restarts it by itself: in a second or two, or after a back-off."""
         crashed = self.state is ProcessState.EXITED and self.exit_status not in FINAL_EXITS
         return crashed or self.state is ProcessState.BACKOFF

@@ -1,4 +1,4 @@
-"""What the system is told to run: the command, its environment, and how long it may take to end. Pure."""
+"""The service's definition: the command, its environment, and the time it may take to end. Pure."""
 
 from __future__ import annotations
 

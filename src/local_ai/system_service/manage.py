@@ -24,7 +24,7 @@ _NOT_THERE = ServiceState(is_active=False, starts_by_itself=False, pid=None)
 
 @dataclass(frozen=True)
 class ServiceReport:
-    """What `service.status` shows."""
+    """The facts that `service.status` shows."""
 
     system: str  # systemd | launchd
     file: Path

@@ -12,7 +12,7 @@ _LONGEST_S = 120.0  # a stop lets running answers finish
 
 @dataclass(frozen=True)
 class ServiceState:
-    """What the system says of the service."""
+    """The state of the service, as the system tells it."""
 
     is_active: bool  # its process runs
     starts_by_itself: bool  # at login or boot

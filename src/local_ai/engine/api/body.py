@@ -1,4 +1,4 @@
-"""What every request body is: strict, no unknown field, null as good as absent, refused fields with a reason.
+"""The base of request bodies: strict, no unknown field, null as absent, refused fields with a reason.
 
 A body is a pydantic model. A field of type `Refused` cannot be honoured: given, it is an error that says why.
 A field of type `NoEffect` identifies or files a request; no answer depends on it.
@@ -49,21 +49,21 @@ class Body(BaseModel):
 
 @dataclass(frozen=True)
 class Must:
-    """What a field must be, in words, for an error that says so."""
+    """The wanted form of a field, in words, for an error that says so."""
 
     be: str
 
 
 @dataclass(frozen=True)
 class Fix:
-    """What to do instead of a number that is too small."""
+    """The advice for a number that is too small."""
 
     do: str
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What to say of an object in a list whose type cannot be read.
+    """The words for an object in a list whose type cannot be read.
 
     Args:
         why: With "{tag}" for the type; one sentence for some types of their own.
@@ -77,7 +77,7 @@ class Kinds:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a field is refused."""
+    """The reason for which a field is refused."""
 
     why: str
     fix: str = "leave it out"
@@ -86,7 +86,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Only:
-    """Why a field can have no other value."""
+    """The reason for which a field can have no other value."""
 
     why: str
 

@@ -1,4 +1,4 @@
-"""What docs/openapi.json says of requests: generated from the models that read them."""
+"""The requests in docs/openapi.json, generated from the models that read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which field was meant by one that does not exist here: by what it means elsewhere, then by its spelling.
+"""Hints for a field that does not exist here: by its meaning elsewhere, then by its spelling.
 
 Source: the request fields of vLLM, llama.cpp's server, Ollama, mlx_lm.server, Text Generation Inference and
 OpenRouter, and each dialect's names for what another one calls otherwise.

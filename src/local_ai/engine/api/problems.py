@@ -1,4 +1,4 @@
-"""What is wrong with a request's body, in words: the field, its value, what is allowed, and what to do."""
+"""Problems of a request's body in words: the field, its value, the allowed ones, and the fix."""
 
 from __future__ import annotations
 

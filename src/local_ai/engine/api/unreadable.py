@@ -35,7 +35,7 @@ def placeholder(kind: str) -> str:
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a text only replaces something that cannot be read."""
+    """True if a text only replaces something that cannot be read."""
     return text.startswith("[") and text.endswith(_LEFT_OUT)
 
 

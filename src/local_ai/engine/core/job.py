@@ -21,7 +21,7 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen."""
+    """The sampling of the next token."""
 
     temperature: float = 0.0  # 0 always takes the likeliest
     top_p: float = 1.0  # above 0, at most 1
@@ -36,7 +36,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What an answer must look like."""
+    """The form that an answer must have."""
 
     text: str  # as llguidance reads it
     after: tuple[int, ...] = ()  # it binds once these tokens were generated (the end of a thought)

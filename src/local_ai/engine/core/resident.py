@@ -39,7 +39,7 @@ class Resident:
 
     @property
     def running(self) -> int:
-        """How many requests it works on."""
+        """The number of requests it works on."""
         if self.batch is None:
             return len(self.leases)
         return len(self.batch)
@@ -55,7 +55,7 @@ class Resident:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it works, or a request is on its way to it."""
+        """True if it works, or a request is on its way to it."""
         now = time.monotonic()
         return self.running > 0 or any(until > now for until in list(self.leases.values()))
 

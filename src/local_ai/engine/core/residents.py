@@ -79,7 +79,7 @@ class Residents:
 
     @property
     def running(self) -> int:
-        """How many answers are generated."""
+        """The number of answers that are generated."""
         return sum(len(each.batch) for each in self.all() if each.batch is not None)
 
     def lease(self, lease: Lease) -> Lease | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unloaded:
-    """What an unload gave back."""
+    """The memory that an unload gave back."""
 
     models: tuple[str, ...]  # ids; none: nothing was loaded
     freed_bytes: int
@@ -88,7 +88,7 @@ class Load:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller has stopped waiting."""
+        """True if its caller has stopped waiting."""
         return self.done.cancelled()
 
 
@@ -117,7 +117,7 @@ class Reserve:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller has stopped waiting."""
+        """True if its caller has stopped waiting."""
         return self.done.cancelled()
 
 
@@ -130,7 +130,7 @@ class Unload:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller has stopped waiting."""
+        """True if its caller has stopped waiting."""
         return self.done.cancelled()
 
 
@@ -156,7 +156,7 @@ class Ask:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its caller has stopped waiting."""
+        """True if its caller has stopped waiting."""
         return self.answer.is_cancelled
 
 

@@ -71,5 +71,5 @@ def turn_ends(held: Held, claimed: float) -> float:
 
 
 def may_leave(held: Held, claimed: float, now: float) -> bool:
-    """Whether a model that no request waits for can be unloaded."""
+    """Return True if a model that no request waits for can be unloaded."""
     return not held.is_busy and (now >= held.last_used + LINGER_S or now >= turn_ends(held, claimed))

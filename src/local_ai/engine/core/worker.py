@@ -57,7 +57,7 @@ _BLOCKED_S = 0.05  # between two looks at what waits for a moment to pass, or fo
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What the generating thread needs to know from the settings."""
+    """The settings of the generating thread."""
 
     trust_remote_code: bool
     prompt_cache_bytes: int  # of all models together
@@ -133,7 +133,7 @@ class Worker:
 
     @property
     def is_full(self) -> bool:
-        """Whether more requests wait than should."""
+        """True if more requests wait than should."""
         return self._board.read().waiting >= _MOST_WAITING
 
     def wake(self) -> None:
@@ -193,7 +193,7 @@ class Worker:
 
     @property
     def has_pins(self) -> bool:
-        """Whether a command has pinned a model."""
+        """True if a command has pinned a model."""
         return bool(self._pins)
 
     def pin(self, key: ModelKey, *, pinned: bool) -> bool:

@@ -1,1 +1,1 @@
-"""How model families write thoughts and calls: a table of their marks, a reader for each way of writing."""
+"""The formats of model families' thoughts and calls: a table of marks, a reader for each format."""

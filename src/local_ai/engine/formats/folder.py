@@ -1,4 +1,4 @@
-"""How a model writes thoughts and calls, told from its folder alone: nothing is loaded."""
+"""A model's format of thoughts and calls, told from its folder alone: nothing is loaded."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class RawCall:
 
 @dataclass(frozen=True)
 class Reading:
-    """What stood between the marks."""
+    """The text between the marks."""
 
     calls: tuple[RawCall, ...]
     rest: str = ""  # text after the last call
@@ -83,7 +83,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Format:
-    """What is understood of a model's answers."""
+    """The parts of a model's answers that are understood."""
 
     thought: Marks | None
     calls: CallFormat
@@ -125,7 +125,7 @@ class Format:
 
 
 def is_control(mark: str) -> bool:
-    """Whether a mark looks like a control token, which no text holds."""
+    """Return True if a mark looks like a control token, which no text holds."""
     return bool(_CONTROL.fullmatch(mark))
 
 

@@ -29,7 +29,7 @@ def read_pythonic(body: str, tools: Tools) -> Reading:
 
 
 def is_open(body: str) -> bool:
-    """Whether a call, as far as it came, ends within a string."""
+    """Return True if a call, as far as it came, ends within a string."""
     rest = _STRING.sub("", body)
     return "'" in rest or '"' in rest
 

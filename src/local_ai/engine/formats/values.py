@@ -67,7 +67,7 @@ class _Keywords(ast.NodeTransformer):
 
 
 def ends_in_string(text: str) -> bool:
-    """Whether JSON, as far as it came, ends within a string."""
+    """Return True if JSON, as far as it came, ends within a string."""
     return '"' in _STRING.sub("", text)
 
 

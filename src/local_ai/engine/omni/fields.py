@@ -1,4 +1,4 @@
-"""What a body gets before MLX Omni Server's routers see it: the model's folder, and the settings' values."""
+"""Fields that a body gets before MLX Omni Server's routers see it: the model's folder, settings' values."""
 
 from __future__ import annotations
 

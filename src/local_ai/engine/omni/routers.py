@@ -51,7 +51,7 @@ class OmniRouters:
 
     @property
     def has_any(self) -> bool:
-        """Whether a router is in memory, and what it may have loaded."""
+        """A router's state: in memory or not, and the models it may have loaded."""
         return bool(self._apps)
 
     async def call(self, module: str, request: Request, *, path: str, place: Place) -> Response:

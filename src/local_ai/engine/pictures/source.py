@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PictureSource:
-    """Where a picture's file is: in the request itself, or at an address.
+    """The place of a picture's file: the request itself, or an address.
 
     Args:
         kind: "base64" or "url"; a `data:` URL is a URL, too.

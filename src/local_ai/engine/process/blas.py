@@ -45,7 +45,7 @@ _ROW_MAJOR, _NOT_TRANSPOSED = 101, 111
 
 @dataclass(frozen=True)
 class Blas:
-    """What multiplies matrices on the CPU."""
+    """The BLAS that multiplies matrices on the CPU."""
 
     name: str | None  # None where MLX multiplies elsewhere: on a Mac
     fix: str | None = None  # how to get a fast one, where there should be one and is none
@@ -174,5 +174,5 @@ def _version(library: ctypes.CDLL) -> str:
 
 
 def _has_cuda() -> bool:
-    """Whether MLX multiplies on a graphics card, by its packages mlx-cuda-12, mlx-cuda-13, …."""
+    """Return True if MLX multiplies on a graphics card, by its packages mlx-cuda-12, mlx-cuda-13, …."""
     return any((each.name or "").startswith("mlx-cuda") for each in distributions())

@@ -1,4 +1,4 @@
-"""What the libraries under the engine are told before, and kept from while, they are imported."""
+"""The environment of the libraries under the engine: set before they are imported."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class SelfRestart:
-    """Whether the engine may restart in place now."""
+    """The decision whether the engine may restart in place now."""
 
     def __init__(self, board: HealthBoard, keeps: Sequence[Callable[[], bool]], state_file: Path) -> None:
         """Look at these.

@@ -1,4 +1,4 @@
-"""What the engine and a template's process say to each other, over a socket pair.
+"""The messages between the engine and a template's process, over a socket pair.
 
 `multiprocessing.connection.Connection` frames it. A request is pickled: the template, and the values it may
 read by name, of JSON's types. An answer is one byte, which says its kind, and the prompt or the reason in

@@ -1,4 +1,4 @@
-"""Where in a prompt other conversations may continue differently, found by writing them with the template.
+"""Places of a prompt where other conversations may go on differently, found by means of the template.
 
     system and tools │ earlier turns │ the user's last words │ what begins the answer
                      1               2                       3

@@ -1,4 +1,4 @@
-"""What both dialects turn a chat request into, and what both turn back into their own shapes."""
+"""A conversation and its settings: the form between a dialect's request and the engine's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Message:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether a picture is part of it."""
+        """True if a picture is part of it."""
         return bool(self.parts)
 
 
@@ -59,7 +59,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """Whether a tool is called: freely, never, surely, or surely this one."""
+    """The choice of a tool: free, none, any one, or one by name."""
 
     kind: Literal["auto", "none", "required", "named"] = "auto"
     name: str = ""
@@ -68,7 +68,7 @@ class ToolChoice:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long an answer may be."""
+    """The bounds of an answer's length."""
 
     max_tokens: int | None = None  # None: what the context leaves
     is_default: bool = False  # no request stated it: cut to what the context leaves instead of refused
@@ -77,7 +77,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Thinking:
-    """Whether a model that can think aloud does, and for how long."""
+    """Thinking aloud: on or off, and the most tokens for it."""
 
     wanted: bool | None = None  # None: as the model's template has it
     max_tokens: int | None = None
@@ -102,7 +102,7 @@ class Ask:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether a picture is part of the conversation."""
+        """True if a picture is part of the conversation."""
         return any(message.has_pictures for message in self.messages)
 
     @property

@@ -1,4 +1,4 @@
-"""What an answer may look like, as llguidance reads it: JSON of a schema, a call of a tool, or either.
+"""Grammars of answers, as llguidance reads them: JSON of a schema, a call of a tool, or either.
 
 Every schema stays a document of its own, so that its references mean what they meant where it came from.
 """

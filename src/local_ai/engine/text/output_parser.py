@@ -83,7 +83,7 @@ class OutputParser:
         return self._go_on(at_end=False)
 
     def _is_steady(self) -> bool:
-        """Whether text is given out as it is, but for marks."""
+        """True if text is given out as it is, but for marks."""
         in_text = self._state in ("text", "thought")
         return in_text and not (self._begins or self._trim_next or self._after_call or self.stop is not None)
 
@@ -137,7 +137,7 @@ class OutputParser:
         return segments
 
     def _marks(self) -> tuple[str, ...]:
-        """What may come next and mean something."""
+        """The marks that may come next."""
         channels = self._channels
         if self._state == "header":
             return (channels.message, *channels.ends) if channels else ()

@@ -84,7 +84,7 @@ def count_tokens(ask: Ask, words: ModelWords, *, names: FieldNames) -> int:
 
 @dataclass(frozen=True)
 class FieldNames:
-    """What a dialect calls the fields that an error may name."""
+    """A dialect's names of the fields that an error may name."""
 
     messages: str = "messages"
     schema: str = "response_format"

@@ -1,4 +1,4 @@
-"""What the endpoints share: names to models, requests to prepared jobs, jobs to pieces, and the log line."""
+"""The service that the endpoints share: names to models, requests to jobs, jobs to pieces, the log line."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who may come in: hosts, origins and API keys."""
+"""Access: hosts, origins and API keys."""

@@ -1,4 +1,4 @@
-"""Which requests must bring a key, and whether theirs is one of `server.api_keys`.
+"""API keys: the requests that must bring one, and the check against `server.api_keys`.
 
                          from this machine      from elsewhere
 page, health             open                   open
@@ -70,7 +70,7 @@ def given_key(headers: Mapping[bytes, str]) -> str:
 
 
 def is_local(peer: str | None) -> bool:
-    """Whether a client is on this machine: its address is a loopback one."""
+    """Return True if a client is on this machine: its address is a loopback one."""
     try:
         return peer is not None and ipaddress.ip_address(peer).is_loopback
     except ValueError:

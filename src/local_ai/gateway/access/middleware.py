@@ -1,4 +1,4 @@
-"""Who may come in: the Host, Origin and key checks, and the headers every answer carries.
+"""Access: the Host, Origin and key checks, and the headers every answer carries.
 
 A page of another site that resolves its own name to 127.0.0.1 (DNS rebinding, CVE-2024-28224) arrives with
 that name as Host; a form it posts across arrives with its Origin. Both are refused here.

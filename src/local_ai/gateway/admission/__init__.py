@@ -1,1 +1,1 @@
-"""When a request may proceed: the queue, the engine's readiness, memory, poison requests."""
+"""Admission of requests: the queue, the engine's readiness, memory, poison requests."""

@@ -1,4 +1,4 @@
-"""How many requests the engine is given at once."""
+"""The number of requests that the engine is given at once."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class RequestQueue:
 
     @property
     def running(self) -> int:
-        """How many requests the engine has now."""
+        """The number of requests that the engine has now."""
         return sum(queued.state is RequestState.RUNNING for queued in self._visits.values())
 
     def longest_wait_s(self) -> float:

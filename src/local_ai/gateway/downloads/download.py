@@ -32,7 +32,7 @@ State = Literal["asking", "downloading", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a pull failed."""
+    """The reason for which a pull failed."""
 
     what: str
     why: str

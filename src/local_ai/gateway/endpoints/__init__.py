@@ -1,1 +1,1 @@
-"""Everything that the gateway answers itself."""
+"""The endpoints that the gateway answers itself."""

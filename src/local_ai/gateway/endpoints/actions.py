@@ -1,4 +1,4 @@
-"""What changes something by POST: from a program as JSON, from the page without JavaScript as a form.
+"""Actions by POST: from a program as JSON, from the page without JavaScript as a form.
 
 A form is answered by a redirect back to the page, or by a page that says what went wrong. That it comes from
 our own page, and with a key where there are keys, is checked before (see access).

@@ -78,7 +78,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
 
 
 class _Document:
-    """What is served here: our own endpoints as the code has them, the engine's as they are generated."""
+    """The OpenAPI document: our own endpoints as the code has them, the engine's as they are generated."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app

@@ -40,7 +40,7 @@ _TROUBLE_LINES = 12
 
 @dataclass(frozen=True)
 class Shelf:
-    """What the view of the models shows, with the shapes of the rows that models-view.js fills."""
+    """The content of the models view, with the shapes of the rows that models-view.js fills."""
 
     models: ModelCards = _NO_CARDS
     downloads: Sequence[Download] = ()

@@ -1,4 +1,4 @@
-"""How a visitor wants the page: kept in a cookie of the browser, so that the first paint has it already."""
+"""A visitor's preferences: kept in a cookie of the browser, so that the first paint has them already."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_BYTES = 1000
 
 @dataclass(frozen=True)
 class Preferences:
-    """What one visitor has chosen."""
+    """The choices of one visitor."""
 
     scheme: str  # one of SCHEMES; "auto": as the system
     language: str  # of the texts, or "auto": as the browser

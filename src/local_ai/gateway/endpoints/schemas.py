@@ -54,7 +54,7 @@ class AnthropicModelList(BaseModel):
 
 
 class Liveness(BaseModel):
-    """Which copy of local-ai lives here; folder and process are told on this machine only."""
+    """The identity of this copy of local-ai; folder and process are told on this machine only."""
 
     service: Literal["local-ai"]
     status: Literal["ok"]
@@ -79,7 +79,7 @@ class VerdictBody(BaseModel):
 
 
 class ReadinessBody(BaseModel):
-    """Whether the engine can take a request."""
+    """The engine's readiness to take a request."""
 
     ready: bool
     verdict: VerdictBody
@@ -138,13 +138,13 @@ class ModelsBody(BaseModel):
 
 
 class Done(BaseModel):
-    """What was done, in a sentence."""
+    """The result of an action, in a sentence."""
 
     done: str
 
 
 class Urls(BaseModel):
-    """Where clients find the page and the two APIs."""
+    """The addresses of the page and the two APIs."""
 
     page: str
     openai: str
@@ -221,20 +221,20 @@ class ChangeBody(BaseModel):
 
 
 class ReloadBody(BaseModel):
-    """What `local-ai config reload --json` prints."""
+    """The object that `local-ai config reload --json` prints."""
 
     changed: list[ChangeBody]
     needs_restart: list[ChangeBody]
 
 
 class OllamaVersion(BaseModel):
-    """Which version of Ollama's API is answered."""
+    """The version of Ollama's API that is answered."""
 
     version: str
 
 
 class OllamaDetails(BaseModel):
-    """What a config.json says of a model, under Ollama's names."""
+    """Facts of a model's config.json, under Ollama's names."""
 
     parent_model: str
     format: Literal["safetensors"]
@@ -281,7 +281,7 @@ class OllamaLoaded(BaseModel):
 
 
 class OllamaStatus(BaseModel):
-    """How far a pull is, as Ollama says it."""
+    """The progress of a pull, as Ollama says it."""
 
     status: str
     digest: str | None = None  # the commit, while it is downloaded

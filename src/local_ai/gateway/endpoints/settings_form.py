@@ -16,7 +16,7 @@ _TYPED, _SEEN = "typed:", "seen:"
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Why a form was not taken."""
+    """The reason for which a form was refused."""
 
     problems: Mapping[str, str] = field(default_factory=dict)  # by key
     general: str = ""

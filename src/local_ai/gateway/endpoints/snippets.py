@@ -1,4 +1,4 @@
-"""How to use the server from elsewhere: texts to copy, with its real addresses. Pure."""
+"""Snippets to use the server from elsewhere: texts to copy, with its real addresses. Pure."""
 
 from __future__ import annotations
 

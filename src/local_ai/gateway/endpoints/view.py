@@ -76,7 +76,7 @@ class MarkedRow:
 
 @dataclass(frozen=True)
 class View:
-    """Everything the template shows."""
+    """The values that the template shows."""
 
     report: Report
     mark: str

@@ -54,7 +54,7 @@ _MOST_SENT = 20
 
 @dataclass(frozen=True)
 class ForwardingContext:
-    """What every call needs on its way."""
+    """Everything that a forwarded call needs on its way."""
 
     upstream: Upstream
     gate: ReadinessGate | OmniGate

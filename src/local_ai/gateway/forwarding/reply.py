@@ -1,4 +1,4 @@
-"""What a client has received so far, and how its answer can continue."""
+"""An answer on its way: the part a client has received, and the way it can continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEQUENCE_NUMBER = re.compile(rb'^data: \{"type":"[\w.]+","sequence_number":(\d+
 
 
 class Sent(Enum):
-    """What the client has got so far."""
+    """The part of the answer that the client has received."""
 
     NOTHING = 0
     EVENTS = 1  # a stream that can still end with an error event
@@ -43,7 +43,7 @@ class Reply:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the client has heard nothing of the answer itself yet; comments do not count."""
+        """True if the client has heard nothing of the answer itself yet; comments do not count."""
         return not self._has_spoken
 
     def quiet_s(self) -> float:

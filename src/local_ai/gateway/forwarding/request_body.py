@@ -119,7 +119,7 @@ class _Parts:
 
 @dataclass(frozen=True)
 class Peek:
-    """What the gateway has to know of a JSON body; the rest is the engine's to judge."""
+    """The part of a JSON body that the gateway reads; the rest is the engine's to judge."""
 
     model: str | None  # None where it names none
     streams: bool | None  # whether the client asked for a stream; None where it does not say

@@ -1,4 +1,4 @@
-"""Which requests are forwarded to the engine: this list and nothing else."""
+"""The requests that are forwarded to the engine: this list and nothing else."""
 
 from __future__ import annotations
 

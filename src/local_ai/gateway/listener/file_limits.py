@@ -1,4 +1,4 @@
-"""How many connections the gateway may have: file descriptors must never run out."""
+"""The most connections that the gateway may have: file descriptors must never run out."""
 
 from __future__ import annotations
 

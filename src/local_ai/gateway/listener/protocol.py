@@ -100,12 +100,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is running: none is complete, or all are answered."""
+        """True if no request is running: none is complete, or all are answered."""
         return self.cycle is None or self.cycle.response_complete
 
     @property
     def can_make_way(self) -> bool:
-        """Whether it can be closed: it is idle, or only waits for its client to read the rest."""
+        """True if it can be closed: it is idle, or only waits for its client to read the rest."""
         return not self._has_made_way and (self.is_idle or self.transport.is_closing())
 
     # What asyncio calls.

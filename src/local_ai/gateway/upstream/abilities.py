@@ -1,4 +1,4 @@
-"""What each model can do, as the engine tells it of the model's folder; asked once for each."""
+"""The abilities of each model, as the engine reads them from its folder; asked once for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the engine ended: by a crash, or from outside.
+"""The engine's ends, told apart: a crash, or a signal from outside.
 
 A request may be the cause of a crash, but not where a person or another program ended the engine by a signal.
 The system kills by SIGKILL too where memory runs out; its own count of such kills tells them apart.

@@ -1,4 +1,4 @@
-"""What the gateway knows of the server right now: the report that all show, and a probe of the engine."""
+"""The gateway's view of the server right now: the report that all show, and a probe of the engine."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ SystemText = Annotated[TextOr[ListOf[TextBlock]], Must("a text or a list of text
 
 
 class UserTurn(Body):
-    """What the user says, and what tools answered."""
+    """A turn of the user, with the results of tools."""
 
     role: Literal["user"]
     content: Annotated[TextOr[ListOf[_UserBlock]], Must("a text or a list of blocks")]
@@ -178,7 +178,7 @@ class UserTurn(Body):
 
 
 class AssistantTurn(Body):
-    """What the assistant thought, said and called."""
+    """A turn of the assistant: thoughts, text and calls."""
 
     role: Literal["assistant"]
     content: Annotated[TextOr[ListOf[_AssistantBlock]], Must("a text or a list of blocks")]
@@ -198,7 +198,7 @@ class AssistantTurn(Body):
 
 
 class SystemTurn(Body):
-    """What the system says in mid-conversation."""
+    """A system message in mid-conversation."""
 
     role: Literal["system"]
     content: SystemText

@@ -65,7 +65,7 @@ class CustomTool(Body):
 
 
 class Choice(Body):
-    """Whether a tool is called."""
+    """The choice of a tool."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: Text = None
@@ -73,7 +73,7 @@ class Choice(Body):
 
 
 class ThinkingField(Body):
-    """Whether thoughts are begun and shown."""
+    """Thinking: begun or not, shown or not."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: Annotated[int, Field(ge=1, le=10**9)] | None = None
@@ -96,7 +96,7 @@ class OutputFormat(Body):
 
 
 class OutputConfig(Body):
-    """What the answer must look like, and how much effort to make."""
+    """The form of the answer, and the effort."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputFormat | None = None
@@ -110,7 +110,7 @@ def _only_thoughts(edits: list[Any]) -> list[Any]:
 
 
 class ContextManagement(Body):
-    """How the context is edited."""
+    """The editing of the context."""
 
     edits: Annotated[list[Any], AfterValidator(_only_thoughts)] | None = None
 

@@ -51,7 +51,7 @@ KeepAlive = Annotated[
 
 
 class OllamaOptions(Drawn):
-    """How tokens are chosen, and how many; what only places a model in memory changes no answer here."""
+    """Options of sampling and length; those that only place a model in memory change no answer here."""
 
     num_predict: Annotated[int, Field(ge=-2, le=10**12)] | None = None
     stop: Stops = ()

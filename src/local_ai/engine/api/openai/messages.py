@@ -131,7 +131,7 @@ ToolCall = Annotated[
 
 
 class SystemMessage(Body):
-    """What the system says."""
+    """A message of the system."""
 
     role: Literal["system", "developer"]
     content: Content | None = None
@@ -143,7 +143,7 @@ class SystemMessage(Body):
 
 
 class UserMessage(Body):
-    """What the user says."""
+    """A message of the user."""
 
     role: Literal["user"]
     content: Content
@@ -155,7 +155,7 @@ class UserMessage(Body):
 
 
 class AssistantMessage(Body):
-    """What the assistant thought, said and called."""
+    """A turn of the assistant: thoughts, text and calls."""
 
     role: Literal["assistant"]
     content: Content | None = None

@@ -48,7 +48,7 @@ _Choices = Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None
 
 
 class StreamOptions(Body):
-    """What a stream holds besides the answer."""
+    """Additions of a stream to the answer."""
 
     include_usage: Flag = None
     include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback

@@ -34,7 +34,7 @@ def usage_body(usages: list[Usage], prompts: int = 1) -> Json:
 
 @dataclass(frozen=True)
 class Heading:
-    """What every chunk of one answer says of it."""
+    """The facts of an answer that each of its chunks repeats."""
 
     kind: str  # chat.completion | text_completion
     model: str  # as the client named it

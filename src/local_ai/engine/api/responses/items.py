@@ -142,7 +142,7 @@ class SummaryPart(Body):
 
 
 class ReasoningItem(_Item):
-    """What the assistant thought."""
+    """Thoughts of the assistant."""
 
     type: Literal["reasoning"]
     content: ListOf[ThoughtPart] | None = None
@@ -278,7 +278,7 @@ def join_turns(messages: Sequence[Message]) -> list[Message]:
 
 
 def _goes_on(turn: Message, item: Message) -> bool:
-    """Whether an item belongs to the turn: a thought begins one, then it is text, then calls."""
+    """Return True if an item belongs to the turn: a thought begins one, then it is text, then calls."""
     if item.calls or is_placeholder(item.text):
         return True
     if item.text:

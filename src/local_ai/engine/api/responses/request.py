@@ -83,14 +83,14 @@ class ResponseFormat(NamedSchema):
 
 
 class TextField(Body):
-    """What the answer's text must look like."""
+    """The form of the answer's text."""
 
     format: Annotated[PlainFormat | ResponseFormat, Field(discriminator="type")] | None = None
     verbosity: Verbosity | None = None
 
 
 class Reasoning(Body):
-    """Whether thoughts are begun; they come whole, which is what "auto" gets."""
+    """Thinking: begun or not; thoughts come whole, as "auto" means."""
 
     effort: Effort | None = None
     summary: Literal["auto", "none"] | None = None
@@ -100,7 +100,7 @@ class Reasoning(Body):
 
 
 class ResponseStreamOptions(Body):
-    """What a stream holds besides the answer."""
+    """Additions of a stream to the answer."""
 
     include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
 
@@ -178,7 +178,7 @@ class ResponseRequest(Sampled):
 
     @property
     def gives_logprobs(self) -> bool:
-        """Whether the tokens' log probabilities are wanted."""
+        """True if the tokens' log probabilities are wanted."""
         return _LOGPROBS in (self.include or ())
 
     @property

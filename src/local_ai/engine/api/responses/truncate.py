@@ -57,7 +57,7 @@ async def _try(ask: Ask, attempt: Attempt) -> Opened | None:
 
 
 def _has_room(opened: Opened, limits: Limits) -> bool:
-    """Whether the answer may be as long as asked for, or take half the context where that is less."""
+    """Return True if the answer may be as long as asked for, or take half the context where that is less."""
     if limits.max_tokens is None or limits.is_default:
         return True
     context = opened.words.context_tokens

@@ -167,7 +167,7 @@ class Batch:
         mx.async_eval([cache.state for cache in caches])  # type: ignore[no-untyped-call]
 
     def _keep_memory(self) -> None:
-        """Where memory is running out, give back what is least missed; see `memory/guard.py`."""
+        """Give back what is least missed if memory is running out; see `memory/guard.py`."""
         reading = [running.left for running in self._running.values() if running.left]
         if not (reading or self._is_scarce or self._steps % _GUARD_STEPS == 0):
             return
@@ -178,7 +178,7 @@ class Batch:
             self._end_longest()
 
     def _has_memory(self, need: int) -> bool:
-        """Whether so many bytes are available; remembered prompts are forgotten for them."""
+        """True if so many bytes are available; remembered prompts are forgotten for them."""
         missing = self._guard.scarce_by(need)
         if missing > 0:
             self._memory.forget(missing)

@@ -1,4 +1,4 @@
-"""How many answers are generated at once, where no setting says it: by the device and its memory."""
+"""The number of answers generated at once, where no setting says it: by the device and its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of which prompts is read in one step, so that no other request waits long.
+"""The pieces of prompts that one step reads, so that no other request waits long.
 
 A step cannot be interrupted: a client that leaves, an answer that grows and a short question beside a long
 prompt all wait until it has ended. Large pieces are read faster, so a prompt that is alone gets them.
@@ -20,13 +20,13 @@ _MOST_TOKENS = 2048
 
 
 def has_room(reading: Sequence[int], tokens: int) -> bool:
-    """Whether a prompt of so many tokens can be read beside those that have so many tokens left."""
+    """Return True if a prompt of so many tokens can be read beside those with so many tokens left."""
     long = sum(left > _SHORT_TOKENS for left in reading)
     return len(reading) < MOST_PROMPTS and (tokens <= _SHORT_TOKENS or long < _MOST_LONG)
 
 
 class PrefillPace:
-    """How fast prompts are read, as measured so far."""
+    """The measured speed at which prompts are read."""
 
     def __init__(self, first_piece: int) -> None:
         """Begin with a guess: so many tokens in a step that is alone."""

@@ -1,4 +1,4 @@
-"""How the next token is chosen, with a seed that holds in a batch too."""
+"""Sampling of the next token, with a seed that holds in a batch too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the reading of a prompt pauses, for the state it has there to be kept. Pure."""
+"""The places where the reading of a prompt pauses, for its state there to be kept. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done with mlx-lm's caches of any kind: owned, counted, cut back.
+"""Operations on mlx-lm's caches of any kind: own, count, cut back.
 
 A layer of plain attention can be cut back to any shorter prompt. One with a sliding window has dropped what
 left the window, and a recurrent one has only its latest state: of these, copies are kept at chosen places.
@@ -34,7 +34,7 @@ def leaves(layers: Layers) -> list[Any]:
 
 
 def cuts_anywhere(layers: Layers) -> bool:
-    """Whether layers of such kinds can be cut back to any shorter prompt."""
+    """Return True if layers of such kinds can be cut back to any shorter prompt."""
     return all(isinstance(leaf, _CUT_ANYWHERE) for leaf in leaves(layers))
 
 

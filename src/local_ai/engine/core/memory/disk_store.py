@@ -76,7 +76,7 @@ class DiskStore:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything may be kept now."""
+        """True if anything may be kept now."""
         return self._has_room and self._settings.disk() != 0
 
     def open(self, key: ModelKey, model: object) -> DiskPrompts | None:

@@ -1,4 +1,4 @@
-"""Whether memory is running out while answers are generated, so that it is never the process that ends.
+"""A guard of memory while answers are generated, so that it is never the process that ends.
 
 plenty ─▶ scarce: remembered prompts are forgotten, and no further request begins beside those that run
        ─▶ short:  the longest answer ends, with an error that says so
@@ -22,7 +22,7 @@ _LEAST_RESERVE, _MOST_RESERVE = 256_000_000, 1_000_000_000
 
 @dataclass(frozen=True)
 class Step:
-    """How much a step does: tokens of prompts that are read, or answers that each grow by one."""
+    """The work of a step: tokens of prompts that are read, or answers that each grow by one."""
 
     tokens: int = 0  # that are read; where there are any, answers grow beside
     answers: int = 0
@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True)
 class _Taken:
-    """What one step took for a moment."""
+    """The memory that one step took for a moment."""
 
     bytes: float = 0.0
     size: int = 1  # of that step, in what `Step` counts
@@ -46,7 +46,7 @@ class _Taken:
 
 
 class MemoryGuard:
-    """How much memory is missing, by what the machine has left."""
+    """The memory that is missing, by what the machine has left."""
 
     def __init__(self, room: Callable[[], int] | None = None, reserve_bytes: int | None = None) -> None:
         """Watch this machine's memory.
@@ -79,7 +79,7 @@ class MemoryGuard:
         return need + 2 * reserve - self._room()
 
     def fits_alone(self, need: int) -> bool:
-        """Whether `need` bytes can be taken where nothing runs: what larger batches took does not count."""
+        """True if `need` bytes can be taken where nothing runs: what larger batches took does not count."""
         return need + self._least_reserve <= self._room()
 
     def short_by(self, need: int, step: Step = Step()) -> int:

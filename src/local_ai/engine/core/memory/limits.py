@@ -1,4 +1,4 @@
-"""How much memory all models together may have, and how much of it is left."""
+"""The memory that all models together may have, and the part of it that is left."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MemoryLimits:
 
     @property
     def is_set(self) -> bool:
-        """Whether a setting says how much."""
+        """True if a setting says how much."""
         return self._budget() is not None
 
     def left(self) -> int:

@@ -32,7 +32,7 @@ _PREFIXES = ("bert.", "roberta.", "model.")
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What config.json says of the layers."""
+    """The layers, as config.json states them."""
 
     model_type: str
     hidden_size: int
@@ -64,7 +64,7 @@ class Encoder(nn.Module):  # type: ignore[misc]
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """How the names of weights begin that are of other heads."""
+        """Prefixes of the names of weights that are of other heads."""
         return ("pooler.", "cls.", "lm_head.", "embeddings.position_ids")
 
     def __call__(self, tokens: Array, mask: Array, segments: Array | None = None) -> Array:

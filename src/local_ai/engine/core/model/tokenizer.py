@@ -16,7 +16,7 @@ from local_ai.engine.formats.format import Format, Marks
 
 @dataclass(frozen=True, eq=False)  # one per load, told apart by identity
 class ModelWords:
-    """What is needed to write a prompt for a model and to read its answer."""
+    """The tokenizer and marks that write a prompt for a model and read its answer."""
 
     key: ModelKey
     tokenizer: Any  # mlx_lm's TokenizerWrapper

@@ -1,4 +1,4 @@
-"""What a model's files say of its tokenizer that the loader passes over."""
+"""Facts of a tokenizer in a model's files that the loader passes over."""
 
 from __future__ import annotations
 
