@@ -3,19 +3,21 @@
     uv run python benchmarks/fuzz.py [--minutes 30] [--seed 0] [--rounds 20]
 
 In turns: what docs/openapi.json allows and what it does not (schemathesis), valid bodies with broken fields,
-raw bytes, and what only a plain socket can send (benchmarks/hostile.py); to a server of its own, with tiny
-models. What was wrong is printed under the table and makes the exit code 1. /healthz is asked all the time
+raw bytes, conversations long enough for the disk, and what only a plain socket can send
+(benchmarks/hostile.py); to a server of its own, with several tiny models in memory and remembered prompts on
+disk too. What was wrong is printed under the table and makes the exit code 1. /healthz is asked all the time
 beside it; its slowest answer tells how long a request can hold up other clients.
 
 Memory is read six times on the way, each time after a rest in which what was freed goes back. What is bounded
-is filled before: kept responses, remembered prompts (set to a few megabytes), and the words that a tokenizer
-remembers. What grows after that is a leak. With --rounds, each of the six parts sends the same requests,
-so many rounds of every kind, instead of new ones for its share of the minutes.
+is filled before: kept responses, remembered prompts (set to a few megabytes, in memory and on disk), and the
+words that a tokenizer remembers. What grows after that is a leak. With --rounds, each of the six parts sends
+the same requests, so many rounds of every kind, instead of new ones for its share of the minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import signal
 import string
@@ -53,6 +55,11 @@ _NO_ANSWER = -2  # instead of a status
 _FAILURES = ('"internal_error"', '"message":"the answer was cut off')  # with a status of 200, in a stream
 _PARTS = 6
 _REMEMBERED_MB = 8
+_ON_DISK_GB = 0.02
+_CHATTING = ("plain", "other", "tools", "thinker")
+_LONG_ROUND = 4  # long conversations of a round
+_LONG = 40  # that go on at any time; a byte is a token to the tiny models, and 1,024 are worth a file
+_LONG_TURN, _LONG_MOST = 1200, 3600  # bytes
 _WORDS, _WORDS_AT_ONCE = 12_000, 20  # more than a tokenizer remembers
 _REST_S = 7.0  # longer than the engine keeps freed memory
 _DEFAULT = "plain"
@@ -84,6 +91,7 @@ class Run:
     deadline: float
     kinds: dict[str, Tally] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    conversations: dict[int, str] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -197,11 +205,30 @@ def _fuzz(run: Run, seed: int, *, rounds: int | None = None) -> None:
         for _ in range(_ROUND):
             run.post("broken fields", *odd_request(luck))
             run.post("raw bytes", luck.choice(list(BODIES)), _raw(luck))
+        for _ in range(_LONG_ROUND):
+            _go_on(run, luck)
         for kind, make in KINDS.items():
             count = _HOSTILE_ROUND if kind not in LARGE else done % _LARGE_ROUNDS == 0
             for _ in range(count):
                 run.exchange(kind, make(luck))
         done += 1
+
+
+def _go_on(run: Run, luck: random.Random) -> None:
+    """Ask on in one of the long conversations, or begin it anew where it is too long."""
+    which = luck.randrange(_LONG)
+    said = run.conversations.get(which, "")
+    said = said if len(said.encode()) < _LONG_MOST - _LONG_TURN else ""
+    while len(said.encode()) < _LONG_TURN or luck.random() < 0.5:
+        said += " " + _word(luck)
+    run.conversations[which] = said
+    body = {
+        "model": _CHATTING[which % len(_CHATTING)],
+        "messages": [{"role": "user", "content": said}],
+        "max_tokens": 4,
+        "stream": luck.random() < 0.3,
+    }
+    run.post("long conversations", "/v1/chat/completions", json.dumps(body).encode())
 
 
 class _Beside(threading.Thread):
@@ -254,6 +281,7 @@ def _server() -> Iterator[Server]:
         settings = {
             "LOCAL_AI_MODEL__PATH": _DEFAULT,
             "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": str(_REMEMBERED_MB),
+            "LOCAL_AI_CACHE__DISK": str(_ON_DISK_GB),
             "LOCAL_AI_ALIASES": f"{WILDCARD} = {_DEFAULT}",
         }
         server = Server(Path(home), free_port(), settings)

@@ -72,6 +72,20 @@ def test_start_prints_where_it_answers_and_stop_leaves_nothing_and_each_twice_ch
     )
 
 
+def test_the_running_server_is_judged_by_its_own_folders_not_by_those_of_the_shell(running: Server):
+    elsewhere = {
+        name: str(running.home / "elsewhere") for name in ("XDG_DATA_HOME", "HF_HOME", "XDG_CACHE_HOME")
+    }
+
+    status = running.run("server.status", "--json", **elsewhere)
+    listed = running.run("models.list", "--json", **elsewhere)
+
+    assert (status.returncode, json.loads(status.stdout)["default_model"]) == (0, "tiny")
+    assert "tiny" in {row["id"] for row in json.loads(listed.stdout)["models"]}
+    assert f"The folders of the running server, {running.paths.models_dir} and " in listed.stderr
+    assert "The folders of the running server" not in running.run("models.list").stderr
+
+
 def test_status_tells_programs_and_ends_with_0_where_all_is_ready(running: Server):
     shown = running.run("server", "status")
 
@@ -264,6 +278,20 @@ def test_hung_supervisord_is_told_and_ended_by_force(running: Server):
     assert stopped.stderr.startswith(f"error: supervisord is not answering (pid {supervisord.pid})\n")
     assert (forced.returncode, forced.stdout) == (0, "Stopped with SIGKILL (as asked).\n")
     assert running.processes() == []
+
+
+def test_supervisord_that_was_told_to_end_is_said_to_stop(running: Server):
+    (supervisord,) = [p for p in running.processes() if str(running.paths.conf) in p.cmdline()]
+    psutil.Process(running.pid_of(ENGINE)).suspend()  # so that it takes a while
+    supervisord.terminate()
+
+    shown = wait_until(
+        lambda: ended(running.run("server.status"), "Stopping: supervisord is ending its programs")
+    )
+
+    assert shown.returncode == 4
+    assert "  why: it was told to end, by a signal or by a stop from elsewhere\n" in shown.stdout
+    running.run("server.stop", "--force")
 
 
 def test_engine_that_does_not_end_is_killed_and_that_is_said(running: Server):

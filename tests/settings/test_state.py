@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from local_ai.settings.state import (
     make_state,
     read_state,
     read_target,
+    running_paths,
     target_of,
     write_private,
     write_state,
@@ -110,5 +112,30 @@ def test_target_is_what_was_started(paths: Paths):
 
     target = read_target(paths.state_file)
 
-    assert target == target_of(settings)
-    assert target == Target("127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10)
+    assert target is not None
+    folders = {"data_dir": paths.data_dir, "hub_cache": paths.hub_cache, "cache_dir": paths.cache_dir}
+    assert target == replace(target_of(settings), **folders)
+    assert target == Target(
+        "127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10, **folders
+    )
+
+
+def test_folders_are_those_of_the_server_while_one_runs(paths: Paths, tmp_path: Path):
+    write_state(make_state(LocalAISettings(), paths), paths.state_file)
+    shell = Paths(tmp_path / "config", tmp_path, tmp_path / "b", tmp_path / "c", tmp_path / "d")
+
+    stopped = running_paths(shell)
+    paths.supervisor_socket.touch()
+
+    assert stopped == shell
+    assert running_paths(shell) == paths
+
+
+def test_folders_are_those_of_the_shell_where_the_record_names_none(paths: Paths, raw: dict[str, Any]):
+    """An older version, or one that cannot be read, is no reason to fail."""
+    for name in ("data_dir", "hub_cache", "cache_dir"):
+        del raw[name]
+    paths.state_file.write_text(json.dumps(raw))
+    paths.supervisor_socket.touch()
+
+    assert running_paths(paths) == paths

@@ -282,6 +282,17 @@ def test_silent_supervisor_is_unknown_and_has_an_exit_code_of_its_own():
     assert (report.exit_code, report.verdict.command) == (4, "local-ai server stop --force")
 
 
+def test_supervisor_that_ends_is_waited_for_before_force_is_spoken_of():
+    report = judge(replace(FACTS, supervisor=Supervisor.ENDING, processes=()))
+
+    assert report.verdict.sentence == "Stopping: supervisord is ending its programs (pid 10)"
+    assert report.verdict.whole_fix == (
+        "wait until it has ended, which takes 25 s at most; only if it still runs then: "
+        "local-ai server stop --force"
+    )
+    assert report.exit_code == 4
+
+
 def test_state_and_readiness_are_two_facts():
     row = judge(FACTS).programs[1]
 

@@ -42,7 +42,7 @@ from local_ai.settings.state import (
 )
 from local_ai.status.observe import observe
 from local_ai.status.report import Report
-from local_ai.status.verdict import Health
+from local_ai.status.verdict import STOPPING, Health
 from local_ai.supervision import supervisord
 from local_ai.supervision.omni import installed_parts, link_package
 from local_ai.supervision.plan import plan
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT_S = 60.0
 _SETTLE_S = 5.0
+_ENDING_S = 25.0  # for supervisord to end one program after the other (see plan)
 _STOP_S = 15.0  # longer than supervisord waits from SIGTERM to SIGKILL (see plan)
 _POLL_S = 0.05
 
@@ -256,8 +257,9 @@ class ServerManager:
         while True:
             report, waited_s = self.report(), time.monotonic() - began
             silent = report.verdict.health is Health.UNKNOWN
+            settle_s = _ENDING_S if report.verdict.word == STOPPING else _SETTLE_S
             stopping = any(row.state is ProcessState.STOPPING for row in report.programs)
-            if not (silent and waited_s < _SETTLE_S) and not (stopping and waited_s < stop_s):
+            if not (silent and waited_s < settle_s) and not (stopping and waited_s < stop_s):
                 return report
             time.sleep(_POLL_S)
 
@@ -425,9 +427,10 @@ def _supervisord_ended(code: int, paths: Paths) -> ServerError:
 
 
 def silent_supervisord(report: Report) -> ServerError:
-    """Describe a supervisord that holds its socket but says nothing."""
+    """Describe a supervisord that holds its socket but says nothing, or only that it ends."""
+    state = "has not ended yet" if report.verdict.word == STOPPING else "is not answering"
     return ServerError(
-        f"supervisord is not answering (pid {report.pid or 'unknown'})",
+        f"supervisord {state} (pid {report.pid or 'unknown'})",
         why=report.verdict.why,
         fix=report.verdict.fix,
         command=report.verdict.command,

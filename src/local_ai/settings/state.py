@@ -7,8 +7,9 @@ and `logs` read no more than a `Target`, without the settings' schema: its impor
 from __future__ import annotations
 
 import json
+import os
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ _PATHS = (
     "supervisor_socket",
     "engine_socket",
 )
+
+_MODEL_FOLDERS = ("data_dir", "hub_cache", "cache_dir")
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def _known_settings(raw: dict[str, Any]) -> LocalAISettings:
 
 @dataclass(frozen=True)
 class Target:
-    """A server's address and model."""
+    """A server's address, model and folders."""
 
     host: str
     port: int
@@ -175,6 +178,19 @@ class Target:
     drain_s: float = 0.0  # `server.drain_s`
     max_crashes: int = 3  # `engine.max_crashes`
     default_model: str | None = None  # what the start chose where `model.path` is not set
+    # Of the server that runs; None: those of the shell that a command runs in.
+    data_dir: Path | None = None
+    hub_cache: Path | None = None
+    cache_dir: Path | None = None
+
+    def at(self, paths: Paths) -> Paths:
+        """Return paths with the folders of this server instead of the shell's."""
+        return replace(
+            paths,
+            data_dir=self.data_dir or paths.data_dir,
+            hub_cache=self.hub_cache or paths.hub_cache,
+            cache_dir=self.cache_dir or paths.cache_dir,
+        )
 
 
 def target_of(settings: LocalAISettings, *, default_model: str | None = None) -> Target:
@@ -220,9 +236,19 @@ def read_target(state_file: Path) -> Target | None:
             # An older one's record has none.
             int(settings["engine"].get("max_crashes", 3)),
             state.get("default_model"),
+            **{name: Path(state[name]) for name in _MODEL_FOLDERS if name in state},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def running_paths(paths: Paths) -> Paths:
+    """Return the paths of the server that runs with this state folder; these, where none runs.
+
+    It was started where XDG_DATA_HOME, XDG_CACHE_HOME or HF_HOME may have been others.
+    """
+    target = read_target(paths.state_file) if os.path.exists(paths.supervisor_socket) else None
+    return target.at(paths) if target else paths
 
 
 def write_private(file: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 no supervisord ───────────────▶ stopped
 supervisord silent ───────────▶ unknown     (exit 4)
+supervisord ending ───────────▶ unknown     "Stopping: …" (exit 4)
 gateway closed ───────────────▶ starting    "Stopping: …"
 a program FATAL, EXITED ──────▶ unhealthy   "Failed: …"
 a program STOPPED ────────────▶ unhealthy   "Stopped by hand: …"
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.report import Facts, ProgramStatus, Report, Supervisor, base_url
-from local_ai.status.verdict import Health, Readiness, Verdict
+from local_ai.status.verdict import STOPPING, Health, Readiness, Verdict
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessInfo, ProcessState
 
 # A program that has just been spawned answers within a second or two; on a machine whose cores are all busy,
@@ -127,6 +128,17 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
         return Verdict(
             Health.STOPPED, "Stopped", "the server is not running", command="local-ai server start"
         )
+    if facts.supervisor is Supervisor.ENDING:
+        return Verdict(
+            Health.UNKNOWN,
+            STOPPING,
+            "supervisord is ending its programs",
+            aside=f"pid {facts.supervisor_pid or 'unknown'}",
+            why="it was told to end, by a signal or by a stop from elsewhere",
+            fix="wait until it has ended, which takes 25 s at most; only if it still runs then",
+            command="local-ai server stop --force",
+            see=str(facts.logs_dir / "supervisord.log"),
+        )
     if facts.supervisor is Supervisor.SILENT:
         return Verdict(
             Health.UNKNOWN,
@@ -141,7 +153,7 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
         count = facts.queue.running
         left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
         words = left if count else "no answer is running"
-        return Verdict(Health.STARTING, "Stopping", f"{words}; new requests are refused")
+        return Verdict(Health.STARTING, STOPPING, f"{words}; new requests are refused")
     worst = min(programs, key=lambda row: _SEVERITY.index(row.readiness))
     return _program_verdict(worst, facts)
 
@@ -176,7 +188,7 @@ def _program_verdict(row: ProgramStatus, facts: Facts) -> Verdict:
         case Readiness.STARTING:
             return _starting(row, role, facts)
         case Readiness.STOPPED if row.state is ProcessState.STOPPING:
-            return Verdict(Health.STARTING, "Stopping", f"the {role} is stopping")
+            return Verdict(Health.STARTING, STOPPING, f"the {role} is stopping")
         case Readiness.STOPPED:
             return Verdict(
                 Health.UNHEALTHY,

@@ -18,7 +18,7 @@ from local_ai.status.report import Facts, Report, Supervisor
 from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import OMNI, SUPERVISORD, ProcessInfo
-from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
+from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorFault, SupervisorUnreachable
 
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
@@ -31,6 +31,8 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
         queue: Given by the gateway itself, which need not ask itself.
     """
     answer = _ask_supervisor(paths)
+    if answer.supervisor is not Supervisor.ABSENT:
+        paths = target.at(paths)
     up = answer.supervisor is Supervisor.ANSWERS
     if queue is None and up:
         queue = probe_gateway(target.host, target.port)
@@ -81,8 +83,11 @@ def _ask_supervisor(paths: Paths) -> _SupervisorAnswer:
         return _SupervisorAnswer(Supervisor.ANSWERS, pid, tuple(processes))
     except SupervisorUnreachable:
         return _SupervisorAnswer(Supervisor.ABSENT)
-    except SupervisorError:
-        return _SupervisorAnswer(Supervisor.SILENT, _pid_in(paths.supervisord_pid))
+    except SupervisorError as exc:
+        ends = isinstance(exc, SupervisorFault) and exc.is_ending
+        return _SupervisorAnswer(
+            Supervisor.ENDING if ends else Supervisor.SILENT, _pid_in(paths.supervisord_pid)
+        )
 
 
 def _explain(name: str, ended: Crashes, paths: Paths) -> str:

@@ -17,6 +17,7 @@ class Supervisor(Enum):
 
     ANSWERS = "answers"
     ABSENT = "absent"
+    ENDING = "ending"  # it refuses calls while it ends its programs
     SILENT = "silent"
 
 

@@ -31,6 +31,7 @@ class Health(Enum):
     STOPPED = "stopped"
 
 
+STOPPING = "Stopping"  # a verdict's first word
 # Of a verdict, as they are shown.
 _TEXTS = ("word", "rest", "sentence", "why", "command", "see")
 

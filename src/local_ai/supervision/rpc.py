@@ -13,6 +13,8 @@ from xml.parsers.expat import ExpatError
 from local_ai.supervision.program import ProcessInfo, ProcessState
 from local_ai.unix_http import exchange
 
+_SHUTDOWN_STATE = 6
+
 
 class SupervisorError(Exception):
     """A call had no result."""
@@ -35,6 +37,11 @@ class SupervisorFault(SupervisorError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether supervisord refuses because it was told to end."""
+        return self.code == _SHUTDOWN_STATE
 
 
 class SupervisorClient:

@@ -18,6 +18,7 @@ from local_ai.models.prompt_files import (
     read_written,
 )
 from local_ai.settings.paths import find_paths
+from local_ai.settings.state import running_paths
 from local_ai.status.figures import in_words, size_in_words
 
 _HEADER = ("MODEL", "SIZE", "FILES", "LAST USED")
@@ -26,7 +27,7 @@ _HEADER = ("MODEL", "SIZE", "FILES", "LAST USED")
 def show(*, as_json: bool) -> None:
     """Show what is remembered on disk, of which models, and how much was written."""
     settings = load_settings(None, {}).settings.cache
-    folder = prompts_dir(find_paths())
+    folder = prompts_dir(running_paths(find_paths()))
     found, written, now = list_prompts(folder), read_written(folder), time.time()
     held = sum(one.size_bytes for one in found)
     most = limit_bytes(settings.disk, folder, held)
@@ -60,7 +61,7 @@ def show(*, as_json: bool) -> None:
 
 def clear(*, model: str | None) -> None:
     """Remove remembered prompts from the disk: of one model, or of all."""
-    found = list_prompts(prompts_dir(find_paths()))
+    found = list_prompts(prompts_dir(running_paths(find_paths())))
     if model is not None:
         known = sorted({one.model for one in found})
         found = tuple(one for one in found if model in (one.model, str(one.model_folder)))

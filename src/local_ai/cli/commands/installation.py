@@ -161,7 +161,8 @@ def _examine() -> tuple[Check, ...]:
     from local_ai.cli.commands.service import look
     from local_ai.doctor.examine import examine
     from local_ai.lifecycle.manager import ServerManager
+    from local_ai.settings.state import running_paths
 
     with console.progress(lazily=True) as say:
         manager = ServerManager(on_progress=say)
-        return examine(find_paths(), manager.report, look)
+        return examine(running_paths(find_paths()), manager.report, look)

@@ -21,7 +21,7 @@ from local_ai.printable import printable
 from local_ai.settings.keys import join_key
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
-from local_ai.settings.state import read_target
+from local_ai.settings.state import read_target, running_paths
 from local_ai.status.figures import size_in_words
 from local_ai.status.probe import probe_engine
 
@@ -39,9 +39,15 @@ class Shelf:
 
 
 def look(name: str | None = None) -> Shelf:
-    """Read the settings and the model folders; a folder that is named is looked at too."""
+    """Read the settings and the model folders, those of the server that runs, and a folder that is named."""
     settings = load_settings(None, {}).settings
-    paths = find_paths().with_model_folders(settings.models.paths)
+    own = find_paths()
+    paths = running_paths(own).with_model_folders(settings.models.paths)
+    if (paths.models_dir, paths.hub_cache) != (own.models_dir, own.hub_cache):
+        console.print_note(
+            f"The folders of the running server, {paths.models_dir} and {paths.hub_cache}, are used: this "
+            f"shell has others ({own.models_dir} and {own.hub_cache}), by HF_HOME or an XDG variable."
+        )
     folder = as_folder(name) if name and name.startswith(_PATH_SIGNS) else None
     running = read_target(paths.state_file) if os.path.exists(paths.supervisor_socket) else None
     library = library_for(settings, paths, settled=running.default_model if running else None)

@@ -6,12 +6,13 @@ from typing import Any
 
 from local_ai.cli import console
 from local_ai.settings.paths import Paths, find_paths
+from local_ai.settings.state import running_paths
 from local_ai.supervision.omni import PARTS, installed_parts, runs_here
 
 
 def show_parts(*, as_json: bool) -> None:
     """Show which parts are installed, and which cannot work here."""
-    paths = find_paths()
+    paths = running_paths(find_paths())
     rows = _rows(paths)
     if as_json:
         console.print_json(rows)
@@ -28,7 +29,7 @@ def install(part: str, *, as_json: bool) -> None:
     from local_ai.lifecycle.omni import install_part
 
     wanted = next(each for each in PARTS if each.name == part)
-    paths = find_paths()
+    paths = running_paths(find_paths())
     with console.progress() as say:
         install_part(wanted, paths, say)
     if as_json:
