@@ -106,7 +106,7 @@ function showStatus(next) {
   for (const listener of listeners) listener(next, before);
 }
 
-// The one line of now, the same words as gateway/endpoints/view.py; the rate needs two reports.
+// The one line of now, the same words as gateway/web/view.py; the rate needs two reports.
 function showLive({ engine, programs, queue, at, default_model: usual }, before) {
   const words = [];
   if (engine?.model && engine.model !== usual) words.push(textOf("status.in_memory", engine));

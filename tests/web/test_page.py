@@ -19,7 +19,7 @@ from tests.waits import NO_TLS
 from tests.web.conftest import ANSWER_END, Server, answer_of, ask, look_at, started
 from tests.web.engine import REUSED, ChatEngine
 
-from local_ai.gateway.endpoints.network_address import network_url, qr_code
+from local_ai.gateway.web.network_address import network_url, qr_code
 from local_ai.supervision.render import template_dir
 
 pytestmark = pytest.mark.integration

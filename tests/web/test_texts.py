@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from local_ai.gateway.endpoints.texts import language_for, load_texts
+from local_ai.gateway.web.texts import language_for, load_texts
 from local_ai.supervision.render import template_dir
 
 WEB = template_dir() / "web"

@@ -21,16 +21,16 @@ from starlette.routing import compile_path
 from local_ai.gateway.access.middleware import AccessMiddleware
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.api import forward_routes
-from local_ai.gateway.endpoints.assets import asset_routes, load_assets
 from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
-from local_ai.gateway.endpoints.page import load_page, page_routes
-from local_ai.gateway.endpoints.preferences import preference_routes
-from local_ai.gateway.endpoints.texts import load_texts
 from local_ai.gateway.forwarding.routes import OWN_OLLAMA, ROUTES, nearest_path
 from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
+from local_ai.gateway.web.assets import asset_routes, load_assets
+from local_ai.gateway.web.page import load_page, page_routes
+from local_ai.gateway.web.preferences import preference_routes
+from local_ai.gateway.web.texts import load_texts
 from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds

@@ -1,1 +1,1 @@
-"""Pulling a model: the checks before it, its progress, and the program that does it for the gateway."""
+"""Pulling a model from the hub: checks, download, progress, and the program that the gateway runs for it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from local_ai.entry import as_called, set_entry
 from local_ai.errors import LocalAIError
-from local_ai.models.download import download
+from local_ai.pull.download import download
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull
 from local_ai.serving.orphan_guard import start_orphan_guard

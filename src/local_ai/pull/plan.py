@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_ai.errors import LocalAIError
-from local_ai.models.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
-from local_ai.models.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.models.memory import model_bytes, working_set_bytes
+from local_ai.pull.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
+from local_ai.pull.hub import DEFAULT_REVISION, Remote, ask_hub
 from local_ai.status.figures import size_in_words
 
 _NOT_DONE = "the model was not downloaded"

@@ -10,8 +10,8 @@ from local_ai.cli import console
 from local_ai.cli.commands.models import look
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
 from local_ai.models.catalog import STARTER_ID, list_models
-from local_ai.models.download import download
-from local_ai.models.hub import Remote
+from local_ai.pull.download import download
+from local_ai.pull.hub import Remote
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull, pull_command
 from local_ai.settings.paths import Paths

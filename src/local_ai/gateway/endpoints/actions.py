@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from local_ai.entry import as_called
 from local_ai.errors import LocalAIError
-from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.forwarding.request_body import read_body
+from local_ai.gateway.web.page import render_document
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
 

@@ -16,11 +16,11 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.actions import Body, act, body_of, error_page
 from local_ai.gateway.endpoints.downloads import download_json
-from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import Done, ModelsBody
 from local_ai.gateway.model_cards import configured_default
 from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
+from local_ai.gateway.web.page import render_document
 from local_ai.models.catalog import find_model, list_incomplete
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.not_found import model_not_found

@@ -22,9 +22,9 @@ from local_ai.gateway.endpoints.model_actions import model_actions_router
 from local_ai.gateway.endpoints.models import models_router
 from local_ai.gateway.endpoints.ollama import ollama_router
 from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
-from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.settings import settings_router
 from local_ai.gateway.forwarding.routes import ROUTES
+from local_ai.gateway.web.page import render_document
 
 Json = dict[str, Any]
 

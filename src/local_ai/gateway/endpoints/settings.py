@@ -22,12 +22,12 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.access.api_keys import given_key, is_local, require_key
 from local_ai.gateway.access.middleware import check_origin
 from local_ai.gateway.context import GatewayContext
-from local_ai.gateway.endpoints.page import render_document
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import ReloadBody, SettingsBody, SettingsChange
-from local_ai.gateway.endpoints.settings_form import Form, Mistakes, fields_of, make_form, read_changes
 from local_ai.gateway.forwarding.request_body import read_body
 from local_ai.gateway.reload import change_settings
+from local_ai.gateway.web.page import render_document
+from local_ai.gateway.web.settings_form import Form, Mistakes, fields_of, make_form, read_changes
 from local_ai.serving.dialects import Dialect, error_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from local_ai.entry import as_called
-from local_ai.gateway.endpoints.network_address import qr_code
-from local_ai.gateway.endpoints.snippets import Snippet, commands, snippets
+from local_ai.gateway.web.network_address import qr_code
+from local_ai.gateway.web.snippets import Snippet, commands, snippets
 from local_ai.models.catalog import STARTER_ID
 from local_ai.status.figures import in_words, size_in_words
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState

@@ -82,7 +82,7 @@ def ask_hub(name: str, revision: str | None) -> Remote:
     """
     from huggingface_hub import HfApi, hf_hub_url
 
-    from local_ai.models.hub_session import hub_session
+    from local_ai.pull.hub_session import hub_session
 
     asked = revision or DEFAULT_REVISION
     if not _is_safe_path(asked):
@@ -119,7 +119,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
     import httpx2
     from huggingface_hub import constants, errors, is_offline_mode
 
-    from local_ai.models.hub_session import AnswerTooLongError
+    from local_ai.pull.hub_session import AnswerTooLongError
 
     again = "another pull continues where it stopped"
     try:

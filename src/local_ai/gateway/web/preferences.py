@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from local_ai.gateway.endpoints.texts import Texts, language_for, load_texts
 from local_ai.gateway.forwarding.request_body import read_body
+from local_ai.gateway.web.texts import Texts, language_for, load_texts
 
 AUTO = "auto"
 SCHEMES = (AUTO, "light", "dark")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 if TYPE_CHECKING:
-    from local_ai.models.hub import RemoteFile
+    from local_ai.pull.hub import RemoteFile
 
 _FILE_BYTES = "local_ai.file_bytes"  # of a request: it is for a file, whose size is checked as it comes
 _MOST_BYTES = 32_000_000  # far above the description of 10,000 files

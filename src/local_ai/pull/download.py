@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from local_ai.errors import LocalAIError
-from local_ai.models.hub import Remote, RemoteFile, hub_errors
+from local_ai.pull.hub import Remote, RemoteFile, hub_errors
 from local_ai.settings.state import own_version
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _transfer(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
 def _receive(file: RemoteFile, out: IO[bytes], on_bytes: OnBytes) -> None:
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-    from local_ai.models.hub_session import for_file, hub_session
+    from local_ai.pull.hub_session import for_file, hub_session
 
     start = out.tell()
     headers = build_hf_headers(library_name="local-ai", library_version=own_version())

@@ -16,12 +16,12 @@ from starlette.routing import Route
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.downloads.download import Download
-from local_ai.gateway.endpoints.assets import assets_url
-from local_ai.gateway.endpoints.network_address import network_url
-from local_ai.gateway.endpoints.preferences import Preferences, read_preferences
-from local_ai.gateway.endpoints.texts import load_texts
-from local_ai.gateway.endpoints.view import View, failing_program, make_view
 from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards
+from local_ai.gateway.web.assets import assets_url
+from local_ai.gateway.web.network_address import network_url
+from local_ai.gateway.web.preferences import Preferences, read_preferences
+from local_ai.gateway.web.texts import load_texts
+from local_ai.gateway.web.view import View, failing_program, make_view
 from local_ai.status.figures import in_words, size_in_words
 from local_ai.supervision.log_files import tail
 

@@ -11,9 +11,9 @@ import pytest
 from tests.fake_hub import COMMIT, FakeHub, run_hub
 
 from local_ai.errors import ConfigError, LocalAIError
-from local_ai.models import download as downloading
-from local_ai.models.download import download
-from local_ai.models.hub import Remote, RemoteFile, ask_hub
+from local_ai.pull import download as downloading
+from local_ai.pull.download import download
+from local_ai.pull.hub import Remote, RemoteFile, ask_hub
 
 SHA1 = "a" * 40
 CONFIG = {"rfilename": "config.json", "size": 2, "blobId": SHA1}

@@ -1,0 +1,1 @@
+"""The page: its files, its texts, and what its templates show."""
