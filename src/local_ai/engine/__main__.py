@@ -110,6 +110,7 @@ def _serve(
     server.run(sockets=[listener])
     engine.keep_awake.release()  # it would outlast a restart in place, which keeps the pid
     engine.templates.end()
+    engine.pictures.end()
     engine.worker.stop()
     engine.worker.join(_EXIT_S)  # a step that hangs does not keep the process: see the end of this file
     return server.kept

@@ -36,6 +36,7 @@ from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.engine.process.self_restart import SelfRestart
 from local_ai.engine.rerank import Reranker, read_rerank_request, rerank_body
 from local_ai.engine.templating.process import TemplateProcesses
+from local_ai.engine.text.pictures import PictureReader
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
@@ -227,6 +228,7 @@ class Engine:
     self_restart: SelfRestart
     keep_awake: KeepAwake
     templates: TemplateProcesses
+    pictures: PictureReader
 
 
 def assemble(state: State, *, anew: bool = False) -> Engine:
@@ -260,7 +262,8 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         problem=problem,
         on_loading=templates.get_ready,
     )
-    service = Service(worker, read, lambda: live.settings)
+    pictures = PictureReader(lambda: live.settings.vision)
+    service = Service(worker, read, lambda: live.settings, pictures)
     omni_text = settings.engine.text == "mlx-omni-server"
     # Omni's text path loads models by itself; ours would only hold a second copy.
     first = None if omni_text else service.default_key()
@@ -301,6 +304,7 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         SelfRestart(board, keeps, state.paths.state_file),
         keep_awake,
         templates,
+        pictures,
     )
 
 

@@ -11,7 +11,7 @@ from local_ai.settings.schema import REVEAL, LocalAISettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TABLES = ("cache.", "generation.", "models.", "power.", "config.")
+_TABLES = ("cache.", "generation.", "models.", "power.", "vision.", "config.")
 _KEYS = (
     "aliases",
     "gateway.max_concurrency",

@@ -287,6 +287,24 @@ class GatewaySettings(_Section):
     )
 
 
+class VisionSettings(_Section):
+    """Pictures in requests."""
+
+    max_pictures: int = Field(50, ge=1, le=10_000, description="Most pictures in one request.")
+    max_picture_mb: float = Field(
+        20, gt=0, le=4096, description="Largest file of a picture, in megabytes (a million bytes)."
+    )
+    max_megapixels: float = Field(
+        64, gt=0, le=1000, description="Most pixels of a picture, in millions, before it is scaled."
+    )
+    max_edge: int = Field(
+        2048, ge=64, le=16384, description="A picture's longer edge is scaled down to it, in pixels."
+    )
+    allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
+        (), description="Hosts from which pictures are fetched over http or https; none by default."
+    )
+
+
 class PowerSettings(_Section):
     """The computer's power."""
 
@@ -312,6 +330,7 @@ class LocalAISettings(_Section):
     engine: EngineSettings = EngineSettings()
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
+    vision: VisionSettings = VisionSettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
 

@@ -1,4 +1,4 @@
-"""A conversation goes on that once held what no model here can read; all three dialects."""
+"""A conversation goes on that once held what its model cannot read; all three dialects."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.engine.api.test_api_tables import READERS
 
 from local_ai.engine.api.responses.items import join_turns
 from local_ai.engine.text.conversation import Message
+from local_ai.engine.text.pictures import without_pictures
 from local_ai.serving.errors import ApiError
 
 CHAT, RESPONSES, ANTHROPIC = "POST /v1/chat/completions", "POST /v1/responses", "POST /anthropic/v1/messages"
@@ -31,7 +32,7 @@ MEDIA = [pytest.param(heading, kind[heading]) for heading in FIELD for kind in (
 def messages(heading: str, *turns: dict[str, Any]) -> list[Message]:
     read, body = READERS[heading]
     found = read(body | {FIELD[heading]: list(turns)})
-    ask = found.asks[0] if hasattr(found, "asks") else found.ask
+    ask = without_pictures(found.asks[0] if hasattr(found, "asks") else found.ask, "blind")
     return join_turns(ask.messages) if heading == RESPONSES else list(ask.messages)
 
 
@@ -58,7 +59,8 @@ def called(heading: str, *result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def stands_for(part: dict[str, Any]) -> str:
-    return f"[{part['type']} left out: only text can be read here]"
+    kind = "image" if part in PICTURES.values() else part["type"]
+    return f"[{kind} left out: it cannot be read here]"
 
 
 @pytest.mark.parametrize(("heading", "part"), MEDIA)
@@ -113,7 +115,7 @@ def test_the_users_own_newest_is_refused_by_name(heading: str, part: dict[str, A
 
     at = f"{FIELD[heading]}[{len(older)}].content[1]"
     assert caught.value.param in (at, f"{at}.source")
-    assert "text only" in caught.value.why
+    assert "only" in caught.value.why
 
 
 @pytest.mark.parametrize("heading", FIELD)

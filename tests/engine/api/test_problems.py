@@ -110,9 +110,15 @@ def test_a_length_that_stands_for_none_is_to_be_left_out(heading: str, field: st
         ),
         (
             CHAT,
-            {"messages": [{"role": "user", "content": [TEXT, {"type": "image_url"}]}]},
+            {"messages": [{"role": "user", "content": [TEXT, {"type": "video_url"}]}]},
             "messages[0].content[1]",
-            "the models here read text only, and this part's type is 'image_url'",
+            "the models here read text and pictures only, and this part's type is 'video_url'",
+        ),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [TEXT, {"type": "image_url", "image_url": 5}]}]},
+            "messages[0].content[1].image_url",
+            'it must be an object, {"url": …}, got 5',
         ),
         (
             CHAT,

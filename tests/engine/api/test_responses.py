@@ -83,9 +83,17 @@ def test_text_alone_is_a_message_of_the_user():
             "input[0] cannot be used: items of type 'weather_call' cannot be read here.",
         ),
         (
-            {"role": "user", "content": [{"type": "input_image", "image_url": "x"}]},
-            "input[0].content[0] cannot be used: the models here read text only, and this part's type is "
-            "'input_image'.",
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+            "input[0].content[0] cannot be used: the models here read text and pictures only, and this "
+            "part's type is 'input_audio'.",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]},
+            "input[0].content[0].file_id cannot be used: no files are kept here.",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_image"}]},
+            "input[0].content[0] cannot be used: image_url is required and missing.",
         ),
         (CALL | {"arguments": "x"}, "input[0].arguments cannot be used: it must be a JSON object, as text"),
         ({"role": "user"}, "input[0].content cannot be used: it is required and missing."),

@@ -201,7 +201,7 @@ def test_cached_tokens_are_counted_apart(engine: RunningEngine):
     assert second.input_tokens == 1
 
 
-def test_images_are_refused_by_name(engine: RunningEngine):
+def test_a_picture_is_refused_by_name_for_a_model_that_does_not_see(engine: RunningEngine):
     source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
     content = [{"type": "text", "text": "What is this?"}, {"type": "image", "source": source}]
 
@@ -212,8 +212,9 @@ def test_images_are_refused_by_name(engine: RunningEngine):
 
     assert caught.value.body["error"] == {
         "type": "invalid_request_error",
-        "message": "messages[0].content[1] cannot be used: the models here read text only. "
-        "To fix it: send blocks of type text, document, tool_result only",
+        "message": "messages[0].content[1] cannot be used: it is a picture, and the model 'plain' "
+        "reads text only. To fix it: take a model that sees (/v1/models names what each can), or send text "
+        "only",
     }
 
 

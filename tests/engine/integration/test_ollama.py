@@ -170,7 +170,7 @@ def test_pictures_are_refused_in_the_newest_message_alone(engine: RunningEngine)
     (refused,) = ask(engine, messages=[seen])
     later = ask(engine, messages=[seen, {"role": "assistant", "content": "yes"}, *HELLO])
 
-    assert refused["error"].startswith("messages[0].images cannot be used: the models here read text only")
+    assert refused["error"].startswith("messages[0].images[0] cannot be used: it is a picture, and the model")
     assert later[-1]["done"]
 
 

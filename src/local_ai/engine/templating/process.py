@@ -1,29 +1,16 @@
 """Processes that run chat templates: what one costs, in memory or in time, it costs itself only.
 
-A template is a program. In one expression it can ask for 10 GB (`'a' * 10**10`), or keep the interpreter's
-lock for hours (`10**10**10`); no thread can be interrupted in that, but a process can be ended.
+A template is a program: `'a' * 10**10` asks for 10 GB, `10**10**10` keeps the interpreter's lock for hours.
 """
 
 from __future__ import annotations
 
 import importlib
 import pickle
-import signal
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
-import psutil
-
-from local_ai.engine.templating.protocol import PROMPT, REFUSED, as_text, most_memory
-
-_MOST_AT_ONCE = 8
-_LOOK_S = 0.05  # between two looks at a process' memory; until then the caller cannot be interrupted
+from local_ai.engine.isolation.pool import ProcessPool, ProcessStopped
+from local_ai.engine.templating.protocol import PROMPT, as_text, most_memory
 
 
 class TemplateRefused(Exception):
@@ -38,10 +25,7 @@ class TemplateProcesses:
     """Runs chat templates in processes that are started when needed; one is kept for the next prompt."""
 
     def __init__(self) -> None:
-        self._places = threading.Semaphore(_MOST_AT_ONCE)
-        self._lock = threading.Lock()
-        self._idle: list[_Process] = []
-        self._has_ended = False
+        self._pool = ProcessPool("local_ai.engine.templating")
 
     def get_ready(self) -> None:
         """Have transformers run its templates here, and start the first process.
@@ -50,9 +34,7 @@ class TemplateProcesses:
         """
         library = importlib.import_module("transformers.utils.chat_template_utils")
         library._compile_jinja_template = lambda template: _Compiled(self, template)  # type: ignore[attr-defined]
-        with self._lock:
-            if not self._idle and not self._has_ended:
-                self._idle.append(_Process())
+        self._pool.get_ready()
 
     def render(self, template: str, values: dict[str, Any]) -> str:
         """Write a prompt. Not for the event loop.
@@ -65,44 +47,17 @@ class TemplateProcesses:
             TemplateStopped: It was stopped.
         """
         request = pickle.dumps((template, values))
-        with self._place() as process:
-            kind, text = process.ask(request)
-        if kind == PROMPT:
-            return text
-        if kind == REFUSED:
-            raise TemplateRefused(text)
-        raise _too_large(request)
+        try:
+            answer = self._pool.ask(request, most_memory=most_memory(request))
+        except ProcessStopped as exc:
+            raise TemplateStopped(str(exc)) from exc
+        if answer[:1] == PROMPT:
+            return as_text(answer[1:])
+        raise TemplateRefused(as_text(answer[1:]))
 
     def end(self) -> None:
         """End the processes."""
-        with self._lock:
-            self._has_ended = True
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.end()
-
-    @contextmanager
-    def _place(self) -> Iterator[_Process]:
-        """Take a process for one prompt; whatever is raised meanwhile ends it."""
-        while not self._places.acquire(timeout=_LOOK_S):
-            pass  # so that the thread can be interrupted
-        try:
-            with self._lock:
-                process = self._idle.pop() if self._idle else None
-            process = process or _Process()
-            try:
-                yield process
-            except BaseException:
-                process.end()
-                raise
-            with self._lock:
-                is_kept = not self._idle and not self._has_ended
-                if is_kept:
-                    self._idle.append(process)
-            if not is_kept:
-                process.end()
-        finally:
-            self._places.release()
+        self._pool.end()
 
 
 class _Compiled:
@@ -115,51 +70,3 @@ class _Compiled:
     def render(self, **values: Any) -> str:
         """Write a prompt."""
         return self._processes.render(self._template, values)
-
-
-class _Process:
-    """One running `python -m local_ai.engine.templating`."""
-
-    def __init__(self) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "local_ai.engine.templating"], stdin=its.fileno()
-            )
-        self._connection = Connection(ours.detach())
-
-    def ask(self, request: bytes) -> tuple[bytes, str]:
-        """Send a request and wait for the answer: its kind and its text.
-
-        Raises:
-            TemplateStopped: The process took more memory than that, or ended.
-        """
-        try:
-            self._connection.send_bytes(request)
-            while not self._connection.poll(_LOOK_S):
-                if self._resident() > most_memory(request):
-                    raise _too_large(request)
-            answer = self._connection.recv_bytes()
-        except (EOFError, OSError) as exc:
-            raise TemplateStopped(f"its process ended, {_how_ended(self._process.wait())}") from exc
-        return answer[:1], as_text(answer[1:])
-
-    def end(self) -> None:
-        """Kill it: it keeps nothing."""
-        self._process.kill()
-        self._process.wait()
-        self._connection.close()
-
-    def _resident(self) -> int:
-        with suppress(psutil.Error):
-            return int(psutil.Process(self._process.pid).memory_info().rss)
-        return 0
-
-
-def _how_ended(code: int) -> str:
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-
-
-def _too_large(request: bytes) -> TemplateStopped:
-    most = most_memory(request) // 1_000_000
-    return TemplateStopped(f"it takes more than {most} MB of memory to write them")

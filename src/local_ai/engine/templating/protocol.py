@@ -7,7 +7,7 @@ UTF-8: what comes from a template is not unpickled.
 
 from __future__ import annotations
 
-PROMPT, REFUSED, TOO_LARGE = b"p", b"r", b"m"
+PROMPT, REFUSED = b"p", b"r"
 
 _LEAST_MEMORY = 256_000_000
 _MEMORY_PER_BYTE = 16

@@ -101,9 +101,14 @@ class Ask:
     template_options: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def picture_count(self) -> int:
+        """The number of pictures in the conversation."""
+        return sum(not isinstance(part, str) for message in self.messages for part in message.parts)
+
+    @property
     def has_pictures(self) -> bool:
-        """True if a picture is part of the conversation."""
-        return any(message.has_pictures for message in self.messages)
+        """True if there is any."""
+        return self.picture_count > 0
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

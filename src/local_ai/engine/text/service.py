@@ -20,6 +20,7 @@ from local_ai.engine.errors import bad_field, model_not_loadable
 from local_ai.engine.text import generation
 from local_ai.engine.text.conversation import Ask, Begun, Ended, Piece, Reading, Usage
 from local_ai.engine.text.interruptible import InterruptibleThreads
+from local_ai.engine.text.pictures import PictureReader, without_pictures
 from local_ai.engine.text.prompts import FieldNames, Prepared, count_tokens, prepare
 from local_ai.models.catalog import Model
 from local_ai.models.library import ModelLibrary
@@ -34,6 +35,7 @@ log = logging.getLogger("local_ai.engine.requests")
 _MOST_RECENT = 100
 
 LONGEST_PREPARATION_S = 60.0  # of a prompt: a million tokens take about ten seconds
+_TOKENS_PER_PICTURE = 1000  # the same: of a screenshot, 64 to 4,000, by the model
 _CHARACTERS_PER_TOKEN = 4  # of English, roughly; https://help.openai.com/en/articles/4936856
 
 
@@ -59,6 +61,7 @@ class Service:
         worker: Worker,
         library: Callable[[], ModelLibrary],
         settings: Callable[[], LocalAISettings],
+        pictures: PictureReader,
     ) -> None:
         """Serve what a worker loads and generates.
 
@@ -69,6 +72,7 @@ class Service:
         self._worker = worker
         self._library = library
         self._settings = settings
+        self._pictures = pictures
         self._threads = InterruptibleThreads()
         self.recent: deque[dict[str, Any]] = deque(maxlen=_MOST_RECENT)  # figures of the last answers
 
@@ -173,6 +177,7 @@ class Service:
         """
         words, lease = await self._load(ask, name, adapter)
         try:
+            ask = await self._show(ask, words)
             prepared = await self._in_time(lambda: prepare(ask, words, names=names), words, names)
         except BaseException:
             lease.end()
@@ -187,7 +192,14 @@ class Service:
         """
         words, lease = await self._load(ask, name, adapter)
         lease.end()
+        ask = await self._show(ask, words)
         return await self._in_time(lambda: count_tokens(ask, words, names=names), words, names)
+
+    async def _show(self, ask: Ask, words: ModelWords) -> Ask:
+        """Return a request as its model can take it: with pictures decoded, or without any."""
+        if not ask.has_pictures:
+            return ask
+        return await self._pictures.read(ask) if words.sees else without_pictures(ask, words.key.id)
 
     async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> tuple[ModelWords, Lease]:
         key, context = self.resolve(name, adapter), self.find(name).context_tokens
@@ -249,7 +261,7 @@ def _asked_tokens(ask: Ask) -> int:
         prompt = len(ask.prompt)
     else:
         characters = len(ask.prompt or "") + sum(len(message.text) for message in ask.messages)
-        prompt = characters // _CHARACTERS_PER_TOKEN
+        prompt = characters // _CHARACTERS_PER_TOKEN + ask.picture_count * _TOKENS_PER_PICTURE
     return prompt + (ask.limits.max_tokens or 0)
 
 

@@ -20,12 +20,15 @@ from local_ai.engine.api.body import (
     Text,
     TextOr,
 )
-from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user, placeholder
+from local_ai.engine.api.content import message_of
+from local_ai.engine.api.unreadable import Unreadable
 from local_ai.engine.errors import bad_field
+from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message
+from local_ai.engine.text.left_out import newest_of_user, placeholder
 
 _PLAIN_ONLY, _SEND_PLAIN = "documents are read as plain text only", "send a text source"
-_USERS = "text, document, tool_result"
+_USERS = "text, image, document, tool_result"
 _ASSISTANTS = "text, thinking, redacted_thinking, tool_use"
 
 
@@ -76,10 +79,44 @@ class DocumentBlock(Body):
         return "\n".join(part for part in (self.title, self.context, said) if part)
 
 
-class MediaBlock(Unreadable):
-    """A picture, or a reference to a file or tool that is kept elsewhere."""
+class BytesSource(Body):
+    """A picture's file."""
 
-    type: Literal["image", "container_upload", "search_result", "tool_reference"]
+    type: Literal["base64"]
+    media_type: Annotated[Text, Must("a media type, such as image/png")] = None
+    data: str
+
+    def source(self, at: str) -> PictureSource:
+        return PictureSource("base64", self.data, at)
+
+
+class UrlSource(Body):
+    """Where a picture is."""
+
+    type: Literal["url"]
+    url: Annotated[str, Field(min_length=1)]
+
+    def source(self, at: str) -> PictureSource:
+        return PictureSource("url", self.url, at)
+
+
+class ImageBlock(Body):
+    """A picture."""
+
+    type: Literal["image"]
+    source: Annotated[
+        BytesSource | UrlSource,
+        Field(discriminator="type"),
+        Kinds("no files are kept here", "send a base64 source"),
+    ]
+    cache_control: CacheControl = None
+    transformations: NoEffect = None  # what Anthropic's servers do to it before
+
+
+class MediaBlock(Unreadable):
+    """A reference to a file or tool that is kept elsewhere."""
+
+    type: Literal["container_upload", "search_result", "tool_reference"]
 
 
 class ServerToolBlock(Unreadable):
@@ -130,7 +167,9 @@ class ToolUseBlock(Body):
 
 
 _ResultPart = Annotated[
-    TextBlock | DocumentBlock | MediaBlock, Field(discriminator="type"), _kinds("text, document")
+    TextBlock | ImageBlock | DocumentBlock | MediaBlock,
+    Field(discriminator="type"),
+    _kinds("text, image, document"),
 ]
 
 
@@ -139,17 +178,25 @@ class ToolResultBlock(Body):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Annotated[TextOr[ListOf[_ResultPart]], Must("a text or a list of text blocks")] | None = None
+    content: Annotated[TextOr[ListOf[_ResultPart]], Must("a text or a list of blocks")] | None = None
     is_error: Flag = None
     cache_control: CacheControl = None
 
-    def message(self) -> Message:
-        text = _text_of(self.content)
-        return Message("tool", f"Error: {text}" if self.is_error else text, call_id=self.tool_use_id)
+    def message(self, at: str) -> Message:
+        if isinstance(self.content, str):
+            pieces: list[str | PictureSource] = [self.content]
+        else:
+            pieces = [_piece_of(block, f"{at}.content[{i}]") for i, block in enumerate(self.content or ())]
+        if self.is_error:
+            first = pieces.pop(0) if pieces and isinstance(pieces[0], str) else ""
+            pieces.insert(0, f"Error: {first}")
+        return message_of("tool", pieces, call_id=self.tool_use_id)
 
 
 _UserBlock = Annotated[
-    TextBlock | DocumentBlock | ToolResultBlock | MediaBlock, Field(discriminator="type"), _kinds(_USERS)
+    TextBlock | ImageBlock | DocumentBlock | ToolResultBlock | MediaBlock,
+    Field(discriminator="type"),
+    _kinds(_USERS),
 ]
 _AssistantBlock = Annotated[
     TextBlock | ThinkingBlock | RedactedBlock | ToolUseBlock | ServerToolBlock,
@@ -165,16 +212,22 @@ class UserTurn(Body):
     role: Literal["user"]
     content: Annotated[TextOr[ListOf[_UserBlock]], Must("a text or a list of blocks")]
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self, at: str) -> Iterator[Message]:
         """Give out tool results as messages of their own, first."""
         if isinstance(self.content, str):
             yield Message("user", self.content)
             return
-        results = [block.message() for block in self.content if isinstance(block, ToolResultBlock)]
-        texts = [block.text for block in self.content if not isinstance(block, ToolResultBlock)]
+        results: list[Message] = []
+        pieces: list[str | PictureSource] = []
+        for index, block in enumerate(self.content):
+            where = f"{at}.content[{index}]"
+            if isinstance(block, ToolResultBlock):
+                results.append(block.message(where))
+            else:
+                pieces.append(_piece_of(block, where))
         yield from results
-        if texts or not results:
-            yield Message("user", "\n".join(texts))
+        if pieces or not results:
+            yield message_of("user", pieces)
 
 
 class AssistantTurn(Body):
@@ -183,7 +236,7 @@ class AssistantTurn(Body):
     role: Literal["assistant"]
     content: Annotated[TextOr[ListOf[_AssistantBlock]], Must("a text or a list of blocks")]
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self, at: str) -> Iterator[Message]:
         """Give out one message."""
         blocks = [] if isinstance(self.content, str) else self.content
         texts = [block.text for block in blocks if isinstance(block, TextBlock | ServerToolBlock)]
@@ -203,7 +256,7 @@ class SystemTurn(Body):
     role: Literal["system"]
     content: SystemText
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self, at: str) -> Iterator[Message]:
         """Give out one message."""
         yield Message("system", read_system(self.content))
 
@@ -228,7 +281,9 @@ def read_turns(system: Any, turns: Sequence[Any]) -> tuple[Message, ...]:
     if newest is not None:
         _refuse_unreadable(turns[newest].content, f"messages[{newest}].content")
     text = read_system(system)
-    messages = [message for turn in turns for message in turn.messages()]
+    messages = [
+        message for index, turn in enumerate(turns) for message in turn.messages(f"messages[{index}]")
+    ]
     return (Message("system", text), *messages) if text else tuple(messages)
 
 
@@ -245,11 +300,9 @@ def _refuse_unreadable(content: Any, at: str) -> None:
         if isinstance(block, DocumentBlock) and isinstance(block.source, FileSource):
             raise bad_field(f"{at}[{index}].source", _PLAIN_ONLY, _SEND_PLAIN)
         if isinstance(block, Unreadable):
-            why = BLIND if block.type == "image" else f"blocks of type {block.type!r} cannot be read here"
+            why = f"blocks of type {block.type!r} cannot be read here"
             raise bad_field(f"{at}[{index}]", why, f"send blocks of type {_USERS} only")
 
 
-def _text_of(content: Any) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(block.text for block in content)
+def _piece_of(block: Any, at: str) -> str | PictureSource:
+    return block.source.source(at) if isinstance(block, ImageBlock) else str(block.text)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from local_ai.engine.api.body import Body, Json, ListOf, Must, NoEffect, Text
+from local_ai.engine.api.content import message_of
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.api.unreadable import BLIND, newest_of_user, placeholder
-from local_ai.engine.errors import bad_field
+from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message
 
-Images = ListOf[str] | None
+Images = ListOf[str] | None  # in base64
 
 
 class OllamaFunction(Body):
@@ -42,29 +42,17 @@ class OllamaMessage(Body):
     tool_name: Text = None
     tool_call_id: Text = None
 
-    @property
-    def text(self) -> str:
-        """Its words, and what stands for its pictures."""
-        pictures = [placeholder("image")] * len(self.images or ())
-        return "\n".join([*([self.content] if self.content else []), *pictures])
-
 
 def read_messages(messages: Sequence[OllamaMessage]) -> tuple[Message, ...]:
     """Say a conversation in the core's terms; leading system messages become one.
 
     Results need not say which call they answer: without an id, the first open call of that tool is meant, or
     of any tool where none is named.
-
-    Raises:
-        ApiError: 400, the user's newest message holds a picture.
     """
-    newest = newest_of_user([message.role for message in messages])
-    if newest is not None:
-        refuse_images(messages[newest].images, f"messages[{newest}].images")
     unanswered: list[Call] = []
     read: list[Message] = []
     count = 0
-    for message in messages:
+    for index, message in enumerate(messages):
         calls = []
         for call in message.tool_calls or ():
             count += 1
@@ -72,18 +60,28 @@ def read_messages(messages: Sequence[OllamaMessage]) -> tuple[Message, ...]:
             calls.append(Call(call.id or f"call_{count}", call.function.name, arguments))
         unanswered += calls
         call_id = _answered(message, unanswered) if message.role == "tool" else ""
-        read.append(Message(message.role, message.text, message.thinking or "", tuple(calls), call_id))
+        read.append(
+            message_of(
+                message.role,
+                pieces_of(message.content, message.images, f"messages[{index}]."),
+                thought=message.thinking or "",
+                calls=tuple(calls),
+                call_id=call_id,
+            )
+        )
     return join_leading_system(read)
 
 
-def refuse_images(images: Images, at: str) -> None:
-    """Refuse pictures.
+def pieces_of(text: str | None, images: Images, at: str = "") -> list[str | PictureSource]:
+    """List pictures, and the text about them: Ollama shows them before it.
 
-    Raises:
-        ApiError: 400, there are some.
+    Args:
+        at: Place of the object that holds them, with a point at its end.
     """
-    if images:
-        raise bad_field(at, BLIND, "send text only")
+    pictures = [
+        PictureSource("base64", image, f"{at}images[{index}]") for index, image in enumerate(images or ())
+    ]
+    return [*pictures, *([text] if text else [])]
 
 
 def _answered(message: OllamaMessage, unanswered: list[Call]) -> str:

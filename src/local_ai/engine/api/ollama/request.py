@@ -22,7 +22,8 @@ from local_ai.engine.api.body import (
     Text,
     TopLogprobs,
 )
-from local_ai.engine.api.ollama.messages import Images, OllamaMessage, read_messages, refuse_images
+from local_ai.engine.api.content import message_of
+from local_ai.engine.api.ollama.messages import Images, OllamaMessage, pieces_of, read_messages
 from local_ai.engine.api.ollama.options import KeepAlive, OllamaOptions
 from local_ai.engine.api.openai.request import FunctionTool
 from local_ai.engine.api.problems import read_model
@@ -151,18 +152,18 @@ class OllamaGenerateRequest(OllamaBody):
         """Say it in the core's terms; None where nothing is said, only a model loaded or unloaded.
 
         Raises:
-            ApiError: 400, two fields do not go together, or a picture is sent.
+            ApiError: 400, two fields do not go together.
         """
-        refuse_images(self.images, "images")
-        if not self.prompt:
+        if not self.prompt and not self.images:
             return None
         if not self.raw:
             system = (Message("system", self.system),) if self.system else ()
-            return self.asked(generation, messages=(*system, Message("user", self.prompt)))
-        for name in ("system", "think", "format"):
+            asked = message_of("user", pieces_of(self.prompt, self.images))
+            return self.asked(generation, messages=(*system, asked))
+        for name in ("system", "think", "format", "images"):
             if getattr(self, name):
                 raise bad_field(name, "a raw prompt is continued as it is", "leave it or raw out")
-        return self.asked(generation, prompt=self.prompt)
+        return self.asked(generation, prompt=self.prompt or "")
 
 
 class OllamaEmbedRequest(Body):

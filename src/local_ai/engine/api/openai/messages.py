@@ -22,12 +22,19 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
+from local_ai.engine.api.content import message_of
 from local_ai.engine.api.custom_tools import custom_arguments
-from local_ai.engine.api.unreadable import BLIND, Unreadable, newest_of_user
+from local_ai.engine.api.unreadable import BLIND, Unreadable
 from local_ai.engine.errors import bad_field
+from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message, joined
+from local_ai.engine.text.left_out import newest_of_user
 
-TEXT_ONLY = "send text parts only"
+TEXT_ONLY = "send parts of text and pictures only"
+
+
+# How large a picture is shown: "low" is small, the others are as large as the settings allow.
+Detail = Literal["auto", "low", "high", "original"]
 
 
 def blind_to(kind: str) -> str:
@@ -51,14 +58,35 @@ class RefusalPart(Body):
     cache_control: CacheControl = None
 
 
-class MediaPart(Unreadable):
-    """A picture, a sound or a file."""
+class ImageUrl(Body):
+    """Where a picture is."""
 
-    type: Literal["image_url", "input_audio", "file", "video_url", "audio_url"]
+    url: Annotated[str, Field(min_length=1)]
+    detail: Detail | None = None
+
+
+class ImagePart(Body):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: Annotated[TextOr[ImageUrl], Must('an object, {"url": …}')]
+    cache_control: CacheControl = None
+    prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
+
+    def source(self, at: str) -> PictureSource:
+        if isinstance(self.image_url, str):
+            return PictureSource("url", self.image_url, at)
+        return PictureSource("url", self.image_url.url, at, is_small=self.image_url.detail == "low")
+
+
+class MediaPart(Unreadable):
+    """A sound, a film or a file."""
+
+    type: Literal["input_audio", "file", "video_url", "audio_url"]
 
 
 Part = Annotated[
-    TextPart | RefusalPart | MediaPart,
+    TextPart | ImagePart | RefusalPart | MediaPart,
     Field(discriminator="type"),
     Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
@@ -138,8 +166,8 @@ class SystemMessage(Body):
     name: Text = None  # tells speakers apart; chat templates cannot show it
     cache_control: CacheControl = None
 
-    def message(self) -> Message:
-        return Message("system", text_of(self.content))
+    def message(self, at: str) -> Message:
+        return message_of("system", pieces_of(self.content, f"{at}.content"))
 
 
 class UserMessage(Body):
@@ -150,8 +178,8 @@ class UserMessage(Body):
     name: Text = None
     cache_control: CacheControl = None
 
-    def message(self) -> Message:
-        return Message("user", text_of(self.content))
+    def message(self, at: str) -> Message:
+        return message_of("user", pieces_of(self.content, f"{at}.content"))
 
 
 class AssistantMessage(Body):
@@ -169,12 +197,14 @@ class AssistantMessage(Body):
     audio: Annotated[Refused, Reason(BLIND)] = None
     function_call: Annotated[Refused, Reason("it was replaced by tool_calls")] = None
 
-    def message(self) -> Message:
+    def message(self, at: str) -> Message:
         if self.refusal:
             return Message("assistant", self.refusal)
-        calls = tuple(each.call() for each in self.tool_calls or ())
-        return Message(
-            "assistant", text_of(self.content), self.reasoning_content or self.reasoning or "", calls
+        return message_of(
+            "assistant",
+            pieces_of(self.content, f"{at}.content"),
+            thought=self.reasoning_content or self.reasoning or "",
+            calls=tuple(each.call() for each in self.tool_calls or ()),
         )
 
 
@@ -187,8 +217,8 @@ class ToolMessage(Body):
     name: Text = None
     cache_control: CacheControl = None
 
-    def message(self) -> Message:
-        return Message("tool", text_of(self.content), call_id=self.tool_call_id)
+    def message(self, at: str) -> Message:
+        return message_of("tool", pieces_of(self.content, f"{at}.content"), call_id=self.tool_call_id)
 
 
 ChatMessage = Annotated[
@@ -196,11 +226,17 @@ ChatMessage = Annotated[
 ]
 
 
-def text_of(content: Any) -> str:
-    """Join the parts of a content."""
+def pieces_of(content: Any, at: str) -> list[str | PictureSource]:
+    """List the texts and pictures of a content that stands at this place of the request."""
     if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(part.refusal if isinstance(part, RefusalPart) else part.text for part in content)
+        return [content] if content else []
+    return [_piece_of(part, f"{at}[{index}]") for index, part in enumerate(content)]
+
+
+def _piece_of(part: Any, at: str) -> str | PictureSource:
+    if isinstance(part, ImagePart):
+        return part.source(at)
+    return part.refusal if isinstance(part, RefusalPart) else str(part.text)
 
 
 def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
@@ -212,7 +248,7 @@ def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
     newest = newest_of_user([each.role for each in messages])
     if newest is not None:
         refuse_media(messages[newest].content, f"messages[{newest}].content")
-    return join_leading_system([each.message() for each in messages])
+    return join_leading_system([each.message(f"messages[{at}]") for at, each in enumerate(messages)])
 
 
 def refuse_media(content: Any, at: str) -> None:

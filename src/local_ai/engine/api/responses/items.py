@@ -8,15 +8,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from local_ai.engine.api.body import Body, CacheControl, Kinds, ListOf, Must, NoEffect, Text, TextOr
+from local_ai.engine.api.body import (
+    Body,
+    CacheControl,
+    Kinds,
+    ListOf,
+    Must,
+    NoEffect,
+    Reason,
+    Refused,
+    Text,
+    TextOr,
+    wrong,
+)
+from local_ai.engine.api.content import message_of
 from local_ai.engine.api.custom_tools import custom_arguments
-from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, blind_to, refuse_media
+from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, Detail, blind_to, refuse_media
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import ResponseTool, qualify
-from local_ai.engine.api.unreadable import Unreadable, is_placeholder, newest_of_user
+from local_ai.engine.api.unreadable import Unreadable
+from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message, Role
+from local_ai.engine.text.left_out import is_placeholder, newest_of_user
 
 Json = dict[str, Any]
 
@@ -61,14 +76,34 @@ class ItemRefusalPart(Body):
     cache_control: CacheControl = None
 
 
-class ItemMediaPart(Unreadable):
-    """A picture, a sound or a file."""
+class ItemImagePart(Body):
+    """A picture."""
 
-    type: Literal["input_image", "input_file", "input_audio", "computer_screenshot"]
+    type: Literal["input_image", "computer_screenshot"]
+    image_url: Text = None
+    detail: Detail | None = None
+    file_id: Annotated[Refused, Reason("no files are kept here", "send the picture in image_url")] = None
+    prompt_cache_breakpoint: NoEffect = None
+    cache_control: CacheControl = None
+
+    @model_validator(mode="after")
+    def _has_a_picture(self) -> ItemImagePart:
+        if not self.image_url:
+            raise wrong("image_url is required and missing", "add it")
+        return self
+
+    def source(self, at: str) -> PictureSource:
+        return PictureSource("url", self.image_url or "", at, is_small=self.detail == "low")
+
+
+class ItemMediaPart(Unreadable):
+    """A sound or a file."""
+
+    type: Literal["input_file", "input_audio"]
 
 
 _Part = Annotated[
-    ItemTextPart | ItemRefusalPart | ItemMediaPart,
+    ItemTextPart | ItemImagePart | ItemRefusalPart | ItemMediaPart,
     Field(discriminator="type"),
     Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
@@ -83,8 +118,8 @@ class MessageItem(_Item):
     content: _Content
     phase: NoEffect = None  # whether it was the last word of a turn: the order of items tells
 
-    def message(self) -> Message:
-        return Message(_ROLES[self.role], _text_of(self.content))
+    def message(self, at: str) -> Message:
+        return message_of(_ROLES[self.role], _pieces_of(self.content, f"{at}.content"))
 
 
 class CallItem(_Item):
@@ -96,7 +131,7 @@ class CallItem(_Item):
     arguments: Arguments | None = None
     namespace: Text = None
 
-    def message(self) -> Message:
+    def message(self, at: str) -> Message:
         name = qualify(self.namespace, self.name)
         return Message("assistant", "", calls=(Call(self.call_id, name, self.arguments or "{}"),))
 
@@ -110,7 +145,7 @@ class CustomCallItem(_Item):
     input: str
     namespace: Text = None
 
-    def message(self) -> Message:
+    def message(self, at: str) -> Message:
         name = qualify(self.namespace, self.name)
         return Message("assistant", "", calls=(Call(self.call_id, name, custom_arguments(self.input)),))
 
@@ -123,8 +158,8 @@ class OutputItem(_Item):
     name: NoEffect = None  # the call tells
     output: _Content
 
-    def message(self) -> Message:
-        return Message("tool", _text_of(self.output), call_id=self.call_id)
+    def message(self, at: str) -> Message:
+        return message_of("tool", _pieces_of(self.output, f"{at}.output"), call_id=self.call_id)
 
 
 class ThoughtPart(Body):
@@ -149,7 +184,7 @@ class ReasoningItem(_Item):
     summary: ListOf[SummaryPart] | None = None
     encrypted_content: NoEffect = None  # made elsewhere: nothing in it can be read
 
-    def message(self) -> Message:
+    def message(self, at: str) -> Message:
         parts: Sequence[ThoughtPart | SummaryPart] = self.content or self.summary or ()
         return Message("assistant", "", thought="\n".join(part.text for part in parts))
 
@@ -179,7 +214,7 @@ class HostedItem(Unreadable):
         "compaction",
     ]
 
-    def message(self) -> Message:
+    def message(self, at: str) -> Message:
         return Message("assistant", self.text)
 
 
@@ -253,7 +288,7 @@ def read_item(item: Json, at: str) -> Message:
     """
     held = read_model(json.dumps({"item": item}).encode(), _Held).item
     assert not isinstance(held, ReferenceItem | AdditionalToolsItem), at
-    return held.message()
+    return held.message(at)
 
 
 class _Held(Body):
@@ -279,6 +314,8 @@ def join_turns(messages: Sequence[Message]) -> list[Message]:
 
 def _goes_on(turn: Message, item: Message) -> bool:
     """Return True if an item belongs to the turn: a thought begins one, then it is text, then calls."""
+    if turn.has_pictures or item.has_pictures:
+        return False
     if item.calls or is_placeholder(item.text):
         return True
     if item.text:
@@ -303,7 +340,13 @@ def _role_of(item: Any) -> str:
     return "tool" if isinstance(item, OutputItem) else "assistant"
 
 
-def _text_of(content: Any) -> str:
+def _pieces_of(content: Any, at: str) -> list[str | PictureSource]:
     if isinstance(content, str):
-        return content
-    return "\n".join(part.refusal if isinstance(part, ItemRefusalPart) else part.text for part in content)
+        return [content]
+    return [_piece_of(part, f"{at}[{index}]") for index, part in enumerate(content)]
+
+
+def _piece_of(part: Any, at: str) -> str | PictureSource:
+    if isinstance(part, ItemImagePart):
+        return part.source(at)
+    return part.refusal if isinstance(part, ItemRefusalPart) else str(part.text)

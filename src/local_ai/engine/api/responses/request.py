@@ -163,7 +163,9 @@ class ResponseRequest(Sampled):
     ] = None
     background_options: Annotated[Refused, Reason("nothing runs in the background")] = None
     access_programs: Annotated[Refused, Reason("there are none here")] = None
-    image: Annotated[Refused, Reason("the models here read text only")] = None
+    image: Annotated[
+        Refused, Reason("no model here paints", "send a picture as a part of a message: input_image")
+    ] = None
 
     def check(self) -> None:
         """Check what goes together.
@@ -252,7 +254,7 @@ def _read_input(given: Any, find_item: FindItem) -> tuple[list[Json], tuple[Mess
             messages.append(read_item(items[-1], f"input[{index}]"))
         else:
             items.append(as_given(item))
-            messages.append(item.message())
+            messages.append(item.message(f"input[{index}]"))
     return items, tuple(messages)
 
 
