@@ -187,7 +187,7 @@ def test_supervisord_killed_while_it_starts_ends_the_start_and_leaves_nothing(se
 
 _SLOW_TO_THE_BACKGROUND = """
 import sys
-if "supervisor.supervisord" in sys.orig_argv:
+if "local_ai.supervision" in sys.orig_argv:
     import time
     from supervisor.options import ServerOptions
 

@@ -42,6 +42,16 @@ def get(url: str) -> bytes:
         return body
 
 
+def chat(server: Server) -> int:
+    body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}).encode()
+    request = urllib.request.Request(
+        f"{server.url}/v1/chat/completions", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=scaled(30)) as answer:
+        status: int = answer.status
+        return status
+
+
 def test_start_prints_where_it_answers_and_stop_leaves_nothing_and_each_twice_changes_nothing(server: Server):
     """In a folder with signs that mean something elsewhere."""
     server.environment["XDG_STATE_HOME"] = str(server.home / "a ;b #c %d 'e'")
@@ -84,6 +94,23 @@ def test_the_running_server_is_judged_by_its_own_folders_not_by_those_of_the_she
     assert "tiny" in {row["id"] for row in json.loads(listed.stdout)["models"]}
     assert f"The folders of the running server, {running.paths.models_dir} and " in listed.stderr
     assert "The folders of the running server" not in running.run("models.list").stderr
+
+
+def test_signals_of_a_log_rotation_end_nothing_and_refuse_nothing(running: Server):
+    """Whichever process they go to: supervisord, the programs, and the writers of prompts below them."""
+    programs = running.processes()
+    processes = {each.pid: each for one in programs for each in (one, *one.children(recursive=True))}
+    statuses = []
+
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        for process in processes.values():
+            process.send_signal(number)
+        statuses.append(chat(running))
+
+    assert len(processes) >= 4
+    assert statuses == [200, 200, 200]
+    assert all(process.is_running() for process in processes.values())
+    assert running.processes() == programs
 
 
 def test_status_tells_programs_and_ends_with_0_where_all_is_ready(running: Server):

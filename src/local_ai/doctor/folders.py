@@ -11,12 +11,12 @@ from pathlib import Path
 
 from local_ai.doctor.check import Check, Outcome, Place, Repair, ok, warning, wrong
 from local_ai.errors import ConfigError, ServerError
-from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.preflight import refuse_foreign
 from local_ai.lifecycle.stop import end_leftovers
 from local_ai.settings.paths import Paths
 from local_ai.status.figures import size_in_words
 from local_ai.status.verdict import Health
+from local_ai.supervision.lock import exclusive
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable
 from local_ai.supervision.supervisord import find_orphans, has_leftovers, remove_leftovers
 

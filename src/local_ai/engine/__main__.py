@@ -24,6 +24,7 @@ from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.state import State, read_state
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def main() -> int:
     stopping = _Stopping()
     signal.signal(signal.SIGTERM, stopping.stop)
     signal.signal(signal.SIGINT, stopping.stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the gateway takes it, and tells the engine by its socket
+    ignore_signals()  # the gateway takes SIGHUP, and tells the engine by its socket
     with pid_file(state.paths.engine_pid):
         try:
             kept = _serve(state, listener, stopping, goes_on=goes_on)

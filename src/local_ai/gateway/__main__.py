@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.listener.server import listen, serve
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.state import read_state, read_target
 
 _LOG = logging.getLogger("local_ai.gateway")
@@ -24,9 +24,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="state.json of the last start")
     arguments = parser.parse_args()
     start_orphan_guard()
-    # Closes the gateway once it serves (see listener/server.py); before that it would end the process.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it reads now is fresh
+    ignore_signals()  # it takes USR1 and HUP once it serves (listener/server.py)
     try:
         # Listens first: clients wait while the settings' schema is imported, instead of being refused.
         target = read_target(arguments.state)

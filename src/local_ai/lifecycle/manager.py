@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
 from local_ai.lifecycle import preflight, start
-from local_ai.lifecycle.lock import exclusive
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
 from local_ai.settings.exposure import check_exposure
@@ -44,6 +43,7 @@ from local_ai.status.observe import observe
 from local_ai.status.report import Report
 from local_ai.status.verdict import STOPPING, Health
 from local_ai.supervision import supervisord
+from local_ai.supervision.lock import exclusive
 from local_ai.supervision.omni import installed_parts, link_package
 from local_ai.supervision.plan import plan
 from local_ai.supervision.program import ProcessState

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from local_ai.errors import LocalAIError
-from local_ai.lifecycle.lock import exclusive
 from local_ai.settings.paths import Paths
+from local_ai.supervision.lock import exclusive
 from local_ai.supervision.omni import (
     PARTS,
     Part,

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ServerError
-from local_ai.lifecycle.lock import exclusive
 from local_ai.settings.state import State, read_state
 from local_ai.status.probe import find_revision
+from local_ai.supervision.lock import exclusive
 from local_ai.supervision.program import GATEWAY
 from local_ai.supervision.reload import reload_settings
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorUnreachable

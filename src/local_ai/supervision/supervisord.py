@@ -53,7 +53,7 @@ def launch(paths: Paths) -> None:
 
 
 def _command(paths: Paths) -> list[str]:
-    return [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(paths.conf)]
+    return [sys.executable, "-P", "-m", "local_ai.supervision", "-c", str(paths.conf)]
 
 
 def _await_pid_file(paths: Paths) -> None:

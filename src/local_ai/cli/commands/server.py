@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict, Unpack
 from local_ai.cli import console
 from local_ai.cli.run import flag_of, load_settings, parse_count, parse_seconds
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.paths import find_paths
 from local_ai.settings.state import Given, read_given
 
@@ -258,16 +259,24 @@ def _interrupted(foreground: bool) -> LocalAIError:
 
 
 class _Termination:
-    """SIGTERM to a server in the foreground: a wanted end, whenever it comes."""
+    """SIGTERM to a server in the foreground: a wanted end, whenever it comes.
+
+    SIGHUP of a terminal that closes is one too; elsewhere it means nothing, like USR1 and USR2.
+    """
 
     def __init__(self) -> None:
         self.was_asked = False
 
     def expect(self) -> None:
         """Take SIGTERM from now on."""
+        by_terminal = sys.stdout.isatty() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        ignore_signals()
         signal.signal(signal.SIGTERM, self._end)
+        if by_terminal:
+            signal.signal(signal.SIGHUP, self._end)
 
     def _end(self, _signal: int, _frame: object) -> NoReturn:
         self.was_asked = True
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # another one would end the orderly end
         raise KeyboardInterrupt

@@ -14,6 +14,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from local_ai.serving.signals import ignore_signals
+
 TOO_LARGE = b"m"  # the answer where memory ran out
 
 
@@ -26,8 +28,9 @@ def serve(answer: Callable[[bytes], bytes], *, most_memory: Callable[[bytes], in
         most_cpu_s: The same of processor time, in seconds: the engine ends it sooner, unless it was killed.
     """
     # A stop of the engine goes to its whole process group, and running requests are still answered.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(os.dup(0))
     with suppress(EOFError, ConnectionError):

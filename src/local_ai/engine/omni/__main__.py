@@ -22,6 +22,7 @@ from local_ai.engine.process.socket import listen
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.state import State, read_state
 
 _LOG = logging.getLogger("local_ai.engine.omni")
@@ -42,7 +43,7 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
     signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it reads changed settings with each request
+    ignore_signals()  # it reads changed settings with each request
     os.chdir(state.state_dir)
     tell_libraries(os.environ, state.state_dir)
     _provide_ffmpeg(state)

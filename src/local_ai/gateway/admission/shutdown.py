@@ -4,8 +4,8 @@ open ─SIGUSR1▶ closed ─SIGTERM▶ stopping
   ▲              │
   └──────────────┘ no stop followed
 
-Closed: running requests finish, waiting and new ones are refused. Stopping: running requests are cut off
-after a moment's grace.
+A stop sends SIGUSR1; without one it is ignored (listener/server.py). Closed: running requests finish, waiting
+and new ones are refused. Stopping: running requests are cut off after a moment's grace.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from functools import partial
@@ -13,6 +14,7 @@ from local_ai.errors import ServerError
 from local_ai.gateway.listener.file_limits import ACCEPTED_AT_ONCE, most_connections
 from local_ai.serving.imports import undisturbed_imports
 from local_ai.settings.state import State
+from local_ai.supervision.lock import is_held
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from local_ai.gateway.context import GatewayContext
 
+_LOG = logging.getLogger("local_ai.gateway")
 EXIT_CANNOT_LISTEN = 3
 # A little longer than ForwardingContext.grace_s, after which answers cut short say so themselves.
 _GRACE_S = 4
@@ -89,7 +92,15 @@ async def _serve(state: State, listener: socket.socket) -> None:
         context.forwarding.shutdown.close, reopen_after_s=2 * state.settings.server.drain_s + _REOPEN_S
     )
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, close)
+
+    def close_for_a_stop() -> None:
+        # Only a stop that waits for running answers means it, and it holds the lock meanwhile.
+        if is_held(state.paths.lock):
+            close()
+        else:
+            _LOG.info("SIGUSR1 is ignored: no stop is under way")
+
+    loop.add_signal_handler(signal.SIGUSR1, close_for_a_stop)
     reloads: set[asyncio.Task[None]] = set()  # kept, or a task may be collected before it has run
 
     def take_settings() -> None:

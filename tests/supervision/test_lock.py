@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ServerError
-from local_ai.lifecycle.lock import exclusive
+from local_ai.supervision.lock import exclusive, is_held
 
 
 def test_lock_is_free_again_after_the_block(tmp_path: Path):
@@ -43,3 +43,13 @@ def test_lock_file_is_private_and_no_link_is_followed(tmp_path: Path):
     with pytest.raises(OSError), exclusive(link, timeout_s=0):
         pass
     assert not (tmp_path / "victim").exists()
+
+
+def test_lock_is_seen_while_it_is_held(tmp_path: Path):
+    file = tmp_path / "lock"
+
+    before = is_held(file)
+    with exclusive(file, timeout_s=0):
+        during = is_held(file)
+
+    assert (before, during, is_held(file)) == (False, True, False)

@@ -37,6 +37,21 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
         os.close(handle)
 
 
+def is_held(file: Path) -> bool:
+    """True if a command holds the lock now."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _sign(handle: int) -> None:
     """Write our pid for commands that wait; a full disk must not prevent a stop."""
     with suppress(OSError):
