@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.models.incomplete import Fault, find_fault, missing_weights
 from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights
+from local_ai.models.vision import is_installed, is_prepared, may_see
 from local_ai.printable import printable
 from local_ai.settings.paths import Paths
 
@@ -45,6 +46,7 @@ class Model:
         int | None
     )  # config.json's max_position_embeddings, or less by the settings; None: not said
     generates_text: bool
+    sees: bool = False  # pictures may be shown to it
     own: NamedModelSettings | None = None  # what the settings say of it alone
 
 
@@ -76,7 +78,8 @@ def read_model(name: str, folder: Path) -> Model | None:
     config_file = folder / "config.json"
     try:
         with os.scandir(folder) as entries:
-            weights = {entry.name: entry.stat().st_size for entry in entries if is_weights(entry.name)}
+            files = {entry.name: entry for entry in entries}
+            weights = {name: files[name].stat().st_size for name in files if is_weights(name)}
         stat = config_file.stat()
         if not S_ISREG(stat.st_mode) or stat.st_size > MOST_JSON_BYTES:
             return None
@@ -94,6 +97,7 @@ def read_model(name: str, folder: Path) -> Model | None:
         quantisation=traits.quantisation,
         context_tokens=traits.context_tokens,
         generates_text=traits.generates_text,
+        sees=traits.may_see and is_prepared(files),
     )
 
 
@@ -169,6 +173,7 @@ class _Traits:
     quantisation: str
     context_tokens: int | None
     generates_text: bool
+    may_see: bool  # where its folder says how pictures are prepared
 
 
 @lru_cache(maxsize=4096)
@@ -188,6 +193,7 @@ def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Tr
         quantisation=_quantisation(config),
         context_tokens=context_tokens(config),
         generates_text=family != _TRANSCRIBES and _generates_text(kinds if isinstance(kinds, list) else []),
+        may_see=may_see(config) and is_installed(),
     )
 
 

@@ -213,8 +213,8 @@ def test_a_picture_is_refused_by_name_for_a_model_that_does_not_see(engine: Runn
     assert caught.value.body["error"] == {
         "type": "invalid_request_error",
         "message": "messages[0].content[1] cannot be used: it is a picture, and the model 'plain' "
-        "reads text only. To fix it: take a model that sees (/v1/models names what each can), or send text "
-        "only",
+        "does not see: it reads text alone. To fix it: take a model that sees (/v1/models names what each "
+        "can), or send text only",
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_ai.engine.pictures.picture import Picture
+from local_ai.engine.core.vision.picture_tokens import PromptPicture
 from local_ai.serving.errors import ApiError
 
 
@@ -54,7 +54,7 @@ class Job:
     logprobs: int | None = None  # likeliest tokens wanted beside each chosen one; None: no logprobs at all
     thought_tokens: int | None = None  # a thought is ended after this many
     in_thought: bool = False  # the prompt ends inside a thought
-    pictures: tuple[Picture, ...] = ()  # in the order in which the prompt shows them
+    pictures: tuple[PromptPicture, ...] = ()  # in the prompt's order
     branches: tuple[int, ...] = ()  # places, in tokens, where other prompts may continue differently
 
 

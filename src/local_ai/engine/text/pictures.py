@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from local_ai.settings.schema import VisionSettings
 
 _LONGEST_S = 30.0  # that decoding one picture may take; a large photograph takes a second
+_MOST_NAMED = 3  # models
 _SMALL_EDGE = 512  # of a picture that is wanted small: "low" in OpenAI's terms
 
 
@@ -88,8 +89,15 @@ class PictureReader:
             raise bad_field(source.place, why, "scale it down", code="image_parse_error") from exc
 
 
-def without_pictures(ask: Ask, model: str) -> Ask:
+def without_pictures(
+    ask: Ask, model: str, why: str = "it reads text alone", seeing: Sequence[str] = ()
+) -> Ask:
     """Return the conversation for a model that does not see: a short text replaces each picture.
+
+    Args:
+        model: Its id.
+        why: It does not see, a clause.
+        seeing: Ids of models on this machine that do.
 
     Raises:
         ApiError: 400, the user's newest message shows one, so that the answer should be about it.
@@ -99,11 +107,16 @@ def without_pictures(ask: Ask, model: str) -> Ask:
     if shown:
         raise bad_field(
             shown.place,
-            f"it is a picture, and the model {model!r} reads text only",
-            "take a model that sees (/v1/models names what each can), or send text only",
+            f"it is a picture, and the model {model!r} does not see: {why}",
+            f"take a model that sees ({_named(seeing)}), or send text only",
             code="model_does_not_see",
         )
     return _with_parts(ask, lambda part: part if isinstance(part, str) else placeholder("image"))
+
+
+def _named(seeing: Sequence[str]) -> str:
+    names = ", ".join(seeing[:_MOST_NAMED])
+    return f"such as {names}" if names else "/v1/models names what each can"
 
 
 def _base64_of(source: PictureSource) -> str | None:

@@ -12,12 +12,14 @@ from typing import Any
 
 from local_ai.engine.core.job import Job
 from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.vision.picture_tokens import PromptPicture
 from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
 from local_ai.engine.templating.process import TemplateStopped
 from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Ask, Message, joined
 from local_ai.engine.text.grammars import make_grammar
+from local_ai.engine.text.picture_places import hidden, place, show
 from local_ai.engine.text.tools import as_function, describe_plainly
 from local_ai.serving.errors import ApiError, ContextLengthError
 
@@ -65,7 +67,7 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             logprobs=ask.logprobs,
             thought_tokens=ask.thinking.max_tokens,
             in_thought=in_thought,
-            pictures=ask.pictures,
+            pictures=written.pictures,
             branches=written.branches,
         ),
         forced_call=forced_call,
@@ -79,6 +81,8 @@ def count_tokens(ask: Ask, words: ModelWords, *, names: FieldNames) -> int:
         ApiError: 400, naming the field: no template, or one that refuses the messages.
     """
     text, _ = _apply_template(ask, words, names)
+    if ask.pictures:
+        text = show(text, ask.pictures, words, names.messages).text
     return sum(words.count(part) for part in _parts(text))
 
 
@@ -98,6 +102,7 @@ class _Written:
     text: str  # "" where it came as tokens
     tokens: list[int]
     branches: tuple[int, ...] = ()  # in tokens
+    pictures: tuple[PromptPicture, ...] = ()
 
 
 def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
@@ -109,6 +114,9 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
         return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
     _check_length(sum(len(message.text) for message in ask.messages), words, names)
     text, places = _apply_template(ask, words, names)
+    shown = show(text, ask.pictures, words, names.messages) if ask.pictures else None
+    if shown is not None:
+        text, places = shown.text, [shown.moved(each) for each in places]
     tokens = _readable(_encode(text, words, names), words, names)
     if not tokens:
         raise bad_field(
@@ -116,7 +124,11 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
             f"the chat template of {words.key.id!r} makes an empty prompt of them",
             "take another model, or download this one again",
         )
-    return _Written(text, tokens, token_places(words, text, tokens, places))
+    branches = token_places(words, text, tokens, places)
+    if shown is None:
+        return _Written(text, tokens, branches)
+    tokens, pictures = place(shown, tokens, words, names.messages)
+    return _Written(text, tokens, branches, pictures)
 
 
 def _encode(text: str, words: ModelWords, names: FieldNames, *, special: bool = False) -> list[int]:
@@ -205,17 +217,21 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
 
     # Templates of models that see take a content's parts; others may know texts alone.
     in_parts = ask.has_pictures
+    eyes = words.eyes if ask.pictures else None
 
     def write(
         messages: Sequence[Message], *, as_text: bool = False, begins: bool = False, continues: bool = False
     ) -> str:
         return str(
             words.tokenizer.apply_chat_template(
-                [
-                    _as_template_message(message, words.format, as_text=as_text, in_parts=in_parts)
-                    for message in messages
-                ],
-                tools=[as_function(tool) for tool in shown] or None,
+                hidden(
+                    [
+                        _as_template_message(message, words.format, as_text=as_text, in_parts=in_parts)
+                        for message in messages
+                    ],
+                    eyes,
+                ),
+                tools=hidden([as_function(tool) for tool in shown] or None, eyes),
                 add_generation_prompt=begins,
                 continue_final_message=continues,
                 tokenize=False,

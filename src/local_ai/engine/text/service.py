@@ -199,7 +199,10 @@ class Service:
         """Return a request as its model can take it: with pictures decoded, or without any."""
         if not ask.has_pictures:
             return ask
-        return await self._pictures.read(ask) if words.sees else without_pictures(ask, words.key.id)
+        if words.sees:
+            return await self._pictures.read(ask)
+        seeing = [model.id for model in self._library().models if model.sees]
+        return without_pictures(ask, words.key.id, words.blind_why, seeing)
 
     async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> tuple[ModelWords, Lease]:
         key, context = self.resolve(name, adapter), self.find(name).context_tokens

@@ -17,6 +17,8 @@ def describe(model: Model) -> dict[str, Any]:
         can.append("tools")
     if model.generates_text and (form.thought or form.channels):
         can.append("thinking")
+    if model.sees:
+        can.append("vision")
     family = model.family or "unknown"
     about: dict[str, Any] = {"general.architecture": family, "general.basename": model.id}
     if model.context_tokens:

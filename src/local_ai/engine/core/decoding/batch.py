@@ -29,6 +29,7 @@ from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.memory.prompt_cache import PromptCache, Remembered, thin_out
 from local_ai.engine.core.model.loading import LoadedModel
+from local_ai.engine.core.vision.sight import Placed, Sight, as_remembered
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
@@ -50,6 +51,7 @@ class _Running:
     left: int  # tokens of the prompt still to be read; 0: its answer has begun
     answered: int = 0  # tokens
     checkpoints: tuple[Checkpoint, ...] = field(default=())  # of its prompt, until they are remembered
+    starts: tuple[int, ...] = field(default=())  # of its pictures' rows, until its prompt is read
 
     @property
     def tokens(self) -> int:
@@ -89,6 +91,7 @@ class Batch:
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
         self._is_scarce = False  # memory
         self._steps = 0
+        self.sight = Sight(loaded.model) if loaded.words.eyes is not None else None
         self._pace = PrefillPace(512 if mx.default_device() == mx.gpu else 64)
         self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
         self._generator = self._new_generator()
@@ -129,6 +132,7 @@ class Batch:
         self._has_company = company
         self._drop_cancelled()
         self._take_fetched()
+        self._look()
         self._keep_memory()
         self._admit()
         if not self._running:
@@ -146,6 +150,25 @@ class Batch:
         self._steps += 1
         if self._steps % _TIDY_STEPS == 0:
             self._tidy()
+
+    def _look(self) -> None:
+        """Make the rows of one picture that a prompt waits for; meanwhile no answer grows."""
+        for request in self._held if self.sight else ():
+            picture = self.sight.lacks(request, self._known(request)) if self.sight else None
+            if picture is None or self.sight is None:
+                continue
+            try:
+                self.sight.look(request, picture)
+            except Exception as exc:
+                log.exception("a picture could not be looked at")
+                self._held.remove(request)
+                request.send(Failed(unexpected(f"the picture {picture.place} could not be looked at", exc)))
+            return
+
+    def _known(self, request: Request) -> int:
+        """Count the tokens of a prompt that need no reading."""
+        restored = request.restored.tokens if request.restored is not None else 0
+        return max(restored, self._memory.count(request.job.prompt))
 
     def _next_step(self, reading: list[int]) -> tuple[int, Step]:
         """Choose how much of each prompt the next step reads, and say how much it does in all."""
@@ -182,6 +205,8 @@ class Batch:
         missing = self._guard.scarce_by(need)
         if missing > 0:
             self._memory.forget(missing)
+            if self.sight is not None:
+                self.sight.forget()
             mx.clear_cache()
             missing = self._guard.scarce_by(need)
         if missing > 0:
@@ -213,7 +238,8 @@ class Batch:
         held = f"of the {count} answers in memory this is the longest, with {longest.tokens} tokens"
         log.error("memory is running out: an answer of %d tokens ends", longest.tokens)
         longest.writer.request.send(Failed(out_of_memory("the answer was cut off", held)))
-        del self._running[uid]
+        self._running.pop(uid)
+        self._is_read(longest)
         self._generator.remove([uid])
         for batch in (self._generator._prompt_batch, self._generator._generation_batch):
             mx.eval([cache.state for cache in leaves(batch.prompt_cache)])
@@ -233,6 +259,9 @@ class Batch:
                 if self._running:
                     self._held.append(request)
                     continue
+            if self.sight is not None and self.sight.lacks(request, self._known(request)) is not None:
+                self._held.append(request)
+                continue
             try:
                 if self._is_scarce:
                     self._check_fit(need, len(request.job.prompt))
@@ -260,9 +289,12 @@ class Batch:
         remembered = self._recall(request)
         keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
+        placed = (
+            self.sight.place(request, remembered.tokens) if self.sight is not None else Placed(job.prompt)
+        )
         sampler = shared_sampler if job.sampling.seed is None else make_sampler
         (uid,) = self._generator.insert_segments(
-            segments=[cut(job.prompt, remembered.tokens, places)],
+            segments=[cut(placed.tokens, remembered.tokens, places)],
             max_tokens=[job.max_tokens],
             caches=[as_rows(remembered.layers or make_prompt_cache(self._loaded.model))],
             all_tokens=[list(job.prompt[: remembered.tokens])],
@@ -271,7 +303,7 @@ class Batch:
             stop_sequences=[self._stops],
         )
         left = len(job.prompt) - remembered.tokens
-        self._running[uid] = _Running(Writer(request, words), remembered.tokens, left)
+        self._running[uid] = _Running(Writer(request, words), remembered.tokens, left, starts=placed.starts)
         request.send(Started(remembered.tokens, remembered.miss))
 
     def _recall(self, request: Request) -> Remembered:
@@ -288,6 +320,8 @@ class Batch:
         for request in (*running, *self._held, *self._fetching):
             request.send(Failed(error))
         self._running.clear()
+        if self.sight is not None:
+            self.sight.clear()
         self._fetching.clear()
         self._held.clear()
         self._generator.close()
@@ -316,7 +350,7 @@ class Batch:
         for uid, (layers, tokens) in self._generator.remove(gone, return_prompt_caches=True).items():
             self._remember(self._running[uid], tokens, layers, is_over=True)
         for uid in gone:
-            del self._running[uid]
+            self._is_read(self._running.pop(uid))
 
     def _report_prompts(self, responses: list[Any]) -> bool:
         """Tell how far each prompt is; return whether a full piece of one was read."""
@@ -348,6 +382,7 @@ class Batch:
     def _report_token(self, answer: Any) -> None:
         running = self._running[answer.uid]
         running.answered += 1
+        self._is_read(running)
         if answer.finish_reason != "stop":
             running.writer.token(answer.token, answer.logprobs)
         if answer.finish_reason is not None:
@@ -355,12 +390,20 @@ class Batch:
             running.writer.finish(answer.finish_reason)
             self._remember(running, answer.all_tokens, answer.prompt_cache, is_over=True)
 
+    def _is_read(self, running: _Running) -> None:
+        """Take note that a prompt's pictures are needed no more."""
+        if running.starts and self.sight is not None:
+            self.sight.give_back(running.starts)
+        running.starts = ()
+
     def _remember(
         self, running: _Running, tokens: list[int], layers: Layers, *, is_over: bool = False
     ) -> None:
         """Have memory keep what was read of a prompt, or written to it; and the disk, once that is over."""
         if tokens and self._memory.max_bytes and not self._is_scarce:
             settle(layers)
+            if (job := running.writer.request.job).pictures:
+                tokens = as_remembered(tokens, job.prompt)
             kept = self._memory.remember(tokens, layers, running.checkpoints)
             if is_over and self._disk is not None:
                 # The one before the prompt's last token spares next to nothing beyond the one before it.

@@ -13,6 +13,7 @@ from local_ai.engine.core.job import Event, Finished, Job, Token, TokenLogprob
 from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.model.detokenize import Detokenizer
 from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.vision.rows import Rows
 
 Array = Any  # mlx.core.array
 
@@ -23,6 +24,7 @@ class Request:
     def __init__(self, job: Job, send: Callable[[Event], None]) -> None:
         self.job = job
         self.send = send
+        self.rows: dict[str, Rows] = {}  # of its pictures, by digest, until they are read
         self.restored: Restored | None = None  # of its prompt's beginning, from disk
         self.cancelled = False  # set by the thread that asked, read by the one that generates
 

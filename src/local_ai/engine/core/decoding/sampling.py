@@ -78,10 +78,20 @@ def make_processors(sampling: Sampling, *, prompt_tokens: int, vocabulary: int) 
         values = mx.array([bias for _, bias in biases])
         processors.append(lambda _tokens, logits: logits.at[:, tokens].add(values.astype(logits.dtype)))
     if sampling.repetition_penalty != 1:
-        processors.append(make_repetition_penalty(sampling.repetition_penalty, _REPETITION_TOKENS))
+        processors.append(_repetition_penalty(sampling.repetition_penalty))
     if sampling.presence_penalty or sampling.frequency_penalty:
         processors.append(_penalty(sampling, prompt_tokens))
     return processors
+
+
+def _repetition_penalty(penalty: float) -> Processor:
+    penalize: Processor = make_repetition_penalty(penalty, _REPETITION_TOKENS)
+
+    def of_words(tokens: Array, logits: Array) -> Array:
+        # A picture's places have ids beyond the vocabulary: the first token, of control, stands for them.
+        return penalize(mx.where(tokens < logits.shape[-1], tokens, 0), logits)
+
+    return of_words
 
 
 def _penalty(sampling: Sampling, prompt_tokens: int) -> Processor:

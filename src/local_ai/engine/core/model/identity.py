@@ -10,9 +10,12 @@ from pathlib import Path
 import mlx.core as mx
 
 from local_ai.engine.core.job import ModelKey
+from local_ai.models.vision import is_installed
 
 _FORMAT = 1  # of the files; another one makes the older ones unknown
 _LIBRARIES = ("mlx", "mlx-lm")
+_CONFIGS = ("config.json", "adapter_config.json")
+_OF_EYES = ("preprocessor_config.json", "processor_config.json")  # pictures change with them
 _DIGITS = 24
 _MOST_HEADER_BYTES = 100_000_000
 
@@ -31,6 +34,8 @@ def identity_of(key: ModelKey, caches: str) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {caches} {mx.default_device()}".encode())
     for library in _LIBRARIES:
         digest.update(f" {library} {version(library)}".encode())
+    if is_installed() and any((key.path / name).is_file() for name in _OF_EYES):
+        digest.update(f" mlx-vlm {version('mlx-vlm')}".encode())
     for folder in (key.path, *((key.adapter,) if key.adapter else ())):
         digest.update(b" folder")
         for file in sorted(folder.iterdir()):
@@ -38,7 +43,7 @@ def identity_of(key: ModelKey, caches: str) -> str:
                 stat = file.stat()
                 digest.update(f" {file.name} {stat.st_size} {stat.st_mtime_ns} ".encode())
                 digest.update(_header(file))
-            elif file.name in ("config.json", "adapter_config.json") or file.suffix == ".py":
+            elif file.name in (*_CONFIGS, *_OF_EYES) or file.suffix == ".py":
                 digest.update(f" {file.name} ".encode() + file.read_bytes())
     return digest.hexdigest()[:_DIGITS]
 

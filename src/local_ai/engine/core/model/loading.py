@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import struct
 from codecs import BOM_UTF8
@@ -21,11 +22,16 @@ from local_ai.engine.core.memory.cache_layers import cuts_anywhere
 from local_ai.engine.core.model.tokenizer import ModelWords, make_words
 from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
 from local_ai.engine.core.model.weight_check import check_weights, read_model
+from local_ai.engine.core.vision.eyes import Eyes
+from local_ai.engine.core.vision.loading import blindness, read_eyes, read_seeing_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.models.vision import FAMILIES, INSTALL, is_installed
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
+
+log = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 _PLAIN_TEXT_FILES = (
@@ -100,7 +106,7 @@ def check_model(
     need = Need(weight_bytes, kv_cache_bytes(config, tokens), tokens)
     if most_bytes is not None:
         check_memory(key, need, most_bytes=most_bytes, taken=taken)
-    check_weights(key, trust_remote_code=trust_remote_code)
+    _check_weights(key, config, trust_remote_code=trust_remote_code)
     return need
 
 
@@ -110,7 +116,8 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
     Raises:
         ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
     """
-    model, config = read_model(key, lazy=False, trust_remote_code=trust_remote_code)
+    read = _read(key, trust_remote_code=trust_remote_code)
+    model, config = read.model, read.config
     try:
         if key.adapter:
             load_adapters(model, str(key.adapter)).eval()
@@ -131,6 +138,8 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
             context_tokens(config),
             _embedding_rows(model),
             keeps_branches=not can_cut,
+            eyes=read.eyes,
+            blind_why=read.blind_why,
             eos=end_tokens(key.path),
         )
         # Building the layers draws random weights, which are then replaced. The draws are never evaluated,
@@ -144,6 +153,70 @@ def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
         fix = f"correct or replace the tokenizer's files in {key.path}, or take another conversion of it"
         raise model_not_loadable(key.id, _cause(exc), fix) from exc
     return LoadedModel(words, model, batchable, can_cut, config)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A model's weights in memory."""
+
+    model: Any
+    config: dict[str, Any]
+    eyes: Eyes | None = None
+    blind_why: str = ""
+
+
+def _read(key: ModelKey, *, trust_remote_code: bool) -> _Read:
+    """Read a model with its eyes where it has some, and for text alone where these are no use."""
+    config = _read_config(key)
+    why = blindness(key, config)
+    if why is None:
+        try:
+            model = read_seeing_model(key, lazy=False)
+            eyes = read_eyes(key, model)
+            if not all(hasattr(layer, "merge") for layer in model.make_cache()):
+                raise ValueError("its layers remember in what cannot be batched")
+            return _Read(model, config, eyes)
+        except Exception as exc:  # mlx-vlm, transformers and mlx raise whatever they like here
+            if not _is_of_mlx_lm(config):
+                raise _unseeing(key, exc) from exc
+            why = f"its eyes could not be loaded ({_cause(exc)})"
+            log.warning("%s is loaded for text alone: %s", key.id, why)
+    elif not _is_of_mlx_lm(config):
+        raise _not_whole(key, why)
+    model, config = read_model(key, lazy=False, trust_remote_code=trust_remote_code)
+    return _Read(model, config, blind_why=why)
+
+
+def _check_weights(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
+    """Compare a model's weights with its parameters, as `_read` will read them."""
+    why = blindness(key, config)
+    if why is None:
+        try:
+            read_seeing_model(key, lazy=True)
+            return
+        except Exception as exc:  # as above
+            if not _is_of_mlx_lm(config):
+                raise _unseeing(key, exc) from exc
+    elif why is not None and not _is_of_mlx_lm(config):
+        raise _not_whole(key, why)
+    check_weights(key, trust_remote_code=trust_remote_code)
+
+
+def _unseeing(key: ModelKey, exc: Exception) -> ApiError:
+    fix = f"correct {key.path / 'config.json'}, or take another conversion of it that mlx-vlm supports"
+    return model_not_loadable(key.id, _cause(exc), fix)
+
+
+def _not_whole(key: ModelKey, why: str) -> ApiError:
+    return model_not_loadable(key.id, f"{why}, and mlx-lm does not know its family", "take another model")
+
+
+def _is_of_mlx_lm(config: dict[str, Any]) -> bool:
+    import mlx_lm.models
+
+    family = config.get("model_type")
+    known = {file.stem for folder in mlx_lm.models.__path__ for file in Path(folder).glob("*.py")}
+    return isinstance(family, str) and MODEL_REMAPPING.get(family, family) in known
 
 
 def _read_config(key: ModelKey) -> dict[str, Any]:
@@ -185,15 +258,20 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             )
         return
     family = config.get("model_type")
-    import mlx_lm.models
-
-    known = {file.stem for folder in mlx_lm.models.__path__ for file in Path(folder).glob("*.py")}
-    if not isinstance(family, str) or MODEL_REMAPPING.get(family, family) not in known:
+    if _is_of_mlx_lm(config) or (family in FAMILIES and is_installed()):
+        return
+    if family in FAMILIES:
         raise model_not_loadable(
             key.id,
-            f"mlx-lm does not know its model_type {family!r}",
-            "take a model that mlx-lm supports, or a newer local-ai where the model is newer",
+            f"its model_type {family!r} needs mlx-vlm, which is not installed",
+            "install what models see with, then run: local-ai server restart",
+            command=INSTALL,
         )
+    raise model_not_loadable(
+        key.id,
+        f"mlx-lm does not know its model_type {family!r}",
+        "take a model that mlx-lm supports, or a newer local-ai where the model is newer",
+    )
 
 
 def _unknown_modules(key: ModelKey) -> dict[str, None]:

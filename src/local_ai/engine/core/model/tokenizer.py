@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format, Marks
 
@@ -28,12 +29,18 @@ class ModelWords:
     control: frozenset[int] = frozenset()  # tokens that are no text: special ones that are none of its marks
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
-    sees: bool = False  # whether its prompts may show pictures
+    eyes: Eyes | None = None  # None: its prompts can show no pictures
+    blind_why: str = "it reads text alone"  # of a model without eyes
     keeps_branches: bool = False  # its state is kept where prompts branch, for it cannot be cut back
     joins_bytes: bool = False  # a text is its tokens' bytes, one after the other
     texts_alone: dict[int, str | None] = field(default_factory=dict)  # by token; None: part of a character
     # A tokenizer in Python may keep state: one caller at a time.
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def sees(self) -> bool:
+        """Whether its prompts may show pictures."""
+        return self.eyes is not None
 
     @property
     def thought(self) -> Marks | None:
@@ -45,6 +52,12 @@ class ModelWords:
             return list(_encoding(backend, text, special=special).ids)
         with self.lock:
             return [int(token) for token in self.tokenizer.encode(text, add_special_tokens=special)]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Tell where each token of a text begins and ends, in characters; of a native tokenizer alone."""
+        backend: Any = native_tokenizer(self.tokenizer)
+        (encoding,) = backend.encode_batch([text], add_special_tokens=False)
+        return list(encoding.offsets)
 
     def count(self, text: str) -> int:
         """Count the tokens of a text, without writing them out."""
@@ -74,6 +87,8 @@ def make_words(
     eos: frozenset[int] = frozenset(),
     *,
     keeps_branches: bool = False,
+    eyes: Eyes | None = None,
+    blind_why: str = "",
 ) -> ModelWords:
     """Read a tokenizer's abilities."""
     stated = getattr(tokenizer, "init_kwargs", {}).get("tool_parser_type")
@@ -98,6 +113,8 @@ def make_words(
         has_template=bool(tokenizer.has_chat_template),
         embedding_rows=embedding_rows,
         longest_token=longest_token,
+        eyes=eyes,
+        blind_why=blind_why or "it reads text alone",
         keeps_branches=keeps_branches,
         joins_bytes=backend is not None and type(backend.decoder).__name__ == "ByteLevel",
     )

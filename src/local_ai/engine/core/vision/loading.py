@@ -1,0 +1,80 @@
+"""Loads a model that sees, by mlx-vlm: it is imported here, when there is one to load."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.vision.eyes import Eyes
+from local_ai.models.vision import INSTALL, is_installed, is_prepared, may_see
+
+log = logging.getLogger(__name__)
+
+_TOWERS = ("vision", "visual", "image_encoder")  # what names of a tower's tensors have in them
+_MOST_HEADER_BYTES = 100_000_000
+
+
+def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
+    """Say why a model is loaded for text alone; None where it sees."""
+    if config.get("vision_config") is None or config.get("model_file") is not None:
+        return "it reads text alone"
+    if not may_see(config):
+        return f"pictures cannot be shown to its family yet ({config.get('model_type')})"
+    if not is_installed():
+        return f"mlx-vlm is not installed, by which models see ({INSTALL})"
+    if key.adapter is not None:
+        return "with an adapter it reads text alone"
+    if not is_prepared([file.name for file in key.path.iterdir()]):
+        return "its folder does not say how pictures are prepared (preprocessor_config.json)"
+    if not any(_has_tower(shard) for shard in key.path.glob("model*.safetensors")):
+        return "its weights are those of its text part"
+    return None
+
+
+def _has_tower(shard: Path) -> bool:
+    """Whether a weight file has tensors of a tower: conversions to text leave them out."""
+    with shard.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        names = json.loads(file.read(min(length, _MOST_HEADER_BYTES)))
+    return any(part in name for name in names for part in _TOWERS)
+
+
+def read_seeing_model(key: ModelKey, *, lazy: bool) -> Any:
+    """Build a model with its weights; its own code is never run.
+
+    Args:
+        lazy: The weights are only looked up.
+
+    Returns:
+        A SeeingModel.
+
+    Raises:
+        Exception: As mlx-vlm does.
+    """
+    from mlx_vlm.utils import load_model
+
+    from local_ai.engine.core.vision.seeing_model import SeeingModel
+
+    model = SeeingModel(load_model(key.path, lazy=lazy))
+    mx.eval(mx.random.state)  # see `check_weights`
+    return model
+
+
+def read_eyes(key: ModelKey, model: Any) -> Eyes:
+    """Load what prepares pictures for a model.
+
+    Args:
+        model: A SeeingModel.
+
+    Raises:
+        Exception: As transformers does.
+    """
+    from mlx_vlm.utils import load_processor
+
+    return Eyes(load_processor(key.path, add_detokenizer=False, trust_remote_code=False), model.image_token)

@@ -1,0 +1,120 @@
+"""The pictures of the prompts that a batch reads: their rows are made, one picture a step, and looked up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+import numpy as np
+
+from local_ai.engine.core.vision.picture_tokens import PromptPicture
+from local_ai.engine.core.vision.rows import LatestRows, Rows, table_tokens
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.vision.seeing_model import SeeingModel
+
+log = logging.getLogger(__name__)
+
+_MOST_BYTES = 128_000_000  # of the latest pictures' rows
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prompt, where it is to be read still with the ids of its pictures' rows in the table."""
+
+    tokens: tuple[int, ...]
+    starts: tuple[int, ...] = field(default=())  # in the table
+
+
+class Sight:
+    """Makes the rows of pictures and hands them to the model; for the generating thread alone."""
+
+    def __init__(self, model: SeeingModel, max_bytes: int = _MOST_BYTES) -> None:
+        self._model = model
+        self._latest = LatestRows(max_bytes)
+        self.looked = 0  # pictures that went through the tower
+
+    def lacks(self, request: Request, known: int) -> PromptPicture | None:
+        """Find a picture whose rows are to be made before a prompt can be read.
+
+        Args:
+            known: The first so many tokens need no reading.
+        """
+        for picture in _unread(request.job.pictures, known):
+            if picture.digest in request.rows:
+                continue
+            if rows := self._latest.find(picture.digest):
+                request.rows[picture.digest] = rows
+            else:
+                return picture
+        return None
+
+    def look(self, request: Request, picture: PromptPicture) -> None:
+        """Make the rows of a picture: the tower reads it whole, and nothing else is done meanwhile.
+
+        Raises:
+            Exception: As the model does.
+        """
+        started = time.perf_counter()
+        rows = self._rows_of(picture)
+        request.rows[picture.digest] = rows
+        self._latest.add(picture.digest, rows)
+        self.looked += 1
+        log.info(
+            "looked at a picture: %d places in %.2f s", picture.inputs.rows, time.perf_counter() - started
+        )
+
+    def _rows_of(self, picture: PromptPicture) -> Rows:
+        arrays = {name: mx.array(value) for name, value in picture.inputs.arrays.items()}
+        ids = arrays.pop("input_ids")
+        mask = arrays.pop("attention_mask", None)
+        made = self._model.whole.get_input_embeddings(ids, arrays.pop("pixel_values"), mask=mask, **arrays)
+        places = mx.array(np.flatnonzero(np.array(ids[0]) == self._model.image_token))
+        embeddings = made.inputs_embeds[0][places]
+        mx.eval(embeddings)
+        return Rows(embeddings)
+
+    def place(self, request: Request, known: int) -> Placed:
+        """Put the rows that a prompt needs in the table, and name them in it; none may lack.
+
+        Args:
+            known: The first so many tokens need no reading.
+        """
+        job = request.job
+        tokens = list(job.prompt)
+        starts: dict[str, int] = {}
+        for picture in _unread(job.pictures, known):
+            if picture.digest not in starts:
+                starts[picture.digest] = self._model.table.take(request.rows[picture.digest])
+            ids = table_tokens(starts[picture.digest], picture.inputs.rows)
+            for at, token in zip(picture.tokens, ids, strict=True):
+                tokens[at] = token
+        request.rows.clear()
+        return Placed(tuple(tokens), tuple(starts.values()))
+
+    def give_back(self, starts: Sequence[int]) -> None:
+        """Take note that a prompt is read."""
+        for start in starts:
+            self._model.table.give_back(start)
+
+    def forget(self) -> None:
+        """Give back the memory of rows that no prompt waits for."""
+        self._latest.clear()
+
+    def clear(self) -> None:
+        """Take note that no prompt is being read any more."""
+        self._model.table.clear()
+
+
+def as_remembered(tokens: list[int], prompt: Sequence[int]) -> list[int]:
+    """Name what layers cover by the prompt's own ids, in place of the table's."""
+    return [*prompt[: len(tokens)], *tokens[len(prompt) :]]
+
+
+def _unread(pictures: Sequence[PromptPicture], known: int) -> list[PromptPicture]:
+    return [picture for picture in pictures if picture.end > known]

@@ -1,0 +1,199 @@
+"""Pictures in a batch: what a model says of them, beside texts, remembered, and as mlx-vlm says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine.core.batches import PLENTY, Heard, finish
+from tests.seeing_model import BLIND, QUESTION, colour_picture, names, train_seeing_model
+
+from local_ai.engine.core.job import ModelKey, Sampling
+from local_ai.engine.pictures.picture import Picture
+from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.prompts import FieldNames, prepare
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_seeing_model(tmp_path_factory.mktemp("seeing"))
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Any:
+    from local_ai.engine.core.model.loading import load_model
+
+    return load_model(ModelKey("seeing", folder), trust_remote_code=False)
+
+
+@pytest.fixture
+def batch(loaded: Any) -> Any:
+    from local_ai.engine.core.decoding.batch import Batch
+    from local_ai.engine.core.memory.guard import MemoryGuard
+    from local_ai.engine.core.memory.prompt_cache import PromptCache
+
+    return Batch(loaded, PromptCache(10**9), MemoryGuard(lambda: PLENTY, 0))
+
+
+def picture(colour: str, *, side: int = 48, seed: int = 1000) -> Picture:
+    drawn = colour_picture(colour, side=side, seed=seed)
+    return Picture(drawn.tobytes(), drawn.width, drawn.height, "messages[0].content[0]")
+
+
+def user(*parts: str | Picture) -> Message:
+    texts = [part for part in parts if isinstance(part, str)]
+    return Message("user", "\n".join(texts), parts=parts if len(texts) < len(parts) else ())
+
+
+def asked(loaded: Any, messages: Sequence[Message], **options: Any) -> Any:
+    return prepare(Ask(tuple(messages), **options), loaded.words, names=FieldNames()).job
+
+
+def ask(batch: Any, loaded: Any, messages: Sequence[Message], **options: Any) -> Heard:
+    from local_ai.engine.core.decoding.request import Request
+
+    heard = Heard()
+    batch.add(Request(asked(loaded, messages, **options), heard.events.append))
+    return heard
+
+
+def answer(batch: Any, loaded: Any, messages: Sequence[Message], **options: Any) -> Heard:
+    heard = ask(batch, loaded, messages, **options)
+    finish(batch)
+    assert heard.error is None, heard.error
+    return heard
+
+
+def test_pictures_and_texts_are_answered_in_one_batch_by_what_they_show(batch: Any, loaded: Any):
+    shown = [("red",), ("blue",), ("green", "red"), ("yellow", "blue")]
+    heard = [ask(batch, loaded, [user(*map(picture, colours), QUESTION)]) for colours in shown]
+    blind = ask(batch, loaded, [user(QUESTION)])
+
+    finish(batch)
+
+    assert [each.text for each in heard] == [names(*colours) for colours in shown]
+    assert blind.text == BLIND
+
+
+def test_a_later_turn_reuses_a_picture_and_another_picture_of_its_size_does_not(batch: Any, loaded: Any):
+    first = user(picture("red"), QUESTION)
+    said = answer(batch, loaded, [first])
+    later = [first, Message("assistant", said.text), user(picture("blue"), QUESTION)]
+
+    again, other = answer(batch, loaded, later), answer(batch, loaded, [user(picture("green"), QUESTION)])
+
+    assert again.text == names("blue")
+    end = asked(loaded, later).pictures[0].end
+    assert again.started.cached > end
+    assert other.text == names("green")
+    assert other.started.cached < end
+    assert batch.sight.looked == 3
+
+
+def test_the_same_picture_is_looked_at_once(batch: Any, loaded: Any):
+    two = [ask(batch, loaded, [user(picture("red"), picture("red"), QUESTION)]) for _ in range(2)]
+
+    finish(batch)
+
+    assert [each.error for each in two] == [None, None]
+    assert batch.sight.looked == 1
+
+
+def test_rows_that_were_given_back_are_made_again(loaded: Any, batch: Any):
+    question = [user(picture("red"), picture("blue"), QUESTION)]
+    from local_ai.engine.core.vision.sight import Sight
+
+    batch.sight = Sight(loaded.model, max_bytes=0)
+    batch._memory.max_bytes = 0
+
+    said = [answer(batch, loaded, question).text for _ in range(2)]
+
+    assert said == [names("red", "blue")] * 2
+    assert batch.sight.looked == 4
+    assert loaded.model.table.rows is None
+
+
+def test_a_cancelled_prompt_gives_its_rows_back_and_leaves_the_others_theirs(batch: Any, loaded: Any):
+    from local_ai.engine.core.decoding.request import Request
+
+    gone = Request(asked(loaded, [user(picture("red"), QUESTION)]), lambda event: None)
+    batch.add(gone)
+    stays = ask(batch, loaded, [user(picture("blue"), QUESTION)])
+    while not stays.events:
+        batch.step()
+
+    gone.cancelled = True
+    finish(batch)
+
+    assert stays.text == names("blue")
+    assert loaded.model.table.rows is None
+
+
+def test_penalties_seeds_and_grammars_hold_beside_pictures(batch: Any, loaded: Any):
+    question = [user(picture("red"), QUESTION)]
+    schema = '{"enum": ["green", "yellow"]}'
+    drawn = {"temperature": 1.0, "top_p": 0.9, "seed": 7, "repetition_penalty": 1.1, "presence_penalty": 0.5}
+
+    penalised = [ask(batch, loaded, question, sampling=Sampling(**drawn)) for _ in range(2)]
+    forced = ask(batch, loaded, question, schema=schema)
+    finish(batch)
+
+    assert penalised[0].error is None
+    assert penalised[0].text == penalised[1].text
+    assert forced.text in ('"green"', '"yellow"')
+
+
+def test_a_mark_that_people_write_is_text(batch: Any, loaded: Any):
+    job = asked(loaded, [user("<image> is a tag", picture("red"), "<image>")])
+
+    assert len(job.pictures) == 1
+    assert [token for token in job.prompt if token == loaded.model.image_token] == [
+        loaded.model.image_token
+    ] * 2
+
+
+def test_answers_are_token_by_token_those_of_mlx_vlm(batch: Any, loaded: Any):
+    conversations = [
+        [user(picture("red", side=64), "What is the capital of France?")],
+        [user(picture("green"), picture("blue", side=20), "one two three")],
+        [user("the quick brown fox")],
+    ]
+    heard = [ask(batch, loaded, each, sampling=Sampling()) for each in conversations]
+
+    finish(batch)
+
+    for each, conversation in zip(heard, conversations, strict=True):
+        assert each.text == _by_mlx_vlm(loaded, conversation)
+
+
+def _by_mlx_vlm(loaded: Any, conversation: list[Message]) -> str:
+    from mlx_vlm.generate import generate_step
+    from mlx_vlm.utils import prepare_inputs
+    from PIL import Image
+
+    eyes = loaded.words.eyes
+    shown = [part for message in conversation for part in message.parts if isinstance(part, Picture)]
+    images = [Image.frombytes("RGB", (each.width, each.height), each.rgb) for each in shown]
+    messages = [
+        {
+            "role": message.role,
+            "content": [
+                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
+                for part in message.parts or (message.text,)
+            ],
+        }
+        for message in conversation
+    ]
+    text = eyes._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    made = prepare_inputs(eyes._processor, images=images or None, prompts=text)
+    ids, mask = made.pop("input_ids"), made.pop("attention_mask")
+    tokens: list[int] = []
+    for token, _ in generate_step(
+        ids, loaded.model.whole, made.pop("pixel_values", None), mask, max_tokens=4096, temperature=0, **made
+    ):
+        if int(token) in loaded.words.eos:
+            break
+        tokens.append(int(token))
+    return loaded.words.decode(tokens)
