@@ -18,7 +18,7 @@ INSTALL = "pip install 'local-ai[vision]'"
 def may_see(config: Mapping[str, Any]) -> bool:
     """Whether a model's config.json describes one that sees, without code of its own."""
     return (
-        config.get("model_type") in FAMILIES
+        str(config.get("model_type")) in FAMILIES
         and isinstance(config.get("vision_config"), dict)
         and config.get("model_file") is None
     )

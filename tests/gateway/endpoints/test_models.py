@@ -44,6 +44,7 @@ def test_openai_list_has_its_shape() -> None:
                 "created": 1_700_000_000,
                 "owned_by": "org",
                 "context_length": None,
+                "input_modalities": ["text"],
                 "defaults": DEFAULTS,
             },
             {
@@ -52,6 +53,7 @@ def test_openai_list_has_its_shape() -> None:
                 "created": 1_700_000_000,
                 "owned_by": "local",
                 "context_length": None,
+                "input_modalities": ["text"],
                 "defaults": DEFAULTS,
             },
         ],

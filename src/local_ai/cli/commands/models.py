@@ -124,6 +124,7 @@ def info(name: str, *, as_json: bool) -> None:
         "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
         "kind": "generates text" if row["generates_text"] else "does not generate text",
         "thoughts": f"between {' and '.join(thought)}" if thought else "none",
+        "pictures": "can be shown to it" if row["sees"] else "it does not see",
         "calls": row["calls"] or "its template knows no tools",
         "state": _state(row) or "not loaded",
         "aliases": ", ".join(row["aliases"]) or "none",
@@ -223,7 +224,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         size_in_words(row["size_bytes"]),
         row["quantisation"] or "–",
         str(row["context_tokens"] or "–"),
-        row["family"] or "–",
+        (row["family"] or "–") + (", sees pictures" if row["sees"] else ""),
         _state(row),
         row["path"],
     )

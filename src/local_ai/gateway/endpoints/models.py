@@ -35,6 +35,7 @@ def openai_model(model: Model, generation: GenerationSettings) -> dict[str, Any]
         "created": model.created,
         "owned_by": owner,
         "context_length": model.context_tokens,
+        "input_modalities": ["text", "image"] if model.sees else ["text"],
         "defaults": generation.of_model(model.own).model_dump(),
     }
 

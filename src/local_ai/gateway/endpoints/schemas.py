@@ -23,6 +23,7 @@ class OpenAIModel(BaseModel):
     created: int  # seconds since 1970
     owned_by: str
     context_length: int | None  # tokens; OpenAI has no such field, other servers do
+    input_modalities: list[Literal["text", "image"]]  # that it takes; a field of other servers, too
     defaults: GenerationSettings  # of requests that do not say; OpenAI has no such field
 
 

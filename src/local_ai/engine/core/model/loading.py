@@ -258,9 +258,9 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             )
         return
     family = config.get("model_type")
-    if _is_of_mlx_lm(config) or (family in FAMILIES and is_installed()):
+    if _is_of_mlx_lm(config) or (str(family) in FAMILIES and is_installed()):
         return
-    if family in FAMILIES:
+    if str(family) in FAMILIES:
         raise model_not_loadable(
             key.id,
             f"its model_type {family!r} needs mlx-vlm, which is not installed",
