@@ -9,9 +9,9 @@ disk too. What was wrong is printed under the table and makes the exit code 1. /
 beside it; its slowest answer tells how long a request can hold up other clients.
 
 Memory is read six times on the way, each time after a rest in which what was freed goes back. What is bounded
-is filled before: kept responses, remembered prompts (set to a few megabytes, in memory and on disk), and the
-words that a tokenizer remembers. What grows after that is a leak. With --rounds, each of the six parts sends
-the same requests, so many rounds of every kind, instead of new ones for its share of the minutes.
+is filled before: kept responses and remembered prompts (set to a few megabytes, in memory and on disk). What
+grows after that is a leak. With --rounds, each of the six parts sends the same requests, so many rounds of
+every kind, instead of new ones for its share of the minutes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ _CHATTING = ("plain", "other", "tools", "thinker")
 _LONG_ROUND = 4  # long conversations of a round
 _LONG = 40  # that go on at any time; a byte is a token to the tiny models, and 1,024 are worth a file
 _LONG_TURN, _LONG_MOST = 1200, 3600  # bytes
-_WORDS, _WORDS_AT_ONCE = 12_000, 20  # more than a tokenizer remembers
 _REST_S = 7.0  # longer than the engine keeps freed memory
 _DEFAULT = "plain"
 _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
@@ -174,11 +173,6 @@ def main() -> None:
 
 
 def _fill_what_is_bounded(client: httpx.Client, luck: random.Random) -> None:
-    for _ in range(_WORDS // _WORDS_AT_ONCE):
-        words = " ".join(_word(luck) for _ in range(_WORDS_AT_ONCE))
-        message = {"role": "user", "content": words}
-        counted = {"model": _DEFAULT, "messages": [message]}
-        client.post("/anthropic/v1/messages/count_tokens", json=counted).raise_for_status()
     for _ in range(MOST_RESPONSES):
         asked = {"model": _DEFAULT, "input": _word(luck), "max_output_tokens": 1}
         client.post("/v1/responses", json=asked).raise_for_status()

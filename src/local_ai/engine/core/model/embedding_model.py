@@ -13,6 +13,7 @@ from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
 from local_ai.engine.core.model.encoder import KINDS, Encoder, EncoderConfig
+from local_ai.engine.core.model.tokenizer import remember_no_words
 
 Array = Any  # mlx.core.array
 
@@ -65,6 +66,7 @@ def load_embedding_model(folder: Path) -> EmbeddingModel:
     if config.get("model_file") is not None:
         raise ValueError("it brings Python code of its own, which is not run here")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), padding_side="right")
+    remember_no_words(tokenizer)
     kind = config.get("model_type")
     plain = not (folder / "2_Dense").exists()
     if kind in KINDS and plain:

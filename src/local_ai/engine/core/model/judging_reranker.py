@@ -13,6 +13,8 @@ import mlx.core as mx
 from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
+from local_ai.engine.core.model.tokenizer import remember_no_words
+
 Array = Any  # mlx.core.array
 
 KIND = "qwen3"
@@ -92,4 +94,6 @@ def load_judging_reranker(folder: Path) -> JudgingReranker:
     if not any("rerank" in part.lower() for part in folder.parts[-3:]):
         raise ValueError('it is a Qwen3 without "rerank" in its name, so one that was not trained to judge')
     decoder, _ = load_model(folder)
-    return JudgingReranker(AutoTokenizer.from_pretrained(str(folder)), decoder)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    remember_no_words(tokenizer)
+    return JudgingReranker(tokenizer, decoder)

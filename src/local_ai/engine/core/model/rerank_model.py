@@ -18,6 +18,7 @@ from local_ai.engine.core.model.encoder import (
     EncoderConfig,
 )
 from local_ai.engine.core.model.judging_reranker import KIND, load_judging_reranker
+from local_ai.engine.core.model.tokenizer import remember_no_words
 
 Array = Any  # mlx.core.array
 
@@ -107,5 +108,6 @@ def load_rerank_model(folder: Path) -> RerankModel:
     if labels != 1 or not str((config.get("architectures") or [""])[0]).endswith("SequenceClassification"):
         raise ValueError("it gives no single score to a pair of texts")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), padding_side="right")
+    remember_no_words(tokenizer)
     encoder, _ = load_model(folder, get_model_classes=lambda config: (CrossEncoder, EncoderConfig))
     return EncodingReranker(tokenizer, encoder)
