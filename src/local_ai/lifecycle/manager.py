@@ -21,8 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError, ServerError
+from local_ai.errors import ConfigError, LocalAIError, ServerError
 from local_ai.lifecycle import preflight, start
+from local_ai.lifecycle.failures import interrupted, silent_supervisord, supervisord_ended
+from local_ai.lifecycle.launch import end_launched, launch
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
 from local_ai.settings.exposure import check_exposure
@@ -36,15 +38,13 @@ from local_ai.settings.state import (
     read_state,
     read_target,
     target_of,
-    write_private,
-    write_state,
 )
 from local_ai.status.observe import observe
 from local_ai.status.report import Report
 from local_ai.status.verdict import STOPPING, Health
 from local_ai.supervision import supervisord
 from local_ai.supervision.lock import exclusive
-from local_ai.supervision.omni import installed_parts, link_package
+from local_ai.supervision.omni import installed_parts
 from local_ai.supervision.plan import plan
 from local_ai.supervision.program import ProcessState
 from local_ai.supervision.render import render
@@ -217,7 +217,7 @@ class ServerManager:
         except KeyboardInterrupt as exc:
             if self._foreground:
                 self._end_foreground(self._foreground)
-            raise _interrupted("Ctrl-C before anything was started") from exc
+            raise interrupted("Ctrl-C before anything was started") from exc
         return self._wait(foreground, timeout_s, already_running=already, note=note)
 
     def _ensure_running(self, *, foreground: bool) -> tuple[bool, str]:
@@ -236,7 +236,7 @@ class ServerManager:
                 raise silent_supervisord(report)
             if report.is_running:
                 return True, self._revive(report, state)
-            self._launch(state, conf, foreground=foreground)
+            self._foreground = launch(state, conf, self.paths, self._on_progress, foreground=foreground)
             return False, warning
 
     def _check(self) -> str:
@@ -284,52 +284,6 @@ class ServerManager:
             return "settings have changed since it was started; to use them: local-ai server restart"
         return ""
 
-    def _launch(self, state: State, conf: str, *, foreground: bool) -> None:
-        """Start supervisord: in the background, or as a child of this process."""
-        try:
-            self._clean_up()
-            self._check_port(state)
-            # Kept while it runs: a model that comes later is no reason to answer with another one.
-            default = start.prepare_model(state, self._on_progress)
-            state = replace(state, default_model=default)
-            preflight.prepare_folders(self.paths)
-            if state.omni_parts:
-                link_package(self.paths)
-            write_private(self.paths.conf, conf)
-            write_state(state, self.paths.state_file)
-            if foreground:
-                self._foreground = supervisord.launch_in_foreground(self.paths)
-            else:
-                supervisord.launch(self.paths)
-        except KeyboardInterrupt as exc:
-            self._end_launched()
-            raise _interrupted("Ctrl-C before the server was up, so nothing was left running") from exc
-        except BaseException:
-            self._end_launched()
-            raise
-
-    def _check_port(self, state: State) -> None:
-        """Make sure the port is free; a program of ours without a supervisord is ended."""
-        try:
-            start.check_port_of(state)
-        except LocalAIError:
-            if not end_leftovers(self.paths, grace_s=5).any:
-                raise
-            start.check_port_of(state)
-
-    def _end_launched(self) -> None:
-        """End what a launch that was interrupted, or failed, has left."""
-        supervisord.end_processes(supervisord.find_launched(self.paths), grace_s=5)
-        end_leftovers(self.paths, grace_s=5)
-        supervisord.remove_leftovers(self.paths)
-
-    def _clean_up(self) -> None:
-        """End what runs without a supervisord that answers, and remove what it left."""
-        if os.path.exists(self.paths.state_file) and not supervisord.has_leftovers(self.paths):
-            return  # the last stop was an orderly one: no need to look at every process
-        end_leftovers(self.paths, grace_s=5)
-        supervisord.remove_leftovers(self.paths)
-
     def _wait(self, foreground: bool, timeout_s: float, *, already_running: bool, note: str) -> StartResult:
         child = self._foreground
         try:
@@ -368,7 +322,7 @@ class ServerManager:
 
     def _raise_unless_stopped(self, code: int, *, by_force: bool) -> None:
         if code and not by_force:  # an orderly stop, from elsewhere too, ends with 0
-            raise _supervisord_ended(code, self.paths)
+            raise supervisord_ended(code, self.paths)
 
     def _was_killed_by_stop(self, child: subprocess.Popen[bytes]) -> bool:
         """Tell whether a stop killed this supervisord: a service must not start it again then."""
@@ -382,7 +336,7 @@ class ServerManager:
     def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
         self.stop()
         if child.poll() is None:  # it has made no socket yet, so the stop did not see it
-            self._end_launched()
+            end_launched(self.paths)
         child.wait()
         self.paths.killed_pid.unlink(missing_ok=True)
 
@@ -409,31 +363,3 @@ class ServerManager:
             return read_state(self.paths.state_file)
         except ServerError:
             return None
-
-
-def _interrupted(why: str) -> LocalAIError:
-    """Describe a start that was interrupted before supervisord was up; later, a server continues to start."""
-    return LocalAIError("interrupted", why=why, command="local-ai server start", exit_code=EXIT_INTERRUPTED)
-
-
-def _supervisord_ended(code: int, paths: Paths) -> ServerError:
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return ServerError(
-        "the server ended",
-        why=f"supervisord {how}, and its programs end with it",
-        command="local-ai server start",
-        see=str(paths.log("supervisord")),
-    )
-
-
-def silent_supervisord(report: Report) -> ServerError:
-    """Describe a supervisord that holds its socket but says nothing, or only that it ends."""
-    state = "has not ended yet" if report.verdict.word == STOPPING else "is not answering"
-    return ServerError(
-        f"supervisord {state} (pid {report.pid or 'unknown'})",
-        why=report.verdict.why,
-        fix=report.verdict.fix,
-        command=report.verdict.command,
-        see=report.verdict.see,
-        exit_code=4,
-    )
