@@ -8,7 +8,7 @@ import pytest
 from local_ai.errors import ConfigError
 from local_ai.settings.example import example_text, write_example
 from local_ai.settings.load import known_keys, load
-from local_ai.settings.schema import LocalAISettings, NamedModelSettings
+from local_ai.settings.schema import LocalAISettings, NamedModelSettings, PeerSettings
 
 
 def uncommented() -> str:
@@ -28,20 +28,22 @@ def test_example_shows_every_key_with_its_default(tmp_path: Path):
 
     loaded = load(config_path=file, environ={})
 
-    assert set(loaded.origins) == set(known_keys())
+    assert set(loaded.origins) == set(known_keys()) - {"peers"}  # tables, which are tried below
     defaults = LocalAISettings()
     unset = {"generation": loaded.settings.generation.model_copy(update={"thinking": None})}
     assert loaded.settings.model_copy(update={"model": defaults.model, **unset}) == defaults
 
 
-def test_example_of_one_models_own_values_names_them_all(tmp_path: Path):
-    text = re.sub(r"^# (\[models\.|  \w+ = )", r"\1", example_text(), flags=re.MULTILINE)
+def test_example_of_one_models_own_values_and_of_a_peer_names_them_all(tmp_path: Path):
+    text = re.sub(r"^# (\[models\.|\[\[peers|  \w+ = )", r"\1", example_text(), flags=re.MULTILINE)
     file = tmp_path / "config.toml"
     file.write_text(text)
 
-    (own,) = load(config_path=file, environ={}).settings.models.named.values()
+    settings = load(config_path=file, environ={}).settings
 
+    (own,), (peer,) = settings.models.named.values(), settings.peers
     assert set(own.model_dump()) == set(NamedModelSettings.model_fields)
+    assert peer.model_fields_set == set(PeerSettings.model_fields)
 
 
 def test_example_explains_every_key():

@@ -217,11 +217,11 @@ def test_folder_is_no_settings_file(tmp_path: Path):
 
 
 def test_unknown_variable_is_a_warning_with_the_nearest_name():
-    loaded = load(environ={"LOCAL_AI_SERVER__PRT": "1", "LOCAL_AI_X": "1", "OTHER": "1"})
+    loaded = load(environ={"LOCAL_AI_SERVER__PRT": "1", "LOCAL_AI_XXXXXXXXXXXXXXXXXXXXX": "1", "OTHER": "1"})
 
     assert loaded.warnings == (
         "LOCAL_AI_SERVER__PRT is not a setting and is ignored; did you mean LOCAL_AI_SERVER__PORT?",
-        "LOCAL_AI_X is not a setting and is ignored",
+        "LOCAL_AI_XXXXXXXXXXXXXXXXXXXXX is not a setting and is ignored",
     )
 
 

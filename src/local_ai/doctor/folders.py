@@ -23,7 +23,7 @@ from local_ai.supervision.supervisord import find_orphans, has_leftovers, remove
 _STATE_BYTES = 20_000_000  # logs rotate at a few megabytes each
 _MODEL_BYTES = 2_000_000_000  # of a small model
 _LOCK_S = 10.0
-_NAMES_KEYS = re.compile(rb"^[^#\n]*api_keys", re.MULTILINE)  # not in a comment
+_NAMES_KEYS = re.compile(rb"^[^#\n]*api_keys?", re.MULTILINE)  # not in a comment
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 

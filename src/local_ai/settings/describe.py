@@ -13,8 +13,9 @@ from local_ai.settings.load import COMMAND_LINE, DEFAULT, Loaded, flatten, varia
 from local_ai.settings.reload import changes_in_place
 from local_ai.settings.schema import LocalAISettings
 
-Kind = Literal["choice", "list", "number", "secret", "table", "text"]
+Kind = Literal["choice", "list", "number", "records", "secret", "table", "text"]
 _SECRETS = ("server.api_keys",)
+_RECORDS = ("peers",)  # lists of tables, which a form does not hold
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
@@ -48,7 +49,7 @@ class Described:
     @property
     def can_change(self) -> bool:
         """True if it can be changed here and now."""
-        return self.in_place and not self.is_given
+        return self.in_place and not self.is_given and self.kind != "records"
 
     @property
     def text(self) -> str:
@@ -90,8 +91,13 @@ def as_typed(value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{name} = {target}" for name, target in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_item_as_typed, value))
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _item_as_typed(item: Any) -> str:
+    """Write one item of a list: a peer by its name and its address."""
+    return f"{item['name']} ({item['url']})" if isinstance(item, Mapping) else str(item)
 
 
 def describe_all(running: LocalAISettings, loaded: Loaded) -> list[Described]:
@@ -156,6 +162,8 @@ def _kind(key: str, field: dict[str, Any]) -> Kind:
     names = {each["type"] for each in _types(field)}
     if key in _SECRETS:
         return "secret"
+    if key in _RECORDS:
+        return "records"
     if _choices(field):
         return "choice"
     if names & {"integer", "number"}:

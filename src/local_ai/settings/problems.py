@@ -70,12 +70,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
-    got = "" if "api_key" in key else f", got {_shown(error.get('input'))}"  # a key is secret
+    got = "" if _may_hold_a_secret(key, error.get("input")) else f", got {_shown(error.get('input'))}"
     finding, kind = read_finding(error, LocalAISettings), error["type"]
     if kind == "extra_forbidden":
         return "unknown key" + _suggestion(key, keys, finding.siblings)
     if kind in {"model_type", "model_attributes_type"} and key.startswith("models."):
         return f"unknown key{_suggestion(key, keys, ())}; a model's own values are a table: [{key}]"
+    if kind in {"missing", "model_type", "model_attributes_type"} and key.startswith("peers."):
+        return "must be given" if kind == "missing" else "must be a table of keys: [[peers]]"
+    if kind == "tuple_type" and key == "peers":
+        return "must be tables, one for each peer: [[peers]]"
     if kind == "literal_error":
         allowed = finding.choices
         return f"must be one of {', '.join(allowed)}{got}" + nearest(str(error.get("input")).upper(), allowed)
@@ -85,6 +89,12 @@ def _message(error: ErrorDetails, key: str, keys: list[str]) -> str:
         return f"must be {_range(finding)}{got}"
     text = error["msg"].removeprefix("Value error, ")
     return f"{text[:1].lower()}{text[1:]}{got}"
+
+
+def _may_hold_a_secret(key: str, value: object) -> bool:
+    """Tell whether a value may be, or have in it, a key or a password: of a peer, also by its address."""
+    is_plain = isinstance(value, int | float) or (isinstance(value, str) and "@" not in value)
+    return "api_key" in key or (key.partition(".")[0] == "peers" and (key == "peers" or not is_plain))
 
 
 _TYPES = {

@@ -11,13 +11,14 @@ from local_ai.settings.schema import REVEAL, LocalAISettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TABLES = ("cache.", "generation.", "models.", "power.", "vision.", "config.")
+_TABLES = ("cache.", "generation.", "models.", "power.", "routing.", "vision.", "config.")
 _KEYS = (
     "aliases",
     "gateway.max_concurrency",
     "gateway.max_queue",
     "gateway.wait_for_engine_s",
     "model.idle_unload_s",
+    "peers",
     "server.api_keys",
     "server.drain_s",
     "server.log_level",

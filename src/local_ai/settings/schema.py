@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ from local_ai.settings.model_names import name_of_address
 REVEAL = {"reveal_secrets": True}
 
 _MIN_KEY_CHARS = 8
+MOST_PEERS = 1000
 
 
 class _Section(BaseModel):
@@ -95,6 +97,53 @@ def _origin(text: str) -> str:
     ):
         raise ValueError('must be a scheme and a host, such as "http://localhost:3000"')
     return text.lower()
+
+
+def _listed_peers(value: object, info: ValidationInfo) -> object:
+    """Take a JSON list where all values are text (environment), never in a file."""
+    if isinstance(value, str) and info.mode == "python":
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError('must be a JSON list, such as [{"name": "studio", "url": "http://…"}]') from None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _peer_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?", text):
+        raise ValueError("must be 1–40 letters, digits and dashes, with no dash at either end")
+    return text
+
+
+def _peer_url(text: str) -> str:
+    """Return scheme, host and port; "/v1" at the end, which clients' base addresses have, is left out."""
+    wrong = 'must be an address such as "http://studio.local:8080", without a key, a path or a question mark'
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    usable = parts.scheme in {"http", "https"} and parts.hostname and port != 0
+    if not usable or path or "@" in text or re.search(r"[?#\\\s]", text) or not text.isascii():
+        raise ValueError(wrong)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _peer_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not re.fullmatch(r"[\x21-\x7e]{1,1000}", text):
+        raise ValueError("must be visible ASCII characters without spaces")
+    return key
+
+
+def _unique_peers(peers: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
+    names = [peer.name.lower() for peer in peers]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"must have names of their own; {twice!r} is given twice")
+    if len(peers) > MOST_PEERS:
+        raise ValueError(f"must be at most {MOST_PEERS}")
+    return peers
 
 
 Host = Annotated[str, AfterValidator(_printable), AfterValidator(_host)]
@@ -305,6 +354,35 @@ class VisionSettings(_Section):
     )
 
 
+class PeerSettings(_Section):
+    """Another server whose models are asked for here as `model@name` (`[[peers]]`)."""
+
+    name: Annotated[str, AfterValidator(_peer_name)] = Field(description="What follows the @.")
+    url: Annotated[str, AfterValidator(_peer_url)] = Field(
+        description="Its address; with https, its certificate is checked."
+    )
+    api_key: Annotated[SecretStr, AfterValidator(_peer_key)] | None = Field(
+        None, description="The key it asks for; sent to it alone."
+    )
+    max_concurrency: int = Field(
+        64, ge=1, le=4096, description="Most requests it is given at once; the rest wait in the queue."
+    )
+
+    @field_serializer("api_key")
+    def _mask(self, key: SecretStr | None, info: SerializationInfo) -> str | None:
+        reveal = bool(info.context and info.context.get("reveal_secrets"))
+        return (key.get_secret_value() if reveal else str(key)) if key else None
+
+
+class RoutingSettings(_Section):
+    """Which machine answers, where several can."""
+
+    replicas: bool = Field(
+        False,
+        description="Whether a model that peers have, too, is answered by any of them under its plain name.",
+    )
+
+
 class PowerSettings(_Section):
     """The computer's power."""
 
@@ -331,6 +409,10 @@ class LocalAISettings(_Section):
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     vision: VisionSettings = VisionSettings()
+    peers: Annotated[
+        tuple[PeerSettings, ...], BeforeValidator(_listed_peers), AfterValidator(_unique_peers)
+    ] = Field((), description="Other servers whose models can be asked for here as model@name.")
+    routing: RoutingSettings = RoutingSettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
 

@@ -14,7 +14,7 @@ from local_ai.settings.schema import LocalAISettings
 
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
 # In a settings file, which may be broken: the value up to its closing bracket or the line's end.
-_KEYS = re.compile(r"""["']?api_keys["']?\s*[=:]\s*(\[[^\]]*\]?|[^\n]*)""")
+_KEYS = re.compile(r"""["']?api_keys?["']?\s*[=:]\s*(\[[^\]]*\]?|[^\n]*)""")
 _QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
 _LEAST = 4  # letters; a shorter one is part of ordinary words
 _HIDDEN = "(hidden)"
@@ -33,6 +33,7 @@ def find_secrets(
         config_file: The file that they are read from.
     """
     found = {key.get_secret_value() for key in settings.server.api_keys}
+    found |= {peer.api_key.get_secret_value() for peer in settings.peers if peer.api_key}
     found |= {value for name, value in environ.items() if _SECRET_NAME.search(name)}
     found |= {part for value in list(found) for part in re.split(r"[,\s]+", value)}
     for name, value in environ.items():
