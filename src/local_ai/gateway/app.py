@@ -54,10 +54,12 @@ def make_app(context: GatewayContext) -> ASGIApp:
             _end_downloads(context),
         )
         tasks = [asyncio.create_task(each) for each in work]
+        context.peers.take(context.state.settings)
         yield
         for task in tasks:
             task.cancel()
         await context.downloads.close()
+        await context.peers.close()
         await context.forwarding.upstream.close()
 
     server = context.state.settings.server

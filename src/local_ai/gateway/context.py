@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from local_ai.gateway.admission.body_memory import MemoryBudget
@@ -15,7 +16,10 @@ from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Shutdown
 from local_ai.gateway.downloads.downloads import Downloads
 from local_ai.gateway.forwarding.relay import ForwardingContext
-from local_ai.gateway.model_cards import ModelCards, read_cards
+from local_ai.gateway.model_cards import ModelCards, PeerCard, read_cards
+from local_ai.gateway.peers.client import FORWARDED
+from local_ai.gateway.peers.peer import Peer
+from local_ai.gateway.peers.peers import ListedModel, Peers
 from local_ai.gateway.upstream.abilities import Abilities
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
@@ -52,6 +56,7 @@ class GatewayContext:
     body_memory: MemoryBudget
     downloads: Downloads
     abilities: Abilities
+    peers: Peers
 
     @property
     def state(self) -> State:
@@ -68,6 +73,7 @@ class GatewayContext:
             self.watch.on_batch(request_queue.resize if gateway.max_concurrency == "auto" else None)
         for forwarding in (self.forwarding, self.omni_forwarding):
             forwarding.gate.wait_s = gateway.wait_for_engine_s
+        self.peers.take(state.settings)
         logging.getLogger().setLevel(state.settings.server.log_level)
         self.live.state = state  # last: by its revision a command sees that all of it is done
         _LOG.info("changed settings were taken (%d)", state.revision)
@@ -76,11 +82,28 @@ class GatewayContext:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
         return await asyncio.to_thread(_listed, self.state)
 
+    async def peer_models(self, headers: Mapping[str, str]) -> list[ListedModel]:
+        """List the models of the peers; none for a request that another gateway sent: no list goes round.
+
+        Args:
+            headers: Of the request.
+        """
+        if not self.peers or FORWARDED in headers:
+            return []
+        listed = self.peers.listed(self.state.settings.all_aliases)
+        own = {model.id for model in await self.models()}
+        return [each for each in listed if each.name not in own]
+
+    async def peer_model(self, name: str, headers: Mapping[str, str]) -> ListedModel | None:
+        """Find a model of a peer by the name that it is asked for by here; None where it is no peer's."""
+        return next((each for each in await self.peer_models(headers) if each.name == name), None)
+
     async def cards(self) -> ModelCards:
         """Read the models with all that the page shows of them, off the event loop."""
         report = await self.watch.report()
         await self.abilities.learn(await self.models())
-        return await asyncio.to_thread(read_cards, self.state, report, self.abilities.of)
+        cards = await asyncio.to_thread(read_cards, self.state, report, self.abilities.of)
+        return replace(cards, peers=tuple(_peer_card(peer) for peer in self.peers))
 
     async def model_named(self, name: str) -> Model:
         """Find a model by name or alias, under the name asked for.
@@ -99,10 +122,12 @@ def make_context(state: State) -> GatewayContext:
     request_queue = RequestQueue(most_running=first, most_waiting=settings.max_queue)
     quarantine = Quarantine()
     shutdown = Shutdown()
-    watch = Monitor(state, upstream, lambda: _queue(request_queue, quarantine, shutdown))
+    peers = Peers()
+    watch = Monitor(state, upstream, lambda: _queue(request_queue, quarantine, shutdown, peers))
     if settings.max_concurrency == "auto":
         watch.on_batch(request_queue.resize)
     shutdown.on_change(lambda closed: request_queue.close(stopping_refusal if closed else None))
+    shutdown.on_change(lambda closed: peers.refuse(stopping_refusal if closed else None))
     gate = ReadinessGate(watch, shutdown.closed, wait_s=settings.wait_for_engine_s)
     forwarding = ForwardingContext(
         upstream=upstream,
@@ -127,10 +152,11 @@ def make_context(state: State) -> GatewayContext:
         body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
         downloads=Downloads(state.paths.hub_cache),
         abilities=Abilities(upstream),
+        peers=peers,
     )
 
 
-def _queue(request_queue: RequestQueue, quarantine: Quarantine, shutdown: Shutdown) -> Queue:
+def _queue(request_queue: RequestQueue, quarantine: Quarantine, shutdown: Shutdown, peers: Peers) -> Queue:
     return Queue(
         running=request_queue.running,
         waiting=request_queue.waiting,
@@ -140,6 +166,19 @@ def _queue(request_queue: RequestQueue, quarantine: Quarantine, shutdown: Shutdo
         requests=request_queue.requests(),
         marked_models=quarantine.marked(),
         is_closed=shutdown.closed.is_set(),
+        peers=peers.health(),
+    )
+
+
+def _peer_card(peer: Peer) -> PeerCard:
+    return PeerCard(
+        id=peer.name,
+        url=peer.settings.url,
+        state=peer.state,
+        since=peer.since,
+        why=peer.why,
+        models=tuple(f"{model.id}@{peer.name}" for model in peer.models),
+        paths=peer.paths,
     )
 
 

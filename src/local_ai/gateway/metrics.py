@@ -7,12 +7,13 @@ a wildcard lets any answer, and each name would be a new series.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from local_ai.serving.dialects import Dialect
+from local_ai.status.health import PeerHealth, PeerState
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -119,6 +120,7 @@ class _Now:
             yield GaugeMetricFamily(
                 "local_ai_longest_wait_seconds", "Of the first in the queue.", report.queue.longest_wait_s
             )
+            yield from _of_peers(report.queue.peers)
         restarts = CounterMetricFamily("local_ai_restarts", "Unexpected ends.", labels=("program",))
         memory = GaugeMetricFamily("local_ai_memory_bytes", "Resident memory.", labels=("program",))
         for row in report.programs:
@@ -139,3 +141,17 @@ class _Now:
         for labels, count in counts.items():
             tokens.add_metric(labels, count)
         yield tokens
+
+
+def _of_peers(peers: Sequence[PeerHealth]) -> Iterator[Metric]:
+    """Yield what is known of the peers, as many as the settings have."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    ready = GaugeMetricFamily("local_ai_peer_ready", "1 if it can be asked.", labels=("peer",))
+    running = GaugeMetricFamily("local_ai_peer_requests_running", "That it has from here.", labels=("peer",))
+    waiting = GaugeMetricFamily("local_ai_peer_requests_waiting", "In line here for it.", labels=("peer",))
+    for peer in peers:
+        ready.add_metric((peer.name,), int(peer.state is PeerState.READY))
+        running.add_metric((peer.name,), peer.running)
+        waiting.add_metric((peer.name,), peer.waiting)
+    yield from (ready, running, waiting) if peers else ()

@@ -74,6 +74,19 @@ class RecommendedCard:
 
 
 @dataclass(frozen=True)
+class PeerCard:
+    """Another server whose models are asked for here."""
+
+    id: str  # its name
+    url: str
+    state: str  # asking | ready | away
+    since: float  # seconds since 1970, when it entered that state
+    why: str  # it is away
+    models: tuple[str, ...]  # as they are asked for here
+    paths: tuple[str, ...]  # of ours that it answers
+
+
+@dataclass(frozen=True)
 class ModelCards:
     """All of them."""
 
@@ -84,6 +97,7 @@ class ModelCards:
     as_of: str  # when the list was written, YYYY-MM
     memory_bytes: int  # that this machine has
     only_starter: bool  # it is the default, so nothing better has been chosen yet
+    peers: tuple[PeerCard, ...] = ()  # in the settings' order
 
 
 def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards:

@@ -126,7 +126,7 @@ def drain(
     ask = ask or (lambda: probe_gateway(target.host, target.port))
     if queue is None and target.drain_s:
         queue = _ask_again(ask, SupervisorClient(paths.supervisor_socket), target)
-    running = queue.running if queue else 0
+    running = queue.all_running if queue else 0
     if not running or not target.drain_s or not _close(paths):
         return Drained(cut=running)
     deadline = time.monotonic() + target.drain_s
@@ -137,7 +137,7 @@ def drain(
             time.sleep(_DRAIN_POLL_S)
             # A gateway too busy to answer in time still has them; one that ended is restarted, and has none.
             if now := ask():
-                left = min(left, now.running)
+                left = min(left, now.all_running)
     except KeyboardInterrupt:
         pass
     return Drained(finished=running - left, cut=left)

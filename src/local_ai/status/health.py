@@ -118,6 +118,7 @@ class QueuedRequest:
     position: int | None  # in the queue, from 1
     seconds: float  # since it arrived
     streams: bool
+    peer: str | None = None  # the one that it is for; None: the engine
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,33 @@ class MarkedModel:
     model: str
     reason: str
     since: float  # seconds since 1970
+
+
+MOST_PEER_MODELS = 50  # that a status names
+
+
+class PeerState(StrEnum):
+    """Whether another server can be asked."""
+
+    ASKING = "asking"  # for the first time
+    READY = "ready"
+    AWAY = "away"
+
+
+@dataclass(frozen=True)
+class PeerHealth:
+    """Another server whose models are asked for here."""
+
+    name: str
+    url: str
+    state: PeerState
+    since: float  # seconds since 1970, when it entered that state
+    why: str  # it is away
+    models: tuple[str, ...]  # as they are asked for here, at most fifty
+    model_count: int
+    paths: tuple[str, ...]  # of ours that it answers
+    running: int  # requests from here that it has now
+    waiting: int  # requests that wait here for it
 
 
 @dataclass(frozen=True)
@@ -141,3 +169,9 @@ class Queue:
     requests: tuple[QueuedRequest, ...] = ()  # the oldest first, at most fifty
     marked_models: tuple[MarkedModel, ...] = ()
     is_closed: bool = False  # the server stops: what runs finishes, and new requests are refused
+    peers: tuple[PeerHealth, ...] = ()  # as the settings have them
+
+    @property
+    def all_running(self) -> int:
+        """How many requests run, here and at peers."""
+        return self.running + sum(peer.running for peer in self.peers)

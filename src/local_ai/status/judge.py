@@ -150,7 +150,7 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
             see=str(facts.logs_dir / "supervisord.log"),
         )
     if facts.queue and facts.queue.is_closed:
-        count = facts.queue.running
+        count = facts.queue.all_running
         left = "1 running answer finishes first" if count == 1 else f"{count} running answers finish first"
         words = left if count else "no answer is running"
         return Verdict(Health.STARTING, STOPPING, f"{words}; new requests are refused")

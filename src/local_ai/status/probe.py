@@ -8,7 +8,16 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from local_ai.status.health import EngineHealth, EngineState, MarkedModel, Queue, QueuedRequest, RequestState
+from local_ai.status.health import (
+    EngineHealth,
+    EngineState,
+    MarkedModel,
+    PeerHealth,
+    PeerState,
+    Queue,
+    QueuedRequest,
+    RequestState,
+)
 from local_ai.unix_http import Address, exchange
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
@@ -60,9 +69,15 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
             requests=tuple(QueuedRequest(**one) for one in requests),
             marked_models=tuple(MarkedModel(**one) for one in raw["marked_models"]),
             is_closed=raw.get("is_closed", False),  # an older gateway does not say it
+            peers=tuple(_peer(one) for one in raw.get("peers", ())),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _peer(raw: dict[str, Any]) -> PeerHealth:
+    lists = {name: tuple(raw[name]) for name in ("models", "paths")}
+    return PeerHealth(**raw | lists | {"state": PeerState(raw["state"])})
 
 
 def is_listening(host: str, port: int, *, timeout_s: float = 1.0) -> bool:

@@ -46,6 +46,7 @@ def test_openai_list_has_its_shape() -> None:
                 "context_length": None,
                 "input_modalities": ["text"],
                 "defaults": DEFAULTS,
+                "peer": None,
             },
             {
                 "id": "own",
@@ -55,6 +56,7 @@ def test_openai_list_has_its_shape() -> None:
                 "context_length": None,
                 "input_modalities": ["text"],
                 "defaults": DEFAULTS,
+                "peer": None,
             },
         ],
     }

@@ -35,6 +35,7 @@ class QueuedCall:
     streams: bool
     arrived: float  # time.monotonic()
     state: RequestState = RequestState.WAITING
+    peer: str | None = None  # the one that it is for; None: the engine
     waiter: asyncio.Future[None] | None = field(default=None, repr=False)
 
     @property
@@ -109,7 +110,14 @@ class RequestQueue:
     @property
     def running(self) -> int:
         """The number of requests that the engine has now."""
-        return sum(queued.state is RequestState.RUNNING for queued in self._visits.values())
+        return sum(
+            queued.state is RequestState.RUNNING and queued.peer is None for queued in self._visits.values()
+        )
+
+    @property
+    def load(self) -> int:
+        """The number of requests that have a place here or wait for one."""
+        return self.most_running - self._free + len(self._waiting)
 
     def longest_wait_s(self) -> float:
         """Seconds that the first in the queue has waited."""
@@ -127,6 +135,7 @@ class RequestQueue:
                 position=places.get(queued.id),
                 seconds=round(queued.seconds, 1),
                 streams=queued.streams,
+                peer=queued.peer,
             )
             for queued in itertools.islice(self._visits.values(), _SHOWN)
         )

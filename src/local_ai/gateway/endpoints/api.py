@@ -19,6 +19,9 @@ from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.forwarding.relay import Call, Forward
 from local_ai.gateway.forwarding.request_body import check_media_type, peek, read_body
 from local_ai.gateway.forwarding.routes import ROUTES, Route
+from local_ai.gateway.peers.client import FORWARDED
+from local_ai.gateway.peers.forward import PeerForward
+from local_ai.gateway.peers.trip import plan_trip
 from local_ai.printable import printable
 from local_ai.serving.multipart import read_form_model
 from local_ai.settings.state import State
@@ -90,7 +93,13 @@ class _Forwarder:
             if self._route.part is not None:
                 await asyncio.to_thread(check_part, self._route.part, call.model, self._context.state)
                 forwarding = self._context.omni_forwarding
-            await Forward(call, forwarding)(receive, send)
+            is_forwarded = FORWARDED in request.headers
+            if self._context.peers and (
+                trip := await plan_trip(call, self._context, is_forwarded=is_forwarded)
+            ):
+                await PeerForward(call, forwarding, trip, self._context.peers.affinity)(receive, send)
+            else:
+                await Forward(call, forwarding)(receive, send)
 
     async def _call(self, request: Request, reservation: Reservation) -> Call:
         route = self._route
@@ -106,7 +115,7 @@ class _Forwarder:
         wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)
         model = wanted.model or self._default_name
         streams = route.streams_by_default if wanted.streams is None else wanted.streams
-        return replace(call, body=body, streams=streams, model=_shown(model))
+        return replace(call, body=body, streams=streams, model=_shown(model), asked=wanted.model)
 
 
 def _shown(model: str | None) -> str | None:

@@ -20,6 +20,7 @@ from local_ai.gateway.endpoints.schemas import (
     OpenAIModel,
     OpenAIModelList,
 )
+from local_ai.gateway.peers.peers import ListedModel, as_own
 from local_ai.models.catalog import Model
 from local_ai.settings.schema import GenerationSettings
 
@@ -37,6 +38,22 @@ def openai_model(model: Model, generation: GenerationSettings) -> dict[str, Any]
         "context_length": model.context_tokens,
         "input_modalities": ["text", "image"] if model.sees else ["text"],
         "defaults": generation.of_model(model.own).model_dump(),
+        "peer": None,
+    }
+
+
+def peer_model(listed: ListedModel) -> dict[str, Any]:
+    """Return a peer's model as OpenAI describes it; the owner is the peer."""
+    model, peer = listed.model, listed.peer
+    return {
+        "id": listed.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": peer.name,
+        "context_length": model.context_tokens,
+        "input_modalities": ["text", "image"] if model.sees else ["text"],
+        "defaults": None,
+        "peer": {"name": peer.name, "state": peer.state, "since": peer.since, "why": peer.why},
     }
 
 
@@ -92,13 +109,16 @@ def models_router(context: GatewayContext) -> APIRouter:
     router = APIRouter()
 
     @router.get("/v1/models", response_model=OpenAIModelList, responses=refusals(401, 403))
-    async def openai_models() -> Any:
-        """List the models of this machine."""
-        return openai_list(await context.models(), context.state.settings.generation)
+    async def openai_models(request: Request) -> Any:
+        """List the models of this machine, and then those of its peers."""
+        own = openai_list(await context.models(), context.state.settings.generation)
+        return own | {"data": [*own["data"], *map(peer_model, await context.peer_models(request.headers))]}
 
     @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
-    async def openai_one(id: str) -> Any:  # noqa: A002 (the name in the address)
+    async def openai_one(request: Request, id: str) -> Any:  # noqa: A002 (the name in the address)
         """Describe one model."""
+        if found := await context.peer_model(id, request.headers):
+            return peer_model(found)
         return openai_model(await context.model_named(id), context.state.settings.generation)
 
     @router.get(
@@ -110,15 +130,18 @@ def models_router(context: GatewayContext) -> APIRouter:
     async def anthropic_models(
         request: Request, after_id: str | None = None, before_id: str | None = None
     ) -> Any:
-        """List the models of this machine, in pages."""
+        """List the models of this machine, and then those of its peers, in pages."""
         limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
-        return anthropic_list(await context.models(), limit=limit, after=after_id, before=before_id)
+        models = [*await context.models(), *map(as_own, await context.peer_models(request.headers))]
+        return anthropic_list(models, limit=limit, after=after_id, before=before_id)
 
     @router.get(
         "/anthropic/v1/models/{id:path}", response_model=AnthropicModel, responses=refusals(401, 403, 404)
     )
-    async def anthropic_one(id: str) -> Any:  # noqa: A002
+    async def anthropic_one(request: Request, id: str) -> Any:  # noqa: A002
         """Describe one model."""
+        if found := await context.peer_model(id, request.headers):
+            return anthropic_model(as_own(found))
         return anthropic_model(await context.model_named(id))
 
     return router

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import OllamaLoaded, OllamaModels, OllamaVersion
+from local_ai.gateway.peers.peers import as_own
 from local_ai.models.ollama import API_VERSION, entry, written
 
 _NEVER = "9999-12-31T23:59:59Z"
@@ -28,9 +29,9 @@ def ollama_router(context: GatewayContext) -> APIRouter:
         return {"version": API_VERSION}
 
     @router.get("/api/tags", response_model=OllamaModels, responses=refusals(401, 403))
-    async def tags() -> Any:
-        """List the models of this machine as Ollama does."""
-        models = await context.models()
+    async def tags(request: Request) -> Any:
+        """List the models of this machine, and then those of its peers, as Ollama does."""
+        models = [*await context.models(), *map(as_own, await context.peer_models(request.headers))]
         return {"models": [entry(model) | {"modified_at": written(model.created)} for model in models]}
 
     @router.get("/api/ps", response_model=OllamaLoaded, responses=refusals(401, 403))

@@ -9,10 +9,19 @@ from pydantic import BaseModel, FiniteFloat
 
 from local_ai.gateway.activity import EndedRequest
 from local_ai.gateway.downloads.download import Problem
-from local_ai.gateway.model_cards import IncompleteCard, ModelCard, RecommendedCard
+from local_ai.gateway.model_cards import IncompleteCard, ModelCard, PeerCard, RecommendedCard
 from local_ai.settings.schema import GenerationSettings
-from local_ai.status.health import EngineHealth, Queue
+from local_ai.status.health import EngineHealth, PeerState, Queue
 from local_ai.status.report import ProgramStatus
+
+
+class PeerNote(BaseModel):
+    """The machine that has a model, where it is not this one."""
+
+    name: str
+    state: PeerState
+    since: float  # seconds since 1970, when it entered that state
+    why: str  # it is away
 
 
 class OpenAIModel(BaseModel):
@@ -24,7 +33,9 @@ class OpenAIModel(BaseModel):
     owned_by: str
     context_length: int | None  # tokens; OpenAI has no such field, other servers do
     input_modalities: list[Literal["text", "image"]]  # that it takes; a field of other servers, too
-    defaults: GenerationSettings  # of requests that do not say; OpenAI has no such field
+    # Of requests that do not say; None: the peer's own. OpenAI has neither this nor the next field.
+    defaults: GenerationSettings | None
+    peer: PeerNote | None  # None: a model of this machine
 
 
 class OpenAIModelList(BaseModel):
@@ -130,6 +141,7 @@ class ModelsBody(BaseModel):
 
     models: list[ModelCard]  # the newest first
     incomplete: list[IncompleteCard]
+    peers: list[PeerCard]  # in the settings' order
     downloads: list[DownloadBody]  # the newest first
     recommended: list[RecommendedCard]  # the smallest first
     best: str | None  # of these, the largest that fits

@@ -88,14 +88,16 @@ class Forward:
         with forwarding.request_queue.queued(call.route.path, call.model, streams=call.streams) as queued:
             outcome = await self._answer_or_leave(reply, queued, receive)
             took, first = queued.seconds, self._first_at and self._first_at - queued.arrived
-        forwarding.metrics.record(call.route.dialect, call.model, outcome, seconds=took, first_s=first)
+        # As it was sent, of several places that could answer.
+        model = queued.model
+        forwarding.metrics.record(call.route.dialect, model, outcome, seconds=took, first_s=first)
         forwarding.activity.note(
             EndedRequest(
                 id=REQUEST_ID.get(),
                 at=time.time(),
                 path=call.route.path,
                 client=call.client,
-                model=call.model,
+                model=model,
                 outcome=outcome.kind,
                 text=outcome.text,
                 seconds=round(took, 3),
@@ -153,15 +155,23 @@ class Forward:
 
     async def _answer(self, reply: Reply, queued: QueuedCall) -> Outcome:
         """Run the call to its end."""
-        call, forwarding = self._call, self._forwarding
         try:
-            forwarding.quarantine.check(call.target, call.body, call.model)
-            if not call.route.queues:
-                return await self._tries(reply, queued)
-            async with forwarding.request_queue.admit(queued):
-                return await self._tries(reply, queued)
+            return await self._run(reply, queued)
         except ApiError as refusal:
             return await self._refuse(refusal, reply)
+
+    async def _run(self, reply: Reply, queued: QueuedCall) -> Outcome:
+        """Run the call here.
+
+        Raises:
+            ApiError: It is refused, or was lost.
+        """
+        call, forwarding = self._call, self._forwarding
+        forwarding.quarantine.check(call.target, call.body, call.model)
+        if not call.route.queues:
+            return await self._tries(reply, queued)
+        async with forwarding.request_queue.admit(queued):
+            return await self._tries(reply, queued)
 
     async def _tries(self, reply: Reply, queued: QueuedCall) -> Outcome:
         """Send it, and again where the engine ends before the client has heard anything."""
@@ -323,5 +333,6 @@ class Call:
     headers: dict[str, str]
     body: bytes
     streams: bool = False  # the client asked for a stream
-    model: str | None = None  # as the engine will know it
+    model: str | None = None  # as the engine will know it, ready to be shown
+    asked: str | None = None  # the model as the request names it; None where it names none
     client: str = ""  # as it names itself

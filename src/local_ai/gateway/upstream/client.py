@@ -124,13 +124,7 @@ class Upstream:
         """
         import httpx
 
-        request = httpx.Request(
-            method,
-            "http://engine",
-            headers=[(name.encode(), value.strip().encode("latin-1")) for name, value in headers.items()],
-            content=body,
-            extensions={"target": quote(target.encode("latin-1"), safe=_PRINTABLE).encode()},
-        )
+        request = make_request(method, "http://engine", target, headers, body)
         try:
             return EngineAnswer(await self._transport.handle_async_request(request))
         except httpx.ConnectError as exc:
@@ -164,6 +158,27 @@ class Upstream:
             return await answer.read()
         finally:
             await answer.close()
+
+
+def make_request(
+    method: str, origin: str, target: str, headers: Mapping[str, str], body: bytes, **extensions: Any
+) -> httpx.Request:
+    """Write a request for a path as a client sent it.
+
+    Args:
+        origin: Scheme, host and port.
+        target: The path, with its query; Latin-1.
+        extensions: httpx's, such as `timeout`.
+    """
+    import httpx
+
+    return httpx.Request(
+        method,
+        origin,
+        headers=[(name.encode(), value.strip().encode("latin-1")) for name, value in headers.items()],
+        content=body,
+        extensions=extensions | {"target": quote(target.encode("latin-1"), safe=_PRINTABLE).encode()},
+    )
 
 
 def _health_in(body: bytes) -> EngineHealth | None:

@@ -1,4 +1,4 @@
-"""httpx over a unix socket by asyncio's streams: head and body of a request go out in one write.
+"""httpx over asyncio's streams, by unix socket or TCP: head and body of a request go out in one write.
 
 httpcore itself writes them apart, each after some turns of the event loop, and wakes the engine up twice: a
 tenth of the time to a stream's first event. anyio's sockets, which it uses otherwise, also wrote a traceback
@@ -8,7 +8,10 @@ tenth of the time to a stream's first event. anyio's sockets, which it uses othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import httpx
 
 _IDLE_S = 60.0  # the engine keeps an idle connection for longer
 _MAX_IDLE = 16
+_IDLE_AFAR_S = 4.0  # less than the five seconds after which many servers close one
 
 
 class UnixTransport(httpx.AsyncHTTPTransport):
@@ -32,6 +36,58 @@ class UnixTransport(httpx.AsyncHTTPTransport):
         )
 
 
+class TcpTransport(httpx.AsyncHTTPTransport):
+    """The same over TCP, with TLS where the address says https; certificates are checked."""
+
+    def __init__(self) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trusting(),
+            max_connections=None,
+            max_keepalive_connections=_MAX_IDLE,
+            keepalive_expiry=_IDLE_AFAR_S,
+            network_backend=_TcpBackend(),
+        )
+
+
+def _trusting() -> ssl.SSLContext:
+    """Trust what the system trusts (or SSL_CERT_FILE names), and what Mozilla does."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+class _TcpBackend(httpcore.AsyncNetworkBackend):
+    """Connects by TCP alone, and notices a machine that has gone without a word."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                reader, writer = await asyncio.open_connection(host, port)
+        except TimeoutError as exc:
+            raise httpcore.ConnectTimeout from exc
+        except (OSError, UnicodeError) as exc:  # the latter: a name that cannot be one
+            raise httpcore.ConnectError from exc
+        connected = writer.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            with contextlib.suppress(AttributeError, OSError):  # as far as this system has it
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        return _Stream(reader, writer)
+
+
+# Of seconds: silent for so long, asked so often, so many times.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+
+
 class _UnixBackend(httpcore.AsyncNetworkBackend):
     """Connects to unix sockets alone."""
 
@@ -42,10 +98,10 @@ class _UnixBackend(httpcore.AsyncNetworkBackend):
             reader, writer = await asyncio.open_unix_connection(path)
         except OSError as exc:
             raise httpcore.ConnectError from exc
-        return _UnixStream(reader, writer)
+        return _Stream(reader, writer)
 
 
-class _UnixStream(httpcore.AsyncNetworkStream):
+class _Stream(httpcore.AsyncNetworkStream):
     """Holds what is written until an answer is waited for."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,6 +121,20 @@ class _UnixStream(httpcore.AsyncNetworkStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._held.append(buffer)
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
+        except TimeoutError as exc:
+            await self.aclose()
+            raise httpcore.ConnectTimeout from exc
+        except OSError as exc:
+            await self.aclose()
+            raise httpcore.ConnectError from exc
+        return self
 
     async def aclose(self) -> None:
         self._writer.transport.abort()

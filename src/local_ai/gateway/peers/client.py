@@ -1,0 +1,140 @@
+"""HTTP to one peer: its own key, its own host, no redirects followed, and no more read than is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, make_request
+from local_ai.serving.request_id import REQUEST_ID
+
+if TYPE_CHECKING:
+    import httpx
+
+    from local_ai.gateway.upstream.transport import TcpTransport
+    from local_ai.settings.schema import PeerSettings
+
+# Marks what a gateway sends to a peer: such a request is never sent on, so that no loop can be.
+FORWARDED = "x-local-ai-forwarded"
+_CONNECT_S = 3.0
+# Of a JSON answer, which is held until it is whole.
+_MOST_WHOLE_BYTES = 64 * 1024 * 1024
+# Of a peer's headers: the others may set cookies, or send a client with its key elsewhere.
+_PASSED_BACK = {"content-type", "content-encoding", "cache-control", "retry-after", "x-should-retry"}
+
+
+class PeerAnswer(EngineAnswer):
+    """A peer's answer that has begun."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__(response)
+        self.headers = {name: value for name, value in self.headers.items() if name in _PASSED_BACK}
+
+    async def read(self, most_bytes: int = _MOST_WHOLE_BYTES) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            EngineGone: The connection ended before the answer did, or the body is longer than that.
+        """
+        parts: list[bytes] = []
+        async for chunk in self.chunks():
+            parts.append(chunk)
+            most_bytes -= len(chunk)
+            if most_bytes < 0:
+                raise EngineGone
+        return b"".join(parts)
+
+
+class PeerClient:
+    """HTTP client of one peer."""
+
+    def __init__(self, settings: PeerSettings) -> None:
+        self._origin = settings.url
+        self._key = settings.api_key.get_secret_value() if settings.api_key else None
+
+    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> PeerAnswer:
+        """Send a request; returns once its answer has begun.
+
+        Args:
+            target: The path, with its query; Latin-1.
+            headers: Those of the client's that the peer may see; never its key.
+
+        Raises:
+            EngineAbsent: No connection could be made; nothing was sent.
+            EngineGone: The connection ended before the answer began.
+        """
+        import httpx
+
+        sent = {**headers, FORWARDED: "1", **self._own_headers(target)}
+        timeout = {"connect": _CONNECT_S}
+        request = make_request(method, self._origin, target, sent, body, timeout=timeout)
+        try:
+            return PeerAnswer(await self._transport.handle_async_request(request))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            raise EngineAbsent from exc
+        except httpx.TransportError as exc:
+            raise EngineGone from exc
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", *, most_bytes: int, within_s: float
+    ) -> tuple[int, bytes]:
+        """Ask a question of our own; returns status and body.
+
+        Raises:
+            EngineAbsent: No connection could be made.
+            EngineGone: The connection ended before the answer did, or the answer is too long.
+            TimeoutError: It was not whole in time.
+        """
+        async with asyncio.timeout(within_s):
+            headers = {"content-type": "application/json"} if body else {}
+            answer = await self.send(method, path, headers, body)
+            try:
+                return answer.status, await answer.read(most_bytes)
+            finally:
+                await answer.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if "_transport" in vars(self):
+            await self._transport.aclose()
+
+    def _own_headers(self, target: str) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        if request_id := REQUEST_ID.get():
+            headers["x-request-id"] = request_id
+        if self._key is not None:
+            headers["authorization"] = f"Bearer {self._key}"
+            if target.startswith("/v1/messages"):  # as Anthropic's own clients send it
+                headers["x-api-key"] = self._key
+        return headers
+
+    @cached_property
+    def _transport(self) -> TcpTransport:
+        from local_ai.gateway.upstream.transport import TcpTransport
+
+        return TcpTransport()
+
+
+def reason_of(exc: BaseException) -> str:
+    """Say in words why a connection failed, from what lies below httpx's exceptions."""
+    causes = []
+    at: BaseException | None = exc
+    while at is not None:
+        causes.append(at)
+        at = at.__cause__ or at.__context__
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return "it does not speak TLS there"
+        if isinstance(cause, ConnectionRefusedError):
+            return "it refuses the connection"
+    for cause in causes:
+        if isinstance(cause, TimeoutError):
+            return "it does not answer"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"it cannot be reached: {cause.strerror[:1].lower()}{cause.strerror[1:]}"
+    return "it closed the connection"
