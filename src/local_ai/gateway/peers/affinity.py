@@ -1,4 +1,4 @@
-"""Where a conversation goes of several machines that have its model: where its beginning was read last.
+"""Routing of conversations among machines that have the same model: to the one that read the beginning last.
 
 A machine keeps what it has read of a prompt, so a conversation that returns to it is not read again. Each
 request is known by the hashes of its beginnings: its system prompt and tools with the first turn of the user,
@@ -33,7 +33,7 @@ class Place:
 
 
 class Affinity:
-    """What was read where; a bounded number of beginnings, the latest used."""
+    """The machine that read each beginning last; a bounded number of beginnings, the latest used."""
 
     def __init__(self, *, most: int = MOST_REMEMBERED) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""Why a request is not answered by a peer, in words that name it."""
+"""Errors for requests that a peer does not answer, in words that name it."""
 
 from __future__ import annotations
 

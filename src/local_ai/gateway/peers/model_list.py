@@ -1,4 +1,4 @@
-"""What a peer's `/v1/models` says, which may be anything: bounded, and checked name by name. Pure."""
+"""A peer's answer at `/v1/models`, which may be anything: bounded, and checked name by name. Pure."""
 
 from __future__ import annotations
 

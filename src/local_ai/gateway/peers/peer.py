@@ -1,4 +1,4 @@
-"""One peer: whether it is there, which models it has, which paths it answers, and what it has to do for us.
+"""One peer: its state, its models, the paths that it answers, and the requests that it has from here.
 
     asking ─▶ ready ⇄ away      its models stay listed while it is away
 
@@ -72,20 +72,20 @@ class Peer:
 
     @property
     def load(self) -> int:
-        """How many requests of ours it has or is to have."""
+        """The number of requests that it has from here or that wait for it."""
         return self.queue.load
 
     @property
     def is_full(self) -> bool:
-        """Whether one more request would wait."""
+        """True if one more request would wait."""
         return self.load >= self.settings.max_concurrency
 
     def has(self, model_id: str) -> bool:
-        """Whether it lists a model of its own by that name."""
+        """Return True if it lists a model of its own by that name."""
         return any(model.id == model_id for model in self.models)
 
     def answers(self, path: str) -> bool:
-        """Whether it answers a path of ours; True where that is not known."""
+        """Return True if it answers a path of ours, or that is not known."""
         return self._paths is None or path in self._paths
 
     @property

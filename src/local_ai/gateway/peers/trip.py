@@ -1,4 +1,4 @@
-"""Where a request can be answered: here alone, by a peer, or by any of several machines."""
+"""The machines that can answer a request: this one alone, a peer, or any of several."""
 
 from __future__ import annotations
 
