@@ -56,6 +56,11 @@ function showBroken(row, card) {
   fills(row, { reason: card.reason, fix: card.fix });
 }
 
+function showPeer(row, card) {
+  shows(row, { "is-ready": card.state === "ready", "is-asking": card.state === "asking", "is-away": card.state === "away", trouble: card.why });
+  fills(row, { url: card.url, trouble: card.why, names: card.models.join(", ") });
+}
+
 function showDownload(row, one) {
   const runs = one.state === "downloading";
   const left = one.bytes_per_s ? (one.total_bytes - one.done_bytes) / one.bytes_per_s : null;
@@ -111,6 +116,8 @@ function showCards(next) {
   showRows("model-rows", "model-row", next.models, showModel);
   const pulling = next.downloads.filter(({ ended_at: end }) => end === null).map(({ id }) => id);
   showRows("broken-rows", "broken-row", next.incomplete.filter(({ id }) => !pulling.includes(id)), showBroken);
+  showRows("peer-rows", "peer-row", next.peers, showPeer);
+  $("peers").hidden = !next.peers.length;
   showRows("download-rows", "download-row", next.downloads, showDownload);
   $("downloads").hidden = !next.downloads.length;
   $("no-models").hidden = next.models.length > 0;

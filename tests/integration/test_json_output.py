@@ -13,7 +13,7 @@ from tests.server import SCRIPT, Server
 from local_ai.cli.command_list import COMMANDS
 from local_ai.models.catalog import Incomplete
 from local_ai.status.deep_probe import DeepProbe
-from local_ai.status.health import EngineHealth, MarkedModel, ModelInMemory, Queue, QueuedRequest
+from local_ai.status.health import EngineHealth, MarkedModel, ModelInMemory, PeerHealth, Queue, QueuedRequest
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +52,7 @@ def test_status_is_as_described(running: Server):
     (held,) = report["engine"]["models"]
     assert set(held) == set(section["field of a model in memory"]) == names(ModelInMemory)
     assert set(report["queue"]) == set(section["field of `queue`"]) == names(Queue)
+    assert set(section["field of a peer"]) == names(PeerHealth)
     for kind in (QueuedRequest, MarkedModel, DeepProbe):
         assert all(f"`{name}`" in PAGE for name in names(kind))
 

@@ -200,6 +200,7 @@ def print_addresses(report: Report, *, logs_dir: Path, held: Sequence[ModelInMem
         ("Anthropic API", report.anthropic_url),
         ("default model", report.default_model or "none"),
         ("other models", _shortened(others)),
+        ("peers", _peers(report)),
         ("in memory", ", ".join(model_in_words(each, time.time()) for each in held)),
         ("BLAS", (report.engine and report.engine.blas) or ""),
         ("logs", str(logs_dir)),
@@ -207,6 +208,13 @@ def print_addresses(report: Report, *, logs_dir: Path, held: Sequence[ModelInMem
     for label, text in rows:
         if text:
             _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{printable(text)}")
+
+
+def _peers(report: Report) -> str:
+    """Write each peer with its state, and the number of its models or why it is away."""
+    peers = report.queue.peers if report.queue else ()
+    details = (f": {peer.why}" if peer.why else f", {peer.model_count} models" for peer in peers)
+    return "; ".join(f"{peer.name} {peer.state}{detail}" for peer, detail in zip(peers, details, strict=True))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

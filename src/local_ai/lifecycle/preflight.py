@@ -141,12 +141,13 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
     usual = set(ModelsSettings().paths)
     gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
     library = library_for(settings, paths)
+    peers = {peer.name for peer in settings.peers}  # whose models only a running server knows
     return [
         *(f"models.paths: {folder} is not a folder; it is skipped until it exists" for folder in gone),
         *(
             f"aliases: {name!r} leads to {target!r}, which is not a model on this machine"
             for name, target in library.unknown_targets()
-            if name in settings.aliases
+            if name in settings.aliases and target.rpartition("@")[2] not in peers
         ),
         *(
             warning

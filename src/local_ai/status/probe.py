@@ -75,6 +75,23 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
         return None
 
 
+def probe_peers(host: str, port: int, *, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+    """Ask our gateway for its peers with all their models; none where it does not answer.
+
+    Returns:
+        One object per peer: `{"name", "url", "state", "since", "why", "models": [str], "paths": [str]}`.
+    """
+    raw = _get_json((reachable_host(host), port), "/models.json", timeout_s)
+    peers = raw.get("peers", []) if isinstance(raw, dict) else []
+    try:
+        return [{"name": one["id"], **{name: one[name] for name in _OF_A_PEER}} for one in peers]
+    except (KeyError, TypeError):
+        return []
+
+
+_OF_A_PEER = ("url", "state", "since", "why", "models", "paths")
+
+
 def _peer(raw: dict[str, Any]) -> PeerHealth:
     lists = {name: tuple(raw[name]) for name in ("models", "paths")}
     return PeerHealth(**raw | lists | {"state": PeerState(raw["state"])})

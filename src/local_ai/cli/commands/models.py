@@ -23,7 +23,8 @@ from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target, running_paths
 from local_ai.status.figures import size_in_words
-from local_ai.status.probe import probe_engine
+from local_ai.status.health import PeerState
+from local_ai.status.probe import probe_engine, probe_peers
 
 _PATH_SIGNS = ("/", "./", "../", "~")
 _HEADER = ("NAME", "SIZE", "QUANT", "CONTEXT", "FAMILY", "", "WHERE")
@@ -78,22 +79,42 @@ def not_found(name: str, shelf: Shelf) -> ConfigError:
 
 
 def show_list(*, as_json: bool) -> None:
-    """List every model on this machine, the newest first, and what is only partly there."""
+    """List every model here, the newest first, what is only partly there, and the peers' models."""
     shelf = look()
     rows = _describe(shelf.library.models, shelf)
     incomplete = list_incomplete(shelf.paths)
+    peers = _peers(shelf)
     if as_json:
-        console.print_json({"models": rows, "incomplete": [asdict(one) for one in incomplete]})
+        partly = [asdict(one) for one in incomplete]
+        console.print_json({"models": rows, "incomplete": partly, "peers": peers})
         return
-    if rows:
-        console.print_table(_HEADER, [_cells(row) for row in rows])
+    if rows or peers:
+        cells = [_cells_of_peer(peer, model) for peer in peers for model in peer["models"]]
+        console.print_table(_HEADER, [*(_cells(row) for row in rows), *cells])
     else:
         console.print_line("No models yet. The first local-ai server start prepares the starter model.")
     if all(model.id == STARTER_ID for model in shelf.library.models):
         _suggest()
+    for peer in peers:
+        if peer["state"] != PeerState.READY:
+            console.print_note(f"The peer {peer['name']} is {_state_of_peer(peer)} ({peer['url']}).")
     for one in incomplete:
         fix = whole_fix(*fix_of(one, shelf.paths))
         console.print_warning(f"{one.id} cannot be used: {one.reason} ({one.path}). To fix it: {fix}")
+
+
+def _peers(shelf: Shelf) -> list[dict[str, Any]]:
+    """Ask the running server for its peers and their models; none where it does not run."""
+    target = read_target(shelf.paths.state_file) if os.path.exists(shelf.paths.supervisor_socket) else None
+    return probe_peers(target.host, target.port) if target and shelf.settings.peers else []
+
+
+def _cells_of_peer(peer: dict[str, Any], model: str) -> tuple[str, ...]:
+    return (model, "–", "–", "–", "–", _state_of_peer(peer), peer["url"])
+
+
+def _state_of_peer(peer: dict[str, Any]) -> str:
+    return f"{peer['state']}: {peer['why']}" if peer["why"] else str(peer["state"])
 
 
 def _suggest() -> None:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.downloads.download import Download
-from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards
+from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards, PeerCard
 from local_ai.gateway.web.assets import assets_url
 from local_ai.gateway.web.network_address import network_url
 from local_ai.gateway.web.preferences import Preferences, read_preferences
@@ -33,6 +33,7 @@ _NO_CARD = ModelCard(
     "", "", 0, "", "", None, True, None, False, False, False, False, False, True, "", "", (), True
 )
 _NO_BROKEN = IncompleteCard("", "", "", "", True, True)
+_NO_PEER = PeerCard("", "", "", 0, "", (), ())
 _NO_DOWNLOAD = Download("", None, 0)
 _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Accept-Language, Cookie"}
 _TROUBLE_LINES = 12
@@ -46,6 +47,7 @@ class Shelf:
     downloads: Sequence[Download] = ()
     no_model: ModelCard = _NO_CARD
     no_broken: IncompleteCard = _NO_BROKEN
+    no_peer: PeerCard = _NO_PEER
     no_download: Download = _NO_DOWNLOAD
 
 
