@@ -24,7 +24,7 @@ def main() -> None:
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.job import Job, ModelKey
     from local_ai.engine.core.memory.prompt_cache import PromptCache
-    from local_ai.engine.core.model.loading import load_model
+    from local_ai.engine.core.model.model_load import load_model
     from local_ai.engine.core.residents import spare_compiler
 
     spare_compiler()

@@ -1,8 +1,8 @@
 """The engine's health: one record that the generating thread writes and `/health` reads.
 
-importing ─▶ loading ─▶ ready ⇄ busy
+importing ─▶ loading ─▶ ready ⇄ busy ─▶ (a model is loaded beside those in memory) ─▶ busy
                 │  ▲      │
-                ▼  │      └── another model is asked for ─▶ loading
+                ▼  │      └── another model takes the place of the last one ─▶ loading
               failed (the default model; another one may still be loaded)
 """
 
@@ -55,7 +55,7 @@ class HealthBoard:
                 failure=self._failure,
                 steps=self._steps,
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
-                loading=self._next if self._state is EngineState.LOADING else None,
+                loading=self._next if self._loading else None,
                 blas=self._blas.name,
                 blas_fix=self._blas.fix,
                 max_batch=self._max_batch if self._model else None,
@@ -73,10 +73,14 @@ class HealthBoard:
             self._imported, self._loading = True, loads_next
             self._derive()
 
-    def loading(self, model: str) -> None:
-        """A load begins."""
+    def loading(self, model: str, *, beside: str | None) -> None:
+        """A load begins.
+
+        Args:
+            beside: A model in memory that answers meanwhile; None: there is none.
+        """
         with self._lock:
-            self._loading, self._next = True, model
+            self._loading, self._next, self._model = True, model, beside
             self._derive()
 
     def loaded(self, model: str | None, *, max_batch: int | None = None) -> None:
@@ -145,7 +149,7 @@ class HealthBoard:
     def _derived(self) -> EngineState:
         if not self._imported:
             return EngineState.IMPORTING
-        if self._loading:
+        if self._loading and self._model is None:
             return EngineState.LOADING
         if self._failure is not None:
             return EngineState.FAILED

@@ -24,7 +24,7 @@ PROMPT = tuple(range(70, 90))
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from local_ai.engine.core.model.loading import load_model
+    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
     yield load_model(ModelKey("tiny", folder), trust_remote_code=False)
@@ -352,7 +352,7 @@ def test_other_threads_have_their_turns_while_a_long_text_is_tokenized(loaded: A
 def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):
     import mlx.core as mx
 
-    from local_ai.engine.core.model.loading import load_model
+    from local_ai.engine.core.model.model_load import load_model
 
     load_model(loaded.words.key, trust_remote_code=False)
 
@@ -365,7 +365,7 @@ def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded:
 def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
     tmp_path: Path, tokenizer_class: str
 ):
-    from local_ai.engine.core.model.loading import load_model
+    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path)
     stated = json.loads((folder / "tokenizer.json").read_text())

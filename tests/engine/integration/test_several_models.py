@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,31 @@ def test_a_model_answers_while_another_one_does(roomy: RunningEngine, alone: dic
 
         assert in_memory(roomy.health())["one"]["running"] == 1
         assert short == alone["three"]
+        assert long.result()["usage"]["completion_tokens"] == 3000
+
+
+def test_answers_go_on_while_another_model_is_loaded_and_what_is_asked_of_that_one_waits(
+    roomy: RunningEngine, alone: dict[str, str]
+):
+    """Its load ends only once this test writes a file that the tokenizer is read from."""
+    folder = make_tiny_model(roomy.paths.models_dir / "slow")
+    os.mkfifo(folder / "chat_template.json")
+    with ThreadPoolExecutor(3) as pool:
+        long = pool.submit(roomy.chat, model="one", max_tokens=3000, logit_bias=ENDLESS)
+        roomy.wait(lambda health: in_memory(health)["one"]["running"] == 1)
+        asked = pool.submit(roomy.chat, model="slow")
+        begun = roomy.wait(lambda health: health["loading"] == "slow")
+        try:
+            later = roomy.wait(lambda health: health["steps"] > begun["steps"] + 50)
+            beside = content(roomy.chat(model="three", max_tokens=16))
+            unloaded = pool.submit(unload, roomy, "slow")
+        finally:
+            (folder / "chat_template.json").write_text("{}")
+
+        assert (later["loading"], later["state"]) == ("slow", "busy")
+        assert beside == alone["three"]
+        assert content(asked.result())
+        assert unloaded.result() == ("slow",)
         assert long.result()["usage"]["completion_tokens"] == 3000
 
 

@@ -6,7 +6,8 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,9 @@ from local_ai.engine.core.model.loading import (
     check_memory,
     check_model,
     held_bytes,
-    load_model,
     need_in_words,
 )
+from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
 from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
@@ -45,6 +46,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WARM_TOKENS = 64  # of a prompt
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A load under way."""
+
+    key: ModelKey
+    steps: Generator[None, None, Resident]
+    prompts: PromptCache
 
 
 class Residents:
@@ -67,7 +77,8 @@ class Residents:
         self._prompts = SharedPrompts(settings.prompt_cache_bytes)
         self._disk = DiskStore(settings.disk) if settings.disk is not None else None
         self._residents: dict[ModelKey, Resident] = {}
-        self._reserved: dict[ModelKey, int] = {}  # bytes for side models that are not loaded yet
+        self._reserved: dict[ModelKey, int] = {}  # bytes of models that are on their way
+        self._load: _Load | None = None
         self._lock = threading.Lock()  # between a lease on another thread and an unload
 
     def all(self) -> list[Resident]:
@@ -76,6 +87,11 @@ class Residents:
 
     def find(self, key: ModelKey) -> Resident | None:
         return self._residents.get(key)
+
+    @property
+    def loading(self) -> ModelKey | None:
+        """The model that generates text and is on its way into memory."""
+        return self._load.key if self._load else None
 
     @property
     def running(self) -> int:
@@ -148,26 +164,49 @@ class Residents:
             param="model",
         )
 
-    def load(self, key: ModelKey) -> Resident:
-        """Load a model that generates text beside the others.
+    def load(self, key: ModelKey) -> None:
+        """Begin to load a model that generates text beside the others; `go_on` does the rest.
 
         Raises:
             ApiError: It cannot be loaded.
         """
-        self._on_loading(key)
         prompts = PromptCache(self._prompts.max_bytes, self._prompts)
+        self._load = _Load(key, self._read(key, prompts), prompts)
+        self._on_loading(key)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the next step of the load under way, if there is one: a short one while answers are generated.
+
+        Raises:
+            ApiError: It cannot be loaded.
+        """
+        if (load := self._load) is None:
+            return
         try:
-            resident = self._read(key, prompts)
+            next(load.steps)
+        except StopIteration as done:
+            self._residents[load.key] = done.value
+            self._end_load(load)
         except Exception:
-            self._prompts.remove(prompts)
+            self._prompts.remove(load.prompts)
+            self._end_load(load)
+            del load
             _give_back()
             raise
-        self._residents[key] = resident
-        return resident
 
-    def _read(self, key: ModelKey, prompts: PromptCache) -> Resident:
+    def _end_load(self, load: _Load) -> None:
+        self._reserved.pop(load.key, None)
+        self._load = None
+
+    def _read(self, key: ModelKey, prompts: PromptCache) -> Generator[None, None, Resident]:
+        """Read a model step by step."""
         started = time.perf_counter()
-        loaded = load_model(key, trust_remote_code=self._settings.trust_remote_code)
+        load = ModelLoad(key, trust_remote_code=self._settings.trust_remote_code)
+        while not load.go_on(beside=self.running > 0):
+            self._reserved[key] = load.missing_bytes
+            yield
+        loaded = load.finish()
         batch = self._make_batch(loaded, prompts)
         weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
         pinned = partial(self._settings.is_pinned, key)
@@ -176,9 +215,11 @@ class Residents:
         log.info("loaded %s in %.1f s, for %d answers at once", key.id, took, batch.most)
         if mx.default_device() != mx.Device(mx.cpu):
             started = time.perf_counter()
-            warm(batch, loaded)
+            for _ in warm(batch, loaded):
+                yield
             prompts.clear()
             log.info("warmed %s in %.1f s", key.id, time.perf_counter() - started)
+        resident.loaded_at = resident.last_used = time.monotonic()
         return resident
 
     def reserve(self, model: SideModel) -> Resident:
@@ -235,6 +276,7 @@ class Residents:
 
     def end(self) -> None:
         """Drop all models before the process ends: a Mac has kept what ended wired."""
+        self._load = None
         for resident in self.all():
             started = time.perf_counter()
             self._drop(resident)
@@ -258,8 +300,10 @@ def _give_back() -> None:
     release_memory()
 
 
-def warm(batch: Batch | Sequence, loaded: LoadedModel) -> None:
+def warm(batch: Batch | Sequence, loaded: LoadedModel) -> Iterator[None]:
     """Have a graphics card's kernels compiled before the first question: answers of one row, and of several.
+
+    Yields between two steps.
 
     Measured on an H100 with mlx 0.32.4: the first answer after a start took 17 s without; with one, two and
     four rows warmed, the first sixteen answers took 8.4 s and the next ones 1.7 s.
@@ -271,6 +315,7 @@ def warm(batch: Batch | Sequence, loaded: LoadedModel) -> None:
             batch.add(Request(Job(loaded.words.key, prompt, max_tokens=4), _log_failure))
         while len(batch):
             batch.step()
+            yield
 
 
 def _log_failure(event: Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from local_ai.engine.core.residents import Residents
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A load under way."""
+
+    call: Call
+    left: tuple[ModelKey, ...]  # models that made way for it, and generate text
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Schedule:
         self.waiting: list[Item] = []
         self.closed: frozenset[ModelKey] = frozenset()  # models whose turn is over for what comes now
         self._needs: dict[Call, Need] = {}  # of requests for models that were found loadable
+        self._load: _Load | None = None  # under way
 
     def add(self, item: Item) -> None:
         """Have a request wait."""
@@ -81,6 +90,8 @@ class Schedule:
         barred = self._unload_where_asked()
         calls = [item for item in self.waiting if not isinstance(item, Unload) and item not in barred]
         absent = [call for call in calls if self._residents.find(call.key) is None]
+        if self._load is not None:  # another model's turn comes once it has ended
+            absent = []
         claims, refused = self._claims(absent)
         first = claims[0] if claims else None
         self.closed = _closed(first, now) if first else frozenset()
@@ -88,7 +99,7 @@ class Schedule:
         for claim in claims:
             beside = not claim.leavers
             if beside or (claim is first and self._all_may_leave(claim, awaited, now)):
-                self._load(claim)
+                self._make_room(claim)
                 return True
         return refused
 
@@ -146,8 +157,8 @@ class Schedule:
             each.key not in awaited and may_leave(each, claim.call.arrived, now) for each in claim.leavers
         )
 
-    def _load(self, claim: _Claim) -> None:
-        """Load a model in place of those that make way; if that fails, they come back."""
+    def _make_room(self, claim: _Claim) -> None:
+        """Unload the models that make way, and begin to load the one that is asked for."""
         call, left = claim.call, []
         try:
             for resident in claim.leavers:
@@ -160,25 +171,48 @@ class Schedule:
             if isinstance(call, Reserve):
                 self._residents.reserve(call.model)
             else:
+                self._load = _Load(call, tuple(left))
                 self._residents.load(call.key)
         except Exception as exc:
-            for key in left:
-                log.warning("%s cannot be loaded; %s comes back", call.key.id, key.id)
-                self._residents.load(key)
-            self.waiting.remove(call)
-            self._refuse(call, exc)
+            self._fail(call, left, exc)
         finally:
             self._on_change()
+
+    def go_on_loading(self) -> None:
+        """Take the next step of the load under way, if there is one."""
+        if (load := self._load) is None:
+            return
+        try:
+            self._residents.go_on()
+        except Exception as exc:
+            self._fail(load.call, load.left, exc)
+        if self._residents.loading is None:
+            self._load = None
+            self._on_change()
+
+    def _fail(self, call: Call, left: Iterable[ModelKey], exc: Exception) -> None:
+        """Refuse a request whose model cannot be loaded; those that made way come back."""
+        self._load = None
+        for key in left:
+            log.warning("%s cannot be loaded; %s comes back", call.key.id, key.id)
+            self._residents.load(key)
+            while self._residents.loading:
+                self._residents.go_on()
+        if call in self.waiting:
+            self.waiting.remove(call)
+        self._refuse(call, exc)
 
     def _unload_where_asked(self) -> set[Item]:
         """Unload what is asked for and at rest; return the requests that come after an unload that waits."""
         barred: set[Item] = set()
         for item in [item for item in self.waiting if isinstance(item, Unload)]:
-            place = self.waiting.index(item)
             wanted = [each for each in self._residents.all() if item.folder in {None, each.key.path}]
-            ahead = {one.key for one in self.waiting[:place] if not isinstance(one, Unload)}
-            if any(each.is_busy or each.key in ahead for each in wanted):
-                after = [one for one in self.waiting[place:] if not isinstance(one, Unload)]
+            calls = [one for one in self.waiting if not isinstance(one, Unload)]
+            ahead = {one.key for one in calls if one.arrived <= item.arrived}
+            loading = self._residents.loading
+            is_on_its_way = loading is not None and item.folder in {None, loading.path}
+            if is_on_its_way or any(each.is_busy or each.key in ahead for each in wanted):
+                after = [one for one in calls if one.arrived > item.arrived]
                 barred |= {one for one in after if item.folder in {None, one.key.path}}
             else:
                 self.waiting.remove(item)

@@ -127,6 +127,7 @@ class Unload:
 
     done: Future[Unloaded]
     folder: Path | None  # of the model; None: all
+    arrived: float = field(default_factory=time.monotonic)
 
     @property
     def is_given_up(self) -> bool:

@@ -319,13 +319,13 @@ class Worker:
         return None
 
     def _loading(self, key: ModelKey) -> None:
-        self._board.loading(key.id)
+        self._settle()
         if self._on_loading:
             self._on_loading()
 
     def _receive(self) -> None:
         """Take what has arrived; sleep only when there is nothing to do."""
-        timeout = 0.0 if self._running else self._rest_s()
+        timeout = 0.0 if self._running or self._is_loading else self._rest_s()
         while True:
             try:
                 item = self._inbox.get(timeout=timeout) if timeout != 0 else self._inbox.get_nowait()
@@ -344,6 +344,10 @@ class Worker:
     def _running(self) -> int:
         return self._residents.running if self._residents else 0
 
+    @property
+    def _is_loading(self) -> bool:
+        return self._residents is not None and self._residents.loading is not None
+
     def _turn(self) -> None:
         if self._residents is None or self._schedule is None:
             return
@@ -353,6 +357,7 @@ class Worker:
         for resident in self._all():
             if resident.batch is not None and len(resident.batch):
                 self._step(resident)
+        self._schedule.go_on_loading()
         self._unload_idle()
         if not self._running and not self._schedule.waiting:
             self._memory_release.idle(time.monotonic())
@@ -441,11 +446,14 @@ class Worker:
     def _settle(self) -> None:
         """Let health say what is in memory now, or why nothing is."""
         texts = [each for each in self._all() if each.batch is not None]
+        latest = max(texts, key=lambda each: each.last_used).key.id if texts else None
         if texts:
             self._problem = None
-            latest = max(texts, key=lambda each: each.last_used)
+        if self._residents and (loading := self._residents.loading):
+            self._board.loading(loading.id, beside=latest)
+        elif texts:
             most = sum(each.batch.most for each in texts if each.batch is not None)
-            self._board.loaded(latest.key.id, max_batch=most)
+            self._board.loaded(latest, max_batch=most)
         elif problem := self._broken or self._problem:
             self._board.failed(problem, model=None)
         else:

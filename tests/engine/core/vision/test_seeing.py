@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> Any:
-    from local_ai.engine.core.model.loading import load_model
+    from local_ai.engine.core.model.model_load import load_model
 
     return load_model(ModelKey("seeing", folder), trust_remote_code=False)
 

@@ -1,4 +1,4 @@
-"""Loads a model folder, after a check that disturbs nothing; says in words why one cannot be loaded."""
+"""Finds out whether a model can be loaded, disturbing nothing; says in words why one cannot."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import shlex
 import struct
 from codecs import BOM_UTF8
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
-from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import MODEL_REMAPPING, load_adapters, load_tokenizer
+from mlx_lm.utils import MODEL_REMAPPING
 
 from local_ai.engine.core.job import ModelKey
-from local_ai.engine.core.memory.cache_layers import cuts_anywhere
-from local_ai.engine.core.model.tokenizer import ModelWords, make_words
-from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
-from local_ai.engine.core.model.weight_check import check_weights, read_model
-from local_ai.engine.core.vision.eyes import Eyes
-from local_ai.engine.core.vision.loading import blindness, read_eyes, read_seeing_model
+from local_ai.engine.core.model.tokenizer import ModelWords
+from local_ai.engine.core.model.tokenizer_files import read_object
+from local_ai.engine.core.model.weight_check import check_weights
+from local_ai.engine.core.vision.loading import blindness, read_seeing_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -88,7 +83,7 @@ def check_model(
     Raises:
         ApiError: It could not, and why: 422 `model_not_loadable`.
     """
-    config = _read_config(key)
+    config = read_config(key)
     _check_byte_order_marks(key)
     _check_type(key, config, trust_remote_code=trust_remote_code)
     if not any((key.path / name).is_file() for name in _TOKENIZER_FILES):
@@ -100,7 +95,7 @@ def check_model(
     if key.adapter:
         _check_adapter(key, key.adapter)
     if key.template:
-        _read_template(key, key.template)
+        read_template(key, key.template)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, context_tokens(config) or tokens)
     need = Need(weight_bytes, kv_cache_bytes(config, tokens), tokens)
@@ -110,108 +105,34 @@ def check_model(
     return need
 
 
-def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
-    """Read a checked model into memory.
-
-    Raises:
-        ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
-    """
-    read = _read(key, trust_remote_code=trust_remote_code)
-    model, config = read.model, read.config
-    try:
-        if key.adapter:
-            load_adapters(model, str(key.adapter)).eval()
-        tokenizer = load_tokenizer(
-            key.path,
-            {"trust_remote_code": trust_remote_code, **_unknown_modules(key)},
-            eos_token_ids=config.get("eos_token_id"),
-        )
-        layers = make_prompt_cache(model)
-        can_cut = cuts_anywhere(layers)
-        if key.template:
-            tokenizer.chat_template = _read_template(key, key.template)
-            tokenizer.has_chat_template = True
-        prepare_tokenizer(tokenizer, key.path)
-        words = make_words(
-            key,
-            tokenizer,
-            context_tokens(config),
-            _embedding_rows(model),
-            keeps_branches=not can_cut,
-            eyes=read.eyes,
-            blind_why=read.blind_why,
-            eos=end_tokens(key.path),
-        )
-        # Building the layers draws random weights, which are then replaced. The draws are never evaluated,
-        # and each holds the one before: half a megabyte more with every load, for ever.
-        mx.eval(mx.random.state)
-        batchable = all(hasattr(layer, "merge") for layer in layers)
-    except ApiError:
-        raise
-    except Exception as exc:  # mlx-lm, transformers and mlx raise whatever they like here
-        # Config and weights were checked: the tokenizer's files are left.
-        fix = f"correct or replace the tokenizer's files in {key.path}, or take another conversion of it"
-        raise model_not_loadable(key.id, _cause(exc), fix) from exc
-    return LoadedModel(words, model, batchable, can_cut, config)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A model's weights in memory."""
-
-    model: Any
-    config: dict[str, Any]
-    eyes: Eyes | None = None
-    blind_why: str = ""
-
-
-def _read(key: ModelKey, *, trust_remote_code: bool) -> _Read:
-    """Read a model with its eyes where it has some, and for text alone where these are no use."""
-    config = _read_config(key)
-    why = blindness(key, config)
-    if why is None:
-        try:
-            model = read_seeing_model(key, lazy=False)
-            eyes = read_eyes(key, model)
-            if not all(hasattr(layer, "merge") for layer in model.make_cache()):
-                raise ValueError("its layers remember in what cannot be batched")
-            return _Read(model, config, eyes)
-        except Exception as exc:  # mlx-vlm, transformers and mlx raise whatever they like here
-            if not _is_of_mlx_lm(config):
-                raise _unseeing(key, exc) from exc
-            why = f"its eyes could not be loaded ({_cause(exc)})"
-            log.warning("%s is loaded for text alone: %s", key.id, why)
-    elif not _is_of_mlx_lm(config):
-        raise _not_whole(key, why)
-    model, config = read_model(key, lazy=False, trust_remote_code=trust_remote_code)
-    return _Read(model, config, blind_why=why)
-
-
 def _check_weights(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
-    """Compare a model's weights with its parameters, as `_read` will read them."""
+    """Compare a model's weights with its parameters, as the load will read them."""
     why = blindness(key, config)
     if why is None:
         try:
-            read_seeing_model(key, lazy=True)
+            read_seeing_model(key)
             return
-        except Exception as exc:  # as above
-            if not _is_of_mlx_lm(config):
-                raise _unseeing(key, exc) from exc
-    elif why is not None and not _is_of_mlx_lm(config):
-        raise _not_whole(key, why)
+        except Exception as exc:  # mlx-vlm and mlx raise whatever they like here
+            if not is_of_mlx_lm(config):
+                raise unseeing(key, exc) from exc
+    elif not is_of_mlx_lm(config):
+        raise not_whole(key, why)
     check_weights(key, trust_remote_code=trust_remote_code)
 
 
-def _unseeing(key: ModelKey, exc: Exception) -> ApiError:
+def unseeing(key: ModelKey, exc: Exception) -> ApiError:
+    """Word what mlx-vlm says against a model's files (422 `model_not_loadable`)."""
     fix = f"correct {key.path / 'config.json'}, or take another conversion of it that mlx-vlm supports"
-    return model_not_loadable(key.id, _cause(exc), fix)
+    return model_not_loadable(key.id, cause(exc), fix)
 
 
-def _not_whole(key: ModelKey, why: str) -> ApiError:
+def not_whole(key: ModelKey, why: str) -> ApiError:
+    """Refuse a model that can only be loaded to see, and cannot see (422 `model_not_loadable`)."""
     return model_not_loadable(key.id, f"{why}, and mlx-lm does not know its family", "take another model")
 
 
-def _is_of_mlx_lm(config: dict[str, Any]) -> bool:
+def is_of_mlx_lm(config: dict[str, Any]) -> bool:
+    """Whether mlx-lm knows a model's family."""
     import mlx_lm.models
 
     family = config.get("model_type")
@@ -219,7 +140,12 @@ def _is_of_mlx_lm(config: dict[str, Any]) -> bool:
     return isinstance(family, str) and MODEL_REMAPPING.get(family, family) in known
 
 
-def _read_config(key: ModelKey) -> dict[str, Any]:
+def read_config(key: ModelKey) -> dict[str, Any]:
+    """Read a model's config.json.
+
+    Raises:
+        ApiError: It is none.
+    """
     fix = f"correct or replace {key.path / 'config.json'}"
     try:
         config = json.loads((key.path / "config.json").read_bytes())
@@ -258,7 +184,7 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             )
         return
     family = config.get("model_type")
-    if _is_of_mlx_lm(config) or (str(family) in FAMILIES and is_installed()):
+    if is_of_mlx_lm(config) or (str(family) in FAMILIES and is_installed()):
         return
     if str(family) in FAMILIES:
         raise model_not_loadable(
@@ -272,18 +198,6 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
         f"mlx-lm does not know its model_type {family!r}",
         "take a model that mlx-lm supports, or a newer local-ai where the model is newer",
     )
-
-
-def _unknown_modules(key: ModelKey) -> dict[str, None]:
-    """Name the settings of a tokenizer that ask for a module this mlx-lm does not have: it does without."""
-    stated = read_object(key.path / "tokenizer_config.json")
-    places = {"chat_template_type": "mlx_lm.chat_templates", "tool_parser_type": "mlx_lm.tool_parsers"}
-    return {
-        name: None
-        for name, package in places.items()
-        if stated.get(name)
-        and not (str(stated[name]).isidentifier() and find_spec(f"{package}.{stated[name]}"))
-    }
 
 
 def _check_layers(key: ModelKey, config: dict[str, Any], tensors: int) -> None:
@@ -338,7 +252,12 @@ def _check_adapter(key: ModelKey, adapter: Path) -> None:
     )
 
 
-def _read_template(key: ModelKey, file: Path) -> str:
+def read_template(key: ModelKey, file: Path) -> str:
+    """Read the chat template that the settings name.
+
+    Raises:
+        ApiError: It cannot be read.
+    """
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -374,18 +293,11 @@ def check_memory(key: ModelKey, need: Need, *, most_bytes: int, taken: str) -> N
     raise model_not_loadable(key.id, why, fix)
 
 
-def _embedding_rows(model: Any) -> int | None:
-    """Count the token ids a model can read; a tokenizer may have more, and MLX reads past the end."""
-    tables = (nn.Embedding, nn.QuantizedEmbedding)
-    rows = [module.weight.shape[0] for module in model.modules() if isinstance(module, tables)]
-    return max(rows, default=None)  # positions, where they are embedded too, are fewer
-
-
 def _broken(key: ModelKey, why: str) -> ApiError:
     return model_not_loadable(key.id, why, f"download it again into {key.path}")
 
 
-def _cause(exc: Exception) -> str:
-    """Say the whole of what the library says, in one line."""
+def cause(exc: Exception) -> str:
+    """Say the whole of what a library says, in one line."""
     text = " ".join(str(exc).split())
     return f"{type(exc).__name__}: {text[:500]}" if text else type(exc).__name__

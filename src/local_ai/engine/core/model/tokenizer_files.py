@@ -53,8 +53,11 @@ def _decode_bytes(tokenizer: Any, folder: Path) -> None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return
-    loaded = json.loads(backend.to_str())
-    if "ByteLevel" not in json.dumps(loaded["pre_tokenizer"]):
+    if not _works_on_bytes(backend.pre_tokenizer):
         tokenizer._tokenizer._tokenizer = backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    if "ByteLevel" not in json.dumps(loaded["decoder"]):
+    if not _works_on_bytes(backend.decoder):
         backend.decoder = decoders.ByteLevel()
+
+
+def _works_on_bytes(part: Any) -> bool:
+    return part is not None and b"ByteLevel" in part.__getstate__()

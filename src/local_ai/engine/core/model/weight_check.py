@@ -35,21 +35,21 @@ def check_weights(key: ModelKey, *, trust_remote_code: bool) -> None:
     Raises:
         ApiError: 422 `model_not_loadable`, naming tensors that are missing or of another kind.
     """
-    model, _ = read_model(key, lazy=True, trust_remote_code=trust_remote_code)
+    model, _ = read_model(key, trust_remote_code=trust_remote_code)
     if key.adapter:
         _check_adapter(key, key.adapter, model)
     # Layers draw random weights that nothing evaluates, and each draw holds the one before.
     mx.eval(mx.random.state)
 
 
-def read_model(key: ModelKey, *, lazy: bool, trust_remote_code: bool) -> tuple[Any, dict[str, Any]]:
-    """Build a model with its weights, and leave out tensors that it has no place for.
+def read_model(key: ModelKey, *, trust_remote_code: bool, tells: bool = False) -> tuple[Any, dict[str, Any]]:
+    """Build a model, its weights looked up but unread, and leave out tensors that it has no place for.
 
     mlx-lm refuses such a folder whole: many are published with parts of training, of eyes, or of a head that
-    guesses ahead. Whatever is left out is logged.
+    guesses ahead.
 
     Args:
-        lazy: The weights are only looked up, and nothing is logged.
+        tells: Log what is left out.
 
     Returns:
         The model, and its config.json.
@@ -66,7 +66,7 @@ def read_model(key: ModelKey, *, lazy: bool, trust_remote_code: bool) -> tuple[A
                 if not strict:  # an adapter's, which are compared by `_check_adapter`
                     return super().load_weights(weights, strict=False)
                 parameters: Any = tree_flatten(self.parameters(), destination={})
-                kept = fitting_weights(key, parameters, dict(weights), on_left_out=None if lazy else _tell)
+                kept = fitting_weights(key, parameters, dict(weights), on_left_out=_tell if tells else None)
                 return super().load_weights(list(kept.items()))
 
         return Model, arguments_class
@@ -76,16 +76,16 @@ def read_model(key: ModelKey, *, lazy: bool, trust_remote_code: bool) -> tuple[A
 
     try:
         model, config = load_model(
-            key.path, lazy=lazy, get_model_classes=classes, trust_remote_code=trust_remote_code
+            key.path, lazy=True, get_model_classes=classes, trust_remote_code=trust_remote_code
         )
     except ApiError:
         raise
     except KeyError as exc:  # a model that joins its experts' weights misses one
         if "." not in str(exc):
-            raise _unlike(key, exc) from exc
+            raise cannot_read(key, exc) from exc
         raise _missing(key, [str(exc.args[0])]) from exc
     except Exception as exc:  # mlx-lm and mlx raise whatever they like here
-        raise _unlike(key, exc) from exc
+        raise cannot_read(key, exc) from exc
     return model, config
 
 
@@ -168,7 +168,8 @@ def _missing(key: ModelKey, names: list[str]) -> ApiError:
     return model_not_loadable(key.id, why, f"download it again into {key.path}")
 
 
-def _unlike(key: ModelKey, exc: Exception) -> ApiError:
+def cannot_read(key: ModelKey, exc: Exception) -> ApiError:
+    """Word what mlx-lm or mlx says against a model's files (422 `model_not_loadable`)."""
     why = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
     return model_not_loadable(key.id, why, f"correct {key.path / 'config.json'}, or {_OTHER_FIX}")
 

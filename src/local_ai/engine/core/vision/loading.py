@@ -45,11 +45,8 @@ def _has_tower(shard: Path) -> bool:
     return any(part in name for name in names for part in _TOWERS)
 
 
-def read_seeing_model(key: ModelKey, *, lazy: bool) -> Any:
-    """Build a model with its weights; its own code is never run.
-
-    Args:
-        lazy: The weights are only looked up.
+def read_seeing_model(key: ModelKey) -> Any:
+    """Build a model, its weights looked up but unread; its own code is never run.
 
     Returns:
         A SeeingModel.
@@ -61,7 +58,7 @@ def read_seeing_model(key: ModelKey, *, lazy: bool) -> Any:
 
     from local_ai.engine.core.vision.seeing_model import SeeingModel
 
-    model = SeeingModel(load_model(key.path, lazy=lazy))
+    model = SeeingModel(load_model(key.path, lazy=True))
     mx.eval(mx.random.state)  # see `check_weights`
     return model
 
