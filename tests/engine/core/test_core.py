@@ -384,7 +384,8 @@ def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
 
 
 def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: Path):
-    from local_ai.engine.core.model.loading import check_model, load_model
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path)
     stale = {"a": "model-1-of-2.safetensors", "model.norm.weight": "model.safetensors"}
@@ -441,7 +442,8 @@ def _mark(folder: Path, name: str, text: str) -> None:
     ],
 )
 def test_a_folder_as_it_is_published_loads(tmp_path: Path, change: Any):
-    from local_ai.engine.core.model.loading import check_model, load_model
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path)
     change(folder)
@@ -458,7 +460,8 @@ def test_tensors_without_a_place_are_left_out_and_named_and_change_nothing(
     import mlx.core as mx
     from mlx.utils import tree_flatten
 
-    from local_ai.engine.core.model.loading import check_model, load_model
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.engine.core.model.model_load import load_model
 
     key = ModelKey("m", make_tiny_family(tmp_path, family, bits=bits))
     plain: Any = load_model(key, trust_remote_code=False).model
@@ -534,7 +537,8 @@ def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runne
     from local_ai.engine.core.residents import warm
 
     batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
-    warm(batch, loaded)
+    for _ in warm(batch, loaded):
+        pass
 
     assert len(batch) == 0
     assert answer(batch, loaded) == answer(Sequence(loaded), loaded)
