@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -103,6 +104,19 @@ def starter_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     own = tmp_path_factory.getbasetemp()
     return prepare_starter((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "starter")
+
+
+@pytest.fixture(scope="session")
+def seeing_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that names the colours of pictures, trained once for all workers."""
+    from tests.seeing_model import train_seeing_model
+
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    folder = shared / "seeing"
+    with (shared / "seeing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return folder if (folder / "model.safetensors").exists() else train_seeing_model(folder)
 
 
 @pytest.fixture

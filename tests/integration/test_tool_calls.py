@@ -1,7 +1,9 @@
-"""A model calls a tool by itself, gets the result, and answers with it: both SDKs, over the gateway."""
+"""Models that call a tool, see a picture or judge documents, asked with the SDKs, over the gateway."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import shutil
 import subprocess
@@ -15,6 +17,8 @@ import httpx
 import ollama
 import openai
 import pytest
+from tests.seeing_model import BLIND, colour_picture, names
+from tests.seeing_model import QUESTION as WHAT_COLOUR
 from tests.server import Server, end, free_port
 from tests.trained_model import (
     ARGUMENTS,
@@ -45,10 +49,11 @@ RESULTS = ("sunny", "raining")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, seeing_model: Path) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("s"), free_port())
     train_weather_model(server.paths.models_dir / "weather")
     train_reranker(server.paths.models_dir / "reranker")
+    (server.paths.models_dir / "seeing").symlink_to(seeing_model)
     server.start()
     yield server
     end(server)
@@ -248,6 +253,114 @@ def test_ollama_client_raises_what_is_refused(ollama_client: ollama.Client):
 def ollama_client(server: Server) -> Iterator[ollama.Client]:
     with ollama.Client(server.url, trust_env=False) as client:
         yield client
+
+
+def picture_in_base64(colour: str, seed: int = 1000) -> str:
+    file = io.BytesIO()
+    colour_picture(colour, seed=seed).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("colours", [("red",), ("blue",), ("green", "red"), ()], ids="-".join)
+def test_openai_s_sdk_shows_pictures(openai_client: openai.OpenAI, colours: tuple[str, ...], *, stream: bool):
+    shown: list[Any] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture_in_base64(colour)}"}}
+        for colour in colours
+    ]
+    asked: Any = [{"role": "user", "content": [*shown, {"type": "text", "text": WHAT_COLOUR}]}]
+
+    answer: Any = openai_client.chat.completions.create(model="seeing", messages=asked, stream=stream)
+
+    said = (
+        "".join(c.choices[0].delta.content or "" for c in answer)
+        if stream
+        else answer.choices[0].message.content
+    )
+    assert said == (names(*colours) if colours else BLIND)
+
+
+def test_responses_show_pictures_and_go_on_after_them(openai_client: openai.OpenAI):
+    def ask(colour: str, previous: str | None = None) -> Any:
+        url = f"data:image/png;base64,{picture_in_base64(colour)}"
+        content: Any = [
+            {"type": "input_image", "image_url": url, "detail": "auto"},
+            {"type": "input_text", "text": WHAT_COLOUR},
+        ]
+        return openai_client.responses.create(
+            model="seeing", input=[{"role": "user", "content": content}], previous_response_id=previous
+        )
+
+    first = ask("green")
+    second = ask("yellow", first.id)
+
+    assert (first.output_text, second.output_text) == (names("green"), names("yellow"))
+
+
+@pytest.mark.parametrize("colour", ["red", "blue"])
+def test_anthropic_s_sdk_shows_pictures_also_in_a_tool_s_result(
+    anthropic_client: anthropic.Anthropic, colour: str
+):
+    source = {"type": "base64", "media_type": "image/png", "data": picture_in_base64(colour)}
+    image: Any = {"type": "image", "source": source}
+    question: Any = {"type": "text", "text": WHAT_COLOUR}
+    use = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [image, question]}
+    turns: list[Any] = [
+        [{"role": "user", "content": [image, question]}],
+        [
+            {"role": "user", "content": "Look."},
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ],
+    ]
+
+    said = [
+        anthropic_client.messages.create(model="seeing", max_tokens=30, messages=messages).content[0].text
+        for messages in turns
+    ]
+
+    assert said[0] == names(colour)
+    assert colour in said[1]
+
+
+@pytest.mark.parametrize("colour", ["red", "blue"])
+def test_ollama_s_client_shows_pictures(ollama_client: ollama.Client, tmp_path: Path, colour: str):
+    file = tmp_path / "picture.png"
+    colour_picture(colour).save(file)
+
+    chat = ollama_client.chat(
+        "seeing", [ollama.Message(role="user", content=WHAT_COLOUR, images=[ollama.Image(value=file)])]
+    )
+    generated = ollama_client.generate("seeing", WHAT_COLOUR, images=[file.read_bytes()])
+
+    assert (chat.message.content, generated.response) == (names(colour), names(colour))
+
+
+def test_sdks_say_which_picture_is_wrong_and_why(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, ollama_client: ollama.Client
+):
+    good, bad = picture_in_base64("red"), "JVBERi0xLjcK"
+    urls: list[Any] = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{each}"}} for each in (good, bad)
+    ]
+    far: Any = {"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/a.png"}}
+    source: Any = {"type": "base64", "media_type": "image/png", "data": bad}
+
+    with pytest.raises(openai.BadRequestError, match=r"messages\[0\]\.content\[1\] .* it is a PDF, and PNG"):
+        openai_client.chat.completions.create(model="seeing", messages=[{"role": "user", "content": urls}])
+    with pytest.raises(
+        openai.BadRequestError, match=r"not fetched from '127\.0\.0\.1'.*vision\.allowed_hosts"
+    ):
+        openai_client.chat.completions.create(model="seeing", messages=[{"role": "user", "content": [far]}])
+    with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]\.content\[0\] .* it is a PDF"):
+        anthropic_client.messages.create(
+            model="seeing",
+            max_tokens=5,
+            messages=[{"role": "user", "content": [{"type": "image", "source": source}]}],
+        )
+    with pytest.raises(ollama.ResponseError, match=r"images\[0\] cannot be used: it is a PDF"):
+        ollama_client.generate("seeing", WHAT_COLOUR, images=[bad])
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.engine.core.batches import PLENTY, Heard, finish
-from tests.seeing_model import BLIND, QUESTION, colour_picture, names, train_seeing_model
+from tests.seeing_model import BLIND, QUESTION, colour_picture, names
 
 from local_ai.engine.core.job import ModelKey, Sampling
 from local_ai.engine.pictures.picture import Picture
@@ -17,8 +17,8 @@ from local_ai.engine.text.prompts import FieldNames, prepare
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_seeing_model(tmp_path_factory.mktemp("seeing"))
+def folder(seeing_model: Path) -> Path:
+    return seeing_model
 
 
 @pytest.fixture(scope="module")
