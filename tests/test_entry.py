@@ -1,9 +1,11 @@
 """Commands in texts are written as people here call local-ai."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import local_ai
 from local_ai.cli.command_list import COMMANDS
 from local_ai.entry import DEFAULT, as_called, entry_of, set_entry
 from local_ai.errors import LocalAIError
@@ -75,3 +77,12 @@ def test_errors_name_commands_as_they_are_called():
 
     assert str(error) == "error: it stopped\n  why: a reason\n  fix: uv run inv server.start"
     assert error.sentence == "it stopped: a reason. To fix it: uv run inv server.start"
+
+
+def test_each_program_that_reads_the_record_of_a_start_takes_its_entry():
+    programs = [file.read_text() for file in Path(local_ai.__file__).parent.rglob("__main__.py")]
+
+    reading = [text for text in programs if "read_state(" in text]
+
+    assert len(reading) == 3
+    assert all("set_entry(state.entry)" in text for text in reading)

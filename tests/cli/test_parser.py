@@ -271,6 +271,41 @@ MISTAKES += [
     _no_command("service enable", _SERVICE, "service install"),
     _no_command("models load", _MODELS, "models pin"),
     _no_command("models stop", _MODELS, "models unload"),
+    # Verbs of other programs that have no command here: words, never the nearest spelling.
+    (
+        "search llama",
+        "there is no command search",
+        _ALL,
+        "look for models at https://huggingface.co/mlx-community, then: local-ai models pull ORG/NAME",
+    ),
+    (
+        "models update",
+        "there is no command models update",
+        _MODELS,
+        "local-ai itself is updated by the program that installed it (uv tool upgrade local-ai, pipx upgrade "
+        "local-ai, brew upgrade local-ai); for a newer version of a model: local-ai models pull ORG/NAME",
+    ),
+    (
+        "models rename a b",
+        "there is no command models rename",
+        _MODELS,
+        'another name of a model is an alias: under [aliases] in config.toml write NEW = "NAME", then: '
+        "local-ai config reload",
+    ),
+    (
+        "models run tiny",
+        "there is no command models run",
+        _MODELS,
+        "local-ai server start --model NAME",
+    ),
+    (
+        "push tiny",
+        "there is no command push",
+        _ALL,
+        "models are not uploaded from here: the command `hf upload` does it",
+    ),
+    ("version", "there is no command version", _ALL, "local-ai --version"),
+    _no_command("service login", _SERVICE, "service install"),
     # Nothing, as an empty variable gives.
     ("''", "there is no command ''", _ALL, "local-ai --help"),
     (

@@ -129,18 +129,23 @@ def _named(words: list[str]) -> tuple[Command, list[str], bool]:
 
 
 def _no_command(first: str, left: list[str]) -> ConfigError:
+    from local_ai.cli.not_offered import instead_of
     from local_ai.cli.suggest import nearest_command
 
     in_group = first in GROUPS
     asked = f"{first} {_quoted(left[0])}" if in_group else _quoted(first)
     known = ", ".join(each.word for each in commands_of(first)) if in_group else ", ".join(GROUPS)
     short = "" if in_group else f"; in short {', '.join(SHORT_FORMS)}"
-    near = nearest_command(first, left)
+    if (instead := instead_of(*((first, left[0]) if in_group else ("", first)))) is None:
+        near = nearest_command(first, left)
+        other = f"{first} --help" if in_group else "--help"
+        instead = "did you mean" if near else "", f"local-ai {near or other}"
+    fix, command = instead
     return _usage(
         f"there is no command {asked}",
         why=f"{first if in_group else 'local-ai'} has: {known}{short}",
-        fix="did you mean" if near else "",
-        command=f"local-ai {near or (f'{first} --help' if in_group else '--help')}",
+        fix=fix,
+        command=command,
     )
 
 

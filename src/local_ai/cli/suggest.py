@@ -23,7 +23,7 @@ _MEANT = {
     "models info": "inspect describe details show",
     "models use": "default select choose set switch load",
     "models unload": "free release evict",
-    "service install": "autostart login register launchd systemd systemctl launchctl",
+    "service install": "autostart register launchd systemd systemctl launchctl",
     "omni install": "audio tts stt whisper",
     "config show": "settings configuration cfg conf options get-config",
     "config check": "validate verify test lint",
@@ -41,7 +41,7 @@ _MEANT_IN_GROUP = {
     "models unload": "stop",
     "cache show": "list ls info size usage status",
     "cache clear": "clean delete del rm remove erase purge prune wipe reset empty flush drop",
-    "service install": "enable add create register",
+    "service install": "login enable add create register",
     "service uninstall": "disable delete rm remove",
     "config show": "get list ls view print cat",
 }

@@ -21,8 +21,8 @@ from starlette.routing import compile_path
 from local_ai.gateway.access.middleware import AccessMiddleware
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.api import forward_routes
-from local_ai.gateway.endpoints.other_addresses import OtherAddresses, base_routes
-from local_ai.gateway.forwarding.routes import OWN_OLLAMA, ROUTES, nearest_path
+from local_ai.gateway.endpoints.other_addresses import OtherAddresses, asked_path, base_routes
+from local_ai.gateway.forwarding.routes import OTHER_ADDRESSES, OWN_OLLAMA, ROUTES, nearest_path
 from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
@@ -187,10 +187,11 @@ async def _answer_http(request: Request, exc: Exception) -> Response:
     near = nearest_path(path) if exc.status_code == 404 else None
     # In the dialect that was meant, so that the client's SDK shows the words.
     refusal = _refusal_for(request, exc, near)
-    if dialect_of(near or path) is None and _is_for_programs(request):
+    meant = OTHER_ADDRESSES.get(near, near) if near else path
+    if dialect_of(meant) is None and _is_for_programs(request):
         response = error_response(Dialect.OPENAI, refusal)
     else:
-        response = refused_response(near or path, refusal)
+        response = refused_response(meant, refusal)
     response.headers.update(exc.headers or {})
     return response
 
@@ -213,7 +214,7 @@ def _refusal_for(request: Request, exc: HTTPException, near: str | None) -> ApiE
     path = request.url.path
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "POST")
-        why, fix = f"{path} does not take {request.method}", f"use {allowed}"
+        why, fix = f"{asked_path(request)} does not take {request.method}", f"use {allowed}"
         return ApiError("wrong method", status=405, why=why, fix=fix, code="method_not_allowed")
     asked = dialect_of(path)
     forwarded = [route.path for route in ROUTES if asked and route.dialect.family == asked.family]

@@ -297,6 +297,18 @@ def test_fixed_address_below_responses_is_no_id(client: httpx.Client, method: st
     )
 
 
+@pytest.mark.parametrize(
+    "path", ["/rerank", "/v2/rerank", "/v1/messages", "/v1/messages/count_tokens", "/anthropic/messages"]
+)
+def test_error_names_the_address_that_the_client_used(client: httpx.Client, path: str) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == 405
+    assert answer.json()["error"]["message"] == (
+        f"wrong method: {path} does not take GET. To fix it: use POST"
+    )
+
+
 @pytest.mark.parametrize("path", ["/api/copy", "/api/create", "/api/delete", "/api/push"])
 def test_words_of_ollama_that_are_not_offered_lead_to_no_other_but_to_the_list(
     client: httpx.Client, path: str
@@ -317,6 +329,8 @@ def test_words_of_ollama_that_are_not_offered_lead_to_no_other_but_to_the_list(
         ("/anthropic/v1/v1/messages", "/anthropic/v1/messages"),
         ("/v1/chat/completions/", "/v1/chat/completions"),
         ("/v1/chat/completion", "/v1/chat/completions"),
+        ("/v1/messagess", "/v1/messages"),
+        ("/reranks", "/rerank"),
     ],
 )
 def test_address_with_a_part_too_few_or_too_many_is_told_the_right_one(

@@ -19,6 +19,7 @@ from local_ai.engine.health import HealthBoard
 from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.environment import tell_libraries
 from local_ai.engine.process.socket import listen
+from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
@@ -36,6 +37,7 @@ def main() -> int:
     start_orphan_guard()
     try:
         state = read_state(arguments.state)
+        set_entry(state.entry)
         log_without_blocking(state.settings.server.log_level)
         blas = preload_blas(state.settings.engine.blas)
         listener = listen(state.paths.omni_socket)

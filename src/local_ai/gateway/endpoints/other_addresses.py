@@ -8,18 +8,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from local_ai.gateway.forwarding.routes import OTHER_ADDRESSES
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_MESSAGES, _MODELS = "/anthropic/v1/messages", "/v1/models"
-# Clients append /v1/messages or /messages to a base address, which may end in /v1 or /anthropic.
-_OTHER = {
-    f"{start}{end}": f"{_MESSAGES}{end}"
-    for start in ("/v1/messages", "/v1/v1/messages", "/anthropic/messages")
-    for end in ("", "/count_tokens")
-}
-# Jina's base address ends in /v1, Cohere's client asks at /v2, some ask at the root.
-_OTHER |= dict.fromkeys(("/rerank", "/v2/rerank", "/v1/v1/rerank"), "/v1/rerank")
+_MODELS = "/v1/models"
+_ASKED = "local_ai.asked_path"  # in the scope
 _BASES = tuple(f"{base}{end}" for base in ("/v1", "/anthropic", "/anthropic/v1") for end in ("", "/"))
 
 
@@ -39,6 +34,11 @@ class OtherAddresses:
         await self._app(scope, receive, send)
 
 
+def asked_path(request: Request) -> str:
+    """Return the path that a client asked at, which is what an error names to it."""
+    return str(request.scope.get(_ASKED, request.url.path))
+
+
 def base_routes() -> list[Route]:
     """Answer at the base addresses, which clients ask with HEAD whether anything is there."""
 
@@ -52,8 +52,8 @@ def base_routes() -> list[Route]:
 
 def _at_our_address(scope: Scope) -> Scope:
     path: str = scope["path"]
-    if own := _OTHER.get(path):
-        return {**scope, "path": own, "raw_path": own.encode()}
+    if own := OTHER_ADDRESSES.get(path):
+        return {**scope, "path": own, "raw_path": own.encode(), _ASKED: path}
     at_models = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
     if at_models == _MODELS or at_models.startswith(f"{_MODELS}/"):
         is_anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])

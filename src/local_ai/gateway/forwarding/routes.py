@@ -47,6 +47,16 @@ ROUTES = (
     Route("/api/show", Dialect.OLLAMA, queues=False),
 )
 
+_MESSAGES = "/anthropic/v1/messages"
+# Clients append /v1/messages or /messages to a base address, which may end in /v1 or /anthropic.
+OTHER_ADDRESSES = {
+    f"{start}{end}": f"{_MESSAGES}{end}"
+    for start in ("/v1/messages", "/v1/v1/messages", "/anthropic/messages")
+    for end in ("", "/count_tokens")
+}
+# Jina's base address ends in /v1, Cohere's client asks at /v2, some ask at the root.
+OTHER_ADDRESSES |= dict.fromkeys(("/rerank", "/v2/rerank", "/v1/v1/rerank"), "/v1/rerank")
+
 MODEL_LISTS = ("/v1/models", "/anthropic/v1/models", "/api/tags")
 # Answered by the gateway itself.
 OWN_OLLAMA = ("/api/tags", "/api/ps", "/api/pull", "/api/version")
@@ -62,7 +72,8 @@ _PATHS = tuple(
 def nearest_path(path: str) -> str | None:
     """Find the path that was meant: a client's base address often has a part too few or too many.
 
-    "/chat/completions" means "/v1/chat/completions", "/v1/messages" "/anthropic/v1/messages".
+    "/chat/completions" means "/v1/chat/completions"; "/v1/messagess" means "/v1/messages", one of the other
+    addresses.
     """
     asked = path.rstrip("/")
     if not asked or asked in _NOT_OFFERED:
@@ -70,4 +81,5 @@ def nearest_path(path: str) -> str | None:
     for known in _PATHS:
         if known.endswith(asked) or asked.endswith(known):
             return known
-    return next(iter(difflib.get_close_matches(asked, _PATHS, n=1, cutoff=0.8)), None)
+    known_paths = (*_PATHS, *OTHER_ADDRESSES)
+    return next(iter(difflib.get_close_matches(asked, known_paths, n=1, cutoff=0.8)), None)
