@@ -9,7 +9,7 @@ from typing import Any
 
 # Of mlx-vlm's, those whose pictures are rows among a prompt's embeddings and no more. A tiny model of each
 # was compared with mlx-vlm's own answers.
-FAMILIES = frozenset({"idefics3", "smolvlm"})
+FAMILIES = frozenset({"idefics3", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
 
 _FILES = ("preprocessor_config.json", "processor_config.json")  # that say how a picture is prepared
 INSTALL = "pip install 'local-ai[vision]'"

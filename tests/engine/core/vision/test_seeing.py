@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from tests.engine.core.batches import PLENTY, Heard, finish
 from tests.seeing_model import BLIND, QUESTION, colour_picture, names
+from tests.tiny_seeing import FAMILIES, make_tiny_seeing
 
-from local_ai.engine.core.job import ModelKey, Sampling
+from local_ai.engine.core.job import ModelKey, Sampling, Token
 from local_ai.engine.pictures.picture import Picture
-from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.conversation import Ask, Limits, Message
 from local_ai.engine.text.prompts import FieldNames, prepare
 
 
@@ -30,6 +31,10 @@ def loaded(folder: Path) -> Any:
 
 @pytest.fixture
 def batch(loaded: Any) -> Any:
+    return make_batch(loaded)
+
+
+def make_batch(loaded: Any) -> Any:
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.memory.guard import MemoryGuard
     from local_ai.engine.core.memory.prompt_cache import PromptCache
@@ -64,6 +69,10 @@ def answer(batch: Any, loaded: Any, messages: Sequence[Message], **options: Any)
     finish(batch)
     assert heard.error is None, heard.error
     return heard
+
+
+def tokens_of(heard: Heard) -> list[int]:
+    return [event.chosen.token for event in heard.events if isinstance(event, Token) and event.chosen]
 
 
 def test_pictures_and_texts_are_answered_in_one_batch_by_what_they_show(batch: Any, loaded: Any):
@@ -155,20 +164,38 @@ def test_a_mark_that_people_write_is_text(batch: Any, loaded: Any):
 
 
 def test_answers_are_token_by_token_those_of_mlx_vlm(batch: Any, loaded: Any):
+    compare_with_mlx_vlm(batch, loaded)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_answers_as_by_mlx_vlm_in_a_batch_and_from_memory(tmp_path: Path, family: str):
+    from local_ai.engine.core.model.model_load import load_model
+
+    model = load_model(ModelKey(family, make_tiny_seeing(tmp_path, family)), trust_remote_code=False)
+
+    compare_with_mlx_vlm(make_batch(model), model)
+
+
+def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
+    """Have it answer conversations side by side, then go on with the one that shows most."""
     conversations = [
         [user(picture("red", side=64), "What is the capital of France?")],
-        [user(picture("green"), picture("blue", side=20), "one two three")],
-        [user("the quick brown fox")],
+        [user(picture("green", side=120), "one", picture("blue", side=70), "two three")],
+        [user("the quick brown fox jumps over the lazy dog")],
     ]
-    heard = [ask(batch, loaded, each, sampling=Sampling()) for each in conversations]
-
+    options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
+    heard = [ask(batch, loaded, each, **options) for each in conversations]
     finish(batch)
+    later = [*conversations[1], Message("assistant", "red"), user("fox", picture("yellow", side=90))]
+    continued = answer(batch, loaded, later, **options)
 
     for each, conversation in zip(heard, conversations, strict=True):
-        assert each.text == _by_mlx_vlm(loaded, conversation)
+        assert tokens_of(each) == _by_mlx_vlm(loaded, conversation)
+    assert tokens_of(continued) == _by_mlx_vlm(loaded, later)
+    assert continued.started.cached > asked(loaded, later).pictures[1].end
 
 
-def _by_mlx_vlm(loaded: Any, conversation: list[Message]) -> str:
+def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list[int]:
     from mlx_vlm.generate import generate_step
     from mlx_vlm.utils import prepare_inputs
     from PIL import Image
@@ -191,9 +218,9 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message]) -> str:
     ids, mask = made.pop("input_ids"), made.pop("attention_mask")
     tokens: list[int] = []
     for token, _ in generate_step(
-        ids, loaded.model.whole, made.pop("pixel_values", None), mask, max_tokens=4096, temperature=0, **made
+        ids, loaded.model.whole, made.pop("pixel_values", None), mask, max_tokens=most, temperature=0, **made
     ):
         if int(token) in loaded.words.eos:
             break
         tokens.append(int(token))
-    return loaded.words.decode(tokens)
+    return tokens

@@ -289,14 +289,16 @@ class Batch:
         remembered = self._recall(request)
         keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
-        placed = (
-            self.sight.place(request, remembered.tokens) if self.sight is not None else Placed(job.prompt)
-        )
+        layers = as_rows(remembered.layers or make_prompt_cache(self._loaded.model))
+        placed = Placed(job.prompt)
+        if self.sight is not None:
+            layers = self.sight.layers(layers, request, remembered.tokens)
+            placed = self.sight.place(request, remembered.tokens)
         sampler = shared_sampler if job.sampling.seed is None else make_sampler
         (uid,) = self._generator.insert_segments(
             segments=[cut(placed.tokens, remembered.tokens, places)],
             max_tokens=[job.max_tokens],
-            caches=[as_rows(remembered.layers or make_prompt_cache(self._loaded.model))],
+            caches=[layers],
             all_tokens=[list(job.prompt[: remembered.tokens])],
             samplers=[sampler(job.sampling, words.vocabulary_size)],
             logits_processors=[processors],

@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from local_ai.engine.core.vision.picture_tokens import PictureInputs, PromptPicture, picture_tokens
+from local_ai.engine.core.vision.picture_tokens import (
+    PictureInputs,
+    PromptPicture,
+    grid_moves,
+    picture_tokens,
+)
 from local_ai.engine.pictures.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -59,12 +64,13 @@ class UnreadablePicture(Exception):
 class Eyes:
     """A model's processor of pictures; used by any thread, one at a time."""
 
-    def __init__(self, processor: Any, image_token: int) -> None:
+    def __init__(self, processor: Any, image_token: int, merged: int | None = None) -> None:
         """Find out which mark the processor takes for a picture.
 
         Args:
             processor: mlx-vlm's.
             image_token: The vocabulary's id for a picture's place.
+            merged: Patches of a place, along an edge, where pictures have positions in height and width.
 
         Raises:
             ValueError: It takes none.
@@ -72,6 +78,7 @@ class Eyes:
         self._processor = processor
         self._tokenizer = getattr(processor, "tokenizer", processor)
         self._image_token = image_token
+        self._merged = merged
         self._lock = threading.Lock()
         self._latest: OrderedDict[str, PictureInputs] = OrderedDict()
         self.mark = self._find_mark()
@@ -149,7 +156,16 @@ class Eyes:
         text = self._tokenizer.decode(
             ids[len(around) :] if ids[: len(around)] == around else ids, skip_special_tokens=False
         )
-        return PictureInputs(text, rows, arrays)
+        return PictureInputs(text, rows, arrays, self._moves(arrays, rows))
+
+    def _moves(self, arrays: dict[str, Any], rows: int) -> Any:
+        if self._merged is None:
+            return None
+        time, height, width = arrays["image_grid_thw"][0].tolist()
+        moves = grid_moves(time, height // self._merged, width // self._merged)
+        if len(moves) != rows:
+            raise ValueError(f"it makes {rows} places of a grid of {len(moves)}")
+        return moves
 
     def place(
         self, shown: ShownText, tokens: list[int], offsets: Sequence[tuple[int, int]]

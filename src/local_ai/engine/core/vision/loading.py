@@ -74,4 +74,6 @@ def read_eyes(key: ModelKey, model: Any) -> Eyes:
     """
     from mlx_vlm.utils import load_processor
 
-    return Eyes(load_processor(key.path, add_detokenizer=False, trust_remote_code=False), model.image_token)
+    processor = load_processor(key.path, add_detokenizer=False, trust_remote_code=False)
+    merged = model.whole.config.vision_config.spatial_merge_size if model.moves_positions else None
+    return Eyes(processor, model.image_token, merged)

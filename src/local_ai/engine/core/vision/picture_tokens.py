@@ -49,19 +49,36 @@ class PictureInputs:
         text: The prompt's text for it, with a mark for each place.
         rows: Number of its places.
         arrays: What the tower takes, by name.
-        positions: Of its places, from the first one on (rows, 3): in time, height and width; None where
-            they count like a text's.
+        moves: What each place does to positions in time, height and width (rows, 4): where it is, against its
+            number in the prompt, and how far what follows is moved, at the last place; None where places are
+            counted as a text's.
     """
 
     text: str
     rows: int
     arrays: Mapping[str, NDArray[Any]]
-    positions: NDArray[np.int32] | None = None
+    moves: NDArray[np.int32] | None = None
 
     @property
     def shift(self) -> int:
         """Count the positions that it takes more than places: what follows is moved by so many."""
-        return 0 if self.positions is None else int(self.positions.max()) + 1 - self.rows
+        return 0 if self.moves is None else int(self.moves[-1, 3])
+
+
+def grid_moves(time: int, height: int, width: int) -> NDArray[np.int32]:
+    """Say what the places of a picture do to positions, as `PictureInputs.moves`.
+
+    Args:
+        time: Places one after the other.
+        height: Places from top to bottom.
+        width: Places from left to right.
+    """
+    count = time * height * width
+    grid = np.indices((time, height, width)).reshape(3, count)
+    moves = np.zeros((count, 4), np.int32)
+    moves[:, :3] = (grid - np.arange(count)).T
+    moves[-1, 3] = max(time, height, width) - count
+    return moves
 
 
 def picture_tokens(digest: str, count: int) -> list[int]:

@@ -18,7 +18,7 @@ class Rows:
     """A picture's embeddings.
 
     Args:
-        embeddings: (rows, size).
+        embeddings: (rows, size), or (rows, layers × size) where the first layers add rows of their own.
         places: How each row moves positions (rows, 4): of time, height and width against its number in the
             prompt, and of what follows it; None where positions are a text's.
     """

@@ -10,6 +10,7 @@ from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache
 
 from local_ai.engine.core.vision.picture_tokens import FIRST
 from local_ai.engine.core.vision.rows import RowTable
+from local_ai.engine.core.vision.shifted_rows import positions
 
 Array = Any  # mlx.core.array
 
@@ -21,6 +22,8 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.whole = whole
         self.table = RowTable()
+        # Pictures have positions in time, height and width, and what follows them is moved: M-RoPE.
+        self.moves_positions = hasattr(whole.language_model, "get_rope_index")
 
     @property
     def layers(self) -> Any:
@@ -41,17 +44,29 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
     def __call__(self, tokens: Array, cache: Any = None) -> Array:
         """Compute the logits (batch, tokens, vocabulary)."""
         language, rows = self.whole.language_model, self.table.rows
+        options: dict[str, Any] = {}
         if rows is None:
-            return language(tokens, cache=cache).logits
+            if self.moves_positions and cache is not None:
+                options["position_ids"] = positions(cache[0], None, tokens.shape[1])
+            return language(tokens, cache=cache, **options).logits
         # Ids are unsigned: less than the first one would be far beyond the last.
         place = tokens.astype(mx.int32) - FIRST
-        is_place = place >= 0
-        texts = mx.where(is_place, self.image_token, tokens)
+        is_place = (place >= 0)[..., None]
+        place = mx.maximum(place, 0)
+        texts = mx.where(is_place[..., 0], self.image_token, tokens)
         embeddings = self.whole.get_input_embeddings(texts).inputs_embeds
-        seen = rows.embeddings[mx.maximum(place, 0)].astype(embeddings.dtype)
-        return language(
-            texts, inputs_embeds=mx.where(is_place[..., None], seen, embeddings), cache=cache
-        ).logits
+        seen = rows.embeddings[place].astype(embeddings.dtype)
+        size = embeddings.shape[-1]
+        if rows.places is not None:
+            moves = mx.where(is_place, rows.places[place], 0)
+            options["position_ids"] = positions(cache[0], moves, tokens.shape[1])
+        if deeper := seen.shape[-1] // size - 1:
+            # Each of the first layers adds rows of its own; for texts, none.
+            added = mx.where(is_place, seen[..., size:], 0).reshape(-1, deeper, size)
+            options["deepstack_visual_embeds"] = [added[:, level] for level in range(deeper)]
+            options["visual_pos_masks"] = mx.ones(tokens.shape, mx.bool_)
+        embedded = mx.where(is_place, seen[..., :size], embeddings)
+        return language(texts, inputs_embeds=embedded, cache=cache, **options).logits
 
 
 def _of_mlx_lm(cache: Any) -> Any:

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
 
 from local_ai.engine.core.vision.picture_tokens import PromptPicture
 from local_ai.engine.core.vision.rows import LatestRows, Rows, table_tokens
+from local_ai.engine.core.vision.shifted_rows import ShiftedRow
 
 if TYPE_CHECKING:
     from local_ai.engine.core.decoding.request import Request
@@ -76,8 +77,13 @@ class Sight:
         made = self._model.whole.get_input_embeddings(ids, arrays.pop("pixel_values"), mask=mask, **arrays)
         places = mx.array(np.flatnonzero(np.array(ids[0]) == self._model.image_token))
         embeddings = made.inputs_embeds[0][places]
-        mx.eval(embeddings)
-        return Rows(embeddings)
+        if made.deepstack_visual_embeds is not None:
+            deeper = [level.astype(embeddings.dtype) for level in made.deepstack_visual_embeds]
+            embeddings = mx.concatenate([embeddings, *deeper], axis=1)
+        moves = picture.inputs.moves
+        rows = Rows(embeddings, None if moves is None else mx.array(moves))
+        mx.eval(rows.embeddings)
+        return rows
 
     def place(self, request: Request, known: int) -> Placed:
         """Put the rows that a prompt needs in the table, and name them in it; none may lack.
@@ -96,6 +102,13 @@ class Sight:
                 tokens[at] = token
         request.rows.clear()
         return Placed(tuple(tokens), tuple(starts.values()))
+
+    def layers(self, layers: list[Any], request: Request, known: int) -> list[Any]:
+        """Say in a prompt's layers how far the pictures that they cover move what follows."""
+        if not self._model.moves_positions:
+            return layers
+        moved = sum(each.inputs.shift for each in request.job.pictures if each.end <= known)
+        return [ShiftedRow.of(layers[0], moved), *layers[1:]]
 
     def give_back(self, starts: Sequence[int]) -> None:
         """Take note that a prompt is read."""

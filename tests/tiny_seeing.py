@@ -1,0 +1,139 @@
+"""Tiny random models that see, of the families that people run; they answer nonsense, always the same.
+
+Their weights are those of mlx-vlm's own classes. One that can be shown to see is in `seeing_model`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_model import add_token, make_tiny_model
+
+_TEXT: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}
+_QWEN_EYES = {"depth": 2, "num_heads": 2, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+_QWEN_SCALING = {"type": "mrope", "mrope_section": [2, 3, 3]}
+_QWEN_TOKENS = {
+    "<|vision_start|>": "vision_start_token_id",
+    "<|vision_end|>": "vision_end_token_id",
+    "<|image_pad|>": "image_token_id",
+    "<|video_pad|>": "video_token_id",
+}
+_QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
+
+# By `model_type`: its config, beside what all have; the tokens that name its special ids; what its template
+# writes for a picture.
+FAMILIES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
+    "qwen2_vl": (
+        _TEXT
+        | {"rope_scaling": _QWEN_SCALING}
+        | {"vision_config": _QWEN_EYES | {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2}},
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+    ),
+    "qwen2_5_vl": (
+        _TEXT
+        | {"rope_scaling": _QWEN_SCALING}
+        | {
+            "vision_config": _QWEN_EYES
+            | {
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "out_hidden_size": 64,
+                "window_size": 56,
+                "fullatt_block_indexes": [1],
+            }
+        },
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+    ),
+    "qwen3_vl": (
+        {
+            "text_config": _TEXT
+            | {"model_type": "qwen3_vl_text", "head_dim": 16, "num_hidden_layers": 3}
+            | {"rope_scaling": _QWEN_SCALING},
+            "vision_config": _QWEN_EYES
+            | {
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "out_hidden_size": 64,
+                "patch_size": 16,
+                "num_position_embeddings": 64,
+                "deepstack_visual_indexes": [0, 1],
+            },
+        },
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+    ),
+}
+_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}MARK"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0) -> Path:
+    """Write a random model of one of `FAMILIES`.
+
+    Returns:
+        `folder`.
+    """
+    import mlx.core as mx
+    from mlx.utils import tree_flatten, tree_map_with_path
+    from mlx_vlm.utils import get_model_and_args, update_module_configs
+
+    values, tokens, mark = FAMILIES[family]
+    make_tiny_model(folder)
+    ids = {name: add_token(folder, text) for text, name in tokens.items()}
+    own = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    vocabulary = max(ids.values()) + 1
+    config = json.loads(json.dumps(values)) | ids | {"model_type": family, "vocab_size": vocabulary}
+    config |= {name: own[name] for name in ("bos_token_id", "eos_token_id", "torch_dtype")}
+    config.get("text_config", config)["vocab_size"] = vocabulary
+    config["vision_config"]["model_type"] = family
+    _write(folder / "config.json", config)
+    template = _TEMPLATE.replace("MARK", mark)
+    _write(folder / "tokenizer_config.json", stated | {"chat_template": template})
+    _write(folder / "preprocessor_config.json", {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 36})
+
+    read = json.loads(json.dumps(config))
+    arch, _ = get_model_and_args(read)
+    arguments = arch.ModelConfig.from_dict(read)
+    arguments = update_module_configs(arguments, arch, read, ["text", "vision"])
+    model = arch.Model(arguments)
+    key = mx.random.key(seed)
+
+    def drawn(path: str, value: mx.array) -> mx.array:
+        nonlocal key
+        key, own_key = mx.random.split(key)
+        if value.ndim < 2:  # norms and biases stay as they are made
+            return value
+        wide = 4.0 if "embed_tokens" in path or "lm_head" in path else 1.0
+        return mx.random.normal(value.shape, scale=wide / float(value.shape[-1]) ** 0.5, key=own_key)
+
+    weights = dict(tree_flatten(tree_map_with_path(drawn, model.parameters())))
+    for name in weights:
+        if "lm_head" in name:  # it always has a likelier token than its last one
+            weights[name][mx.array(own["eos_token_id"])] = 0
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    mx.eval(mx.random.state)
+    return folder
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
