@@ -48,7 +48,8 @@ class Affinity:
         """
         by_name = {place.name: place for place in places}
         for beginning in reversed(beginnings):
-            known = by_name.get(self._read_at.get(beginning, ""))
+            read_at = self._read_at.get(beginning)
+            known = by_name.get(read_at) if read_at is not None else None
             if known is not None and (not known.is_full or all(place.is_full for place in places)):
                 return known
         return self._least_busy(places)
