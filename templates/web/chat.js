@@ -5,8 +5,9 @@ import { $, announce, setText } from "./dom.js";
 import { FAMILIES, ask } from "./families.js";
 import { makeMessage, showMessage } from "./message.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
+import { canShow, clear, waiting } from "./pictures.js";
 import { STATUS_COMMAND, hurry, poll } from "./status.js";
-import { all, get, keep, keepKey, keptKey, openId, openStorage, setOpenId } from "./storage.js";
+import { all, get, getPicture, keep, keepKey, keepPicture, keptKey, openId, openStorage, setOpenId } from "./storage.js";
 import { wordsForPlace } from "./figures.js";
 import { textOf } from "./texts.js";
 
@@ -148,7 +149,8 @@ function figures({ tokens, reused, pieces, first, last, began, cut, stopped }) {
 
 // Asks the last question that is shown.
 async function run() {
-  const asked = { messages: history(open), system: $("system").value.trim(), values: values() };
+  const told = history(open);
+  const asked = { messages: told, system: $("system").value.trim(), values: values() };
   const conversation = open;
   const message = add(conversation, { role: "assistant", model: chosen || textOf("chat.no_model_chosen"), text: "", running: true });
   const timing = { began: performance.now(), pieces: 0 };
@@ -157,6 +159,7 @@ async function run() {
   draw();
   save();
   try {
+    asked.messages = await Promise.all(told.map(withPictures));
     await ask(family(), asked, controller.signal, ({ text, thought, calls, tokens, reused, cut, position }) => {
       if (position !== undefined) wait(message, position);
       if (text || thought || calls) {
@@ -191,6 +194,11 @@ async function run() {
   conversation.updated = Date.now();
   if (conversation === open) finish(message);
   else keepInTurn(conversation);
+}
+
+async function withPictures({ pictures = [], ...message }) {
+  const urls = await Promise.all(pictures.map(({ id }) => getPicture(id)));
+  return { ...message, pictures: urls.filter(Boolean) };
 }
 
 function addCall(message, { index, name = "", arguments: text = "" }) {
@@ -245,16 +253,22 @@ function isValid() {
   return false;
 }
 
-function askThis(text, parent) {
-  if (!text || isRunning() || !isValid()) return false;
+function askThis(text, pictures = [], parent = open.leaf) {
+  if (!(text || pictures.length) || isRunning() || !isValid()) return false;
   open.deleted = 0;
-  add(open, { role: "user", text }, parent);
+  add(open, { role: "user", text, ...(pictures.length && { pictures }) }, parent);
+  Promise.all(pictures.map(({ id }) => keepPicture(id))).catch(() => announce(textOf("conversations.no_room")));
   run();
   return true;
 }
 
-function send() {
-  if (askThis($("prompt").value.trim())) $("prompt").value = "";
+async function send() {
+  const pictures = await waiting();
+  if (!canShow()) return announce($("picture-note").textContent);
+  if (askThis($("prompt").value.trim(), pictures)) {
+    $("prompt").value = "";
+    clear();
+  }
   scrollToEnd();
 }
 
@@ -266,7 +280,7 @@ const ACTS = {
     run();
   },
   change(message, text) {
-    if (askThis(text, message.parent)) $("prompt").focus({ preventScroll: true });
+    if (askThis(text, message.pictures, message.parent)) $("prompt").focus({ preventScroll: true });
   },
   choose(message, step) {
     const all = versions(open, message);

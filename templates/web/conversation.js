@@ -2,7 +2,7 @@
 // stands beside the older one and loses nothing; what is shown is the way from the first message to `leaf`.
 //
 //   {id, title, created, updated, revision, deleted, model, family, fields, leaf,
-//    messages: [{id, parent, role, text, thought, calls, model, error, figures, running}]}
+//    messages: [{id, parent, role, text, pictures, thought, calls, model, error, figures, running}]}
 
 import { textOf } from "./texts.js";
 
@@ -14,7 +14,8 @@ export function newConversation() {
 }
 
 export function titleOf({ title, messages }) {
-  return title || messages.find(({ role }) => role === "user")?.text.trim().slice(0, 60) || textOf("conversations.new");
+  const first = messages.find(({ role }) => role === "user");
+  return title || first?.text.trim().slice(0, 60) || first?.pictures?.[0]?.name || textOf("conversations.new");
 }
 
 // Adds a message below `parent` and shows it.
@@ -49,16 +50,28 @@ export function choose(conversation, message) {
 // What a model is told: what is shown, without the questions that got no answer.
 export function history(conversation) {
   const told = [];
-  for (const { role, text } of shown(conversation)) {
+  for (const { role, text, pictures } of shown(conversation)) {
     if (role === "user" && told.at(-1)?.role === "user") told.pop();
-    if (text) told.push({ role, content: text });
+    if (text || pictures?.length) told.push({ role, content: text, pictures });
   }
   return told;
 }
 
+// The ids of all its pictures.
+export function picturesOf({ messages }) {
+  return messages.flatMap(({ pictures = [] }) => pictures.map(({ id }) => id));
+}
+
 // Whether a value from a file has the shape of a conversation.
 export function isConversation(value) {
-  const isMessage = ({ id, parent, role, text }) =>
-    Number.isInteger(id) && Number.isInteger(parent) && parent < id && ["user", "assistant"].includes(role) && typeof text === "string";
+  const isPicture = (one) => typeof one?.id === "string" && typeof one.name === "string";
+  const isMessage = ({ id, parent, role, text, pictures = [] }) =>
+    Number.isInteger(id) &&
+    Number.isInteger(parent) &&
+    parent < id &&
+    ["user", "assistant"].includes(role) &&
+    typeof text === "string" &&
+    Array.isArray(pictures) &&
+    pictures.every(isPicture);
   return Boolean(value) && typeof value.id === "string" && Array.isArray(value.messages) && value.messages.every((one) => one && isMessage(one));
 }

@@ -1,9 +1,10 @@
 // The list of conversations, and what can be done with one: open, rename, delete with undo, export, import.
 
 import { isRunning, onConversation, open, save, show, showLatest, stop } from "./chat.js";
-import { isConversation, newConversation, titleOf } from "./conversation.js";
+import { isConversation, newConversation, picturesOf, titleOf } from "./conversation.js";
 import { $, announce, element, setText } from "./dom.js";
-import { all, get, keep, onOtherTab, remove } from "./storage.js";
+import { waiting } from "./pictures.js";
+import { all, get, getPicture, holdPicture, keep, keepOnlyPictures, keepPicture, onOtherTab, remove } from "./storage.js";
 import { textOf } from "./texts.js";
 
 let conversations = [];
@@ -80,21 +81,30 @@ async function purge() {
   await remove(gone);
   announce(textOf("conversations.purged", { count: gone.length }));
   if (gone.includes(open.id)) await showLatest();
+  const unsent = await waiting();
+  await keepOnlyPictures([...[...(await all()), open].flatMap(picturesOf), ...unsent.map(({ id }) => id)]);
   await load();
 }
 
-function download() {
-  const text = JSON.stringify({ "local-ai": "conversations", conversations }, null, 1);
+async function download() {
+  const ids = [...new Set(conversations.flatMap(picturesOf))];
+  const pictures = Object.fromEntries(await Promise.all(ids.map(async (id) => [id, await getPicture(id)])));
+  const text = JSON.stringify({ "local-ai": "conversations", conversations, pictures }, null, 1);
   const link = element("a", [], { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: "local-ai-conversations.json" });
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
+function isPicture(url) {
+  return typeof url === "string" && /^data:image\/[a-z]+;base64,/.test(url);
+}
+
 async function upload() {
   const [file] = $("import-file").files;
   try {
-    const { conversations: found } = JSON.parse(await file.text());
-    if (!Array.isArray(found) || !found.every(isConversation)) throw new Error();
+    const { conversations: found, pictures = {} } = JSON.parse(await file.text());
+    if (!Array.isArray(found) || !found.every(isConversation) || !Object.values(pictures).every(isPicture)) throw new Error();
+    for (const [id, url] of Object.entries(pictures)) if (!(await getPicture(id))) await keepPicture(holdPicture(url, id));
     const known = new Set(conversations.map(({ id }) => id));
     const added = found.filter(({ id }) => !known.has(id));
     for (const conversation of added) await keep({ ...newConversation(), ...conversation, revision: 0 });

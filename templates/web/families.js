@@ -3,9 +3,26 @@
 import { request } from "./dom.js";
 import { textOf } from "./texts.js";
 
+// The pictures of a message stand before its text; their data: URLs are data:TYPE;base64,DATA.
+function inParts({ pictures, ...message }, part) {
+  if (!pictures?.length) return message;
+  const text = message.content && [{ type: "text", text: message.content }];
+  return { ...message, content: [...pictures.map(part), ...(text || [])] };
+}
+
+function openaiPart(url) {
+  return { type: "image_url", image_url: { url } };
+}
+
+function anthropicPart(url) {
+  const [, type, data] = url.match(/^data:([^;,]*);base64,(.*)$/s);
+  return { type: "image", source: { type: "base64", media_type: type, data } };
+}
+
 export const FAMILIES = {
   openai: {
     path: "/v1/chat/completions",
+    part: openaiPart,
     body: (messages, system, values) => ({
       ...values,
       messages: system ? [{ role: "system", content: system }, ...messages] : messages,
@@ -26,6 +43,7 @@ export const FAMILIES = {
   },
   anthropic: {
     path: "/anthropic/v1/messages",
+    part: anthropicPart,
     body: (messages, system, values) => ({ ...values, messages, ...(system && { system }), stream: true }),
     read: (event) => ({
       text: event.delta?.text,
@@ -75,11 +93,12 @@ export async function failure(answer) {
 // nothing came; calls of tools are pieces, too: [{index, name, arguments}];
 // and before the first, of its place in the queue: {position}, 1 for the next, 0 once it is through.
 export async function ask(family, question, signal, tell) {
-  const { path, body, read } = FAMILIES[family];
+  const { path, part, body, read } = FAMILIES[family];
+  const messages = question.messages.map((message) => inParts(message, part));
   const answer = await request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body(question.messages, question.system, question.values)),
+    body: JSON.stringify(body(messages, question.system, question.values)),
     signal,
   });
   if (!answer.ok) throw await failure(answer);

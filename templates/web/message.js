@@ -2,6 +2,7 @@
 
 import { $, copy, element, setText } from "./dom.js";
 import { showMarkdown } from "./markdown.js";
+import { imageOf } from "./pictures.js";
 import { textOf } from "./texts.js";
 
 // `acts`: {again, change, choose}, each called with the message and, for `change`, the new text.
@@ -11,6 +12,8 @@ export function makeMessage(message, acts) {
   node.classList.add(message.role);
   node.dataset.id = message.id;
   node.querySelector(".who").textContent = message.role === "user" ? textOf("chat.you") : message.model;
+  node.querySelector(".pictures").append(...(message.pictures ?? []).map((picture) => element("li", [imageOf(picture)])));
+  node.querySelector(".pictures").hidden = !message.pictures?.length;
   on(".copy", ({ target }) => copy(target, message.text));
   on(".again", () => acts.again(message));
   on(".change", () => edit(node, message));

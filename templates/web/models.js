@@ -20,6 +20,15 @@ export function isModel(id) {
   return models.includes(id);
 }
 
+// Whether pictures can be shown to a model.
+export function sees(id) {
+  return Boolean(described.get(id)?.input_modalities?.includes("image"));
+}
+
+export function seeing() {
+  return models.filter(sees);
+}
+
 function option(id, picked) {
   const label = marked.has(id) ? textOf("chat.model_marked", { model: id }) : id;
   return element("option", [label], { value: id, selected: id === picked });

@@ -7,6 +7,7 @@
 //   models.js         the model picker and its search
 //   models-view.js    the models of this machine, and downloads
 //   chat.js           the open conversation; families.js asks, message.js and markdown.js show
+//   pictures.js       the pictures of the next question
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
 //   use.js            the snippets, with what was asked
 //   logs.js           the live tail
@@ -16,7 +17,7 @@
 //   dom.js            what all of them need; figures.js puts figures into words,
 //                     texts.js has the words
 
-const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./models-view.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
+const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "./models-view.js", "./pictures.js", "./conversations.js", "./use.js", "./chat.js", "./logs.js", "./copy.js", "./appearance.js", "./settings.js"];
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));

@@ -1,5 +1,5 @@
-// What this browser keeps: the conversations, each by its own key, in IndexedDB; for one tab only, which of them
-// is open, and the API key.
+// What this browser keeps: the conversations, each by its own key, and their pictures beside them, in IndexedDB; for
+// one tab only, which of them is open, and the API key.
 
 import { newConversation } from "./conversation.js";
 
@@ -9,7 +9,9 @@ const BEFORE = "local-ai.chat"; // where 0.1.0 kept its one conversation
 
 const tabs = new BroadcastChannel("local-ai");
 const memory = new Map(); // where the browser gives no storage: for as long as the page
+const shown = new Map(); // pictures of this page, by id: data: URLs
 let database = null;
+let gallery = null; // of pictures
 
 function done(request) {
   return new Promise((resolve, reject) => {
@@ -18,14 +20,20 @@ function done(request) {
   });
 }
 
+function opened(name, kept, options) {
+  const opening = indexedDB.open(name, 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(kept, options);
+  return done(opening);
+}
+
 export async function openStorage() {
   try {
-    const opening = indexedDB.open("local-ai", 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore("conversations", { keyPath: "id" });
-    database = await done(opening);
+    database = await opened("local-ai", "conversations", { keyPath: "id" });
+    // A database of their own: another version of the first would wait for tabs that have an older page open.
+    gallery = await opened("local-ai.pictures", "pictures");
     await moveFormer();
   } catch {
-    database = null;
+    database = gallery = null;
   }
 }
 
@@ -40,6 +48,10 @@ async function moveFormer() {
 
 function store(mode) {
   return database.transaction("conversations", mode).objectStore("conversations");
+}
+
+function pictures(mode) {
+  return gallery.transaction("pictures", mode).objectStore("pictures");
 }
 
 // All of them, the newest first.
@@ -71,6 +83,33 @@ export async function remove(ids) {
     await Promise.all(ids.map((id) => done(within.delete(id))));
   } else for (const id of ids) memory.delete(id);
   tabs.postMessage("");
+}
+
+// Has a picture, which never changes, for as long as the page; returns its id.
+export function holdPicture(url, id = newConversation().id) {
+  shown.set(id, url);
+  return id;
+}
+
+// Keeps one that the page has.
+export async function keepPicture(id) {
+  if (gallery) await done(pictures("readwrite").put(shown.get(id), id));
+}
+
+// Its data: URL; undefined where it is not kept any more.
+export async function getPicture(id) {
+  if (!shown.has(id) && gallery) shown.set(id, await done(pictures("readonly").get(id)));
+  return shown.get(id);
+}
+
+// Removes all pictures but these.
+export async function keepOnlyPictures(ids) {
+  const kept = new Set(ids);
+  for (const id of [...shown.keys()]) if (!kept.has(id)) shown.delete(id);
+  if (!gallery) return;
+  const within = pictures("readwrite");
+  const found = await done(within.getAllKeys());
+  await Promise.all(found.filter((id) => !kept.has(id)).map((id) => done(within.delete(id))));
 }
 
 // `listener` hears the id of what another tab kept, "" where it removed some.

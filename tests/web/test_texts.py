@@ -38,7 +38,7 @@ NAMES = {
 }
 # Keys of the keyboard, headers, commands, values that browsers define, and what goes into reports as data.
 VALUES = {"Enter", "Shift", "Esc", "Escape", "ArrowDown", "Content-Type", "Bearer ${key}", "light dark"}
-VALUES |= {"local-ai models --help", "noopener noreferrer", "no answer"}
+VALUES |= {"Files", "local-ai models --help", "noopener noreferrer", "no answer"}
 HIDDEN = {"style", "script", "svg"}
 KEY = re.compile(r"""textOf\((?:\w+ \? )?([^)]*?)[,)]""")
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _EVERY_ANSWER = (
     (
         b"content-security-policy",
-        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+        b"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+        b"frame-ancestors 'none'; object-src 'none'",
     ),
     (b"cross-origin-resource-policy", b"same-origin"),
     # Under "no-referrer" browsers send our own page's forms with "Origin: null".
