@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from pydantic_core import from_json
 
-from local_ai.serving.json_size import too_much
+from local_ai.serving.json_size import scan
 
 PICTURE = "data:image/png;base64," + "iVBORw0KGgo/" * 400_000
 AGENT = {"role": "assistant", "content": 'He said: "[{:,}]" \\ \u00e9\n' * 10}
@@ -37,7 +37,7 @@ LONG = json.dumps("x" * 300_000)
     ],
 )
 def test_what_clients_send_is_not_too_much(body: object):
-    assert too_much(json.dumps(body).encode()) == ""
+    assert scan(json.dumps(body).encode()).too_much == ""
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_what_clients_send_is_not_too_much(body: object):
     ids=["objects", "lists", "numbers", "escapes", "long escapes", "fields"],
 )
 def test_what_takes_long_to_parse_is_too_much(content: str, why: str):
-    assert why in too_much(content.encode())
+    assert why in scan(content.encode()).too_much
 
 
 def test_a_text_is_told_from_values_wherever_a_part_of_the_scan_ends():
     luck = random.Random(1)
     texts = ["".join(luck.choices('"\\,[{:a', k=luck.randint(0, 30))) for _ in range(79_990)]
 
-    assert too_much(json.dumps(texts).encode()) == ""
-    assert too_much(json.dumps([*texts, *[""] * 11]).encode()) != ""
+    assert scan(json.dumps(texts).encode()).too_much == ""
+    assert scan(json.dumps([*texts, *[""] * 11]).encode()).too_much != ""
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,17 @@ def test_the_scan_costs_next_to_nothing_of_what_parsing_would(make: Callable[[],
     raw = (f"[{text}]" if text.startswith("{") else f"{{{text}}}").encode()
 
     began = time.thread_time()
-    assert too_much(raw)
+    assert scan(raw).too_much
     scanned_s = time.thread_time() - began
     began = time.thread_time()
     from_json(raw)
 
     assert scanned_s < (time.thread_time() - began) / 5
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "Infinity"])
+def test_constants_are_told_from_the_same_letters_in_a_large_text(value: str):
+    large = '{"picture": "' + "NaN/Infinity+" * 40_000 + '", "value": VALUE}'
+
+    assert not scan(large.replace("VALUE", "1").encode()).may_have_constants
+    assert scan(large.replace("VALUE", value).encode()).may_have_constants

@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic_core import ValidationError, from_json
 
 from local_ai.serving.errors import ApiError
-from local_ai.serving.json_size import too_much
+from local_ai.serving.json_size import scan
 
 T = TypeVar("T")
 
@@ -37,10 +37,11 @@ def parse_json(raw: bytes, validate: Callable[[bytes], T]) -> T:
         ApiError: 400, with the place where it stops being JSON; 413, it would take too long to parse.
         ValidationError: It is a JSON object, and not the one that was expected.
     """
-    if why := too_much(raw):
-        raise _too_much(why)
+    scanned = scan(raw)
+    if scanned.too_much:
+        raise _too_much(scanned.too_much)
     raw = raw.removeprefix(_BYTE_ORDER_MARK)
-    if b"NaN" in raw or b"Infinity" in raw:  # in a text, most likely; the parser takes both for numbers
+    if scanned.may_have_constants:  # the parser takes both for numbers
         _refuse_constants(raw)
     try:
         return validate(raw)

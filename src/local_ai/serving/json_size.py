@@ -25,12 +25,21 @@ class _Size:
     values: int = 0  # objects, lists and texts; a field's name is a text
     entries: int = 0  # whatever commas part
     escapes: int = 0
+    has_constants: bool = False  # NaN or Infinity: no other word outside of texts has a capital letter
 
 
-def too_much(raw: bytes) -> str:
-    """Say why a JSON text takes too long to parse; "" where it does not."""
+@dataclass(frozen=True)
+class Scan:
+    """What a scan of a JSON text tells."""
+
+    too_much: str = ""  # why it takes too long to parse; "" where it does not
+    may_have_constants: bool = False  # NaN or Infinity as a value; of a small text, perhaps only in a text
+
+
+def scan(raw: bytes) -> Scan:
+    """Scan a JSON text; of one that is too large, only as far as is needed to tell so."""
     if len(raw) < _HARMLESS_BYTES:
-        return ""
+        return Scan(may_have_constants=b"NaN" in raw or b"Infinity" in raw)
     size = _Size()
     in_text = False
     begin = 0
@@ -42,8 +51,8 @@ def too_much(raw: bytes) -> str:
             begin += 1
         in_text = _count(part, in_text, size)
         if why := _why(size):
-            return why
-    return ""
+            return Scan(why)
+    return Scan(may_have_constants=size.has_constants)
 
 
 def _count(part: bytes, in_text: bool, size: _Size) -> bool:
@@ -58,6 +67,7 @@ def _count(part: bytes, in_text: bool, size: _Size) -> bool:
     outside = b" ".join(texts[in_text::2])
     size.values += outside.count(b"[") + outside.count(b"{") + len(texts) // 2
     size.entries += outside.count(b",")
+    size.has_constants |= b"N" in outside or b"I" in outside
     return in_text ^ (len(texts) % 2 == 0)
 
 
