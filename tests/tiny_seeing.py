@@ -6,6 +6,7 @@ Their weights are those of mlx-vlm's own classes. One that can be shown to see i
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,46 @@ _QWEN_TOKENS = {
     "<|image_pad|>": "image_token_id",
     "<|video_pad|>": "video_token_id",
 }
+_QWEN_PIXELS = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 36}
 _QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
 
-# By `model_type`: its config, beside what all have; the tokens that name its special ids; what its template
-# writes for a picture.
-FAMILIES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
-    "qwen2_vl": (
+_SQUARE = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+_PIXTRAL_TOKENS = {"[IMG]": "image_token_index", "[IMG_BREAK]": "", "[IMG_END]": ""}
+_PIXTRAL_EYES = _TOWER | {"model_type": "pixtral", "head_dim": 16, "image_size": 112, "patch_size": 14}
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models that see.
+
+    Args:
+        config: Its config.json, beside what all have.
+        tokens: Its special tokens, and how its config.json calls their ids.
+        mark: What its template writes for a picture.
+        prepared: Its preprocessor_config.json.
+        named: Names of its special tokens, in tokenizer_config.json.
+        processor: Its processor_config.json.
+    """
+
+    config: dict[str, Any]
+    tokens: dict[str, str]
+    mark: str
+    prepared: dict[str, Any]
+    named: dict[str, str] = field(default_factory=dict)
+    processor: dict[str, Any] = field(default_factory=dict)
+
+
+FAMILIES = {
+    "qwen2_vl": Family(
         _TEXT
         | {"rope_scaling": _QWEN_SCALING}
         | {"vision_config": _QWEN_EYES | {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2}},
         _QWEN_TOKENS,
         _QWEN_MARK,
+        _QWEN_PIXELS,
     ),
-    "qwen2_5_vl": (
+    "qwen2_5_vl": Family(
         _TEXT
         | {"rope_scaling": _QWEN_SCALING}
         | {
@@ -57,8 +85,9 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         },
         _QWEN_TOKENS,
         _QWEN_MARK,
+        _QWEN_PIXELS,
     ),
-    "qwen3_vl": (
+    "qwen3_vl": Family(
         {
             "text_config": _TEXT
             | {"model_type": "qwen3_vl_text", "head_dim": 16, "num_hidden_layers": 3}
@@ -75,6 +104,79 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
         },
         _QWEN_TOKENS,
         _QWEN_MARK,
+        _QWEN_PIXELS,
+    ),
+    "gemma3": Family(
+        {
+            "text_config": _TEXT
+            | {"model_type": "gemma3_text", "head_dim": 16, "num_hidden_layers": 6}
+            | {"sliding_window": 64, "sliding_window_pattern": 3, "query_pre_attn_scalar": 16}
+            | {"mm_tokens_per_image": 4},
+            "vision_config": _TOWER
+            | {"model_type": "siglip_vision_model", "image_size": 56, "patch_size": 14},
+            "hidden_size": 64,
+            "mm_tokens_per_image": 4,
+        },
+        {
+            "<image_soft_token>": "image_token_index",
+            "<start_of_image>": "boi_token_index",
+            "<end_of_image>": "",
+        },
+        "<start_of_image>",
+        _SQUARE | {"image_processor_type": "Gemma3ImageProcessor", "size": {"height": 56, "width": 56}},
+        {
+            "image_token": "<image_soft_token>",
+            "boi_token": "<start_of_image>",
+            "eoi_token": "<end_of_image>",
+        },
+        {"image_seq_length": 4, "processor_class": "Gemma3Processor"},
+    ),
+    "mistral3": Family(
+        {
+            "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
+            "vision_config": _PIXTRAL_EYES,
+            "spatial_merge_size": 2,
+            "vision_feature_layer": -1,
+        },
+        _PIXTRAL_TOKENS,
+        "[IMG]",
+        _SQUARE
+        | {"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 112}, "patch_size": 14},
+        processor={"patch_size": 14, "spatial_merge_size": 2, "processor_class": "PixtralProcessor"},
+    ),
+    "pixtral": Family(
+        {
+            "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
+            "vision_config": _PIXTRAL_EYES,
+            "vision_feature_layer": -1,
+        },
+        _PIXTRAL_TOKENS,
+        "[IMG]",
+        _SQUARE
+        | {"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 112}, "patch_size": 14},
+        processor={"patch_size": 14, "processor_class": "PixtralProcessor"},
+    ),
+    "smolvlm": Family(
+        {
+            "text_config": _TEXT | {"model_type": "llama"},
+            "vision_config": _TOWER | {"model_type": "smolvlm_vision", "image_size": 32, "patch_size": 8},
+            "scale_factor": 2,
+        },
+        {
+            "<fake_token_around_image>": "",
+            "<image>": "image_token_id",
+            "<end_of_utterance>": "",
+            "<global-img>": "",
+        },
+        "<image>",
+        _SQUARE
+        | {
+            "image_processor_type": "SmolVLMImageProcessor",
+            "do_image_splitting": False,
+            "size": {"longest_edge": 32},
+            "max_image_size": {"longest_edge": 32},
+        },
+        processor={"image_seq_len": 4, "processor_class": "SmolVLMProcessor"},
     ),
 }
 _TEMPLATE = (
@@ -96,20 +198,26 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0) -> Path:
     from mlx.utils import tree_flatten, tree_map_with_path
     from mlx_vlm.utils import get_model_and_args, update_module_configs
 
-    values, tokens, mark = FAMILIES[family]
+    made = FAMILIES[family]
     make_tiny_model(folder)
-    ids = {name: add_token(folder, text) for text, name in tokens.items()}
+    tokens = {text: add_token(folder, text) for text in made.tokens}
+    ids = {name: tokens[text] for text, name in made.tokens.items() if name}
     own = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    vocabulary = max(ids.values()) + 1
-    config = json.loads(json.dumps(values)) | ids | {"model_type": family, "vocab_size": vocabulary}
+    vocabulary = max(tokens.values()) + 1
+    config = json.loads(json.dumps(made.config)) | ids | {"model_type": family, "vocab_size": vocabulary}
     config |= {name: own[name] for name in ("bos_token_id", "eos_token_id", "torch_dtype")}
     config.get("text_config", config)["vocab_size"] = vocabulary
-    config["vision_config"]["model_type"] = family
+    config["vision_config"].setdefault("model_type", family)
     _write(folder / "config.json", config)
-    template = _TEMPLATE.replace("MARK", mark)
-    _write(folder / "tokenizer_config.json", stated | {"chat_template": template})
-    _write(folder / "preprocessor_config.json", {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 36})
+    template = _TEMPLATE.replace("MARK", made.mark)
+    _write(
+        folder / "tokenizer_config.json",
+        stated | {"chat_template": template} | ({"extra_special_tokens": made.named} if made.named else {}),
+    )
+    _write(folder / "preprocessor_config.json", made.prepared)
+    if made.processor:
+        _write(folder / "processor_config.json", made.processor)
 
     read = json.loads(json.dumps(config))
     arch, _ = get_model_and_args(read)

@@ -9,7 +9,18 @@ from typing import Any
 
 # Of mlx-vlm's, those whose pictures are rows among a prompt's embeddings and no more. A tiny model of each
 # was compared with mlx-vlm's own answers.
-FAMILIES = frozenset({"idefics3", "smolvlm", "qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
+FAMILIES = frozenset(
+    {
+        "gemma3",
+        "idefics3",
+        "mistral3",
+        "pixtral",
+        "qwen2_5_vl",
+        "qwen2_vl",
+        "qwen3_vl",
+        "smolvlm",
+    }
+)
 
 _FILES = ("preprocessor_config.json", "processor_config.json")  # that say how a picture is prepared
 INSTALL = "pip install 'local-ai[vision]'"

@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache
+from mlx_lm.models.cache import KVCache, RotatingKVCache
 
 from local_ai.engine.core.vision.picture_tokens import FIRST
 from local_ai.engine.core.vision.rows import RowTable
@@ -80,6 +80,5 @@ def _of_mlx_lm(cache: Any) -> Any:
         return KVCache()
     if kind == "RotatingKVCache":
         return RotatingKVCache(max_size=cache.max_size, keep=cache.keep)
-    if kind == "ArraysCache":
-        return ArraysCache(len(cache.cache))
+    # ArraysCache has methods there that mlx-lm's has not (Qwen3.5, LFM2-VL).
     raise ValueError(f"its layers remember in a {kind}, which cannot be batched")
