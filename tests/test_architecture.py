@@ -85,5 +85,18 @@ def test_nothing_prints_but_through_the_console():
     assert printers == set()
 
 
+def test_what_models_see_with_is_imported_when_one_is_loaded_and_not_before():
+    eager = {
+        file.relative_to(ROOT).as_posix()
+        for _, file in modules()
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None) or "", *(alias.name for alias in node.names))
+        if name.split(".")[0] in {"mlx_vlm", "PIL"}
+    }
+
+    assert eager == {"engine/pictures/decode.py"}  # in a process of its own
+
+
 def tree(file: Path) -> list[ast.AST]:
     return list(ast.walk(ast.parse(file.read_text())))

@@ -181,7 +181,7 @@ def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
     conversations = [
         [user(picture("red", side=64), "What is the capital of France?")],
         [user(picture("green", side=120), "one", picture("blue", side=70), "two three")],
-        [user("the quick brown fox jumps over the lazy dog")],
+        [user("the quick brown fox jumps over the lazy dog " * 12)],  # more than a window holds
     ]
     options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
     heard = [ask(batch, loaded, each, **options) for each in conversations]
