@@ -10,13 +10,12 @@ from local_ai.doctor.check import Check, Place, ok, warning, wrong
 from local_ai.errors import LocalAIError, whole_fix
 from local_ai.lifecycle.preflight import check_model
 from local_ai.models.catalog import Model, list_incomplete
+from local_ai.models.fit import loadable_bytes
 from local_ai.models.library import read_library
-from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of
 from local_ai.models.places import newer_commit, repository_of
 from local_ai.models.weight_files import damaged_weights
-from local_ai.settings.paths import Paths
-from local_ai.status.figures import size_in_words
+from local_ai.status.figures import why_too_large
 
 
 def model_checks(place: Place) -> Iterator[Check]:
@@ -24,7 +23,8 @@ def model_checks(place: Place) -> Iterator[Check]:
     configured = place.settings.model.path
     library = read_library(place.paths, configured=configured)
     yield _check_default(place, library.default)
-    faults = [fault for model in library.models if (fault := _fault_of(model, place.paths))]
+    most = loadable_bytes(place.settings.models)
+    faults = [fault for model in library.models if (fault := _fault_of(model, place, most))]
     faults += [
         warning(
             "models",
@@ -47,8 +47,8 @@ def _check_default(place: Place, default: Model | None) -> Check:
     return ok("default model", default.id if default else "the starter model, which a start prepares")
 
 
-def _fault_of(model: Model, paths: Paths) -> Check | None:
-    repository = repository_of(model.path, paths)
+def _fault_of(model: Model, place: Place, most_bytes: int) -> Check | None:
+    repository = repository_of(model.path, place.paths)
     again, pull = f"copy it into {model.path} again", ""
     if repository:
         again, pull = "", f"local-ai models pull {model.id}"
@@ -62,12 +62,11 @@ def _fault_of(model: Model, paths: Paths) -> Check | None:
         )
     if reason := _broken_tokenizer(model):
         return warning("models", f"{model.id} is damaged", why=reason, fix=again, command=pull)
-    if model.size_bytes > total_bytes():
+    if why := why_too_large(model.size_bytes, most_bytes):
         return warning(
             "models",
             f"{model.id} does not fit",
-            why=f"its weights take {size_in_words(model.size_bytes)}, and this machine has "
-            f"{size_in_words(total_bytes())} of memory",
+            why=why,
             fix="take a smaller one, or one with fewer bits",
         )
     if repository and newer_commit(model.path, repository):

@@ -40,6 +40,7 @@ from local_ai.engine.text.pictures import PictureReader
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
+from local_ai.models.fit import budget_bytes
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.not_found import model_not_found
 from local_ai.models.prompt_files import DiskCacheSettings, prompts_dir
@@ -47,7 +48,7 @@ from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State, read_state
-from local_ai.status.health import EngineHealth, ModelInMemory
+from local_ai.status.health import EngineHealth
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
@@ -78,7 +79,7 @@ def make_app(
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
             await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
-        return json_response(dataclasses.asdict(_with_models(board.read(), worker.in_memory())))
+        return json_response(dataclasses.asdict(_with_models(board.read(), worker)))
 
     async def recent(_request: Request) -> Response:
         """Return the figures of the last answers, by request id; for the gateway."""
@@ -136,12 +137,14 @@ class _Pinned(Body):
     pinned: bool
 
 
-def _with_models(health: EngineHealth, models: tuple[ModelInMemory, ...]) -> EngineHealth:
+def _with_models(health: EngineHealth, worker: Worker) -> EngineHealth:
     """Add what is in memory; of models that generate text, the latest used one stands for all."""
+    models = worker.in_memory()
+    health = dataclasses.replace(health, models=models, loadable_bytes=worker.loadable_bytes)
     latest = next((each for each in models if each.kind == "text"), None)
     if latest is None or health.model is None:
-        return dataclasses.replace(health, models=models)
-    return dataclasses.replace(health, models=models, model=latest.id, unloads_in_s=latest.unloads_in_s)
+        return health
+    return dataclasses.replace(health, model=latest.id, unloads_in_s=latest.unloads_in_s)
 
 
 def _seconds(text: str) -> float:
@@ -332,8 +335,7 @@ class _Live:
 
     def budget_bytes(self) -> int | None:
         """Bytes that all models together may have; None: as the machine has them."""
-        budget = self.settings.models.budget
-        return None if budget == "auto" else int(budget * 1e9)
+        return budget_bytes(self.settings.models)
 
     def idle_unload_s(self, key: ModelKey) -> float:
         """Seconds after which a model is unloaded; its own value wins."""

@@ -116,6 +116,7 @@ class GatewayContext:
 
 def make_context(state: State) -> GatewayContext:
     """Put together what a gateway needs; nothing is opened or read yet."""
+    live = LiveState(state)
     upstream = Upstream(state.engine_socket)
     settings = state.settings.gateway
     first, _ = concurrency(state.settings)
@@ -145,12 +146,12 @@ def make_context(state: State) -> GatewayContext:
         forwarding, program=OMNI, upstream=omni_upstream, gate=omni_gate, quarantine=Quarantine()
     )
     return GatewayContext(
-        live=LiveState(state),
+        live=live,
         watch=watch,
         forwarding=forwarding,
         omni_forwarding=omni_forwarding,
         body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
-        downloads=Downloads(state.paths.hub_cache),
+        downloads=Downloads(state.paths.hub_cache, lambda: live.state.settings.models),
         abilities=Abilities(upstream),
         peers=peers,
     )

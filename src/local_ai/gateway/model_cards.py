@@ -12,13 +12,13 @@ from local_ai.errors import whole_fix
 from local_ai.models.catalog import STARTER_ID, Incomplete, Model, list_incomplete
 from local_ai.models.incomplete import Fault
 from local_ai.models.library import ModelLibrary, library_for
-from local_ai.models.memory import model_bytes, total_bytes
+from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of
 from local_ai.models.places import repository_of
 from local_ai.models.recommended import Recommended, as_of, best_for, recommended_models
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import State
-from local_ai.status.figures import size_in_words
+from local_ai.status.figures import why_too_large
 from local_ai.status.report import Report
 
 Abilities = Callable[[Model], Sequence[str] | None]
@@ -108,7 +108,7 @@ def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards
     engine = report.engine
     in_memory = engine.in_memory if engine else frozenset()
     pinned = {each.id for each in engine.models if each.pinned} if engine else set()
-    room = model_bytes()
+    room = engine.loadable_bytes if engine else None
     models = tuple(
         _card(
             model,
@@ -162,7 +162,7 @@ def _card(
     model: Model,
     library: ModelLibrary,
     *,
-    room: int,
+    room: int | None,
     can: Sequence[str] | None,
     is_next: bool,
     is_loaded: bool,
@@ -171,14 +171,7 @@ def _card(
     marked: str,
     is_own: bool,
 ) -> ModelCard:
-    too_large = (
-        ""
-        if model.size_bytes <= room
-        else (
-            f"its weights need {size_in_words(model.size_bytes)} of memory, and this machine can give "
-            f"{size_in_words(room)} to models"
-        )
-    )
+    too_large = why_too_large(model.size_bytes, room)
     return ModelCard(
         id=model.id,
         path=str(model.path),

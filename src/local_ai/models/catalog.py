@@ -149,7 +149,7 @@ def choose_default(
     """Choose the model for requests that name none.
 
     The configured one; else the settled one, which a start chose, as long as it is there; else the newest
-    that generates text and whose weights fit in 70 % of the machine's memory, the starter model only where
+    that generates text and whose weights fit in 60 % of the machine's memory, the starter model only where
     there is no other; else None.
 
     Args:
@@ -159,7 +159,8 @@ def choose_default(
         return find_model(configured, models)
     if settled is not None and (chosen := find_model(settled, models)):
         return chosen
-    most_bytes = 0.7 * memory_bytes()
+    # Less than Metal recommends on any Mac, so that a conversation has room too.
+    most_bytes = 0.6 * memory_bytes()
     fitting = [model for model in models if model.generates_text and model.size_bytes <= most_bytes]
     own = [model for model in fitting if model.id != STARTER_ID]
     return next(iter(own or fitting), None)

@@ -11,13 +11,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
 
-_MOST_FOR_MODELS = 0.9
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
+_CARDS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # NVIDIA's driver; the same in WSL
 
 
 # Of what a machine has, models may take this much: the rest is for the system and other programs.
@@ -43,19 +44,15 @@ class Machine:
         return int(_SHARE_OF_MEMORY * self.total_bytes)
 
 
+@cache
 def this_machine() -> Machine:
-    """Read this machine's figures. Imports mlx."""
+    """Read this machine's figures. Imports mlx, but not on Linux without a card."""
     return Machine(total_bytes(), working_set_bytes(), card_total_bytes())
 
 
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
     return min([psutil.virtual_memory().total, *cgroup_limits()])
-
-
-def model_bytes() -> int:
-    """Bytes that weights could have: the conversation and everything else need the rest."""
-    return int(_MOST_FOR_MODELS * total_bytes())
 
 
 def available_bytes() -> int:
@@ -76,6 +73,8 @@ def working_set_bytes() -> int | None:
 
     Source: https://developer.apple.com/documentation/metal/mtldevice/recommendedmaxworkingsetsize
     """
+    if sys.platform != "darwin":
+        return None
     import mlx.core as mx
 
     if not mx.metal.is_available():
@@ -89,6 +88,8 @@ def card_free_bytes() -> int | None:
 
     Imports mlx. Measured with mlx 0.32.4: `free_memory` is read anew each time.
     """
+    if not any(device.exists() for device in _CARDS):
+        return None
     import mlx.core as mx
 
     if not mx.cuda.is_available() or mx.default_device() == mx.Device(mx.cpu):

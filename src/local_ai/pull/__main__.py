@@ -1,8 +1,8 @@
 """Pull one model for the gateway: `python -m local_ai.pull WANTED`. Its progress is told by lines of JSON.
 
-WANTED is a JSON object: name, revision, even_if_too_large, hub_cache, entry. Each line is an object with what
-is new of a `Download` of gateway/downloads. It ends with its stdin, by SIGTERM, or by itself; what has come
-stays on the disk, and the next pull goes on there.
+WANTED is a JSON object: name, revision, even_if_too_large, budget, fit_check, hub_cache, entry. Each line is
+an object with what is new of a `Download` of gateway/downloads. It ends with its stdin, by SIGTERM, or by
+itself; what has come stays on the disk, and the next pull goes on there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from local_ai.pull.download import download
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull
 from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.settings.schema import ModelsSettings
 
 _TELL_EVERY_S = 0.2
 _WRITING = threading.Lock()
@@ -45,6 +46,7 @@ def _pull(wanted: dict[str, Any]) -> None:
         wanted["name"],
         wanted["revision"],
         hub_cache,
+        settings=ModelsSettings(budget=wanted["budget"], fit_check=wanted["fit_check"]),
         even_if_too_large=wanted["even_if_too_large"],
         warn=lambda text: _tell(warning=text),
     )

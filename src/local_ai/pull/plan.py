@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from local_ai.errors import LocalAIError
-from local_ai.models.memory import model_bytes, working_set_bytes
+from local_ai.models.fit import loadable_bytes
 from local_ai.pull.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
 from local_ai.pull.hub import DEFAULT_REVISION, Remote, ask_hub
-from local_ai.status.figures import size_in_words
+from local_ai.settings.schema import ModelsSettings
+from local_ai.status.figures import size_in_words, why_too_large
 
 _NOT_DONE = "the model was not downloaded"
 
@@ -29,6 +29,7 @@ def plan_pull(
     revision: str | None,
     hub_cache: Path,
     *,
+    settings: ModelsSettings,
     even_if_too_large: bool,
     warn: Callable[[str], None],
 ) -> Plan:
@@ -37,7 +38,8 @@ def plan_pull(
     Args:
         name: ORG/NAME, or ORG/NAME@REVISION.
         revision: A branch, tag or commit; None for the one in the name, or main.
-        even_if_too_large: Only warn of a model that is larger than this machine's memory.
+        settings: `[models]`.
+        even_if_too_large: Only warn of a model that does not fit this machine, as `fit_check` = false does.
 
     Raises:
         LocalAIError: The hub has no such model, or this machine has no room for it.
@@ -45,8 +47,10 @@ def plan_pull(
     name, _, part = name.strip().partition("@")
     remote = ask_hub(name, revision or part or None)
     missing = missing_bytes(remote, hub_cache)
-    if too_large := _too_large(remote):
-        if not even_if_too_large:
+    too_large = why_too_large(remote.weight_bytes, loadable_bytes(settings))
+    if too_large:
+        too_large = f"{remote.name} does not fit: {too_large}"
+        if settings.fit_check and not even_if_too_large:
             raise LocalAIError(
                 _NOT_DONE,
                 why=too_large,
@@ -62,19 +66,6 @@ def pull_command(remote: Remote) -> str:
     """Write the command that pulls a model, or goes on with it."""
     option = "" if remote.revision == DEFAULT_REVISION else f" --revision {remote.revision}"
     return f"local-ai models pull {remote.name}{option}"
-
-
-def _too_large(remote: Remote) -> str:
-    """Say that the weights are larger than what the machine has for them; "" where they are not."""
-    most = model_bytes()
-    if sys.platform == "darwin" and (limit := working_set_bytes()):  # elsewhere mlx need not be imported
-        most = min(most, limit)
-    if remote.weight_bytes <= most:
-        return ""
-    return (
-        f"the weights of {remote.name} need {size_in_words(remote.weight_bytes)} of memory, and this "
-        f"machine can give {size_in_words(most)} to models"
-    )
 
 
 def _check_disk(remote: Remote, missing: int, hub_cache: Path) -> None:

@@ -32,3 +32,15 @@ def size_in_words(size: int | None) -> str:
         return "–"
     # Halves go up, as JavaScript's Math.round has it.
     return f"{int(size / 1e8 + 0.5) / 10:.1f} GB" if size >= 1e9 else f"{int(size / 1e6 + 0.5)} MB"
+
+
+def why_too_large(weight_bytes: int, most_bytes: int | None) -> str:
+    """Say that weights are larger than what models can have; "" where they are not.
+
+    Args:
+        most_bytes: That a model can have, as `loadable_bytes` returns; None: any fits.
+    """
+    if most_bytes is None or weight_bytes <= most_bytes:
+        return ""
+    weights, most = (size_in_words(max(n, 1_000_000)) for n in (weight_bytes, most_bytes))
+    return f"its weights need {weights} of memory, and models can have {most} here"

@@ -72,6 +72,9 @@ class EngineHealth:
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
     max_batch: int | None = None  # answers generated at once by the models in memory, at most
     models: tuple[ModelInMemory, ...] = ()  # all in memory, the latest used first
+    loadable_bytes: int | None = (
+        None  # that a model and a conversation can have in memory; None: any is loaded, or not known yet
+    )
 
     @property
     def in_memory(self) -> frozenset[str]:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_embedder, make_tiny_model
 
 from local_ai.lifecycle.memory import pin_model, unload_model
+from local_ai.settings.state import read_state, write_state
 
 pytestmark = pytest.mark.integration
 
@@ -220,9 +222,29 @@ def test_a_model_that_can_never_be_held_is_refused_with_the_figures(capped: Runn
 
     refused = capped.chat(model="vast")["error"]
 
+    assert capped.health()["loadable_bytes"] == int(CAPPED_GB * 0.98e9)
     assert refused["code"] == "model_not_loadable"
     assert re.search(
         r"its weights need \d+ MB of memory.*, and models can have 9 MB here\. To fix it: take a smaller "
         r"model, or one with fewer bits, or raise models\.budget",
         refused["message"],
     ), refused["message"]
+
+
+def test_a_model_that_can_never_be_held_is_loaded_with_a_warning_where_the_check_is_off(
+    capped: RunningEngine, alone: dict[str, str]
+):
+    make_tiny_model(capped.paths.models_dir / "vast", hidden=512)
+    state = read_state(capped.paths.state_file)
+    unchecked = state.settings.models.model_copy(update={"fit_check": False})
+    settings = state.settings.model_copy(update={"models": unchecked})
+    write_state(replace(state, settings=settings), capped.paths.state_file)
+    assert capped.post("/reload", {}).status_code == 200
+
+    answer = content(capped.chat(model="vast"))
+
+    assert answer
+    assert capped.health()["loadable_bytes"] is None
+    assert list(in_memory(capped.health())) == ["vast"]
+    assert re.search(r"WARNING .*vast is loaded although its weights need \d+ MB of memory", capped.log)
+    assert content(capped.chat(model="one", max_tokens=16)) == alone["one"]

@@ -173,7 +173,7 @@ def test_too_large_a_model_is_refused_unless_insisted_upon(client: httpx.Client,
     pull(client, even_if_too_large=True)
     insisted = ended(client)
 
-    assert "the weights of org/tiny need 1000000.0 GB of memory" in refused["error"]["why"]
+    assert "org/tiny does not fit: its weights need 1000000.0 GB of memory" in refused["error"]["why"]
     assert "1000000.0 GB are still to be downloaded" in insisted["error"]["why"]
     assert hub.transfers == []
 

@@ -13,6 +13,7 @@ from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, whole_fix
 from local_ai.models.catalog import STARTER_ID, Model, find_model, list_incomplete, list_models
+from local_ai.models.fit import loadable_bytes
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of, unusable_error
@@ -22,7 +23,7 @@ from local_ai.settings.keys import join_key
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target, running_paths
-from local_ai.status.figures import size_in_words
+from local_ai.status.figures import size_in_words, why_too_large
 from local_ai.status.health import PeerState
 from local_ai.status.probe import probe_engine, probe_peers
 
@@ -98,6 +99,9 @@ def show_list(*, as_json: bool) -> None:
     for peer in peers:
         if peer["state"] != PeerState.READY:
             console.print_note(f"The peer {peer['name']} is {_state_of_peer(peer)} ({peer['url']}).")
+    for row in rows:
+        if row["too_large"]:
+            console.print_warning(f"{row['id']} does not fit: {row['too_large']}")
     for one in incomplete:
         fix = whole_fix(*fix_of(one, shelf.paths))
         console.print_warning(f"{one.id} cannot be used: {one.reason} ({one.path}). To fix it: {fix}")
@@ -225,11 +229,14 @@ def _find(name: str, shelf: Shelf) -> Model:
 def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
     health = probe_engine(shelf.paths.engine_socket)
     held = {each.id: each for each in health.models} if health else {}
+    settings = shelf.settings.models
+    most = health.loadable_bytes if health else loadable_bytes(settings) if settings.fit_check else None
     return [
         {
             **{name: value for name, value in asdict(model).items() if name != "own"},
             "path": str(model.path),
             "default": model == shelf.library.default,
+            "too_large": why_too_large(model.size_bytes, most),
             "loaded": model.id in held,
             "in_memory": asdict(held[model.id]) if model.id in held else None,
             "aliases": shelf.library.aliases_of(model),

@@ -20,7 +20,8 @@ from local_ai.status.figures import size_in_words
 
 def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: bool) -> None:
     """Download a model from the hub, or what is missing of it."""
-    paths = look().paths
+    shelf = look()
+    paths = shelf.paths
     if name.strip() in {"starter", STARTER_ID}:
         _make_starter(paths, as_json=as_json)
         return
@@ -28,6 +29,7 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
         name,
         revision,
         paths.hub_cache,
+        settings=shelf.settings.models,
         even_if_too_large=even_if_too_large,
         warn=console.print_warning,
     )

@@ -73,7 +73,7 @@ class Residents:
         """
         self._settings = settings
         self._on_loading = on_loading
-        self._limits = MemoryLimits(settings.budget_bytes)
+        self._limits = MemoryLimits(settings.budget_bytes, is_checked=settings.fit_check)
         self._prompts = SharedPrompts(settings.prompt_cache_bytes)
         self._disk = DiskStore(settings.disk) if settings.disk is not None else None
         self._residents: dict[ModelKey, Resident] = {}
@@ -112,6 +112,11 @@ class Residents:
             if resident.batch is None:
                 resident.last_used = time.monotonic()
 
+    @property
+    def loadable_bytes(self) -> int:
+        """Bytes that a model and a conversation can have at most, on any thread."""
+        return self._limits.most_bytes - self._limits.margin
+
     def need(self, call: Call) -> Need:
         """Find out what a model needs, and whether it could be loaded, disturbing nothing.
 
@@ -119,7 +124,7 @@ class Residents:
             ApiError: It could not be loaded: there can never be room for it, or as `check_model` raises.
         """
         pinned = sum(each.weight_bytes for each in self.all() if each.is_pinned)
-        most = self._limits.most_bytes - self._limits.margin - pinned
+        most = self.loadable_bytes - pinned
         taken = f", for pinned ones take {size_in_words(pinned)}" if pinned else ""
         most_bytes = most if self._settings.fit_check() else None
         if isinstance(call, Reserve):

@@ -205,6 +205,12 @@ class Worker:
         self._inbox.put(None)
         return self._settings.is_pinned(key)
 
+    @property
+    def loadable_bytes(self) -> int | None:
+        """Bytes that a model and a conversation can have in memory; None: any is loaded, or not known yet."""
+        is_known = self._residents is not None and self._settings.fit_check()
+        return self._residents.loadable_bytes if self._residents and is_known else None
+
     def in_memory(self) -> tuple[ModelInMemory, ...]:
         """List the models in memory, the latest used first."""
         now = time.monotonic()

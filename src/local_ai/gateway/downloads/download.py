@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from local_ai.entry import current_entry
 from local_ai.printable import printable
+from local_ai.settings.schema import ModelsSettings
 
 _LOG = logging.getLogger("local_ai.gateway")
 _LONGEST_LINE = 1024 * 1024
@@ -71,7 +72,9 @@ class Download:
 class DownloadProcess:
     """Runs one pull in a process of its own, and knows how far it is."""
 
-    def __init__(self, download: Download, hub_cache: Path, *, even_if_too_large: bool) -> None:
+    def __init__(
+        self, download: Download, hub_cache: Path, settings: ModelsSettings, *, even_if_too_large: bool
+    ) -> None:
         """Begin; must be called on the event loop."""
         self.now = download
         self._changed = asyncio.Event()
@@ -81,6 +84,8 @@ class DownloadProcess:
             "name": download.name,
             "revision": download.revision,
             "even_if_too_large": even_if_too_large,
+            "budget": settings.budget,
+            "fit_check": settings.fit_check,
             "hub_cache": str(hub_cache),
             "entry": current_entry(),
         }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from local_ai.gateway.admission.readiness import stopping_refusal
 from local_ai.gateway.downloads.download import Download, DownloadProcess
 from local_ai.serving.errors import ApiError
 from local_ai.settings.model_names import name_of_address
+from local_ai.settings.schema import ModelsSettings
 
 _MOST_RUNNING = 2
 _MOST_KEPT = 20
@@ -20,8 +21,14 @@ _LONGEST_NAME = 300
 class Downloads:
     """At most one pull of a model at a time, at most two in all; the last twenty are remembered."""
 
-    def __init__(self, hub_cache: Path) -> None:
+    def __init__(self, hub_cache: Path, settings: Callable[[], ModelsSettings] = ModelsSettings) -> None:
+        """Run none yet.
+
+        Args:
+            settings: Returns `[models]` as it is now.
+        """
         self._hub_cache = hub_cache
+        self._settings = settings
         self._processes: dict[str, DownloadProcess] = {}  # by id, the one that began last at the end
         self._is_closed = False
 
@@ -57,7 +64,7 @@ class Downloads:
             raise _too_many(running)
         self._processes.pop(download.id, None)
         self._processes[download.id] = DownloadProcess(
-            download, self._hub_cache, even_if_too_large=even_if_too_large
+            download, self._hub_cache, self._settings(), even_if_too_large=even_if_too_large
         )
         self._forget()
         return download

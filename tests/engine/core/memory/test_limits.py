@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from local_ai.models.fit import budget_bytes, loadable_bytes
 from local_ai.models.memory import Machine
+from local_ai.settings.schema import ModelsSettings
+from local_ai.status.figures import why_too_large
 
 pytestmark = pytest.mark.integration  # importing mlx takes seconds
 
@@ -36,15 +39,32 @@ def test_a_mac_holds_what_metal_recommends_whatever_is_free(gigabytes: int, most
     from local_ai.engine.core.memory.limits import MemoryLimits
 
     limits = MemoryLimits(lambda: None, MACS[gigabytes])
-    loadable = (limits.most_bytes - limits.margin) / 1e9
+    loadable = loadable_bytes(ModelsSettings(), MACS[gigabytes])
 
     assert limits.most_bytes / 1e9 == pytest.approx(most, abs=0.01)
-    assert sum(need <= loadable for need in MODELS.values()) == count
+    assert loadable == limits.most_bytes - limits.margin
+    assert sum(need <= loadable / 1e9 for need in MODELS.values()) == count
+    # A default that a start chooses by itself leaves room for a conversation.
+    assert 0.6 * MACS[gigabytes].total_bytes < 0.95 * loadable
 
 
 def test_elsewhere_a_share_of_the_memory_or_of_the_card_is_for_models():
     assert Machine(10 * GIB).most_bytes == 8 * GIB
     assert Machine(10 * GIB, card_bytes=80 * GIB).most_bytes == 72 * GIB
+
+
+def test_a_budget_bounds_downloads_and_lists_as_it_bounds_loads():
+    from local_ai.engine.core.memory.limits import MemoryLimits
+
+    settings = ModelsSettings(budget=2)
+    limits = MemoryLimits(lambda: budget_bytes(settings), MACS[64])
+
+    assert loadable_bytes(settings, MACS[64]) == limits.most_bytes - limits.margin == 1_960_000_000
+    assert why_too_large(1_960_000_000, loadable_bytes(settings, MACS[64])) == ""
+    assert why_too_large(2_000_000_000, loadable_bytes(settings, MACS[64])) == (
+        "its weights need 2.0 GB of memory, and models can have 2.0 GB here"
+    )
+    assert why_too_large(10**15, None) == ""
 
 
 def test_a_budget_wins_over_the_machine_and_is_read_anew_each_time():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from local_ai.engine.core.memory.guard import device_room
+from local_ai.models.fit import margin_of
 from local_ai.models.memory import (
     Machine,
     available_bytes,
@@ -15,21 +16,27 @@ from local_ai.models.memory import (
     working_set_bytes,
 )
 
-_MARGIN_SHARE = 0.02  # of what models may have: for what one step takes for a moment
-_MOST_MARGIN = 1_000_000_000
-
 
 class MemoryLimits:
     """The bounds of loads and of conversations: arrays of all models and threads count."""
 
-    def __init__(self, budget: Callable[[], int | None], machine: Machine | None = None) -> None:
+    def __init__(
+        self,
+        budget: Callable[[], int | None],
+        machine: Machine | None = None,
+        *,
+        is_checked: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Bound by what the machine can hold, or by a budget.
 
         Args:
             budget: Returns the setting, in bytes, as it is now; None: as the machine has them.
             machine: Another one than this.
+            is_checked: Returns whether a model that does not fit is refused; where it is not, conversations
+                with it may take all that is free.
         """
         self._budget = budget
+        self._is_checked = is_checked
         self._machine = machine or this_machine()
         self._device_room = device_room()
 
@@ -42,7 +49,7 @@ class MemoryLimits:
     @property
     def margin(self) -> int:
         """Bytes of them that no load takes."""
-        return int(min(_MARGIN_SHARE * self.most_bytes, _MOST_MARGIN))
+        return margin_of(self.most_bytes)
 
     @property
     def is_set(self) -> bool:
@@ -55,6 +62,9 @@ class MemoryLimits:
 
     def conversations_left(self) -> int:
         """Bytes that conversations may still take, for the guard."""
+        if not self._is_checked():
+            free = card_free_bytes()
+            return (available_bytes() if free is None else free) + int(mx.get_cache_memory())
         room = self._device_room()
         return min(room, self.most_bytes - int(mx.get_active_memory())) if self.is_set else room
 
