@@ -17,6 +17,7 @@ import httpx
 import ollama
 import openai
 import pytest
+from playwright.sync_api import Browser, expect
 from tests.seeing_model import BLIND, colour_picture, names
 from tests.seeing_model import QUESTION as WHAT_COLOUR
 from tests.server import Server, end, free_port
@@ -335,6 +336,26 @@ def test_ollama_s_client_shows_pictures(ollama_client: ollama.Client, tmp_path: 
     generated = ollama_client.generate("seeing", WHAT_COLOUR, images=[file.read_bytes()])
 
     assert (chat.message.content, generated.response) == (names(colour), names(colour))
+
+
+def test_the_page_shows_pictures_and_each_has_its_answer(server: Server, browser: Browser, tmp_path: Path):
+    page = browser.new_page()
+    page.goto(server.url)
+    page.get_by_label("Model", exact=True).select_option("seeing")
+    for number, colour in enumerate(("blue", "yellow")):
+        file = tmp_path / f"{colour}.png"
+        colour_picture(colour).save(file)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Add a picture").click()
+        chooser.value.set_files(file)
+        expect(page.locator("#pictures img")).to_have_count(1)
+        page.get_by_label("Your message").fill(WHAT_COLOUR)
+        page.get_by_label("Your message").press("Enter")
+
+        answer = page.locator(".message.assistant").nth(number)
+        expect(answer.locator(".figures")).to_contain_text("first after", timeout=scaled(20) * 1000)
+        expect(answer.locator(".text")).to_have_text(names(colour))
+    page.close()
 
 
 def test_sdks_say_which_picture_is_wrong_and_why(

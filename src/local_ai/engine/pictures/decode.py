@@ -142,7 +142,8 @@ def _plain(image: Image.Image) -> Image.Image:
     """Return it in a mode that can be scaled: RGBA where it may be transparent, else RGB."""
     if image.mode.startswith("I"):  # 16 bit a pixel: of a conversion only the lowest eight would stay
         return image.point(lambda value: value / 257).convert("L").convert("RGB")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _scaled(image: Image.Image, most_edge: int) -> Image.Image:
@@ -150,7 +151,7 @@ def _scaled(image: Image.Image, most_edge: int) -> Image.Image:
     if scale >= 1:
         return image
     width, height = (max(1, round(edge * scale)) for edge in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
