@@ -25,6 +25,8 @@ SETTERS_OF_THE_ENVIRONMENT = {
     "cli/commands/service.py",  # passes where files lie on to the service
     "cli/console.py",  # NO_COLOR
     "engine/__main__.py",  # sets what its libraries read
+    "engine/cluster/follow.py",  # the same
+    "engine/cluster/join.py",  # the same
     "models/starter_file.py",  # passes its own environment on to pip or uv
     "engine/omni/__main__.py",  # the same, and where ffmpeg lies
     "lifecycle/omni.py",  # passes its own environment on to the installer

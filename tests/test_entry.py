@@ -84,5 +84,5 @@ def test_each_program_that_reads_the_record_of_a_start_takes_its_entry():
 
     reading = [text for text in programs if "read_state(" in text]
 
-    assert len(reading) == 3
+    assert len(reading) == 4
     assert all("set_entry(state.entry)" in text for text in reading)

@@ -12,7 +12,7 @@ from pathlib import PurePath
 DEFAULT = "local-ai"
 _MODULE = "python -m local_ai"
 _UV = "uv run "
-_GROUPS = "server|models|client|cache|service|omni|config|completion|self"
+_GROUPS = "server|models|client|cache|service|cluster|omni|config|completion|self"
 _PLAIN = "doctor|diagnostics|uninstall"  # commands that texts name without their group
 _ANY_ENTRY = rf"\b(?:{_UV})?(?:local-ai|{_MODULE}|inv)"
 _COMMAND = re.compile(

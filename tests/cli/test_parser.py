@@ -8,7 +8,7 @@ from local_ai.cli.parser import parse
 from local_ai.errors import ConfigError
 
 _ALL = (
-    "local-ai has: server, models, cache, client, service, omni, config, completion, self; "
+    "local-ai has: server, models, cache, client, service, cluster, omni, config, completion, self; "
     "in short start, stop, restart, status, logs, pull, list, doctor, diagnostics, uninstall"
 )
 _SERVER = "server has: start, stop, restart, status, logs"

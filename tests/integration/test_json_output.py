@@ -13,7 +13,15 @@ from tests.server import SCRIPT, Server
 from local_ai.cli.command_list import COMMANDS
 from local_ai.models.catalog import Incomplete
 from local_ai.status.deep_probe import DeepProbe
-from local_ai.status.health import EngineHealth, MarkedModel, ModelInMemory, PeerHealth, Queue, QueuedRequest
+from local_ai.status.health import (
+    EngineHealth,
+    MarkedModel,
+    ModelInMemory,
+    PeerHealth,
+    Queue,
+    QueuedRequest,
+    RankHealth,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -51,6 +59,7 @@ def test_status_is_as_described(running: Server):
     assert set(report["engine"]) == set(section["field of `engine`"]) == names(EngineHealth)
     (held,) = report["engine"]["models"]
     assert set(held) == set(section["field of a model in memory"]) == names(ModelInMemory)
+    assert set(section["field of a rank"]) == names(RankHealth)
     assert set(report["queue"]) == set(section["field of `queue`"]) == names(Queue)
     assert set(section["field of a peer"]) == names(PeerHealth)
     for kind in (QueuedRequest, MarkedModel, DeepProbe):

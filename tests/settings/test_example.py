@@ -30,7 +30,10 @@ def test_example_shows_every_key_with_its_default(tmp_path: Path):
 
     assert set(loaded.origins) == set(known_keys()) - {"peers"}  # tables, which are tried below
     defaults = LocalAISettings()
-    unset = {"generation": loaded.settings.generation.model_copy(update={"thinking": None})}
+    unset = {
+        "generation": loaded.settings.generation.model_copy(update={"thinking": None}),
+        "cluster": loaded.settings.cluster.model_copy(update={"python": None, "devices": None}),
+    }
     assert loaded.settings.model_copy(update={"model": defaults.model, **unset}) == defaults
 
 

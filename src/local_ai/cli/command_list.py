@@ -14,6 +14,7 @@ _MODELS = "local_ai.cli.commands.models"
 _CACHE = "local_ai.cli.commands.cache"
 _CLIENT = "local_ai.cli.commands.client"
 _SERVICE = "local_ai.cli.commands.service"
+_CLUSTER = "local_ai.cli.commands.cluster"
 _OMNI = "local_ai.cli.commands.omni"
 _COMPLETION = "local_ai.cli.commands.completion"
 _SELF = "local_ai.cli.commands.installation"
@@ -280,6 +281,15 @@ COMMANDS = (
         is_default=True,
     ),
     Command(
+        "cluster",
+        "check",
+        "Check the machines of [cluster]: ssh, versions, model, ports, latency and bandwidth.",
+        "--json",
+        f"{_CLUSTER}:check",
+        (_JSON,),
+        is_default=True,
+    ),
+    Command(
         "omni",
         "parts",
         "List speech, transcription and images: installed or not, or impossible here.",
@@ -388,6 +398,7 @@ GROUPS = {
     "cache": "remembered prompts on disk",
     "client": "clients of the server",
     "service": "the server as a service of the system",
+    "cluster": "one model over several machines",
     "omni": "speech, transcription and images",
     "config": "the settings",
     "completion": "completion in the shell",

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from local_ai.engine.cluster.channel import Channel
+from local_ai.engine.cluster.lead import Lead
 from local_ai.engine.process.environment import tell_libraries
 from local_ai.engine.process.self_restart import LISTENER, restart_in_place
 from local_ai.engine.process.socket import listen, pid_file
@@ -42,7 +44,11 @@ def main() -> int:
         type=int,
         help="descriptor of the listening socket; loads no model before a request",
     )
+    parser.add_argument(
+        "--cluster", action="store_true", help="it leads other ranks; its stdin and stdout are their line"
+    )
     arguments = parser.parse_args()
+    channel = Channel() if arguments.cluster else None
     goes_on = arguments.listener is not None
     try:
         state = read_state(arguments.state)
@@ -55,14 +61,16 @@ def main() -> int:
     tell_libraries(os.environ, state.state_dir)
     log_without_blocking(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    start_orphan_guard()
+    if channel is None:
+        start_orphan_guard()  # else the channel is its own
     stopping = _Stopping()
     signal.signal(signal.SIGTERM, stopping.stop)
     signal.signal(signal.SIGINT, stopping.stop)
     ignore_signals()  # the gateway takes SIGHUP, and tells the engine by its socket
     with pid_file(state.paths.engine_pid):
         try:
-            kept = _serve(state, listener, stopping, goes_on=goes_on)
+            lead = Lead(channel) if channel else None
+            kept = _serve(state, listener, stopping, goes_on=goes_on, lead=lead)
             if kept is not None and stopping.let_signals_end_it():
                 with suppress(OSError):  # so that a prober that gets no answer sees that it is young
                     os.utime(state.paths.engine_pid)
@@ -96,14 +104,14 @@ class _Stopping:
 
 
 def _serve(
-    state: State, listener: socket.socket, stopping: _Stopping, *, goes_on: bool
+    state: State, listener: socket.socket, stopping: _Stopping, *, goes_on: bool, lead: Lead | None
 ) -> socket.socket | None:
     """Serve until told to stop or to restart in place; return the socket for the next process, if any."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
     from local_ai.engine.app import assemble
     from local_ai.engine.process.server import EngineServer
 
-    engine = assemble(state, anew=goes_on)
+    engine = assemble(state, anew=goes_on, lead=lead)
     server = EngineServer(engine.app, listener, engine.self_restart.is_due)
     preload = state.settings.model.preload and not goes_on
     engine.worker.start(engine.first, tokens=engine.first_tokens, preload=preload)

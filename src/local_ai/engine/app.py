@@ -48,9 +48,10 @@ from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State, read_state
-from local_ai.status.health import EngineHealth
+from local_ai.status.health import EngineHealth, RankHealth
 
 if TYPE_CHECKING:
+    from local_ai.engine.cluster.lead import Lead
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
 
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
@@ -68,18 +69,21 @@ def make_app(
     keep_awake: KeepAwake,
     *,
     omni_text: bool = False,
+    ranks: Callable[[], tuple[RankHealth, ...]] = tuple,
 ) -> Starlette:
     """Put the application together; nothing is imported or loaded by it.
 
     Args:
         reload: Takes the settings from state.json again.
         omni_text: Let MLX Omni Server's own routers generate text, for comparison.
+        ranks: Tells how those are that compute models together; none where this process does alone.
     """
 
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
             await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
-        return json_response(dataclasses.asdict(_with_models(board.read(), worker)))
+        told = _with_models(board.read(), worker)
+        return json_response(dataclasses.asdict(dataclasses.replace(told, ranks=ranks())))
 
     async def recent(_request: Request) -> Response:
         """Return the figures of the last answers, by request id; for the gateway."""
@@ -234,12 +238,13 @@ class Engine:
     pictures: PictureReader
 
 
-def assemble(state: State, *, anew: bool = False) -> Engine:
+def assemble(state: State, *, anew: bool = False, lead: Lead | None = None) -> Engine:
     """Put the engine together; what is wrong with the settings shows in its health, not in a crash.
 
     Args:
         anew: It follows one that was ready, and is so from the first: who asks waits for a model to be
             loaded anyway, and the imports are a small part of that.
+        lead: Of the ranks that compute models together; None: this process does.
     """
     live = _Live(state)
     settings, read = state.settings, live.library
@@ -252,14 +257,12 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
             prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
             idle_unload_s=live.idle_unload_s,
             max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
-            disk=DiskCacheSettings(
-                prompts_dir(state.paths),
-                lambda: live.settings.cache.disk,
-                lambda: live.settings.cache.writes_gb_per_hour,
-            ),
+            # Of several ranks each would have to keep its part, and all of them the same ones.
+            disk=None if lead else _disk_cache(state, live),
             budget_bytes=live.budget_bytes,
             fit_check=lambda: live.settings.models.fit_check,
             is_pinned=live.is_pinned,
+            lead=lead,
         ),
         board,
         problem=problem,
@@ -291,13 +294,17 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         reload,
         keep_awake,
         omni_text=omni_text,
+        ranks=lead.ranks if lead else tuple,
     )
+    if lead:
+        lead.tell_state(lambda: board.read().state)
     keeps = (
         lambda: embedder.has_model,
         lambda: reranker.has_model,
         lambda: len(responses) > 0,
         lambda: omni.has_any,
         lambda: worker.has_pins,
+        lambda: lead is not None,  # the other ranks follow this process
     )
     return Engine(
         app,
@@ -308,6 +315,14 @@ def assemble(state: State, *, anew: bool = False) -> Engine:
         keep_awake,
         templates,
         pictures,
+    )
+
+
+def _disk_cache(state: State, live: _Live) -> DiskCacheSettings:
+    return DiskCacheSettings(
+        prompts_dir(state.paths),
+        lambda: live.settings.cache.disk,
+        lambda: live.settings.cache.writes_gb_per_hour,
     )
 
 

@@ -129,7 +129,22 @@ class _Now:
                 memory.add_metric((row.name,), row.memory_bytes)
         yield restarts
         yield memory
+        yield from self._ranks(GaugeMetricFamily)
         yield from self._tokens(CounterMetricFamily)
+
+    def _ranks(self, family: Any) -> Iterator[Metric]:
+        ranks = self._report.engine.ranks if self._report.engine else ()
+        if not ranks:
+            return
+        labels = ("rank", "host")
+        memory = family("local_ai_rank_memory_bytes", "Memory that a rank holds.", labels=labels)
+        silence = family("local_ai_rank_silent_seconds", "Since a rank's last sign of life.", labels=labels)
+        for each in ranks:
+            silence.add_metric((str(each.rank), each.host), each.heard_s)
+            if each.memory_bytes is not None:
+                memory.add_metric((str(each.rank), each.host), each.memory_bytes)
+        yield memory
+        yield silence
 
     def _tokens(self, family: Any) -> Iterator[Metric]:
         tokens = family("local_ai_tokens", "Since the engine started.", labels=("model", "kind"))

@@ -383,6 +383,67 @@ class RoutingSettings(_Section):
     )
 
 
+class ClusterSettings(_Section):
+    """One model over several machines, or over several processes of this one."""
+
+    hosts: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
+        (), description="ssh names of the machines that compute each model together, this one first."
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes of this machine that do so, such as one for each graphics card.",
+    )
+    backend: Literal["auto", "ring", "jaccl", "nccl"] = Field(
+        "auto",
+        description='What connects them: "ring" (any network), "jaccl" (Thunderbolt 5), "nccl" (NVIDIA).',
+    )
+    silence_s: float = Field(
+        20,
+        ge=2,
+        le=600,
+        description="Seconds of silence after which one counts as lost, and all start again.",
+    )
+    port: int = Field(
+        32323, ge=1024, le=65000, description="First TCP port between hosts; each host takes the next one."
+    )
+    python: str | None = Field(
+        None,
+        min_length=1,
+        description="Python of local-ai on the other hosts; not set: the path it has here.",
+    )
+    devices: UserPath | None = Field(
+        None, description="jaccl: the hostfile that mlx.distributed_config wrote, for its RDMA devices."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ClusterSettings:
+        if self.hosts and self.processes > 1:
+            raise ValueError("takes hosts (several machines) or processes (this machine alone), not both")
+        if len(self.hosts) == 1:
+            raise ValueError(
+                "hosts must name two machines or more, this one first; for one machine set processes"
+            )
+        if len(set(self.hosts)) < len(self.hosts):
+            raise ValueError("hosts names a machine twice; for several processes of one set processes")
+        if self.backend == "jaccl" and (self.devices is None or not self.hosts):
+            raise ValueError(
+                'backend = "jaccl" needs hosts, and in devices the hostfile of mlx.distributed_config'
+            )
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many processes compute each model together."""
+        return len(self.hosts) or self.processes
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is more than one."""
+        return self.size > 1
+
+
 class PowerSettings(_Section):
     """The computer's power."""
 
@@ -413,6 +474,7 @@ class LocalAISettings(_Section):
         tuple[PeerSettings, ...], BeforeValidator(_listed_peers), AfterValidator(_unique_peers)
     ] = Field((), description="Other servers whose models can be asked for here as model@name.")
     routing: RoutingSettings = RoutingSettings()
+    cluster: ClusterSettings = ClusterSettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from local_ai.status.health import ModelInMemory
+from collections.abc import Sequence
+
+from local_ai.status.health import ModelInMemory, RankHealth
+
+_SILENT_S = 3.0  # three times as long as a rank lets pass between two signs of life
 
 
 def in_words(seconds: float | None) -> str:
@@ -24,6 +28,19 @@ def model_in_words(model: ModelInMemory, now: float) -> str:
     parts += [f"{model.waiting} waiting"] if model.waiting else []
     parts += ["pinned"] if model.pinned else []
     return f"{model.id} ({', '.join(parts)})"
+
+
+def ranks_in_words(ranks: Sequence[RankHealth]) -> str:
+    """Write how ranks are: "rank 0 ready, 4.2 GB; rank 1 (mini.local) silent for 6 s"; "" for none."""
+
+    def words(each: RankHealth) -> str:
+        name = f"rank {each.rank}" + (f" ({each.host})" if each.host else "")
+        if each.heard_s > _SILENT_S:
+            return f"{name} silent for {in_words(each.heard_s)}"
+        size = f", {size_in_words(each.memory_bytes)}" if each.memory_bytes is not None else ""
+        return f"{name} {each.state}{size}"
+
+    return "; ".join(map(words, ranks))
 
 
 def size_in_words(size: int | None) -> str:

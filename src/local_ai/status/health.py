@@ -51,6 +51,18 @@ class ModelInMemory:
 
 
 @dataclass(frozen=True)
+class RankHealth:
+    """One of several processes that compute a model together."""
+
+    rank: int  # 0 leads, and answers
+    host: str  # its ssh name; "" on this machine
+    state: str  # starting | importing | loading | ready | busy | failed
+    pid: int | None = None  # on its host, once it was heard
+    memory_bytes: int | None = None
+    heard_s: float = 0.0  # seconds since it gave a sign of life
+
+
+@dataclass(frozen=True)
 class EngineHealth:
     """The answer of the engine's socket at `/health`."""
 
@@ -75,6 +87,7 @@ class EngineHealth:
     loadable_bytes: int | None = (
         None  # that a model and a conversation can have in memory; None: any is loaded, or not known yet
     )
+    ranks: tuple[RankHealth, ...] = ()  # where several processes compute each model, rank 0 first
 
     @property
     def in_memory(self) -> frozenset[str]:
@@ -97,7 +110,9 @@ class EngineHealth:
             known = {name: raw[name] for name in cls.__annotations__ if name in raw}
             failure = Failure(**raw["failure"]) if raw.get("failure") else None
             models = tuple(ModelInMemory(**each) for each in raw.get("models", ()))
-            return cls(**known | {"state": EngineState(raw["state"]), "failure": failure, "models": models})
+            ranks = tuple(RankHealth(**each) for each in raw.get("ranks", ()))
+            state = EngineState(raw["state"])
+            return cls(**known | {"state": state, "failure": failure, "models": models, "ranks": ranks})
         except (KeyError, TypeError, ValueError):
             return None
 

@@ -13,6 +13,7 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
+from local_ai.status.figures import ranks_in_words
 from local_ai.status.health import EngineHealth, EngineState
 from local_ai.status.report import Facts, ProgramStatus, Report, Supervisor, base_url
 from local_ai.status.verdict import STOPPING, Health, Readiness, Verdict
@@ -55,6 +56,11 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
         readiness, detail = Readiness.STARTING, _COMING_BACK + (f" ({reason})" if reason else "")
     else:
         readiness, detail = _readiness(name, state, uptime_s, facts)
+    ranks = facts.engine.ranks if name == ENGINE and facts.engine else ()
+    memory_bytes = facts.memory_bytes.get(name)
+    if ranks:  # what supervisord runs is their launcher
+        detail = "; ".join(filter(None, (detail, ranks_in_words(ranks))))
+        memory_bytes = (memory_bytes or 0) + sum(each.memory_bytes or 0 for each in ranks if not each.host)
     return ProgramStatus(
         name=name,
         state=state,
@@ -63,7 +69,7 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
         pid=info.pid if info and alive else None,
         uptime_s=uptime_s,
         restarts=facts.crashes.get(name, 0),
-        memory_bytes=facts.memory_bytes.get(name),
+        memory_bytes=memory_bytes,
         log=facts.logs_dir / f"{name}.log",
     )
 

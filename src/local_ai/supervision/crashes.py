@@ -98,6 +98,8 @@ _SIGNS = (
     (r"No such file or directory: '([^']+)'", "a file is missing: {0}"),
     (r"No space left on device", "the disk is full"),
 )
+# What engine/cluster/launch.py says of the rank for whose sake it ended all others.
+_LOST_RANK = re.compile(r"(rank \d+ \(.+\) (?:ended|has been silent) .+): all ranks end$")
 _EXITS = {
     "terminated by SIGKILL": "it was killed: by a person, a program, or the system when memory runs out",
     "terminated by SIGSEGV": "it crashed in native code",
@@ -141,6 +143,9 @@ def explain_crash(reason: str, log_lines: Sequence[str]) -> str:
     Returns:
         "the disk is full (exit status 1)"; just the reason where nothing more is known.
     """
+    for line in reversed(log_lines):
+        if match := _LOST_RANK.search(line):
+            return f"{match[1]} ({reason})"
     from_outside = is_from_outside(reason)
     for line in reversed(() if from_outside else log_lines):
         for pattern, meaning in _SIGNS:

@@ -44,7 +44,7 @@ def plan(state: State) -> tuple[Program, ...]:
         _program(
             state,
             ENGINE,
-            "local_ai.engine",
+            "local_ai.engine.cluster" if state.settings.cluster.is_on else "local_ai.engine",
             environment=_ENGINE_ENVIRONMENT,
             priority=10,
             start_s=_ENGINE_START_S,

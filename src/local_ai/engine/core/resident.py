@@ -29,7 +29,7 @@ class Resident:
     batch: Batch | Sequence | None = None  # of a model that generates text
     words: ModelWords | None = None  # its text side; read by any thread
     prompts: PromptCache | None = None
-    drop: Callable[[], None] | None = None  # of a model that has a thread of its own
+    drop: Callable[[], None] | None = None  # of a model that has a thread, or other ranks, of its own
     since: float = field(default_factory=time.time)  # seconds since 1970
     loaded_at: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)

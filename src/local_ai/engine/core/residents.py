@@ -36,6 +36,7 @@ from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
 from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
+from local_ai.engine.errors import model_not_loadable
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WARM_TOKENS = 64  # of a prompt
+_UNBATCHED = "several ranks compute only what can be batched, and its layers' caches cannot be merged"
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,12 @@ class Residents:
             return need
         trusts = self._settings.trust_remote_code
         return check_model(
-            call.key, trust_remote_code=trusts, tokens=call.tokens, most_bytes=most_bytes, taken=taken
+            call.key,
+            trust_remote_code=trusts,
+            tokens=call.tokens,
+            most_bytes=most_bytes,
+            taken=taken,
+            ranks=self._settings.lead.size if self._settings.lead else 1,
         )
 
     def plan(self, key: ModelKey, need: Need) -> tuple[Resident, ...]:
@@ -207,15 +214,24 @@ class Residents:
     def _read(self, key: ModelKey, prompts: PromptCache) -> Generator[None, None, Resident]:
         """Read a model step by step."""
         started = time.perf_counter()
-        load = ModelLoad(key, trust_remote_code=self._settings.trust_remote_code)
-        while not load.go_on(beside=self.running > 0):
-            self._reserved[key] = load.missing_bytes
-            yield
-        loaded = load.finish()
+        lead = self._settings.lead
+        load = ModelLoad(key, trust_remote_code=self._settings.trust_remote_code, lead=lead)
+        drop = partial(lead.drop, load.number) if lead else None
+        try:
+            while not load.go_on(beside=self.running > 0):
+                self._reserved[key] = load.missing_bytes
+                yield
+            loaded = load.finish()
+            if lead and not loaded.batchable:
+                raise model_not_loadable(key.id, _UNBATCHED, "take another model for [cluster]")
+        except Exception:
+            if drop:
+                drop()
+            raise
         batch = self._make_batch(loaded, prompts)
         weights = sum(array.nbytes for _, array in tree_flatten(loaded.model.parameters()))
         pinned = partial(self._settings.is_pinned, key)
-        resident = Resident(key, "text", weights, pinned, batch, loaded.words, prompts)
+        resident = Resident(key, "text", weights, pinned, batch, loaded.words, prompts, drop)
         took = time.perf_counter() - started
         log.info("loaded %s in %.1f s, for %d answers at once", key.id, took, batch.most)
         if mx.default_device() != mx.Device(mx.cpu):
@@ -255,6 +271,7 @@ class Residents:
             most=most,
             disk=disk,
             relieve=lambda missing: self._relieve(key, missing),
+            lead=self._settings.lead,
         )
 
     def _relieve(self, key: ModelKey, missing: int) -> None:

@@ -45,6 +45,7 @@ from local_ai.status.health import ModelInMemory
 
 if TYPE_CHECKING:
     from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.ranks import Lead
     from local_ai.engine.core.resident import Resident
     from local_ai.engine.core.residents import Residents
     from local_ai.engine.core.schedule import Schedule
@@ -67,6 +68,7 @@ class WorkerSettings:
     budget_bytes: Callable[[], int | None] = lambda: None  # of all models; None: as the machine has them
     fit_check: Callable[[], bool] = lambda: True  # whether a model that does not fit is refused
     is_pinned: Callable[[ModelKey], bool] = lambda _key: False
+    lead: Lead | None = None  # of the ranks that compute models together; None: this process does
 
 
 class Worker:
@@ -208,8 +210,9 @@ class Worker:
     @property
     def loadable_bytes(self) -> int | None:
         """Bytes that a model and a conversation can have in memory; None: any is loaded, or not known yet."""
-        is_known = self._residents is not None and self._settings.fit_check()
-        return self._residents.loadable_bytes if self._residents and is_known else None
+        if self._residents is None or not self._settings.fit_check():
+            return None
+        return self._residents.loadable_bytes * (self._settings.lead.size if self._settings.lead else 1)
 
     def in_memory(self) -> tuple[ModelInMemory, ...]:
         """List the models in memory, the latest used first."""
@@ -311,6 +314,8 @@ class Worker:
             )
 
         residents.spare_compiler()
+        if self._settings.lead is not None:
+            self._settings.lead.join()
         self._make_request = request.Request
         self._residents = residents.Residents(self._settings, on_loading=self._loading)
         self._schedule = schedule.Schedule(

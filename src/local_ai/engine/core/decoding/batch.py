@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator, StopSequences
+from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
@@ -29,6 +30,7 @@ from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.memory.prompt_cache import PromptCache, Remembered, thin_out
 from local_ai.engine.core.model.loading import LoadedModel
+from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.vision.sight import Placed, Sight, as_remembered
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -70,6 +72,7 @@ class Batch:
         most: int = MOST_ON_CPU,
         disk: DiskPrompts | None = None,
         relieve: Callable[[int], None] = lambda missing: None,
+        lead: Lead | None = None,
     ) -> None:
         """Generate with this model.
 
@@ -78,6 +81,7 @@ class Batch:
             most: Answers at once, at least 1.
             disk: Of prompts that outlive this process; None: there is none.
             relieve: Gives back so many bytes of other models, as far as it can.
+            lead: Of the ranks that compute the model together; None: this process does.
         """
         self.most = most
         self._loaded = loaded
@@ -86,6 +90,7 @@ class Batch:
         self._fetching: dict[Request, Future[Restored | None]] = {}  # their beginnings are read from disk
         self._guard = guard or MemoryGuard()
         self._relieve = relieve
+        self._lead = lead
         self._has_company = False  # another model's answers grow beside
         self._running: dict[int, _Running] = {}
         self._held: list[Request] = []  # their prompts wait until others are read, or for memory
@@ -93,7 +98,6 @@ class Batch:
         self._steps = 0
         self.sight = Sight(loaded.model) if loaded.words.eyes is not None else None
         self._pace = PrefillPace(512 if mx.default_device() == mx.gpu else 64)
-        self._stops = StopSequences([(token,) for token in sorted(loaded.words.eos)])
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
@@ -229,7 +233,7 @@ class Batch:
         return max(self._cache_bytes(tokens), (len(self._running) + 1) * self._cache_bytes(longest) - held)
 
     def _cache_bytes(self, tokens: int) -> int:
-        return kv_cache_bytes(self._loaded.config, tokens)
+        return kv_cache_bytes(self._loaded.config, tokens) // (self._lead.size if self._lead else 1)
 
     def _end_longest(self) -> None:
         """End the answer that holds most, and wait until its memory is free."""
@@ -302,7 +306,6 @@ class Batch:
             all_tokens=[list(job.prompt[: remembered.tokens])],
             samplers=[sampler(job.sampling, words.vocabulary_size)],
             logits_processors=[processors],
-            stop_sequences=[self._stops],
         )
         left = len(job.prompt) - remembered.tokens
         self._running[uid] = _Running(Writer(request, words), remembered.tokens, left, starts=placed.starts)
@@ -333,8 +336,10 @@ class Batch:
         self._generator.close()
 
     def _new_generator(self) -> Any:
-        return BatchGenerator(
+        make = partial(self._lead.generator, number=self._loaded.number) if self._lead else BatchGenerator
+        return make(
             self._loaded.model,
+            stop_tokens=[[token] for token in sorted(self._loaded.words.eos)],
             completion_batch_size=self.most,
             prefill_batch_size=MOST_PROMPTS,
             # What it is made with bounds each piece for good: the attribute, set later, can only lower it.

@@ -47,6 +47,7 @@ class LoadedModel:
     batchable: bool  # several answers can be generated in one step
     cuts_anywhere: bool  # its attention state can be cut back to any shorter prompt
     config: dict[str, Any]  # its config.json
+    number: int = 0  # by which the other ranks know it, where several compute it
 
 
 def held_bytes() -> int:
@@ -68,7 +69,13 @@ class Need:
 
 
 def check_model(
-    key: ModelKey, *, trust_remote_code: bool, tokens: int, most_bytes: int | None, taken: str = ""
+    key: ModelKey,
+    *,
+    trust_remote_code: bool,
+    tokens: int,
+    most_bytes: int | None,
+    taken: str = "",
+    ranks: int = 1,
 ) -> Need:
     """Find out from files alone whether a load could succeed.
 
@@ -76,9 +83,10 @@ def check_model(
         most_bytes: What its weights and a conversation can ever have in memory; None: any.
         taken: What takes the rest, as ", for …".
         tokens: Length of that conversation, prompt and answer.
+        ranks: That compute it together, each with its part of all this.
 
     Returns:
-        What it needs.
+        What this process needs for it.
 
     Raises:
         ApiError: It could not, and why: 422 `model_not_loadable`.
@@ -98,7 +106,7 @@ def check_model(
         read_template(key, key.template)
     weight_bytes = sum(shard.stat().st_size for shard in shards)
     tokens = min(tokens, context_tokens(config) or tokens)
-    need = Need(weight_bytes, kv_cache_bytes(config, tokens), tokens)
+    need = Need(weight_bytes // ranks, kv_cache_bytes(config, tokens) // ranks, tokens)
     if most_bytes is not None:
         check_memory(key, need, most_bytes=most_bytes, taken=taken)
     _check_weights(key, config, trust_remote_code=trust_remote_code)

@@ -39,6 +39,7 @@ from local_ai.engine.core.model.loading import (
 from local_ai.engine.core.model.tokenizer import ModelWords, make_words
 from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
 from local_ai.engine.core.model.weight_check import cannot_read, read_model
+from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.core.vision.loading import blindness, read_eyes, read_seeing_model
 from local_ai.engine.errors import model_not_loadable
@@ -56,14 +57,18 @@ _POLL_S = 0.05
 class ModelLoad:
     """A model on its way into memory; for the generating thread alone."""
 
-    def __init__(self, key: ModelKey, *, trust_remote_code: bool) -> None:
+    def __init__(self, key: ModelKey, *, trust_remote_code: bool, lead: Lead | None = None) -> None:
         """Build its layers, and have its tokenizer read.
+
+        Args:
+            lead: Of the ranks that compute it together, whose parts are read at once; None: this one does.
 
         Raises:
             ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
         """
         self._key = key
-        built = _build(key, trust_remote_code=trust_remote_code)
+        built = _build(key, trust_remote_code=trust_remote_code, lead=lead)
+        self.number = built.number
         self._model, self._config = built.model, built.config
         try:
             if key.adapter:
@@ -138,7 +143,8 @@ class ModelLoad:
         """
         batchable = all(hasattr(layer, "merge") for layer in self._layers)
         can_cut = cuts_anywhere(self._layers)
-        return LoadedModel(self._words.result(), self._model, batchable, can_cut, self._config)
+        words = self._words.result()
+        return LoadedModel(words, self._model, batchable, can_cut, self._config, self.number)
 
 
 def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
@@ -161,12 +167,13 @@ class _Built:
     config: dict[str, Any]
     eyes: Eyes | None = None
     blind_why: str = ""
+    number: int = 0  # as LoadedModel's
 
 
-def _build(key: ModelKey, *, trust_remote_code: bool) -> _Built:
+def _build(key: ModelKey, *, trust_remote_code: bool, lead: Lead | None) -> _Built:
     """Build a model with its eyes where it has some, and for text alone where these are no use."""
     config = read_config(key)
-    why = blindness(key, config)
+    why = blindness(key, config) if lead is None else "several ranks compute it, which see nothing"
     if why is None:
         try:
             model = read_seeing_model(key)
@@ -182,7 +189,8 @@ def _build(key: ModelKey, *, trust_remote_code: bool) -> _Built:
     elif not is_of_mlx_lm(config):
         raise not_whole(key, why)
     model, config = read_model(key, trust_remote_code=trust_remote_code, tells=True)
-    return _Built(model, config, blind_why=why)
+    number = lead.split(key, model, config, trust_remote_code=trust_remote_code) if lead else 0
+    return _Built(model, config, blind_why=why, number=number)
 
 
 def _pieces(arrays: Iterable[mx.array]) -> Iterable[list[mx.array]]:
