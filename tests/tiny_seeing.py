@@ -188,8 +188,14 @@ _TEMPLATE = (
 )
 
 
-def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0) -> Path:
+def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: Any) -> Path:
     """Write a random model of one of `FAMILIES`.
+
+    Args:
+        folder: Where to; made if need be.
+        family: Its `model_type`.
+        seed: Another one gives another model.
+        prepared: Changes of its preprocessor_config.json.
 
     Returns:
         `folder`.
@@ -215,7 +221,7 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0) -> Path:
         folder / "tokenizer_config.json",
         stated | {"chat_template": template} | ({"extra_special_tokens": made.named} if made.named else {}),
     )
-    _write(folder / "preprocessor_config.json", made.prepared)
+    _write(folder / "preprocessor_config.json", made.prepared | prepared)
     if made.processor:
         _write(folder / "processor_config.json", made.processor)
 

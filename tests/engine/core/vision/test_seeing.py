@@ -34,12 +34,12 @@ def batch(loaded: Any) -> Any:
     return make_batch(loaded)
 
 
-def make_batch(loaded: Any) -> Any:
+def make_batch(loaded: Any, **options: Any) -> Any:
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.memory.guard import MemoryGuard
     from local_ai.engine.core.memory.prompt_cache import PromptCache
 
-    return Batch(loaded, PromptCache(10**9), MemoryGuard(lambda: PLENTY, 0))
+    return Batch(loaded, PromptCache(10**9), MemoryGuard(lambda: PLENTY, 0), **options)
 
 
 def picture(colour: str, *, side: int = 48, seed: int = 1000) -> Picture:
@@ -176,6 +176,29 @@ def test_every_family_answers_as_by_mlx_vlm_in_a_batch_and_from_memory(tmp_path:
     compare_with_mlx_vlm(make_batch(model), model)
 
 
+def test_a_picture_of_many_tiles_is_looked_at_tile_by_tile_while_answers_grow(tmp_path: Path):
+    from local_ai.engine.core.model.model_load import load_model
+
+    tiled = {"do_image_splitting": True, "size": {"longest_edge": 96}}
+    model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "smolvlm", **tiled)), trust_remote_code=False)
+    batch = make_batch(model)
+    options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
+    growing = ask(batch, model, [user("the quick brown fox")], logprobs=0, limits=Limits(max_tokens=40))
+    while not tokens_of(growing):
+        batch.step()
+    shown = [user(picture("red", side=100), "one two")]
+
+    seen = ask(batch, model, shown, **options)
+    before = len(tokens_of(growing))
+    while not seen.events:
+        batch.step()
+    meanwhile = len(tokens_of(growing)) - before
+    finish(batch)
+
+    assert meanwhile >= 9  # tiles
+    assert tokens_of(seen) == _by_mlx_vlm(model, shown)
+
+
 def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
     """Have it answer conversations side by side, then go on with the one that shows most."""
     conversations = [
@@ -224,3 +247,35 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
             break
         tokens.append(int(token))
     return tokens
+
+
+def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path):
+    """Positions that pictures move are right after what was read from disk."""
+    from local_ai.engine.core.model.model_load import load_model
+
+    folder = make_tiny_seeing(tmp_path / "model", "qwen2_5_vl")
+    model = load_model(ModelKey("qwen", folder), trust_remote_code=False)
+    options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
+    shown = [user(picture("red"), "the quick brown fox " * 265)]
+    later = [*shown, Message("assistant", "red"), user("fox", picture("yellow", side=90))]
+    other = [user(picture("green"), "the quick brown fox " * 265)]
+    with_disk(model, tmp_path / "prompts", shown, options)
+
+    again = with_disk(model, tmp_path / "prompts", later, options)
+    unlike = with_disk(model, tmp_path / "prompts", other, options)
+
+    assert again.started.cached >= 1024
+    assert tokens_of(again) == _by_mlx_vlm(model, later)
+    assert unlike.started.cached == 0
+
+
+def with_disk(loaded: Any, folder: Path, messages: Sequence[Message], options: dict[str, Any]) -> Heard:
+    """Answer as a new process does, with nothing in memory and what others left on disk."""
+    from local_ai.engine.core.memory.disk_store import DiskStore
+    from local_ai.models.prompt_files import DiskCacheSettings
+
+    store = DiskStore(DiskCacheSettings(folder, lambda: 1.0, lambda: 1.0))
+    batch = make_batch(loaded, disk=store.open(loaded.words.key, loaded.model))
+    heard = answer(batch, loaded, messages, **options)
+    store.flush()
+    return heard

@@ -25,6 +25,7 @@ class Request:
         self.job = job
         self.send = send
         self.rows: dict[str, Rows] = {}  # of its pictures, by digest, until they are read
+        self.tiles: dict[str, list[Array]] = {}  # of those that are not whole yet
         self.restored: Restored | None = None  # of its prompt's beginning, from disk
         self.cancelled = False  # set by the thread that asked, read by the one that generates
 

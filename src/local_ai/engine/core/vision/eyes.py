@@ -156,7 +156,7 @@ class Eyes:
         text = self._tokenizer.decode(
             ids[len(around) :] if ids[: len(around)] == around else ids, skip_special_tokens=False
         )
-        return PictureInputs(text, rows, arrays, self._moves(arrays, rows))
+        return PictureInputs(text, rows, self._image_token, arrays, self._moves(arrays, rows))
 
     def _moves(self, arrays: dict[str, Any], rows: int) -> Any:
         if self._merged is None:

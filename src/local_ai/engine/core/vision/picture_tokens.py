@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 # Above any vocabulary (262,144 is the largest known), and ids are int32 where they are remembered.
 FIRST = 2**20
 _COUNT = 2**31 - FIRST
+_TILED = 5  # axes of pixels: prompt, tile, colour, height, width
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ class PictureInputs:
     Args:
         text: The prompt's text for it, with a mark for each place.
         rows: Number of its places.
+        image_token: The vocabulary's id for a place.
         arrays: What the tower takes, by name.
         moves: What each place does to positions in time, height and width (rows, 4): where it is, against its
             number in the prompt, and how far what follows is moved, at the last place; None where places are
@@ -56,8 +58,28 @@ class PictureInputs:
 
     text: str
     rows: int
+    image_token: int
     arrays: Mapping[str, NDArray[Any]]
     moves: NDArray[np.int32] | None = None
+
+    @property
+    def tiles(self) -> int:
+        """Count the parts of it that the tower reads one by one, with as many places each."""
+        shape = self.arrays["pixel_values"].shape
+        return shape[1] if len(shape) == _TILED and self.rows % shape[1] == 0 else 1
+
+    def of_tile(self, tile: int) -> dict[str, NDArray[Any]]:
+        """Return the arrays for one of its tiles, by itself."""
+        count = self.tiles
+        if count == 1:
+            return dict(self.arrays)
+        cut = {
+            name: array[:, tile : tile + 1]
+            for name, array in self.arrays.items()
+            if name.startswith("pixel") and array.shape[:2] == (1, count)
+        }
+        ids = np.full((1, self.rows // count), self.image_token, self.arrays["input_ids"].dtype)
+        return cut | {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
     @property
     def shift(self) -> int:

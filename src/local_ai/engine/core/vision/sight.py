@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import numpy as np
 
-from local_ai.engine.core.vision.picture_tokens import PromptPicture
+from local_ai.engine.core.vision.picture_tokens import PictureInputs, PromptPicture
 from local_ai.engine.core.vision.rows import LatestRows, Rows, table_tokens
 from local_ai.engine.core.vision.shifted_rows import ShiftedRow
 
 if TYPE_CHECKING:
     from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.vision.seeing_model import SeeingModel
+
+Array = Any  # mlx.core.array
 
 log = logging.getLogger(__name__)
 
@@ -56,22 +58,28 @@ class Sight:
         return None
 
     def look(self, request: Request, picture: PromptPicture) -> None:
-        """Make the rows of a picture: the tower reads it whole, and nothing else is done meanwhile.
+        """Make the rows of a picture, or of the next of its tiles; nothing else is done meanwhile.
 
         Raises:
             Exception: As the model does.
         """
         started = time.perf_counter()
-        rows = self._rows_of(picture)
+        tiles = request.tiles.setdefault(picture.digest, [])
+        tiles.append(self._embeddings_of(picture.inputs, len(tiles)))
+        took = time.perf_counter() - started
+        log.info("looked at tile %d of %d of a picture in %.2f s", len(tiles), picture.inputs.tiles, took)
+        if len(tiles) < picture.inputs.tiles:
+            return
+        moves = picture.inputs.moves
+        embeddings = mx.concatenate(request.tiles.pop(picture.digest))
+        rows = Rows(embeddings, None if moves is None else mx.array(moves))
+        mx.eval(rows.embeddings)
         request.rows[picture.digest] = rows
         self._latest.add(picture.digest, rows)
         self.looked += 1
-        log.info(
-            "looked at a picture: %d places in %.2f s", picture.inputs.rows, time.perf_counter() - started
-        )
 
-    def _rows_of(self, picture: PromptPicture) -> Rows:
-        arrays = {name: mx.array(value) for name, value in picture.inputs.arrays.items()}
+    def _embeddings_of(self, inputs: PictureInputs, tile: int) -> Array:
+        arrays = {name: mx.array(value) for name, value in inputs.of_tile(tile).items()}
         ids = arrays.pop("input_ids")
         mask = arrays.pop("attention_mask", None)
         made = self._model.whole.get_input_embeddings(ids, arrays.pop("pixel_values"), mask=mask, **arrays)
@@ -80,10 +88,8 @@ class Sight:
         if made.deepstack_visual_embeds is not None:
             deeper = [level.astype(embeddings.dtype) for level in made.deepstack_visual_embeds]
             embeddings = mx.concatenate([embeddings, *deeper], axis=1)
-        moves = picture.inputs.moves
-        rows = Rows(embeddings, None if moves is None else mx.array(moves))
-        mx.eval(rows.embeddings)
-        return rows
+        mx.eval(embeddings)
+        return embeddings
 
     def place(self, request: Request, known: int) -> Placed:
         """Put the rows that a prompt needs in the table, and name them in it; none may lack.
