@@ -116,6 +116,7 @@ class FakeEngine:
                 "state": self.state,
                 "since": time.time(),
                 "model": self.model,
+                "loadable_bytes": 64_000_000_000,
                 "running": 1 if self.state == "busy" else 0,
                 "waiting": 0,
                 "text": "mlx-lm",
