@@ -196,7 +196,7 @@ def test_a_model_that_sees_nothing_is_shown_nothing(seeing: Page, server: Server
 
     choose(seeing, "tiny")
     expect(seeing.locator("#picture-note")).to_have_text(
-        "tiny sees no pictures. Choose a model that does: eyes."
+        "tiny cannot see pictures. Choose a model that can: eyes."
     )
     expect(seeing.get_by_role("button", name="Add a picture")).to_be_hidden()
     seeing.get_by_label("Your message").fill("What is this?")
@@ -218,6 +218,6 @@ def test_a_file_that_is_no_picture_is_said_to_be_none(seeing: Page, tmp_path: Pa
     hand_over(seeing, "drop", broken)
 
     expect(seeing.locator("#picture-note")).to_have_text(
-        "broken.png is no picture that this browser can read."
+        "broken.png is not a picture that this browser can read."
     )
     expect(waiting(seeing)).to_have_count(0)
