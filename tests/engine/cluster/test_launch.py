@@ -21,6 +21,7 @@ from local_ai.engine.cluster.plan import Hello, Rank
 _RANK = """
 import json, os, signal, sys, threading, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN if sys.argv[1] == "follows" else lambda *_: os._exit(0))
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(255))  # as ssh where its connection ends
 hello = json.loads(sys.stdin.readline())
 def say(message):
     os.write(1, json.dumps(message).encode() + b"\\n")

@@ -1,7 +1,7 @@
 """Runs a group of ranks: starts them, passes their messages on, and ends all of them when one is lost.
 
-    starting ─▶ running ─▶ a rank ended, or has been silent for too long ─▶ all are killed, exit 128 + signal
-                   └── SIGTERM, or supervisord is gone ─▶ rank 0 ends in order, then the others ─▶ exit 0
+    hosts are reached ─▶ running ─▶ a rank ended, or is silent too long ─▶ all are killed, exit 128 + signal
+                             └──── SIGTERM, or supervisord is gone ─▶ rank 0 ends in order, the others, exit 0
 
 supervisord then starts the group again, as it does any program that ends.
 
@@ -18,12 +18,12 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from local_ai.engine.cluster.plan import Rank
+from local_ai.engine.cluster.plan import Rank, over_ssh
 from local_ai.status.health import RankHealth
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ _LOOK_S = 0.2  # between two looks at whether all are alive
 _FIRST_SIGN_S = 60.0  # for an interpreter to start, over ssh too
 _ORDERLY_S = 6.0  # for rank 0 to end its answers; less than supervisord waits before it kills
 _KILLED = 128 + signal.SIGKILL  # as a shell says it: no fault of a request
+_SSH_LOST = 255  # what ssh ends with where the connection does
+_AWAY_S = 2.0  # between two tries to reach a host
 _LONGEST_LINE = 256 * 2**20  # bytes; a prompt is one line
 
 
@@ -75,6 +77,9 @@ class Group:
 
     async def run(self) -> int:
         """Run until it is stopped or a rank is lost; return the exit code."""
+        await self._reach_hosts()
+        if self._is_stopping:
+            return 0
         try:
             for rank in self._ranks:
                 self._running.append(await _start(rank))
@@ -89,6 +94,17 @@ class Group:
             return code
         finally:
             await self._kill_all()
+
+    async def _reach_hosts(self) -> None:
+        """Wait for hosts that are away: to start without them would only fail, and soon no more be tried."""
+        for rank in self._ranks:
+            told = ""
+            while rank.host and not self._is_stopping and (why := await _why_unreached(rank.host)):
+                if why != told:
+                    log.warning("%s cannot be reached, and is waited for: %s", rank.place, why)
+                told = why
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._change.wait(), _AWAY_S)
 
     async def _watch(self) -> int:
         """Wait until the group has to end; return the exit code."""
@@ -117,6 +133,8 @@ class Group:
         code = ended.process.returncode or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
         log.error("%s ended %s: all ranks end", ended.rank.place, how)
+        if ended.rank.host and code == _SSH_LOST:
+            return _KILLED
         if code < 0:
             return 128 - code
         return code if ended.rank.number == 0 else os.EX_UNAVAILABLE
@@ -176,6 +194,16 @@ class Group:
 
 def _line(message: dict[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
+
+
+async def _why_unreached(host: str) -> str:
+    """Try a host; return ssh's last words where it cannot be reached, "" where it can."""
+    process = await asyncio.create_subprocess_exec(
+        *over_ssh(host, ["true"]), stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
+    )
+    _, said = await process.communicate()
+    lines = said.decode(errors="replace").strip().splitlines()
+    return "" if process.returncode == 0 else (lines or [f"ssh ended with status {process.returncode}"])[-1]
 
 
 async def _start(rank: Rank) -> _Running:
