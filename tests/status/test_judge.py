@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local_ai.status.health import EngineHealth, EngineState, Failure, Queue
+from local_ai.status.health import EngineHealth, EngineState, Failure, Queue, RankHealth
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Report, Supervisor, base_url
 from local_ai.status.verdict import Health, Readiness
@@ -87,6 +87,19 @@ def test_a_program_for_speech_and_images_is_as_ready_as_it_says():
     report = judge(replace(FACTS, processes=(*FACTS.processes, process(OMNI)), omni=busy))
 
     assert (report.programs[2].readiness, report.programs[2].detail) == (Readiness.BUSY, "1 answer running")
+
+
+def test_ranks_are_told_with_the_program_that_launches_them_and_leave_the_sentence_alone():
+    ranks = (RankHealth(0, "", "loading", 21, 4_000_000), RankHealth(1, "mini.local", "ready", 9, 5_000_000))
+    loading = replace(READY, state=EngineState.LOADING, loading="m", ranks=ranks)
+
+    report = judge(replace(FACTS, engine=loading))
+
+    assert report.verdict.sentence == "Starting: the engine is loading m, 10 s"
+    assert (
+        report.programs[0].detail == "loading m, 10 s; rank 0 loading, 4 MB; rank 1 (mini.local) ready, 5 MB"
+    )
+    assert report.programs[0].memory_bytes == 4_000_005  # mini.local's is another machine's
 
 
 def test_verdict_names_the_fix_when_there_is_no_model():

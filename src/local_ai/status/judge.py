@@ -13,8 +13,11 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from local_ai.status.figures import ranks_in_words
-from local_ai.status.health import EngineHealth, EngineState
+from local_ai.status.health import EngineHealth, EngineState, RankHealth
 from local_ai.status.report import Facts, ProgramStatus, Report, Supervisor, base_url
 from local_ai.status.verdict import STOPPING, Health, Readiness, Verdict
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessInfo, ProcessState
@@ -27,13 +30,15 @@ _COMING_BACK = "waiting to be restarted"
 
 def judge(facts: Facts) -> Report:
     """Turn facts into the report that every surface shows."""
-    programs = tuple(_program(name, facts) for name in PROGRAM_NAMES)
-    engine_row = programs[0]
+    engine_row, *others = (_program(name, facts) for name in PROGRAM_NAMES)
+    verdict = _verdict(facts, (engine_row, *others))
+    if facts.engine and facts.engine.ranks:
+        engine_row = _with_ranks(engine_row, facts.engine.ranks)
     # Run where it is installed; text is answered without it, so it does not bear on the verdict.
     optional = tuple(_program(info.name, facts) for info in facts.processes if info.name == OMNI)
     return Report(
-        verdict=_verdict(facts, programs),
-        programs=(*programs, *optional) if facts.supervisor is Supervisor.ANSWERS else (),
+        verdict=verdict,
+        programs=(engine_row, *others, *optional) if facts.supervisor is Supervisor.ANSWERS else (),
         engine=facts.engine,
         host=facts.host,
         port=facts.port,
@@ -56,11 +61,6 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
         readiness, detail = Readiness.STARTING, _COMING_BACK + (f" ({reason})" if reason else "")
     else:
         readiness, detail = _readiness(name, state, uptime_s, facts)
-    ranks = facts.engine.ranks if name == ENGINE and facts.engine else ()
-    memory_bytes = facts.memory_bytes.get(name)
-    if ranks:  # what supervisord runs is their launcher
-        detail = "; ".join(filter(None, (detail, ranks_in_words(ranks))))
-        memory_bytes = (memory_bytes or 0) + sum(each.memory_bytes or 0 for each in ranks if not each.host)
     return ProgramStatus(
         name=name,
         state=state,
@@ -69,8 +69,17 @@ def _program(name: str, facts: Facts) -> ProgramStatus:
         pid=info.pid if info and alive else None,
         uptime_s=uptime_s,
         restarts=facts.crashes.get(name, 0),
-        memory_bytes=memory_bytes,
+        memory_bytes=facts.memory_bytes.get(name),
         log=facts.logs_dir / f"{name}.log",
+    )
+
+
+def _with_ranks(launcher: ProgramStatus, ranks: Sequence[RankHealth]) -> ProgramStatus:
+    """Add the ranks to the program that launches them: in words, and the memory of those on this machine."""
+    return replace(
+        launcher,
+        detail="; ".join(filter(None, (launcher.detail, ranks_in_words(ranks)))),
+        memory_bytes=(launcher.memory_bytes or 0) + sum(e.memory_bytes or 0 for e in ranks if not e.host),
     )
 
 
