@@ -11,8 +11,9 @@ import pytest
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.formats.families import choose_format
+from local_ai.engine.templating.environment import compile_template
 from local_ai.engine.text import prompts
-from local_ai.engine.text.conversation import Ask, Message
+from local_ai.engine.text.conversation import Ask, Call, Message
 from local_ai.engine.text.prompts import FieldNames, prepare
 from local_ai.serving.errors import ApiError
 
@@ -38,10 +39,20 @@ class Tokenizer:
         return [ord(letter) for letter in text]
 
 
-def prompt(*messages: Message, strict: bool = True) -> str:
+class TemplateTokenizer(Tokenizer):
+    """The same, with a real template."""
+
+    def __init__(self, template: str) -> None:
+        self.chat_template = template
+
+    def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> str:
+        return compile_template(self.chat_template).render(messages=messages, **options)
+
+
+def prompt(*messages: Message, strict: bool = True, template: str | None = None) -> str:
     words = ModelWords(
         key=ModelKey("m", Path("m")),
-        tokenizer=Tokenizer(strict=strict),
+        tokenizer=TemplateTokenizer(template) if template else Tokenizer(strict=strict),
         context_tokens=None,
         vocabulary_size=1000,
         eos=frozenset(),
@@ -189,3 +200,32 @@ def test_a_text_a_little_above_the_context_is_refused_with_its_whole_length():
 )
 def test_a_clients_changing_header_before_the_system_text_is_left_out(system: str, written: str):
     assert prompt(Message("system", system), ASKED) == written
+
+
+# Source: SmolVLM's chat_template.json; idefics3's is the same. It writes nothing of a content that is a text.
+PARTS_ALONE = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+EITHER = (
+    "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}IN PARTS {% for part in message['content'] %}{{ part['text'] or '<image>' }}{% endfor %}"
+    "{% endif %} {% endfor %}"
+)
+CALLED = Message("assistant", "", calls=(Call("1", "f", "{}"),))
+
+
+def test_texts_are_written_in_parts_for_a_template_that_knows_nothing_else():
+    assert prompt(SYSTEM, ASKED, ANSWERED, ASKED_AGAIN, template=PARTS_ALONE) == (
+        "<|im_start|>System: s<end_of_utterance>\nUser: a<end_of_utterance>\nAssistant: b<end_of_utterance>\n"
+        "User: c<end_of_utterance>\nAssistant:"
+    )
+    assert "Assistant: <tool_call>" in prompt(ASKED, CALLED, ASKED_AGAIN, template=PARTS_ALONE)
+    assert "Assistant: <end" in prompt(ASKED, Message("assistant", ""), ASKED_AGAIN, template=PARTS_ALONE)
+
+
+def test_texts_are_written_as_texts_for_a_template_that_takes_either():
+    assert prompt(SYSTEM, ASKED, template=EITHER) == "s a "

@@ -27,6 +27,7 @@ _SHORT_ID = 9
 _CLIENT_HEADER = re.compile(
     r"\A\s*(?:x-(?:anthropic-[\w-]+|(?:\w+-)+header):[^\n]*(?:\n\s*|\Z))+", re.ASCII | re.IGNORECASE
 )
+_PROBE = "\N{REFERENCE MARK}"
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 # Of a text that may be too long, the first part that is tokenised: this many characters for each token of the
 # context, at least so many characters; it is too long where that has so much more tokens than the context.
@@ -216,7 +217,7 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
         options.setdefault("reasoning_effort", ask.thinking.effort)
 
     # Templates of models that see take a content's parts; others may know texts alone.
-    in_parts = ask.has_pictures
+    in_parts = ask.has_pictures or _takes_parts_alone(words)
     eyes = words.eyes if ask.pictures else None
 
     def write(
@@ -271,6 +272,20 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
             f"the chat template of {words.key.id!r} refuses them: {reason}",
             "change the order of roles, or take another model",
         ) from exc
+
+
+def _takes_parts_alone(words: ModelWords) -> bool:
+    """True if the chat template writes nothing of a content that is a text, as that of SmolVLM does."""
+    template = getattr(words.tokenizer, "chat_template", None)
+    if not isinstance(template, str) or "image" not in template:
+        return False
+    try:
+        probe = words.tokenizer.apply_chat_template([{"role": "user", "content": _PROBE}], tokenize=False)
+    except TemplateStopped:
+        raise
+    except Exception:  # it walks through parts, or refuses the role: then either is as good
+        return True
+    return _PROBE not in probe
 
 
 def _without_client_header(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -353,7 +368,7 @@ def _as_template_message(
 def _parts_of(message: Message, text: str) -> list[dict[str, str]]:
     """Write a content as its parts; a picture's own embeddings come later, where the template puts a mark."""
     if not message.has_pictures:
-        return [{"type": "text", "text": text}] if text else []
+        return [{"type": "text", "text": text}]
     return [
         {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
         for part in message.parts
