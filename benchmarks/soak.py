@@ -2,6 +2,7 @@
 
     uv run python benchmarks/soak.py [--minutes 10] [--clients 8] [--engine-s 20] [--gateway-s 60]
     uv run python benchmarks/soak.py --chaos [--seed N] [--minutes 10] [--clients 8]
+    uv run python benchmarks/soak.py --several [--engine-s 0 --gateway-s 0 | --chaos] [--clients 4]
 
 A real server with a tiny model; clients that ask in all three dialects, whole and streamed, each time
 something new, and that try again as SDKs do where the answer says so or the connection broke. The engine and
@@ -16,6 +17,11 @@ clients then ask what an undisturbed server has answered before, at temperature 
 known. Mixed up: an answer that is not the one to its request. Innocent refused: any 422. Exit code 1 if there
 was any of these. Waits are scaled to the machine.
 
+With --several there are two models that generate text and one that sees, a small memory for prompts, and
+the disk cache. Each client asks both models, some prompts are long enough for the disk, and one more client
+shows pictures; each answer is known, as with --chaos. With --engine-s 0 --gateway-s 0 nothing is killed,
+which shows the memory by its parts over the whole run.
+
 With --gateway-s 0 the gateway is left alone, which shows its memory over a longer life.
 
 The engine's own crash limit is raised for the run (engine.max_crashes): by default three within five minutes
@@ -25,11 +31,15 @@ stop it.
 from __future__ import annotations
 
 import argparse
+import base64
+import importlib
+import io
 import itertools
 import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -51,6 +61,7 @@ from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 from benchmarks.chaos import DEEDS, Chaos, processes
+from local_ai.status.probe import probe_engine
 from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
 
 _TOKENS = 24
@@ -60,8 +71,22 @@ _TRY_PAUSE_S = 0.5
 _GATEWAY_BACK_S = 20.0
 _TIMEOUT_S = 120.0
 _LOST_ON_ITS_WAY = "connection lost (the gateway was killed), asked again"
-# With --chaos: prompts of each client.
+# Parts of the memory beside the programs.
+_BELOW, _ON_DISK = "processes below the engine", "prompts on disk"
+# With --chaos and --several: prompts of each client.
 _PROMPTS = 12
+_TRAIN = (
+    "import sys; from pathlib import Path; from tests.seeing_model import train_seeing_model; "
+    "train_seeing_model(Path(sys.argv[1]))"
+)
+_LOOKS = 6  # at the memory, after the first
+# With --several: as many tokens as the disk cache asks for, and some.
+_LONG = "".join(f" Rule {n}: the red fox jumps over the lazy dog." for n in range(110))
+_SEVERAL = {
+    "LOCAL_AI_CACHE__DISK": "0.2",
+    "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": "4",
+    "LOCAL_AI_MODEL__PATH": "one",
+}
 
 # Asks, and returns the answer's text.
 Way = Callable[[httpx.Client, str], str]
@@ -145,8 +170,10 @@ def main() -> None:
     """Run, print, and exit 1 if anything was lost, mixed up, refused without reason or given twice."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server ends with it
-    with _server() as server:
-        known = _learn(server, options.clients) if options.chaos else {}
+    with _server(several=options.several) as server:
+        prompts = _several_prompts if options.several else _own_prompts
+        texts = [prompts(client) for client in range(options.clients)]
+        known = _learn(server, texts, alike=options.several) if options.chaos or options.several else {}
         before = _generated(server)
         tally = Tally()
         chaos = Chaos(server, options.seed, tally.note)
@@ -154,10 +181,16 @@ def main() -> None:
         memory = [_memory(server)]
         clients = [
             threading.Thread(
-                target=_ask_until, args=(clients_stop, server, tally, number, known), daemon=True
+                target=_ask_until,
+                args=(clients_stop, server, tally, number, known, texts[number]),
+                daemon=True,
             )
             for number in range(options.clients)
         ]
+        if options.several:
+            clients.append(
+                threading.Thread(target=_show_until, args=(clients_stop, server, tally), daemon=True)
+            )
         killers = [
             threading.Thread(target=_kill_every, args=(stop, server, tally, program, seconds), daemon=True)
             for program, seconds in ((ENGINE, options.engine_s), (GATEWAY, options.gateway_s))
@@ -166,8 +199,8 @@ def main() -> None:
         for thread in (*clients, *killers):
             thread.start()
         try:
-            for _ in range(2):
-                stop.wait(options.minutes * 30)
+            for _ in range(_LOOKS):
+                stop.wait(options.minutes * 60 / _LOOKS)
                 memory.append(_memory(server))
         finally:
             # Nothing may start the server again once it is being ended. It is whole before the clients
@@ -206,9 +239,13 @@ def _join(stop: threading.Event, threads: list[threading.Thread]) -> None:
         thread.join()
 
 
-def _learn(server: Server, clients: int) -> Known:
-    """Ask each client's prompts one after another, then all at once; keep those with an own answer."""
-    prompts = [_prompt(client, number) for client in range(clients) for number in range(_PROMPTS)]
+def _learn(server: Server, texts: list[list[str]], *, alike: bool) -> Known:
+    """Ask each client's prompts one after another, then all at once; keep those with a sure answer.
+
+    Args:
+        alike: Two prompts may have the same one: what is mixed up is then seen in the others alone.
+    """
+    prompts = list(itertools.chain.from_iterable(texts))
     keys = [(path, text) for text in prompts for path in _WHOLE]
     with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
 
@@ -217,14 +254,14 @@ def _learn(server: Server, clients: int) -> Known:
             return _WHOLE[path](http, text)
 
         known = dict(zip(keys, map(ask, keys), strict=True))
-        with ThreadPoolExecutor(clients) as pool:
+        with ThreadPoolExecutor(len(texts)) as pool:
             beside = dict(zip(keys, pool.map(ask, keys), strict=True))
     shared = Counter(known[_CHAT, text] for text in prompts)
     unlike = {text for path, text in keys if known[path, text] != beside[path, text]}
     same = {text for text in prompts if shared[known[_CHAT, text]] > 1}
-    unsure = unlike | same
+    unsure = unlike if alike else unlike | same
     print(f"{len(prompts)} prompts; left out: {len(unlike)} answered unlike, {len(same)} like another")
-    assert len(unsure) < len(prompts) / 4, unsure
+    assert len(unsure) < len(prompts) / 4
     return {key: answer for key, answer in known.items() if key[1] not in unsure}
 
 
@@ -232,13 +269,65 @@ def _prompt(client: int, number: int) -> str:
     return f"client {client} asks number {number}"
 
 
-def _ask_until(stop: threading.Event, server: Server, tally: Tally, client: int, known: Known) -> None:
+def _own_prompts(client: int) -> list[str]:
+    return [_prompt(client, number) for number in range(_PROMPTS)]
+
+
+def _several_prompts(client: int) -> list[str]:
+    """Write a client's prompts for two models in turns, every sixth of them long; see `_model_of`."""
+    models = itertools.cycle(["one", "two"])
+    lengths = itertools.cycle([_LONG, "", "", "", "", _LONG])
+    return [
+        f"{model}: {text}{more and more + text}"
+        for model, text, more in zip(models, _own_prompts(client), lengths, strict=False)
+    ]
+
+
+def _model_of(text: str) -> dict[str, str]:
+    """Return the field that names a prompt's model; none where the default one is asked."""
+    name, colon, _ = text.partition(": ")
+    return {"model": name} if colon and name in ("one", "two") else {}
+
+
+def _show_until(stop: threading.Event, server: Server, tally: Tally) -> None:
+    """Show pictures, one after the other; the model names their colours."""
+    seeing: Any = importlib.import_module("tests.seeing_model")
+    colours = itertools.cycle(seeing.COLOURS)
+
+    def picture(http: httpx.Client, url: str) -> str:
+        return _picture(http, url, question=seeing.QUESTION)
+
+    with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
+        for seed, colour in enumerate(colours):
+            if stop.is_set():
+                return
+            file = io.BytesIO()
+            seeing.colour_picture(colour, seed=seed).save(file, "PNG")
+            url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+            answer = _ask(http, picture, url, tally)
+            if answer is not None and answer.strip() != seeing.names(colour):
+                tally.fail(tally.mixed, f"a picture of {colour}: {answer!r}")
+
+
+def _picture(http: httpx.Client, url: str, *, question: str) -> str:
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": question}]
+    body = {
+        "model": "seeing",
+        "messages": [{"role": "user", "content": parts}],
+        "max_tokens": _TOKENS,
+        "temperature": 0,
+    }
+    return str(_whole(http.post(_CHAT, json=body))["choices"][0]["message"]["content"])
+
+
+def _ask_until(
+    stop: threading.Event, server: Server, tally: Tally, client: int, known: Known, own: list[str]
+) -> None:
     ways = itertools.cycle(_WAYS)
     for _ in range(client):
         next(ways)
     texts: Iterator[str] = (_prompt(client, number) for number in itertools.count())
     if known:
-        own = [_prompt(client, number) for number in range(_PROMPTS)]
         texts = itertools.cycle([text for text in own if (_CHAT, text) in known])
     with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
         for text, (path, way) in zip(texts, ways, strict=False):
@@ -394,11 +483,12 @@ def _is_error(event: dict[str, Any]) -> bool:
 
 
 def _body(text: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], "max_tokens": _TOKENS, "temperature": 0}
+    messages = [{"role": "user", "content": text}]
+    return _model_of(text) | {"messages": messages, "max_tokens": _TOKENS, "temperature": 0}
 
 
 def _responses_body(text: str) -> dict[str, Any]:
-    return {"input": text, "max_output_tokens": _TOKENS, "temperature": 0, "store": False}
+    return _model_of(text) | {"input": text, "max_output_tokens": _TOKENS, "temperature": 0, "store": False}
 
 
 def _kill_every(stop: threading.Event, server: Server, tally: Tally, program: str, seconds: float) -> None:
@@ -417,11 +507,19 @@ def _pid(server: Server, program: str) -> int | None:
 
 
 def _memory(server: Server) -> dict[str, float]:
-    """Resident memory, in MB, by program; none of a process that ends just now."""
+    """Resident memory by program, models with what they remember, and prompts on disk, in MB."""
     found = {}
     for program, process in processes(server).items():
-        with suppress(psutil.NoSuchProcess):
+        with suppress(psutil.NoSuchProcess):  # it ends just now
             found[program] = process.memory_info().rss / 1e6
+            below = sum(child.memory_info().rss for child in process.children(recursive=True))
+            if program == ENGINE:
+                found[_BELOW] = below / 1e6
+    health = probe_engine(server.paths.engine_socket)
+    for each in health.models if health else ():
+        found[f"  of these: {each.id}"] = each.size_bytes / 1e6
+    files = server.paths.cache_dir.rglob("*.safetensors")
+    found[_ON_DISK] = sum(file.stat().st_size for file in files) / 1e6
     return found
 
 
@@ -440,11 +538,23 @@ def _generated(server: Server) -> int:
 
 
 @contextmanager
-def _server() -> Iterator[Server]:
+def _server(*, several: bool) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
-        server = Server(Path(home), free_port(), {"LOCAL_AI_ENGINE__MAX_CRASHES": "10000"})
-        server.paths.models_dir.mkdir(parents=True)
-        make_tiny_model(server.paths.models_dir / "tiny", endless=True)
+        more = _SEVERAL if several else {}
+        server = Server(Path(home), free_port(), {"LOCAL_AI_ENGINE__MAX_CRASHES": "10000"} | more)
+        folder = server.paths.models_dir
+        folder.mkdir(parents=True)
+        if several:
+            # In a process of its own: it imports what this one does without.
+            subprocess.run(
+                [sys.executable, "-c", _TRAIN, str(folder / "seeing")],
+                check=True,
+                cwd=Path(__file__).parents[1],
+            )
+            make_tiny_model(folder / "one", endless=True)
+            make_tiny_model(folder / "two", endless=True, seed=1)
+        else:
+            make_tiny_model(folder / "tiny", endless=True)
         try:
             server.start()
             yield server
@@ -465,9 +575,10 @@ def _print(tally: Tally, memory: list[dict[str, float]], minutes: float, generat
     print(f"| lost | {len(tally.lost)} |\n| mixed up | {len(tally.mixed)} |")
     print(f"| innocent refused | {len(tally.innocent)} |\n| answered twice | {len(tally.twice)} |")
     print(f"| longest wait | {tally.longest_s:.1f} s |\n\nlongest wait: {tally.longest}")
-    print("\n| memory, MB | start | middle | end |\n|---|---|---|---|")
-    for name in (GATEWAY, SUPERVISORD, ENGINE):
-        row = " | ".join(f"{each[name]:.0f}" if name in each else "–" for each in memory)
+    print(f"\n| memory, MB | {' | '.join(f'{n}/{_LOOKS}' for n in range(len(memory)))} |")
+    print(f"|---{'|---' * len(memory)}|")
+    for name in dict.fromkeys(name for each in memory for name in each):
+        row = " | ".join(f"{each[name]:.1f}" if name in each else "–" for each in memory)
         print(f"| {name} | {row} |")
 
 
@@ -475,9 +586,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--engine-s", type=float, default=20, help="seconds from one kill to the next")
+    parser.add_argument("--engine-s", type=float, default=20, help="seconds between two kills; 0: never")
     parser.add_argument("--gateway-s", type=float, default=60, help="0: never")
     parser.add_argument("--chaos", action="store_true", help="kill and pause at random, check each answer")
+    parser.add_argument("--several", action="store_true", help="two models, one that sees, the disk cache")
     parser.add_argument("--seed", type=int, default=1, help="of --chaos")
     return parser.parse_args()
 
