@@ -52,7 +52,7 @@ def check(context: Context, fix: bool = False) -> None:
 
 @task(
     help={
-        "only": "suites, with commas: cli,lifecycle,models,chat,gateway,streams,page",
+        "only": "suites, with commas: cli,lifecycle,models,chat,gateway,streams,page,several,remembered",
         "rounds": "rounds of each",
         "quick": "one round: to see that it works",
         "json": "print JSON instead of tables",

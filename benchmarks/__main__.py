@@ -25,7 +25,7 @@ from benchmarks.plot import as_summary, as_svg
 from benchmarks.report import as_markdown
 from benchmarks.samples import Samples, as_json
 
-SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "streams", "page")
+SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "streams", "page", "several", "remembered")
 _ALONE = ("gpu",)  # a suite that is run by its name alone: it needs a machine to itself for long
 
 

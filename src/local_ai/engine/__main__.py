@@ -32,6 +32,7 @@ from local_ai.settings.state import State, read_state
 if TYPE_CHECKING:
     from local_ai.engine.process.server import EngineServer
 
+_WRITE_S = 3.0  # for remembered prompts to be written
 _EXIT_S = 1.0  # for the generating thread to end its step, once no answer is running or cut off
 
 
@@ -122,6 +123,7 @@ def _serve(
     engine.pictures.end()
     engine.worker.stop()
     engine.worker.join(_EXIT_S)  # a step that hangs does not keep the process: see the end of this file
+    engine.worker.finish_writes(_WRITE_S)
     return server.kept
 
 

@@ -296,6 +296,11 @@ class Residents:
         _give_back()
         return max(0, before - held_bytes())
 
+    def finish_writes(self, within_s: float) -> None:
+        """Wait until remembered prompts are on disk, on any thread; in vain for longer than `within_s`."""
+        if self._disk is not None:
+            self._disk.finish(within_s)
+
     def end(self) -> None:
         """Drop all models before the process ends: a Mac has kept what ended wired."""
         self._load = None

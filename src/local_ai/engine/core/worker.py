@@ -128,6 +128,11 @@ class Worker:
         """Wait for the thread to end after `stop`."""
         self._thread.join(timeout_s)
 
+    def finish_writes(self, within_s: float) -> None:
+        """Wait until remembered prompts are on disk; what is not by then is lost, and that is logged."""
+        if self._residents is not None:
+            self._residents.finish_writes(within_s)
+
     def stop(self) -> None:
         """Ask the thread to end after its present step; does not wait."""
         self._stopping = True

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.engine.core.batches import PLENTY, Heard, answer, ask, finish, loaded, make_batch, words
 from tests.tiny_families import FAMILIES
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration  # importing mlx-lm takes seconds
 
@@ -24,12 +28,20 @@ class Disk:
     folder: Path
     limit_gb: float = 1.0
     writes_gb: float = 1.0
+    may_write: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_write.set()
+
+    def _writes_gb(self) -> float:
+        assert self.may_write.wait(scaled(60))
+        return self.writes_gb
 
     def store(self) -> Any:
         from local_ai.engine.core.memory.disk_store import DiskStore
         from local_ai.models.prompt_files import DiskCacheSettings
 
-        return DiskStore(DiskCacheSettings(self.folder, lambda: self.limit_gb, lambda: self.writes_gb))
+        return DiskStore(DiskCacheSettings(self.folder, lambda: self.limit_gb, self._writes_gb))
 
     def files(self) -> list[Path]:
         return sorted(self.folder.rglob("*.safetensors"))
@@ -44,19 +56,24 @@ class Engine:
 
     def answer(self, prompt: list[int]) -> Heard:
         heard = answer(self.batch, prompt, branches=(len(prompt) - 2,))
-        self.store.flush()
+        assert self.store.finish(scaled(60))
         return heard
 
 
-def start(family: str, disk: Disk) -> Engine:
-    """Begin as a new process does, with nothing in memory."""
+def start(family: str, disk: Disk, *, store: Any = None, name: str = "model") -> Engine:
+    """Begin as a new process does, with nothing in memory.
+
+    Args:
+        store: Of a process that has begun already.
+        name: Of the model's folder.
+    """
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.job import ModelKey
     from local_ai.engine.core.memory.guard import MemoryGuard
     from local_ai.engine.core.memory.prompt_cache import PromptCache
 
-    store, model = disk.store(), loaded(family)
-    folder = disk.folder.parent / "model"
+    store, model = store or disk.store(), loaded(family)
+    folder = disk.folder.parent / name
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(family)
     files = store.open(ModelKey(family, folder), model.model)
@@ -185,6 +202,67 @@ def test_other_weights_find_nothing(disk: Disk):
     assert start("llama", disk).answer(LONG).started.cached == 0
 
 
+def test_models_that_share_the_disk_find_their_own_and_one_that_is_removed_leaves_the_others(disk: Disk):
+    from local_ai.models.prompt_files import clear_prompts, prompts_below
+
+    names = ("llama", "gemma3_text", "qwen3_next")
+
+    def start_all() -> list[Engine]:
+        store = disk.store()
+        return [start(name, disk, store=store, name=name) for name in names]
+
+    for engine in start_all():
+        engine.answer(LONG)
+    second = LONG[:-2] + words(4, 30)
+    again = [engine.answer(second) for engine in start_all()]
+    clear_prompts(prompts_below(disk.folder.parent / "llama", disk.folder))
+    later = [engine.answer(second).started.cached for engine in start_all()]
+
+    assert [heard.text for heard in again] == [cold(name, second) for name in names]
+    assert all(heard.started.cached >= len(LONG) - 256 for heard in again)
+    assert later[0] == 0 < min(later[1:])
+
+
+def test_an_end_waits_for_what_is_being_written_but_not_for_ever(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+):
+    engine = start("llama", disk)
+    disk.may_write.clear()
+    answer(engine.batch, LONG)
+
+    in_vain = engine.store.finish(0.0)
+    disk.may_write.set()
+
+    assert (in_vain, engine.store.finish(scaled(60))) == (False, True)
+    assert "prompts are not written to disk yet" in caplog.text
+    assert start("llama", disk).answer(LONG[:-2] + words(4, 30)).started.cached == 1280
+
+
+_WRITES = """
+import sys; from pathlib import Path; import numpy as np
+from local_ai.engine.core.memory.block_file import Block, Tensor, write_block
+bits = np.zeros((2000, 2000), dtype=np.uint32)
+for number in range(10_000):
+    write_block(Path(sys.argv[1]) / f"b-{number}.safetensors", Block({"k": Tensor("F32", bits)}, {}))
+    print(number, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_whole_files_only(disk: Disk):
+    from local_ai.engine.core.memory.block_file import read_block
+
+    disk.folder.mkdir()
+    command = [sys.executable, "-c", _WRITES, str(disk.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            process.stdout.readline()
+        process.kill()
+
+    assert len(disk.files()) >= 3
+    assert all(read_block(file).tensors["k"].bits.shape == (2000, 2000) for file in disk.files())
+
+
 def test_the_least_recently_used_goes_first_and_ends_before_beginnings(disk: Disk):
     engine = start("llama", disk)
     engine.answer(words(1, 1300))
@@ -253,8 +331,6 @@ def test_a_request_that_is_given_up_while_its_files_are_read_ends(disk: Disk):
 
 def test_answers_go_on_while_files_are_read(disk: Disk):
     """A slow disk delays the request that needs it, and no other."""
-    import threading
-
     start("llama", disk).answer(LONG)
     engine = start("llama", disk)
     may_read = threading.Event()

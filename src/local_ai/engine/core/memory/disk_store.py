@@ -103,9 +103,20 @@ class DiskStore:
         except queue.Full:
             log.info("a prompt is not kept on disk: others are being written")
 
-    def flush(self) -> None:
-        """Wait until all that was offered is written."""
-        self._offers.join()
+    def finish(self, within_s: float) -> bool:
+        """Wait until all that was offered is written; return whether it is.
+
+        Args:
+            within_s: Longest wait; what is not written by then is lost, and that is logged.
+        """
+        offers = self._offers
+        with offers.all_tasks_done:
+            is_done = offers.all_tasks_done.wait_for(lambda: not offers.unfinished_tasks, within_s)
+        if not is_done:
+            log.warning(
+                "%d prompts are not written to disk yet, after %g s", offers.unfinished_tasks, within_s
+            )
+        return is_done
 
     def _write_offers(self) -> None:
         while True:
