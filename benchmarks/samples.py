@@ -45,8 +45,8 @@ class Row:
 
     @property
     def ratio(self) -> Spread | None:
-        """The baseline's multiple; None for the baseline itself, and where there is none."""
-        if self.who == self.what.baseline or not self.baseline:
+        """The baseline's multiple; None for the baseline itself, where there is none, and where it is 0."""
+        if self.who == self.what.baseline or not self.baseline or statistics.median(self.baseline) == 0:
             return None
         return ratio(self.samples, self.baseline)
 

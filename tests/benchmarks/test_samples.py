@@ -53,3 +53,9 @@ def test_json_holds_every_sample():
 
     assert row["samples"] == [1.0, 3.0]
     assert (row["median"], row["ratio"], row["ratio_quartiles"]) == (2.0, 2.0, [1.5, 2.5])
+
+
+def test_nothing_is_a_multiple_of_a_baseline_that_is_0():
+    row = Row(What("s", "tokens not read", "tokens", "them"), "us", (8000.0,), (0.0,))
+
+    assert row.ratio is None
