@@ -36,7 +36,9 @@ def as_summary(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
     return as_svg(sorted(chosen, key=lambda row: _SUMMARY.index(row.what.text)), machine)
 
 
-def as_svg(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
+def as_svg(
+    rows: Iterable[Row], machine: Mapping[str, str], *, title: str = "local-ai beside its peers"
+) -> str:
     """Draw a panel for each question that more than one was asked; each says which way is better."""
     panels = [list(panel) for _, panel in groupby(rows, key=lambda row: row.what)]
     parts: list[str] = []
@@ -49,9 +51,9 @@ def as_svg(rows: Iterable[Row], machine: Mapping[str, str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title desc" '
         f'width="{_WIDTH}" height="{top}" viewBox="0 0 {_WIDTH} {top}">\n'
-        f'<title id="title">local-ai beside its peers</title>\n<desc id="desc">{escape(described)}.</desc>\n'
+        f'<title id="title">{escape(title)}</title>\n<desc id="desc">{escape(described)}.</desc>\n'
         f'<style>{_STYLE}</style>\n<rect class="ground" width="{_WIDTH}" height="{top}"/>\n'
-        f'<text class="title" x="16" y="26">local-ai beside its peers</text>'
+        f'<text class="title" x="16" y="26">{escape(title)}</text>'
         f'<text class="note" x="{_LABEL}" y="26">{escape(facts)}; medians, lines: half of all rounds</text>\n'
         + "\n".join(parts)
         + "\n</svg>\n"
