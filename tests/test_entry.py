@@ -86,3 +86,11 @@ def test_each_program_that_reads_the_record_of_a_start_takes_its_entry():
 
     assert len(reading) == 4
     assert all("set_entry(state.entry)" in text for text in reading)
+
+
+def test_each_program_is_deaf_to_the_signals_of_a_log_rotation():
+    """Or served by one that is; supervisord's has its own way, and a command ends by them."""
+    deaf = ("ignore_signals()", "local_ai.engine.isolation.serve", "supervisord.main()", "local_ai.cli")
+    files = Path(local_ai.__file__).parent.rglob("__main__.py")
+
+    assert [file for file in files if not any(sign in file.read_text() for sign in deaf)] == []

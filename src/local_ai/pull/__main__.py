@@ -22,6 +22,7 @@ from local_ai.pull.download import download
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull
 from local_ai.serving.orphan_guard import start_orphan_guard
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.schema import ModelsSettings
 
 _TELL_EVERY_S = 0.2
@@ -94,4 +95,5 @@ def _tell(**news: Any) -> None:
 
 if __name__ == "__main__":
     start_orphan_guard()
+    ignore_signals()
     sys.exit(main(json.loads(sys.argv[1])))

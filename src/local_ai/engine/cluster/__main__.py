@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from local_ai.engine.cluster.plan import plan_ranks
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
+from local_ai.serving.signals import ignore_signals
 from local_ai.settings.state import read_state
 
 
@@ -28,7 +28,7 @@ def main() -> int:
         set_entry(state.entry)
         settings = state.settings
         log_without_blocking(settings.server.log_level)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as the engine
+        ignore_signals()  # as the engine
         backend = find_backend(settings.cluster)
         ranks = plan_ranks(
             settings.cluster,
