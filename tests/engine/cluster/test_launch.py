@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -47,10 +48,9 @@ os._exit(0)
 _SILENCE_S = 1.0
 # A launcher as supervisord runs it, for ranks as given.
 _LAUNCHER = """
-import asyncio, sys
+import asyncio, pickle, sys
 from local_ai.engine.cluster.launch import run_group
-from tests.engine.cluster.test_launch import ranks
-sys.exit(asyncio.run(run_group(ranks(sys.argv[1]))))
+sys.exit(asyncio.run(run_group(pickle.loads(bytes.fromhex(sys.argv[1])))))
 """
 
 
@@ -132,8 +132,8 @@ def test_a_lost_rank_ends_all_and_is_named(
 
 @contextmanager
 def launcher(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", _LAUNCHER, str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    command = [sys.executable, "-c", _LAUNCHER, pickle.dumps(ranks(str(folder))).hex()]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         asyncio.run(until_told(folder))
         yield process
