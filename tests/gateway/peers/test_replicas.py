@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -12,6 +12,8 @@ from tests.gateway.fakes import FakeEngine, Gateway, make_model, make_test_state
 from tests.gateway.peers.conftest import states_of, until
 from tests.gateway.peers.replica import Replica
 from tests.waits import NO_TLS, scaled
+
+from local_ai.settings.schema import PeerSettings
 
 CHAT = "/v1/chat/completions"
 
@@ -183,3 +185,27 @@ def test_what_another_gateway_sent_stays_here(client: httpx.Client, three: Three
         client.post(CHAT, json=body, headers={"x-local-ai-forwarded": "1"})
 
     assert three.asked() == [4, 0, 0]
+
+
+def test_changed_settings_take_peers_away_and_bring_them_back(client: httpx.Client, three: Three) -> None:
+    context, loop = three.gateway.context, three.gateway.loop
+    state = context.state
+    (first, second) = state.settings.peers
+    renamed = first.model_copy(update={"name": "renamed"})
+
+    def take(*peers: PeerSettings) -> None:
+        settings = state.settings.model_copy(update={"peers": peers})
+        loop.call_soon_threadsafe(context.take, replace(state, settings=settings))
+
+    kept = {peer.name: peer for peer in context.peers}["second"]
+    take(renamed, second)
+
+    until(lambda: states_of(three.gateway) == {"renamed": "ready", "second": "ready"})
+    assert kept in list(context.peers)  # one that has not changed goes on as it was
+    assert ask(client, "moved", model="shared@renamed").status_code == 200
+    ask(client, "moved", model="shared@first")
+    assert (
+        three.engine.requests[-1]["model"] == "shared@first"
+    )  # no peer's name any more: the engine's to judge
+    take(first, second)
+    until(lambda: states_of(three.gateway) == {"first": "ready", "second": "ready"})
