@@ -6,6 +6,9 @@ mlx_lm.server never holds more than one.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import httpx
 
 from benchmarks.clock import free_port, say
@@ -27,30 +30,34 @@ _TIMEOUT_S = 300.0
 
 
 def run(samples: Samples, options: Options) -> None:
-    """Ask the two models in turns, one server after the other."""
+    """Ask the two models of all servers in turns."""
     folders = [options.folder / "models" / name for name in _NAMES]
     for folder in folders:
         write_model(folder, _SHAPE)
-    pairs = 2 if options.quick else 4 * options.rounds
-    for who, budget in ((OURS, None), (_ROOM_FOR_ONE, _BUDGET_GB)):
-        say(f"several: {who}")
-        served = make_ours(options.folder / who.replace(" ", "-"), free_port(), folders[0])
-        (served.paths.models_dir / _NAMES[1]).symlink_to(folders[1])
-        if budget is not None:
-            served.paths.config_file.parent.mkdir(parents=True)
-            served.paths.config_file.write_text(f"models.budget = {budget}\n")
-        with running(served), httpx.Client(base_url=served.url, timeout=_TIMEOUT_S) as client:
-            _measure(samples, who, client, list(_NAMES), pairs)
-    say(f"several: {MLX_LM}")
-    with mlx_lm_server(folders[0]) as client:
-        _measure(samples, MLX_LM, client, [str(folder) for folder in folders], pairs)
+    with ExitStack() as stack:
+        asked = [
+            *_ours(stack, options.folder / "both", OURS, folders, None),
+            *_ours(stack, options.folder / "one", _ROOM_FOR_ONE, folders, _BUDGET_GB),
+        ]
+        peer = stack.enter_context(mlx_lm_server(folders[0]))
+        asked += [Server(MLX_LM, peer, str(folder), _CHAT) for folder in folders]
+        for server in asked:
+            server.chat(_QUESTION, 1)
+        for number in range(2 if options.quick else 4 * options.rounds):
+            say(f"several {number + 1}")
+            for server in asked:
+                samples.add(_FIRST, server.name, server.first_token_s(_QUESTION))
+                samples.add(_AGAIN, server.name, server.first_token_s(_QUESTION))
 
 
-def _measure(samples: Samples, who: str, client: httpx.Client, models: list[str], pairs: int) -> None:
-    servers = [Server(who, client, model, _CHAT) for model in models]
-    for server in servers:
-        server.chat(_QUESTION, 1)
-    for _ in range(pairs):
-        for server in servers:
-            samples.add(_FIRST, who, server.first_token_s(_QUESTION))
-            samples.add(_AGAIN, who, server.first_token_s(_QUESTION))
+def _ours(
+    stack: ExitStack, home: Path, name: str, folders: list[Path], budget_gb: float | None
+) -> list[Server]:
+    """Start ours; return one to ask for each model."""
+    served = make_ours(home, free_port(), *folders)
+    if budget_gb is not None:
+        served.paths.config_file.parent.mkdir(parents=True)
+        served.paths.config_file.write_text(f"models.budget = {budget_gb}\n")
+    stack.enter_context(running(served))
+    client = stack.enter_context(httpx.Client(base_url=served.url, timeout=_TIMEOUT_S))
+    return [Server(name, client, folder.name, _CHAT) for folder in folders]
