@@ -10,6 +10,7 @@ import pytest
 from tests.engine.core.batches import PLENTY, Heard, finish
 from tests.seeing_model import BLIND, QUESTION, colour_picture, names
 from tests.tiny_seeing import FAMILIES, make_tiny_seeing
+from tests.waits import scaled
 
 from local_ai.engine.core.job import ModelKey, Sampling, Token
 from local_ai.engine.pictures.picture import Picture
@@ -277,5 +278,5 @@ def with_disk(loaded: Any, folder: Path, messages: Sequence[Message], options: d
     store = DiskStore(DiskCacheSettings(folder, lambda: 1.0, lambda: 1.0))
     batch = make_batch(loaded, disk=store.open(loaded.words.key, loaded.model))
     heard = answer(batch, loaded, messages, **options)
-    store.flush()
+    assert store.finish(scaled(60))
     return heard
