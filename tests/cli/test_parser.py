@@ -304,7 +304,6 @@ MISTAKES += [
         _ALL,
         "models are not uploaded from here: the command `hf upload` does it",
     ),
-    ("version", "there is no command version", _ALL, "local-ai --version"),
     _no_command("service login", _SERVICE, "service install"),
     # Nothing, as an empty variable gives.
     ("''", "there is no command ''", _ALL, "local-ai --help"),
