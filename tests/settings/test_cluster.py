@@ -40,8 +40,16 @@ def test_a_cluster_is_as_large_as_its_hosts_or_processes(tmp_path: Path, text: s
         ('backend = "jaccl"\nprocesses = 2', 'backend = "jaccl" needs hosts, and in devices the hostfile'),
         ("silence_s = 1", "cluster.silence_s"),
         ("proceses = 2", "did you mean cluster.processes?"),
+        (
+            'processes = 2\n[engine]\ntext = "mlx-omni-server"',
+            "cluster: cannot be used with engine.text = 'mlx-omni-server'; it splits mlx-lm's models",
+        ),
+        (
+            'processes = 2\n[model]\nadapter_path = "a"',
+            "cluster: cannot be used with model.adapter_path; an adapter is not split",
+        ),
     ],
-    ids=["both", "one-host", "twice", "jaccl", "silence", "typo"],
+    ids=["both", "one-host", "twice", "jaccl", "silence", "typo", "omni", "adapter"],
 )
 def test_what_makes_no_cluster_is_refused_in_words(tmp_path: Path, text: str, words: str):
     with pytest.raises(ConfigError) as refused:

@@ -504,3 +504,11 @@ def test_alias_of_two_models_is_refused(tmp_path: Path):
     text = '[models.a]\naliases = ["fast"]\n[models.b]\naliases = ["fast"]\n'
 
     assert "models: the alias 'fast' is given to 'a' and to 'b'" in failure(config_path=write(tmp_path, text))
+
+
+@pytest.mark.parametrize("host", ["*.example.com", "*", "user@example.com", "[::1]"])
+def test_hosts_of_pictures_are_whole_names(tmp_path: Path, host: str):
+    file = write(tmp_path, f'[vision]\nallowed_hosts = ["{host}"]\n')
+
+    with pytest.raises(ConfigError, match=r'must be a whole name or address, such as "images\.example\.com"'):
+        load(config_path=file, environ={})

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from local_ai.engine.api.body import Body, Must, NoEffect, wrong
 from local_ai.engine.api.problems import read_model
+from local_ai.engine.core.memory.release import release_buffers
 from local_ai.engine.errors import bad_field
 from local_ai.engine.side_models import SideModels
 from local_ai.models.catalog import Model
@@ -142,6 +143,7 @@ def _embed(model: EmbeddingModel, found: Model, wanted: Texts) -> Embedded:
     vectors: list[list[float]] = []
     for at in range(0, len(wanted.texts), _AT_ONCE):
         vectors += model.embed(list(wanted.texts[at : at + _AT_ONCE]), most_tokens=limit)
+        release_buffers()
     return Embedded(tuple(_shorten(tuple(vector), wanted.dimensions) for vector in vectors), sum(counts))
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from local_ai.engine.api.body import Body, Flag, ListOf, Must, NoEffect, Reason, Refused, TextOr
 from local_ai.engine.api.problems import read_model
+from local_ai.engine.core.memory.release import release_buffers
 from local_ai.engine.errors import bad_field
 from local_ai.engine.side_models import SideModels
 from local_ai.models.catalog import Model
@@ -133,4 +134,5 @@ def _rank(model: RerankModel, found: Model, request: RerankRequest) -> Ranked:
     scores: list[float] = []
     for at in range(0, len(texts), _AT_ONCE):
         scores += model.score(request.query, texts[at : at + _AT_ONCE])
+        release_buffers()
     return Ranked(tuple(scores), sum(counts))

@@ -19,6 +19,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationInfo,
     field_serializer,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -54,6 +55,12 @@ def _printable(text: str) -> str:
 def _host(text: str) -> str:
     if re.search(r"[/\s]", text) or re.fullmatch(r"[^:]*:\d*|\[.*\]:\d*", text):
         raise ValueError('must be an address or a name alone, such as "127.0.0.1", without http:// and port')
+    return text
+
+
+def _picture_host(text: str) -> str:
+    if re.search(r"[*@\[\]]", text):
+        raise ValueError('must be a whole name or address, such as "images.example.com"')
     return text
 
 
@@ -147,6 +154,7 @@ def _unique_peers(peers: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
 
 
 Host = Annotated[str, AfterValidator(_printable), AfterValidator(_host)]
+PictureHost = Annotated[Host, AfterValidator(_picture_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
 ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
 UserPath = Annotated[Path, AfterValidator(_expand)]
@@ -349,7 +357,7 @@ class VisionSettings(_Section):
     max_edge: int = Field(
         2048, ge=64, le=16384, description="A picture's longer edge is scaled down to it, in pixels."
     )
-    allowed_hosts: Annotated[tuple[Host, ...], BeforeValidator(_split)] = Field(
+    allowed_hosts: Annotated[tuple[PictureHost, ...], BeforeValidator(_split)] = Field(
         (), description="Hosts from which pictures are fetched over http or https; none by default."
     )
 
@@ -477,6 +485,18 @@ class LocalAISettings(_Section):
     cluster: ClusterSettings = ClusterSettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
+
+    @field_validator("cluster")
+    @classmethod
+    def _no_cluster_of_what_one_process_does(
+        cls, cluster: ClusterSettings, info: ValidationInfo
+    ) -> ClusterSettings:
+        engine, model = info.data.get("engine"), info.data.get("model")
+        if cluster.is_on and engine and engine.text != "mlx-lm":
+            raise ValueError(f"cannot be used with engine.text = {engine.text!r}; it splits mlx-lm's models")
+        if cluster.is_on and model and model.adapter_path:
+            raise ValueError("cannot be used with model.adapter_path; an adapter is not split")
+        return cluster
 
     @property
     def all_aliases(self) -> dict[str, str]:

@@ -102,6 +102,7 @@ def test_a_larger_picture_is_scaled_down_and_a_smaller_one_is_not(
         (b'<?xml version="1.0"?>\n<svg/>', "it is an SVG drawing", "invalid_image_format"),
         (b"<!DOCTYPE html>", "it is a web page", "invalid_image_format"),
         (plain()[:50], "its file is broken or cut off (", "image_parse_error"),
+        (claims(0, 0), "its file is broken or cut off (its head cannot be read)", "image_parse_error"),
         (plain(kind="JPEG", size=(99, 99))[:-200], "its file is broken or cut off (", "image_parse_error"),
         (plain(kind="GIF")[:20], "its file is broken or cut off (", "image_parse_error"),
         (plain(kind="WEBP")[:20], "its file is broken or cut off (", "image_parse_error"),

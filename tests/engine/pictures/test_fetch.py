@@ -80,7 +80,7 @@ def refusal(fetcher: PictureFetcher, url: str, most_bytes: int = 1_000_000) -> A
 def test_a_picture_of_a_named_host_is_fetched_and_nothing_else_of_it():
     anywhere = PictureFetcher(is_allowed=lambda _address: True)
     with server() as (address, asked):
-        found = fetch(anywhere, f"{address}/picture.png")
+        found = fetch(anywhere, f" {address}/picture.png\n")
         elsewhere = refusal(anywhere, f"{address}/elsewhere")
         missing = refusal(anywhere, f"{address}/missing.png")
         large = refusal(anywhere, f"{address}/endless", most_bytes=100_000)

@@ -188,6 +188,7 @@ class Schedule:
             self._fail(load.call, load.left, exc)
         if self._residents.loading is None:
             self._load = None
+            self.serve()  # before anybody is told: what it was loaded for does not wait any longer
             self._on_change()
 
     def _fail(self, call: Call, left: Iterable[ModelKey], exc: Exception) -> None:

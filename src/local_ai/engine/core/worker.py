@@ -461,6 +461,7 @@ class Worker:
 
     def _settle(self) -> None:
         """Let health say what is in memory now, or why nothing is."""
+        self._count()
         texts = [each for each in self._all() if each.batch is not None]
         latest = max(texts, key=lambda each: each.last_used).key.id if texts else None
         if texts:

@@ -35,6 +35,7 @@ def read_address(url: str, allowed_hosts: tuple[str, ...]) -> Target:
         AddressRefused: It is none, or its host is not named by them.
     """
     instead = "send the picture as data:image/png;base64,…"
+    url = url.strip()
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port

@@ -7,7 +7,14 @@ import io
 import re
 import warnings
 
-from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+from PIL import (  # noqa: F401
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from local_ai.engine.pictures.protocol import Asked, Bounds
 
@@ -173,5 +180,7 @@ def _on_white(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def _reason(exc: Exception) -> str:
+    if isinstance(exc, UnidentifiedImageError):  # its text names our buffer
+        return "its head cannot be read"
     lines = str(exc).strip().splitlines()
     return lines[0][:200] if lines else type(exc).__name__

@@ -125,9 +125,10 @@ def _base64_of(source: PictureSource) -> str | None:
     Raises:
         ApiError: 400, a `data:` URL that is written in another way.
     """
-    if source.value[:5].lower() != "data:":
-        return source.value if source.kind == "base64" else None
-    head, comma, text = source.value.partition(",")
+    value = source.value.lstrip()
+    if value[:5].lower() != "data:":
+        return value if source.kind == "base64" else None
+    head, comma, text = value.partition(",")
     if not comma or not head.lower().endswith(";base64"):
         why = "its data: address is not in base64"
         raise bad_field(source.place, why, "write it as data:image/png;base64,…", code="invalid_image_url")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import mlx.core as mx
 import pytest
 from tests.waits import scaled
 
 from local_ai.engine.core.memory import release
-from local_ai.engine.core.memory.release import MemoryRelease
+from local_ai.engine.core.memory.release import MemoryRelease, release_buffers
 
 
 @pytest.fixture
@@ -18,6 +19,19 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     times: list[None] = []
     monkeypatch.setattr(release, "release_memory", lambda: times.append(None))
     return times
+
+
+@pytest.mark.parametrize(("most", "kept"), [(0, False), (32_000_000, True)], ids=["many", "few"])
+def test_buffers_that_mlx_keeps_are_freed_where_they_are_many(
+    most: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(release, "_MOST_BUFFER_BYTES", most)
+    mx.clear_cache()
+    mx.eval(mx.ones((500, 500)) @ mx.ones((500, 500)))
+
+    release_buffers()
+
+    assert (mx.get_cache_memory() > 0) is kept
 
 
 def test_nothing_is_due_before_the_first_step():
