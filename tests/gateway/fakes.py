@@ -175,7 +175,7 @@ class FakeEngine:
     async def _slow(self) -> AsyncIterator[bytes]:
         yield b"data: one\n\n"
         await self._held()
-        yield b"data: two\n\n"
+        yield b"data: two\n\ndata: [DONE]\n\n"
 
     async def _held(self, request: Request | None = None) -> None:
         try:

@@ -59,7 +59,7 @@ def test_stream_is_passed_on_event_by_event(client: httpx.Client, engine: FakeEn
         assert first == "data: one"
         assert answer.headers["content-type"].startswith("text/event-stream")
         engine.release.set()
-        assert [line for line in lines if line] == ["data: two"]
+        assert [line for line in lines if line] == ["data: two", "data: [DONE]"]
 
 
 @pytest.mark.parametrize("model", ["slow", "slow-stream"])

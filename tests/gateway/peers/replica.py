@@ -16,7 +16,10 @@ _EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encod
 class Replica:
     """Does with each request as it is told, and remembers the questions."""
 
-    mode: str = "answers"  # refuses | dies | breaks | hangs
+    mode: str = "answers"  # refuses | dies | breaks | hangs | says
+    says: bytes = b""  # its whole answer, after which it closes the connection
+    refuses_key: str = ""  # at its list | at all other addresses
+    paths: tuple[bytes, ...] = (b"/v1/chat",)  # that it has
     asked: list[str] = field(default_factory=list)
     open: int = 0  # requests that it has now
     is_silent: bool = False  # says nothing of its models either
@@ -57,7 +60,7 @@ class Replica:
 
     def reset(self) -> None:
         """Answer again, with nothing asked yet."""
-        self.mode, self.is_silent = "answers", False
+        self.mode, self.is_silent, self.refuses_key = "answers", False, ""
         self.asked.clear()
 
     def _do(self, work: object) -> None:
@@ -91,12 +94,14 @@ class Replica:
         body = await reader.readexactly(int(size.partition(b":")[2]))
         if self.is_silent:
             await reader.read()
+        elif self.refuses_key == ("list" if head.startswith(b"get /v1/models") else "others"):
+            _say(writer, 401, {"error": {"message": "your key sk-of-the-peer is wrong"}})
         elif head.startswith(b"get /v1/models"):
             _say(writer, 200, {"data": [{"id": "shared"}]})
         elif body == b"?":
-            _say(writer, 400 if b" /v1/chat" in head else 404, {})
+            _say(writer, 400 if any(b"post " + path in head for path in self.paths) else 404, {})
         else:
-            self.asked.append(json.loads(body)["messages"][0]["content"])
+            self.asked.append(json.loads(body).get("messages", [{"content": ""}])[0]["content"])
             self.open += 1
             try:
                 await self._do_as_told(reader, writer)
@@ -109,6 +114,11 @@ class Replica:
                 writer.transport.abort()
             case "refuses":
                 _say(writer, 429, {"error": {"message": "full"}})
+            case "says":
+                writer.write(self.says)
+                await writer.drain()
+                writer.close()
+                raise ConnectionResetError
             case "hangs":
                 await reader.read()  # until it is left
             case "breaks":

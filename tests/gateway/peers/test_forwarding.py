@@ -102,7 +102,7 @@ def test_a_stream_passes_byte_for_byte_as_it_comes(client: httpx.Client, house: 
 
         assert next(chunks) == b"data: one\n\n"
         house.studio.release.set()
-        assert b"".join(chunks) == b"data: two\n\n"
+        assert b"".join(chunks) == b"data: two\n\ndata: [DONE]\n\n"
 
 
 def test_a_client_that_leaves_cancels_the_peers_engine(client: httpx.Client, house: House) -> None:

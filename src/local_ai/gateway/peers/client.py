@@ -23,28 +23,52 @@ _CONNECT_S = 3.0
 # Of a JSON answer, which is held until it is whole.
 _MOST_WHOLE_BYTES = 64 * 1024 * 1024
 # Of a peer's headers: the others may set cookies, or send a client with its key elsewhere.
-_PASSED_BACK = {"content-type", "content-encoding", "cache-control", "retry-after", "x-should-retry"}
+_PASSED_BACK = {"content-type", "cache-control", "retry-after", "x-should-retry"}
+
+
+class AnswerTooLong(EngineGone):
+    """An answer, or an event of one, is longer than is held."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self.most_bytes = most_bytes
+
+    def __str__(self) -> str:
+        return f"its answer is longer than {self.most_bytes // 1024**2} MB"
 
 
 class PeerAnswer(EngineAnswer):
     """A peer's answer that has begun."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, key: str | None) -> None:
+        """Take a response.
+
+        Args:
+            key: The peer's; a header that repeats it is dropped.
+        """
         super().__init__(response)
-        self.headers = {name: value for name, value in self.headers.items() if name in _PASSED_BACK}
+        self.media_type = self.media_type.strip().lower()
+        self.is_encoded = self.headers.get("content-encoding", "identity") != "identity"
+        self.headers = {
+            name: value
+            for name, value in self.headers.items()
+            if name in _PASSED_BACK and (key is None or key not in value)
+        }
 
     async def read(self, most_bytes: int = _MOST_WHOLE_BYTES) -> bytes:
         """Return the whole body.
 
         Raises:
-            EngineGone: The connection ended before the answer did, or the body is longer than that.
+            AnswerTooLong: The body is longer than that.
+            EngineGone: The connection ended before the answer did.
         """
         parts: list[bytes] = []
+        left = most_bytes
         async for chunk in self.chunks():
             parts.append(chunk)
-            most_bytes -= len(chunk)
-            if most_bytes < 0:
-                raise EngineGone
+            left -= len(chunk)
+            if left < 0:
+                raise AnswerTooLong(most_bytes)
         return b"".join(parts)
 
 
@@ -53,7 +77,7 @@ class PeerClient:
 
     def __init__(self, settings: PeerSettings) -> None:
         self._origin = settings.url
-        self._key = settings.api_key.get_secret_value() if settings.api_key else None
+        self.key = settings.api_key.get_secret_value() if settings.api_key else None
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> PeerAnswer:
         """Send a request; returns once its answer has begun.
@@ -72,7 +96,7 @@ class PeerClient:
         timeout = {"connect": _CONNECT_S}
         request = make_request(method, self._origin, target, sent, body, timeout=timeout)
         try:
-            return PeerAnswer(await self._transport.handle_async_request(request))
+            return PeerAnswer(await self._transport.handle_async_request(request), self.key)
         except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
             raise EngineAbsent from exc
         except httpx.TransportError as exc:
@@ -105,10 +129,10 @@ class PeerClient:
         headers: dict[str, str] = {}
         if request_id := REQUEST_ID.get():
             headers["x-request-id"] = request_id
-        if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key}"
+        if self.key is not None:
+            headers["authorization"] = f"Bearer {self.key}"
             if target.startswith("/v1/messages"):  # as Anthropic's own clients send it
-                headers["x-api-key"] = self._key
+                headers["x-api-key"] = self.key
         return headers
 
     @cached_property
@@ -126,6 +150,8 @@ def reason_of(exc: BaseException) -> str:
         causes.append(at)
         at = at.__cause__ or at.__context__
     for cause in causes:
+        if isinstance(cause, AnswerTooLong):
+            return str(cause)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not accepted: {cause.verify_message}"
         if isinstance(cause, ssl.SSLError):

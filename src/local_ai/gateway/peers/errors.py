@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from local_ai.printable import printable
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 _RETRY_S = 5
 _MOST_SHOWN = 200  # characters of a name
 _MOST_PATHS = 4
+_DIGITS = 6  # of the seconds in Retry-After
+_FORBIDDEN = 403
 
 
 def peer_away(peer: Peer) -> ApiError:
-    """Say that a peer is away (503)."""
+    """Say that a peer is away (503), or that it refuses its key (502)."""
+    if peer.refusal_status is not None:
+        return peer_refused_key(peer, peer.refusal_status)
     why = peer.why if peer.state is PeerState.AWAY else "it has not answered yet"
     return ApiError(
         f"the peer {peer.name} is away",
@@ -81,6 +86,70 @@ def redirected(peer: Peer) -> ApiError:
         fix="set the address that answers as its url in [[peers]]",
         code="peer_redirects",
         may_retry=False,
+    )
+
+
+def peer_refused_key(peer: Peer, status: int) -> ApiError:
+    """Say that a peer refuses this server, not the client (502); its words may repeat the key."""
+    fix = "set api_key under [[peers]] in config.toml to a key that it takes"
+    if status == _FORBIDDEN:
+        fix += " (or, where it is another local-ai, add its name to server.allowed_hosts there)"
+    return ApiError(
+        f"the peer {peer.name} {'refuses its api_key' if peer.client.key else 'asks for a key'}",
+        status=502,
+        why=f"{key_words(status, has_key=peer.client.key is not None)} ({peer.settings.url})",
+        fix=f"{fix}, then run",
+        command="local-ai config reload",
+        code="peer_refused_key",
+        may_retry=False,
+    )
+
+
+def key_words(status: int, *, has_key: bool) -> str:
+    """Say why a peer refuses this server, after 401 or 403."""
+    words = "it refuses its api_key" if has_key else "it asks for a key, and [[peers]] has none"
+    return f"{words} (status {status})"
+
+
+def peer_error(peer: Peer, status: int, said: str, headers: Mapping[str, str]) -> ApiError:
+    """Tell a peer's error that is not in the dialect's shape, with the peer's status.
+
+    Args:
+        said: The peer's own words, ready to be shown; "" where it has none.
+        headers: The peer's, of which those on trying again are kept.
+    """
+    after = headers.get("retry-after", "")
+    return ApiError(
+        f"the peer {peer.name} answered with an error",
+        status=status,
+        why=f"{said or f'it gave the status {status} without a reason'} ({peer.settings.url})",
+        fix="see the log of that server" if status >= 500 else "send what that server takes",
+        code="peer_error",
+        retry_after_s=int(after) if after.isascii() and after.isdigit() and len(after) <= _DIGITS else None,
+        may_retry=headers.get("x-should-retry") != "false",
+    )
+
+
+def peer_unusable(peer: Peer, why: str) -> ApiError:
+    """Say that a peer's answer is none (502)."""
+    return ApiError(
+        f"the peer {peer.name} gave no answer that can be used",
+        status=502,
+        why=f"{why} ({peer.settings.url})",
+        fix="see whether its url in [[peers]] is that of a server for language models",
+        code="peer_answer_unusable",
+    )
+
+
+def peer_unfinished(peer: Peer) -> ApiError:
+    """Say that a peer's stream ended too early (503)."""
+    return ApiError(
+        f"the peer {peer.name} was lost before its answer was whole",
+        status=503,
+        why=f"its stream ended without the event that ends an answer ({peer.settings.url})",
+        fix="send the request again",
+        code="peer_lost",
+        retry_after_s=_RETRY_S,
     )
 
 

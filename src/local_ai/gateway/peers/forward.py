@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
+from http import HTTPStatus
 
 from local_ai.gateway.admission.queue import QueuedCall
 from local_ai.gateway.admission.readiness import stopping_refusal
@@ -18,11 +20,23 @@ from local_ai.gateway.forwarding.relay import Call, Forward, ForwardingContext
 from local_ai.gateway.forwarding.reply import Reply, Sent
 from local_ai.gateway.metrics import Outcome
 from local_ai.gateway.peers.affinity import Affinity, Place
-from local_ai.gateway.peers.errors import peer_away, peer_lost, redirected
-from local_ai.gateway.peers.peer import Peer
+from local_ai.gateway.peers.answer import PeerEvents, WholeAnswer, is_error, said_in, strike
+from local_ai.gateway.peers.client import AnswerTooLong, PeerAnswer
+from local_ai.gateway.peers.errors import (
+    peer_away,
+    peer_error,
+    peer_lost,
+    peer_refused_key,
+    peer_unfinished,
+    peer_unusable,
+    redirected,
+)
+from local_ai.gateway.peers.peer import REFUSES_KEY, Peer
 from local_ai.gateway.peers.trip import Trip
-from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone
+from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
+from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
+from local_ai.serving.sse import batches
 from local_ai.status.health import RequestState
 
 _HERE = ""  # no peer has that name
@@ -30,22 +44,18 @@ _HERE = ""  # no peer has that name
 _NOT_NOW = (429, 502, 503)
 # How many machines may end under one request; it may be the reason.
 _MOST_LOST = 2
+_STATUSES_END = 600
+_MOST_ERROR_BYTES = 1024 * 1024
+_MOST_KIND = 100  # characters of a content-type
 
 
 class _NotBegunError(Exception):
     """A machine has said nothing of the answer, and will not."""
 
-    def __init__(self, refusal: ApiError | None = None, answer: _Declined | None = None) -> None:
+    def __init__(self, refusal: ApiError | None = None, answer: WholeAnswer | None = None) -> None:
         super().__init__()
         self.refusal = refusal
         self.answer = answer
-
-
-class _Declined:
-    """An answer by which a peer refuses a request for now; told if no other machine takes it."""
-
-    def __init__(self, answer: EngineAnswer, body: bytes) -> None:
-        self.status, self.headers, self.body = answer.status, answer.headers, body
 
 
 class PeerForward(Forward):
@@ -170,13 +180,74 @@ class PeerForward(Forward):
         call = self._trip.call
         answer = await peer.client.send(call.method, call.target, call.headers, call.body)
         try:
-            if 300 <= answer.status < 400:
-                raise redirected(peer)
-            if answer.status in _NOT_NOW and not is_last:
-                raise _NotBegunError(answer=_Declined(answer, await answer.read()))
-            return await self._relay(answer, reply)
+            return await self._pass_on(peer, answer, reply, is_last=is_last)
+        except AnswerTooLong as exc:
+            raise peer_unusable(peer, str(exc)) from exc
+        except ApiError as refusal:
+            if is_last or refusal.status not in _NOT_NOW or not reply.is_silent:
+                raise
+            raise _NotBegunError(refusal) from refusal
         finally:
             await answer.close()
+
+    async def _pass_on(self, peer: Peer, answer: PeerAnswer, reply: Reply, *, is_last: bool) -> Outcome:
+        """Give the client an answer, once it is known to be one of the dialect.
+
+        Raises:
+            ApiError: It is none, or an error in another shape.
+        """
+        if answer.status in REFUSES_KEY:
+            peer.refused_key(answer.status)
+            raise peer_refused_key(peer, answer.status)
+        if not HTTPStatus.OK <= answer.status < _STATUSES_END:
+            raise peer_unusable(peer, f"it answered with the status {answer.status}, which is none of HTTP's")
+        if 300 <= answer.status < 400:
+            raise redirected(peer)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            return await self._pass_on_error(peer, answer, reply, is_last=is_last)
+        peer.took_key()
+        if answer.is_encoded:
+            raise peer_unusable(peer, "its answer is compressed, which was not asked for")
+        if answer.media_type == self._call.route.dialect.framing.media_type:
+            return await self._relay_stream(peer, answer, reply)
+        if answer.media_type != "application/json":
+            kind = printable(answer.media_type[:_MOST_KIND]) or "nothing that has a content-type"
+            raise peer_unusable(peer, f"it answered with {kind}, where JSON or events were asked for")
+        if reply.sent is not Sent.NOTHING:
+            raise peer_unusable(peer, "it answered without a stream, where one was asked for")
+        return await self._relay(answer, reply)
+
+    async def _pass_on_error(self, peer: Peer, answer: PeerAnswer, reply: Reply, *, is_last: bool) -> Outcome:
+        dialect = self._call.route.dialect
+        try:
+            body = b"" if answer.is_encoded else await answer.read(_MOST_ERROR_BYTES)
+        except AnswerTooLong:
+            body = b""
+        body = strike(body, peer.client.key)
+        if not is_error(dialect, body):
+            raise peer_error(peer, answer.status, said_in(body, answer.media_type), answer.headers)
+        whole = WholeAnswer(answer.status, answer.headers | {"content-type": "application/json"}, body)
+        if answer.status in _NOT_NOW and not is_last:
+            raise _NotBegunError(answer=whole)
+        await reply.whole(whole.status, whole.headers, whole.body)
+        return Outcome("refused", str(whole.status))
+
+    async def _relay_stream(self, peer: Peer, answer: PeerAnswer, reply: Reply) -> Outcome:
+        events = PeerEvents(self._call.route.dialect, peer.client.key)
+        async with aclosing(batches(answer.chunks())) as chunks:
+            async for together in chunks:
+                if whole := events.feed(b"".join(together)):
+                    await reply.begin(answer.status, answer.headers, Sent.EVENTS)
+                    await reply.pass_on_events(whole)
+                    if self._first_at is None and not reply.is_silent:
+                        self._note_answer(answer.status)
+        if not events.have_ended:
+            raise peer_unfinished(peer)
+        if rest := events.rest():
+            await reply.begin(answer.status, answer.headers, Sent.EVENTS)
+            await reply.write(rest)
+        await reply.end()
+        return Outcome("answered", f"{answer.status}, streamed")
 
     def _note_answer(self, status: int) -> None:
         if not self._is_at_peer:

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from local_ai.gateway.admission.queue import RequestQueue
 from local_ai.gateway.forwarding.routes import ROUTES
+from local_ai.gateway.peers.answer import said_in, strike
 from local_ai.gateway.peers.client import PeerClient, reason_of
+from local_ai.gateway.peers.errors import key_words
 from local_ai.gateway.peers.model_list import MOST_BYTES, PeerModel, read_models
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
-from local_ai.printable import printable
 from local_ai.status.health import MOST_PEER_MODELS, PeerHealth, PeerState
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ _READY_S, _AWAY_S = 5.0, 2.0  # between two looks
 _PATIENCE_S = 5.0  # for one answer
 _SILENT_S = 60.0  # after which a peer that has requests of ours counts as away, too
 _JUST_NOW_S = 0.5
-_MOST_SAID = 200  # characters of a peer's own words
 _ANSWERED = 300
 _UNKNOWN_PATH = (404, 405, 501)
+REFUSES_KEY = {401, 403}
 # No server takes this for JSON, so none begins to answer; one that does not have the path says so first.
 _NO_JSON = b"?"
 _ASKED_PATHS = tuple(
@@ -53,7 +53,8 @@ class Peer:
         self.queue = RequestQueue(most_running=settings.max_concurrency, most_waiting=most_waiting)
         self.running = 0  # requests that it has now
         self.state = PeerState.ASKING
-        self.why = ""  # it is away
+        self.why = ""  # it is away; or refuses some requests, though it lists its models
+        self.refusal_status: int | None = None  # 401 or 403, while it is away because it refuses the key
         self.since = time.time()  # in that state
         self.models: tuple[PeerModel, ...] = ()
         self._paths: frozenset[str] | None = None  # of ours that it answers; None: not asked yet
@@ -133,6 +134,18 @@ class Peer:
         self._look.forget()
         self._poked.set()
 
+    def refused_key(self, status: int) -> None:
+        """Note that it refused a request for its key; the next look finds out whether it refuses all."""
+        self.why = key_words(status, has_key=self.client.key is not None)
+        self._paths = None
+        self._look.forget()
+        self._poked.set()
+
+    def took_key(self) -> None:
+        """Note that it took a request."""
+        if self.is_ready:
+            self.why = ""
+
     async def until_away(self) -> None:
         """Return once it is away."""
         await self._away.wait()
@@ -157,17 +170,28 @@ class Peer:
             self._is_silent()
             return
         self._silent_since = None
+        if status in REFUSES_KEY:
+            self._refuses_key(status)
+            return
         if status >= _ANSWERED:
-            self._become(PeerState.AWAY, _refused(status, body))
+            self._become(PeerState.AWAY, _refused(status, strike(body, self.client.key)))
             return
         try:
             self.models = read_models(body)
         except ValueError:
             self._become(PeerState.AWAY, "what it answers at /v1/models is no list of models")
             return
-        self._become(PeerState.READY)
         if self._paths is None:
-            self._paths = await self._ask_for_paths()
+            try:
+                self._paths = await self._ask_for_paths()
+            except _KeyRefusedError as exc:
+                self._refuses_key(exc.status)
+                return
+        self._become(PeerState.READY, self.why if self.is_ready else "")
+
+    def _refuses_key(self, status: int) -> None:
+        self._become(PeerState.AWAY, key_words(status, has_key=self.client.key is not None))
+        self.refusal_status = status
 
     def _is_silent(self) -> None:
         now = time.monotonic()
@@ -184,20 +208,34 @@ class Peer:
         if state is not self.state:
             self.since = time.time()
             _LOG.info("the peer %s is %s%s", self.name, state.value, f": {why}" if why else "")
-        self.state, self.why = state, why
+        self.state, self.why, self.refusal_status = state, why, None
 
     async def _ask_for_paths(self) -> frozenset[str] | None:
-        """Find out which paths it answers; None where that could not be found out."""
-        found = set()
+        """Find out which paths it answers; None where that could not be found out.
+
+        Raises:
+            _KeyRefusedError: It refuses the key at each of them, though its list may ask for none.
+        """
+        found: dict[str, int] = {}
         try:
             for path in _ASKED_PATHS:
                 status, _ = await self.client.ask(
                     "POST", peer_path(path), _NO_JSON, most_bytes=MOST_BYTES, within_s=_PATIENCE_S
                 )
-                found |= set() if status in _UNKNOWN_PATH else {path}
+                if status not in _UNKNOWN_PATH:
+                    found[path] = status
         except (EngineAbsent, EngineGone, TimeoutError):
             return None
+        statuses = set(found.values())
+        if statuses and statuses <= REFUSES_KEY:
+            raise _KeyRefusedError(min(statuses))
         return frozenset(found)
+
+
+class _KeyRefusedError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 def peer_path(target: str) -> str:
@@ -207,14 +245,7 @@ def peer_path(target: str) -> str:
 
 def _refused(status: int, body: bytes) -> str:
     """Say why it does not list its models."""
-    try:
-        error = json.loads(body)["error"]
-        said = error["message"] if isinstance(error, dict) else error
-    except (ValueError, KeyError, TypeError, RecursionError):
-        said = ""
-    words = {401: "it asks for a key, or for another one", 403: "it refuses us"}.get(status, "")
     if 300 <= status < 400:
-        words = "it sends us elsewhere, which is not followed"
-    elif not words:
-        words = f"it answers {status} at /v1/models"
-    return f"{words}: {printable(said[:_MOST_SAID])}" if isinstance(said, str) and said else words
+        return "it sends us elsewhere, which is not followed"
+    said = said_in(body, "")
+    return f"it answers {status} at /v1/models{f': {said}' if said else ''}"
