@@ -122,9 +122,24 @@ def test_they_are_shown_in_the_form_and_changed_in_the_file():
     assert row.text == ""  # of what a restart would take
 
 
+@pytest.mark.parametrize("table", ['[aliases]\n"x@Studio" = "tiny"', '[models.tiny]\naliases = ["x@Studio"]'])
+def test_an_alias_that_looks_like_a_peers_model_is_refused(table: str, tmp_path: Path):
+    file = tmp_path / "config.toml"
+    file.write_text(f'{table}\n[[peers]]\nname = "studio"\nurl = "http://a"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        load(config_path=file, environ={})
+
+    assert "peers: the alias 'x@Studio' would never answer: it names a model of the peer studio" in str(
+        caught.value
+    )
+
+
 def test_a_running_server_takes_another_key_in_place():
     reload = compare(peers(), peers(api_key="another-one"))
 
     assert [change.key for change in reload.changed] == ["peers"]
     assert reload.settings.peers == peers(api_key="another-one").peers
     assert "another-one" not in repr(reload.changed)
+    assert "'api_key': '********** (another key)'" in repr(reload.changed[0].after)
+    assert "another key" not in repr(compare(peers(), peers(max_concurrency=2)).changed)

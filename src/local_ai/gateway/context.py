@@ -88,7 +88,9 @@ class GatewayContext:
         Args:
             headers: Of the request.
         """
-        if not self.peers or FORWARDED in headers:
+        if (mark := headers.get(FORWARDED)) is not None:
+            self.peers.hear(mark)
+        if not self.peers or mark is not None:
             return []
         listed = self.peers.listed(self.state.settings.all_aliases)
         own = {model.id for model in await self.models()}
@@ -96,6 +98,7 @@ class GatewayContext:
 
     async def peer_model(self, name: str, headers: Mapping[str, str]) -> ListedModel | None:
         """Find a model of a peer by the name that it is asked for by here; None where it is no peer's."""
+        name = self.peers.written(name)
         return next((each for each in await self.peer_models(headers) if each.name == name), None)
 
     async def cards(self) -> ModelCards:
@@ -151,7 +154,7 @@ def make_context(state: State) -> GatewayContext:
         forwarding=forwarding,
         omni_forwarding=omni_forwarding,
         body_memory=MemoryBudget(_BODIES_HELD * settings.max_body_mb * 1024 * 1024),
-        downloads=Downloads(state.paths.hub_cache, lambda: live.state.settings.models),
+        downloads=Downloads(state.paths.hub_cache, lambda: live.state.settings),
         abilities=Abilities(upstream),
         peers=peers,
     )

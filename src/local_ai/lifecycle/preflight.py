@@ -18,6 +18,7 @@ from local_ai.models.catalog import STARTER_ID, find_model
 from local_ai.models.library import ModelLibrary, library_for, read_library
 from local_ai.models.not_found import unusable_error
 from local_ai.settings.keys import join_key
+from local_ai.settings.model_names import peer_in
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import LOG_NAMES
 from local_ai.supervision.render import OPEN_FILES
@@ -141,13 +142,13 @@ def check_places(settings: LocalAISettings, paths: Paths) -> list[str]:
     usual = set(ModelsSettings().paths)
     gone = [folder for typed, folder in given.items() if typed not in usual and not os.path.isdir(folder)]
     library = library_for(settings, paths)
-    peers = {peer.name for peer in settings.peers}  # whose models only a running server knows
+    peers = [peer.name for peer in settings.peers]  # whose models only a running server knows
     return [
         *(f"models.paths: {folder} is not a folder; it is skipped until it exists" for folder in gone),
         *(
             f"aliases: {name!r} leads to {target!r}, which is not a model on this machine"
             for name, target in library.unknown_targets()
-            if name in settings.aliases and target.rpartition("@")[2] not in peers
+            if name in settings.aliases and peer_in(target, peers) is None
         ),
         *(
             warning

@@ -19,12 +19,11 @@ from local_ai.models.catalog import (
     nearest_names,
 )
 from local_ai.models.memory import total_bytes
+from local_ai.settings.model_names import LATEST, peer_in
 from local_ai.settings.paths import Paths
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
-
-LATEST = ":latest"  # clients of Ollama put it after a name that says no version
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,15 @@ class ModelLibrary:
     aliases: Mapping[str, str]
     configured: str | None = None  # `model.path`
     paths: Paths | None = None  # where it was read
+    peers: tuple[str, ...] = ()  # names of `[[peers]]`, whose models are not read
 
     def find(self, name: str | None) -> Model | None:
         """Find by id, folder or alias, also with ":latest" after it; no name means the default."""
         if not name:
             return self.default
-        found = find_model(name, self.models) or self._at(find_target(name, self.aliases))
+        found = find_model(name, self.models)
+        if found is None and not peer_in(name, self.peers):  # a peer's model is none of a wildcard's
+            found = self._at(find_target(name, self.aliases))
         if found is None and name.endswith(LATEST):
             return self.find(name.removesuffix(LATEST))
         return found
@@ -69,6 +71,10 @@ class ModelLibrary:
         """Return what an alias leads to in the end; None for a name that is no alias."""
         target = find_target(name, self.aliases)
         return self.configured or target if target == DEFAULT_TARGET else target
+
+    def peer_of(self, name: str) -> str | None:
+        """Return the peer whose model a name, or what it is an alias of, is spelt as; None for no peer's."""
+        return peer_in(name, self.peers) or peer_in(self.target_of(name) or name, self.peers)
 
     def nearest(self, name: str) -> list[str]:
         """Suggest ids for a name, or for what it is an alias of, that leads to no model."""
@@ -114,6 +120,7 @@ def read_library(
     aliases: Mapping[str, str] | None = None,
     settled: str | None = None,
     named: Mapping[str, NamedModelSettings] | None = None,
+    peers: tuple[str, ...] = (),
 ) -> ModelLibrary:
     """Read the model folders, which takes about a millisecond.
 
@@ -122,10 +129,11 @@ def read_library(
         aliases: `[aliases]`.
         settled: Id of the default model that a start chose, where the settings name none.
         named: `[models."NAME"]`.
+        peers: Names of `[[peers]]`.
     """
     models = [_with_own(model, named or {}) for model in list_models(paths, configured)]
     default = choose_default(models, configured=configured, memory_bytes=total_bytes, settled=settled)
-    return ModelLibrary(tuple(models), default, aliases or {}, configured, paths)
+    return ModelLibrary(tuple(models), default, aliases or {}, configured, paths, peers)
 
 
 def library_for(settings: LocalAISettings, paths: Paths, *, settled: str | None = None) -> ModelLibrary:
@@ -136,4 +144,5 @@ def library_for(settings: LocalAISettings, paths: Paths, *, settled: str | None 
         aliases=settings.all_aliases,
         settled=settled,
         named=settings.models.named,
+        peers=tuple(peer.name for peer in settings.peers),
     )

@@ -18,9 +18,13 @@ _MOST_SHOWN = 200  # characters of a name
 def model_not_found(name: str, library: ModelLibrary) -> ApiError:
     """Say that no usable model goes by that name: why the one that does is none, or which come near (404).
 
+    A name of a peer's model is one that nothing but requests can be sent to (400).
+
     Args:
         name: As the request or the settings have it; "" where neither names one.
     """
+    if peer := library.peer_of(name):
+        return model_of_peer(name, peer)
     if unusable := library.unusable(name):
         fix, command = fix_of(unusable, library.paths)
         return ApiError(
@@ -32,6 +36,7 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
             code="model_not_found",
             param="model",
         )
+    peers = "" if "@" not in name or not library.peers else f"; the peers are {', '.join(library.peers)}"
     near, any_models = library.nearest(name), bool(library.models)
     if near:
         fix = f"did you mean {' or '.join(near)}?"
@@ -42,10 +47,21 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         fix += "local-ai models pull"
     return ApiError(
         f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
-        why=_why(name, library.target_of(name), any_models=any_models),
+        why=_why(name, library.target_of(name), any_models=any_models) + peers,
         fix=fix,
         status=404,
         code="model_not_found",
+        param="model",
+    )
+
+
+def model_of_peer(name: str, peer: str) -> ApiError:
+    """Say that a peer's model cannot be loaded, pinned, removed, … here (400)."""
+    return ApiError(
+        f"the model {_shorten(name)!r} is not on this machine",
+        why=f"it is a model of the peer {peer}: answers are all that can be asked of it here",
+        fix=f"do it on the machine of {peer}, or take the name of a model of this one",
+        code="model_of_peer",
         param="model",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 # As browsers, git, `hf` and ollama write it; a host of its own needs its scheme.
@@ -23,6 +24,18 @@ _NO_MODELS = {
     "settings",
     "organizations",
 }
+
+
+LATEST = ":latest"  # clients of Ollama put it after a name that says no version
+
+
+def peer_in(name: str, peers: Iterable[str]) -> str | None:
+    """Return the peer that "model@peer" names; None where it names none.
+
+    Letter case is ignored, and so is ":latest" at the end.
+    """
+    model, _, asked = name.removesuffix(LATEST).rpartition("@")
+    return next((peer for peer in peers if model and peer.lower() == asked.lower()), None)
 
 
 def name_of_address(text: str) -> str:

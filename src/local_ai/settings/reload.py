@@ -64,5 +64,19 @@ def changes_in_place(key: str) -> bool:
 
 def _changes(keys: Iterator[str], running: LocalAISettings, wanted: LocalAISettings) -> Iterator[Change]:
     before, after = (flatten(each.model_dump(mode="json")) for each in (running, wanted))
+    after["peers"] = _with_other_keys(after["peers"], running, wanted)
     for key in keys:
         yield Change(key, before.get(key), after.get(key))
+
+
+def _with_other_keys(
+    peers: list[dict[str, Any]], running: LocalAISettings, wanted: LocalAISettings
+) -> list[dict[str, Any]]:
+    """Say of which peers the key is another one: keys are masked, and look the same."""
+    before, now = ({peer.name: peer.api_key for peer in each.peers} for each in (running, wanted))
+    return [
+        peer | {"api_key": f"{peer['api_key']} (another key)"}
+        if peer["api_key"] and before.get(peer["name"]) not in (None, now[peer["name"]])
+        else peer
+        for peer in peers
+    ]

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from local_ai.settings.model_names import name_of_address
+from local_ai.settings.model_names import name_of_address, peer_in
 
 # Serialise with this context to write secrets out (state.json, mode 0600); anywhere else they are masked.
 REVEAL = {"reveal_secrets": True}
@@ -485,6 +485,20 @@ class LocalAISettings(_Section):
     cluster: ClusterSettings = ClusterSettings()
     power: PowerSettings = PowerSettings()
     config: ConfigSettings = ConfigSettings()
+
+    @field_validator("peers")
+    @classmethod
+    def _no_alias_that_names_a_peer(
+        cls, peers: tuple[PeerSettings, ...], info: ValidationInfo
+    ) -> tuple[PeerSettings, ...]:
+        models = info.data.get("models")
+        own = [alias for one in models.named.values() for alias in one.aliases or ()] if models else []
+        for alias in (*info.data.get("aliases", ()), *own):
+            if peer := peer_in(alias, [peer.name for peer in peers]):
+                raise ValueError(
+                    f"the alias {alias!r} would never answer: it names a model of the peer {peer}"
+                )
+        return peers
 
     @field_validator("cluster")
     @classmethod

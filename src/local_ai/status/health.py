@@ -167,7 +167,7 @@ class PeerHealth:
     url: str
     state: PeerState
     since: float  # seconds since 1970, when it entered that state
-    why: str  # it is away
+    why: str  # it is away, or refused the last request for its key; else ""
     models: tuple[str, ...]  # as they are asked for here, at most fifty
     model_count: int
     paths: tuple[str, ...]  # of ours that it answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from tests.waits import NO_TLS, scaled
 
 from local_ai.gateway.peers.answer import PeerEvents, is_error, strike
 from local_ai.serving.dialects import Dialect
+from local_ai.settings.schema import PeerSettings
 
 KEY = "sk-of-the-peer"
 CHAT, RESPONSES, MESSAGES, OLLAMA = (
@@ -285,3 +286,22 @@ def test_events_between_windows_line_ends_come_as_they_are_whole() -> None:
 
 def test_a_key_that_is_a_word_of_errors_leaves_them_errors() -> None:
     assert is_error(Dialect.OPENAI, strike(b'{"error": {"message": "an error"}}', "error"))
+
+
+def test_a_server_that_is_its_own_peer_says_so_and_lists_nothing_of_it(
+    client: httpx.Client, pair: Pair
+) -> None:
+    context, loop = pair.gateway.context, pair.gateway.loop
+    state, peers = context.state, context.state.settings.peers
+    itself = PeerSettings(name="me", url=pair.gateway.url)
+    settings = state.settings.model_copy(update={"peers": (*peers, itself)})
+    loop.call_soon_threadsafe(context.take, replace(state, settings=settings))
+
+    until(lambda: states_of(pair.gateway).get("me") == "away")
+
+    assert [peer.why for peer in context.peers] == ["", "this is this server itself"]
+    assert "@me" not in client.get("/v1/models").text
+    refused = client.post(CHAT, json={"model": "tiny@me", "messages": []})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "peer_is_itself")
+    loop.call_soon_threadsafe(context.take, state)
+    until(lambda: set(states_of(pair.gateway)) == {"b"})

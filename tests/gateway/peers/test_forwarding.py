@@ -8,6 +8,9 @@ import httpx
 import pytest
 from tests.gateway.peers.conftest import OWN_KEY, STUDIO_KEY, House, until
 
+from local_ai.models.library import ModelLibrary
+from local_ai.models.not_found import model_not_found
+
 CHAT = "/v1/chat/completions"
 MESSAGES = "/anthropic/v1/messages"
 
@@ -41,7 +44,7 @@ def test_only_the_peers_own_key_goes_to_a_peer(client: httpx.Client, house: Hous
     assert OWN_KEY not in seen
     assert STUDIO_KEY not in seen
     assert "cookie" not in seen
-    assert "'x-local-ai-forwarded': '1'" in seen
+    assert "'x-local-ai-forwarded': '" in seen
     assert OWN_KEY not in str(house.studio.headers)
 
 
@@ -58,7 +61,7 @@ def test_the_request_id_is_the_same_there(client: httpx.Client, house: House) ->
     assert house.other.headers[-1]["x-request-id"] == "mine-1"
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "claude-opus-4", "tiny@studio:latest"])
+@pytest.mark.parametrize("name", ["gpt-4o", "claude-opus-4", "tiny@studio:latest", "tiny@STUDIO"])
 def test_aliases_lead_to_a_peers_models(client: httpx.Client, house: House, name: str) -> None:
     assert ask(client, name).status_code == 200
 
@@ -145,6 +148,33 @@ def test_a_model_that_the_peer_has_not_is_not_found_there(client: httpx.Client) 
     assert answer.json()["error"]["message"] == (
         "the model 'tinny' is not at studio: the peer studio does not list it. "
         "To fix it: did you mean tiny@studio?"
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny@studio", "tiny@Studio"])
+@pytest.mark.parametrize("verb", ["load", "pin", "unpin", "unload", "default", "remove", "pull"])
+def test_a_peers_model_is_only_asked_here(client: httpx.Client, house: House, verb: str, name: str) -> None:
+    answer = client.post(f"/models/{verb}", json={"model": name})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_of_peer")
+    assert answer.json()["error"]["message"] == (
+        f"the model {name!r} is not on this machine: it is a model of the peer studio: answers are all that "
+        "can be asked of it here. To fix it: do it on the machine of studio, or take the name of a model of "
+        "this one"
+    )
+    assert house.engine.requests == []
+
+
+def test_an_alias_of_a_peers_model_is_only_asked_here(client: httpx.Client) -> None:
+    assert client.post("/models/load", json={"model": "gpt-4o"}).json()["error"]["code"] == "model_of_peer"
+
+
+def test_a_name_of_no_peer_is_not_found_with_the_peers_there_are() -> None:
+    error = model_not_found("tiny@nope", ModelLibrary((), None, {}, peers=("studio", "other")))
+
+    assert (error.status, error.why) == (
+        404,
+        "no model on this machine has that name; the peers are studio, other",
     )
 
 

@@ -16,7 +16,7 @@ from local_ai.models.catalog import STARTER_ID, Model, find_model, list_incomple
 from local_ai.models.fit import loadable_bytes
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.memory import total_bytes
-from local_ai.models.not_found import fix_of, unusable_error
+from local_ai.models.not_found import fix_of, model_of_peer, unusable_error
 from local_ai.models.recommended import best_for, recommended_models
 from local_ai.printable import printable
 from local_ai.settings.keys import join_key
@@ -70,6 +70,9 @@ def not_found(name: str, shelf: Shelf) -> ConfigError:
     library = replace(shelf.library, configured=at)
     if unusable := library.unusable(given):
         return unusable_error(unusable, shelf.paths)
+    if peer := library.peer_of(name):
+        there = model_of_peer(name, peer)
+        return ConfigError(there.what, why=there.why, fix=there.fix)
     near = library.nearest(given)
     return ConfigError(
         "the model was not found",

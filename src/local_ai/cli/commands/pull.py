@@ -8,12 +8,14 @@ from pathlib import Path
 
 from local_ai.cli import console
 from local_ai.cli.commands.models import look
-from local_ai.errors import EXIT_INTERRUPTED, LocalAIError
+from local_ai.errors import EXIT_INTERRUPTED, ConfigError, LocalAIError
 from local_ai.models.catalog import STARTER_ID, list_models
+from local_ai.models.not_found import model_of_peer
 from local_ai.pull.download import download
 from local_ai.pull.hub import Remote
 from local_ai.pull.meter import Meter
 from local_ai.pull.plan import plan_pull, pull_command
+from local_ai.settings.model_names import peer_in
 from local_ai.settings.paths import Paths
 from local_ai.status.figures import size_in_words
 
@@ -25,6 +27,9 @@ def pull(name: str, *, revision: str | None, even_if_too_large: bool, as_json: b
     if name.strip() in {"starter", STARTER_ID}:
         _make_starter(paths, as_json=as_json)
         return
+    if revision is None and (peer := peer_in(name.strip(), shelf.library.peers)):
+        there = model_of_peer(name.strip(), peer)
+        raise ConfigError(there.what, why=there.why, fix=there.fix)
     plan = plan_pull(
         name,
         revision,

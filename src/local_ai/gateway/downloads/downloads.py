@@ -9,9 +9,10 @@ from pathlib import Path
 
 from local_ai.gateway.admission.readiness import stopping_refusal
 from local_ai.gateway.downloads.download import Download, DownloadProcess
+from local_ai.models.not_found import model_of_peer
 from local_ai.serving.errors import ApiError
-from local_ai.settings.model_names import name_of_address
-from local_ai.settings.schema import ModelsSettings
+from local_ai.settings.model_names import name_of_address, peer_in
+from local_ai.settings.schema import LocalAISettings
 
 _MOST_RUNNING = 2
 _MOST_KEPT = 20
@@ -21,11 +22,11 @@ _LONGEST_NAME = 300
 class Downloads:
     """At most one pull of a model at a time, at most two in all; the last twenty are remembered."""
 
-    def __init__(self, hub_cache: Path, settings: Callable[[], ModelsSettings] = ModelsSettings) -> None:
+    def __init__(self, hub_cache: Path, settings: Callable[[], LocalAISettings] = LocalAISettings) -> None:
         """Run none yet.
 
         Args:
-            settings: Returns `[models]` as it is now.
+            settings: Returns them as they are now.
         """
         self._hub_cache = hub_cache
         self._settings = settings
@@ -48,11 +49,14 @@ class Downloads:
             revision: A branch, tag or commit; None for the one in the name, or main.
 
         Raises:
-            ApiError: 400: the name is empty or too long. 429: as many as may run at once do. 503: the
-                server stops.
+            ApiError: 400: the name is empty or too long, or a peer's model. 429: as many as may run at
+                once do. 503: the server stops.
         """
         if self._is_closed:
             raise stopping_refusal()
+        settings = self._settings()
+        if revision is None and (peer := peer_in(name.strip(), [each.name for each in settings.peers])):
+            raise model_of_peer(name.strip(), peer)
         name, _, part = name_of_address(name).partition("@")
         download = Download(name.strip(), revision or part or None, time.time())
         if not download.name or len(download.id) > _LONGEST_NAME:
@@ -64,7 +68,7 @@ class Downloads:
             raise _too_many(running)
         self._processes.pop(download.id, None)
         self._processes[download.id] = DownloadProcess(
-            download, self._hub_cache, self._settings(), even_if_too_large=even_if_too_large
+            download, self._hub_cache, settings.models, even_if_too_large=even_if_too_large
         )
         self._forget()
         return download

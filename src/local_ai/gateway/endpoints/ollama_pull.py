@@ -18,10 +18,10 @@ from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.endpoints.actions import Body, read_fields
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import OllamaStatus
-from local_ai.models.library import LATEST
 from local_ai.serving.dialects import Dialect, error_body
 from local_ai.serving.errors import ApiError
 from local_ai.serving.framing import LINES, line
+from local_ai.settings.model_names import LATEST
 
 _MANIFEST, _SUCCESS = {"status": "pulling manifest"}, {"status": "success"}
 

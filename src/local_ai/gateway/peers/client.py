@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 from collections.abc import Mapping
 from functools import cached_property
@@ -77,6 +78,7 @@ class PeerClient:
 
     def __init__(self, settings: PeerSettings) -> None:
         self._origin = settings.url
+        self.mark = secrets.token_hex(8)  # by which this server knows a request as its own
         self.key = settings.api_key.get_secret_value() if settings.api_key else None
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> PeerAnswer:
@@ -92,7 +94,7 @@ class PeerClient:
         """
         import httpx
 
-        sent = {**headers, FORWARDED: "1", **self._own_headers(target)}
+        sent = {**headers, FORWARDED: self.mark, **self._own_headers(target)}
         timeout = {"connect": _CONNECT_S}
         request = make_request(method, self._origin, target, sent, body, timeout=timeout)
         try:

@@ -22,7 +22,15 @@ _FORBIDDEN = 403
 
 
 def peer_away(peer: Peer) -> ApiError:
-    """Say that a peer is away (503), or that it refuses its key (502)."""
+    """Say that a peer is away (503), refuses its key (502), or is this server itself (400)."""
+    if peer.heard_own:
+        return ApiError(
+            f"the peer {peer.name} cannot answer",
+            why=f"this is this server itself ({peer.settings.url})",
+            fix=f"ask for the model without @{peer.name}, and take that table out of [[peers]]",
+            code="peer_is_itself",
+            param="model",
+        )
     if peer.refusal_status is not None:
         return peer_refused_key(peer, peer.refusal_status)
     why = peer.why if peer.state is PeerState.AWAY else "it has not answered yet"

@@ -57,6 +57,7 @@ class Peer:
         self.refusal_status: int | None = None  # 401 or 403, while it is away because it refuses the key
         self.since = time.time()  # in that state
         self.models: tuple[PeerModel, ...] = ()
+        self.heard_own = False  # what it was asked in the last look arrived here: it is this server
         self._paths: frozenset[str] | None = None  # of ours that it answers; None: not asked yet
         self._look = Cached(self._look_now, max_age_s=_JUST_NOW_S)
         self._silent_since: float | None = None  # time.monotonic()
@@ -159,6 +160,7 @@ class Peer:
             await self.client.close()
 
     async def _look_now(self) -> None:
+        self.heard_own = False
         try:
             status, body = await self.client.ask(
                 "GET", "/v1/models", most_bytes=MOST_BYTES, within_s=_PATIENCE_S
@@ -170,6 +172,10 @@ class Peer:
             self._is_silent()
             return
         self._silent_since = None
+        if self.heard_own:
+            self.models = ()
+            self._become(PeerState.AWAY, "this is this server itself")
+            return
         if status in REFUSES_KEY:
             self._refuses_key(status)
             return

@@ -13,7 +13,7 @@ from local_ai.gateway.peers.model_list import PeerModel
 from local_ai.gateway.peers.peer import Peer
 from local_ai.models.aliases import is_pattern
 from local_ai.models.catalog import Model
-from local_ai.models.library import LATEST
+from local_ai.settings.model_names import peer_in
 
 if TYPE_CHECKING:
     from local_ai.serving.errors import ApiError
@@ -92,9 +92,18 @@ class Peers:
 
     def named(self, name: str) -> tuple[Peer, str] | None:
         """Read "model@peer", also with ":latest" after it; None where it names no peer of ours."""
-        model, _, peer_name = name.removesuffix(LATEST).rpartition("@")
-        peer = self._peers.get(peer_name)
-        return (peer, model) if peer and model else None
+        peer_name = peer_in(name, self._peers)
+        return (self._peers[peer_name], name.rpartition("@")[0]) if peer_name else None
+
+    def written(self, name: str) -> str:
+        """Write "model@peer" as the lists have it; any other name as it is."""
+        named = self.named(name)
+        return f"{named[1]}@{named[0].name}" if named else name
+
+    def hear(self, mark: str) -> None:
+        """Note that a question came in which one of the peers here was asked: that one is this server."""
+        for peer in self:
+            peer.heard_own |= peer.client.mark == mark
 
     def having(self, model_id: str) -> list[Peer]:
         """List the peers that have a model of that name."""
@@ -108,7 +117,7 @@ class Peers:
         by_name = {each.name: each for each in models}
         found = [
             (alias, by_name[target])
-            for alias, target in aliases.items()
+            for alias, target in ((alias, self.written(target)) for alias, target in aliases.items())
             if target in by_name and not is_pattern(alias)
         ]
         return [*models, *(ListedModel(alias, each.model, each.peer) for alias, each in found)]
