@@ -97,7 +97,7 @@ def test_a_peer_that_refuses_its_key_does_not_blame_the_clients(
 
     assert said.status_code == 502
     assert message_of(said) == (
-        f"the peer b refuses its api_key: it refuses its api_key (status 401) ({url_of(pair)}). To fix it: "
+        f"the peer b refuses its api_key: it answered with the status 401 ({url_of(pair)}). To fix it: "
         "set api_key under [[peers]] in config.toml to a key that it takes, then run: local-ai config reload"
     )
     assert KEY not in said.text

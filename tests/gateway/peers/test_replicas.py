@@ -111,6 +111,20 @@ def test_a_machine_that_refuses_for_now_is_passed_over(client: httpx.Client, thr
     assert len(three.engine.requests) == 6
 
 
+@pytest.mark.parametrize("status", [b"401 X", b"999 X", b"200 OK"])
+def test_a_machine_whose_answer_is_none_is_passed_over(
+    client: httpx.Client, three: Three, status: bytes
+) -> None:
+    page = b"HTTP/1.1 " + status + b"\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<h1>"
+    three.first.mode = three.second.mode = "says"
+    three.first.says = three.second.says = page
+
+    answers = [ask(client, f"{status!r} {n}").status_code for n in range(6)]
+
+    assert answers == [200] * 6
+    assert len(three.engine.requests) == 6
+
+
 def test_a_stream_that_has_begun_is_sent_to_no_other(client: httpx.Client, three: Three) -> None:
     three.first.mode = three.second.mode = "breaks"
 

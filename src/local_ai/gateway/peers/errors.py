@@ -105,7 +105,7 @@ def peer_refused_key(peer: Peer, status: int) -> ApiError:
     return ApiError(
         f"the peer {peer.name} {'refuses its api_key' if peer.client.key else 'asks for a key'}",
         status=502,
-        why=f"{key_words(status, has_key=peer.client.key is not None)} ({peer.settings.url})",
+        why=f"it answered with the status {status} ({peer.settings.url})",
         fix=f"{fix}, then run",
         command="local-ai config reload",
         code="peer_refused_key",
