@@ -6,7 +6,7 @@ import { textOf } from "./texts.js";
 
 const MANY = 10;
 let models = [...$("model").options].map((option) => option.value).filter(Boolean);
-export let chosen = $("model").value;
+export let chosen = "";
 let described = new Map(); // id → what /v1/models says of it
 let marked = new Map(); // id → why requests to it are refused
 const listeners = [];
@@ -95,7 +95,8 @@ async function loadModels() {
 }
 
 function followReport(next, before) {
-  if (!before || before.models.join("\n") !== next.models.join("\n")) loadModels().catch(() => {});
+  const differ = before?.models.join("\n") !== next.models.join("\n");
+  if (differ || !described.size) loadModels().catch(() => {}); // the next report asks again
   showMarked(next.queue?.marked_models);
 }
 
@@ -109,6 +110,7 @@ function searchKey(event) {
 }
 
 export function start() {
+  chosen = $("model").value; // now, and not when this file came: a visitor may have been faster
   $("model").addEventListener("change", () => chooseModel($("model").value));
   $("model-search").addEventListener("input", searchModels);
   $("model-search").addEventListener("keydown", searchKey);

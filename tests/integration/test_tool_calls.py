@@ -230,7 +230,7 @@ def test_ollama_client_lists_shows_loads_and_unloads(ollama_client: ollama.Clien
     running = ollama_client.ps().models
     unloaded = ollama_client.generate("weather", keep_alive=0)
 
-    assert sorted(model.model for model in listed) == ["reranker", "weather"]
+    assert sorted(model.model for model in listed) == ["reranker", "seeing", "weather"]
     assert shown.capabilities == ["completion", "tools"]
     assert (loaded.done_reason, unloaded.done_reason) == ("load", "unload")
     assert [(model.model, model.context_length) for model in running] == [
@@ -454,7 +454,7 @@ def test_ollama_s_client_for_javascript_goes_through_a_whole_loop(server: Server
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "models": ["reranker", "weather"],
+        "models": ["reranker", "seeing", "weather"],
         "calls": [{"name": NAME, "arguments": ARGUMENTS}],
         "text": says(result),
         "refused": 404,
