@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.engine.running import RunningEngine
+from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
 
@@ -163,6 +164,20 @@ def test_unloading_another_model_leaves_the_one_in_memory(engine: RunningEngine)
 
     held = [model["id"] for model in engine.health()["models"]]
     assert "other" in held and "plain" not in held
+
+
+def test_a_refused_request_keeps_its_model_in_memory_for_no_one(engine: RunningEngine):
+    """An unload would wait for it: two minutes."""
+    with engine.client as client:
+        refused = [
+            client.post("/api/chat", json={"model": "plain", "messages": HELLO, "think": True}),
+            client.post("/v1/completions", json={"model": "plain", "prompt": ["x", "word " * 9000]}),
+        ]
+        unload = {"model": "plain", "keep_alive": 0, "stream": False}
+        unloaded = client.post("/api/generate", json=unload, timeout=scaled(60))
+
+    assert [answer.status_code for answer in refused] == [400, 400]
+    assert unloaded.json()["done_reason"] == "unload"
 
 
 def test_pictures_are_refused_in_the_newest_message_alone(engine: RunningEngine):

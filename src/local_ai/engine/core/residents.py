@@ -323,7 +323,6 @@ class Residents:
 
 def _give_back() -> None:
     gc.collect()
-    mx.clear_cache()
     release_memory()
 
 

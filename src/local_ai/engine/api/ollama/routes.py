@@ -104,6 +104,7 @@ async def _open(service: Service, wanted: OllamaRequest, ask: Ask, *, is_chat: b
     opened = await (open_with_fewer_turns(ask, attempt) if wanted.cuts_history and is_chat else attempt(ask))
     form = opened.words.format
     if ask.thinking.wanted and not (form.thought or form.channels):
+        opened.lease.end()  # the error's traceback would hold it
         why = f"the model {wanted.model!r} does not support thinking"
         raise bad_field("think", why, "leave it out, or take a model that can")
     return opened

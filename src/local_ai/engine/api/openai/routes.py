@@ -61,10 +61,15 @@ async def _answer(service: Service, request: Request, wanted: OpenAIRequest, kin
 
 async def _open(service: Service, wanted: OpenAIRequest) -> list[Opened]:
     """Prepare every choice of every prompt; with a seed, each choice has its own."""
-    opened = []
-    for ask in wanted.asks:
-        first = await service.open(ask, wanted.model, wanted.adapter, FieldNames(messages=_subject(ask)))
-        opened += [_reseed(first, number) for number in range(wanted.choices)]
+    opened: list[Opened] = []
+    try:
+        for ask in wanted.asks:
+            first = await service.open(ask, wanted.model, wanted.adapter, FieldNames(messages=_subject(ask)))
+            opened += [_reseed(first, number) for number in range(wanted.choices)]
+    except BaseException:
+        for each in opened:
+            each.lease.end()  # the error's traceback would hold it
+        raise
     return opened
 
 

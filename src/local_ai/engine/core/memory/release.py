@@ -15,7 +15,10 @@ _MOST_BUFFER_BYTES = 32_000_000  # that MLX keeps after texts were embedded or r
 
 
 def release_memory() -> None:
-    """Give back what the C library keeps for reuse."""
+    """Give back what MLX and the C library keep for reuse. Imports mlx."""
+    import mlx.core as mx
+
+    mx.clear_cache()
     if _malloc_trim is not None:
         _malloc_trim(0)
 
