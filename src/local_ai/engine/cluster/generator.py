@@ -157,7 +157,14 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
 
 
 def share_next(generator: BatchGenerator, group: Any) -> None:
-    """Let all ranks go on with the tokens that rank 0 has just drawn."""
+    """Let all ranks go on with the tokens that rank 0 has just drawn.
+
+    All that is under way is waited for: sums over ranks meet in the order in which each rank comes to them,
+    and rank 0 looks at more of its results, and sooner, than the others do.
+    """
     answers = generator._generation_batch
     if answers.uids:
         answers._next_tokens = share(answers._next_tokens, group)
+        mx.eval(answers._next_tokens)
+    for batch in (generator._prompt_batch, answers):
+        mx.eval([cache.state for cache in leaves(batch.prompt_cache)])
