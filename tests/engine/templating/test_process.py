@@ -98,3 +98,17 @@ def test_a_stop_of_the_process_group_leaves_it_to_write_what_it_began(processes:
 def children() -> list[psutil.Process]:
     found = psutil.Process().children()
     return [process for process in found if "local_ai.engine.templating" in process.cmdline()]
+
+
+def test_a_stop_that_comes_before_a_process_runs_its_first_line_leaves_it_to_write():
+    """It was ended by it, and the template blamed: a 400 for a request that another engine would answer."""
+    processes = TemplateProcesses()
+    before = set(psutil.Process().children())
+    processes.get_ready()
+    (young,) = set(psutil.Process().children()) - before
+
+    young.terminate()
+
+    assert processes.render("{{ a }}", {"a": "x"}) == "x"
+    assert young.is_running()
+    processes.end()

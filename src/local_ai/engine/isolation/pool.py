@@ -99,7 +99,7 @@ class _Process:
 
     def __init__(self, module: str) -> None:
         ours, its = socket.socketpair()
-        with its:
+        with its, _stops_held_back():
             self._process = subprocess.Popen([sys.executable, "-P", "-m", module], stdin=its.fileno())
         self._connection = Connection(ours.detach())
 
@@ -123,6 +123,19 @@ class _Process:
         with suppress(psutil.Error):
             return int(psutil.Process(self._process.pid).memory_info().rss)
         return 0
+
+
+@contextmanager
+def _stops_held_back() -> Iterator[None]:
+    """Have a process that is started now never see SIGTERM and SIGINT, not even before its first line runs.
+
+    A stop of the engine goes to its whole process group, and running requests are still answered.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how_ended(code: int) -> str:

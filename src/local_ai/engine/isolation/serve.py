@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -27,9 +26,6 @@ def serve(answer: Callable[[bytes], bytes], *, most_memory: Callable[[bytes], in
         most_memory: Bytes that a request may take, beyond what the process has when it begins.
         most_cpu_s: The same of processor time, in seconds: the engine ends it sooner, unless it was killed.
     """
-    # A stop of the engine goes to its whole process group, and running requests are still answered.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
     ignore_signals()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(os.dup(0))
