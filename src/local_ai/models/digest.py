@@ -1,4 +1,4 @@
-"""What tells that two machines have the same model."""
+"""The digest by which two machines have the same model."""
 
 from __future__ import annotations
 

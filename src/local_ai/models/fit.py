@@ -1,4 +1,4 @@
-"""Whether a model fits this machine: one judgement for loads, downloads, lists, the doctor and the page."""
+"""The judgement that a model fits this machine, for loads, downloads, lists, the doctor and the page."""
 
 from __future__ import annotations
 

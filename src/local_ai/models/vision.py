@@ -1,4 +1,4 @@
-"""Which models see, told from their files alone."""
+"""Models that see, told from their files alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTALL = "pip install 'local-ai[vision]'"
 
 
 def may_see(config: Mapping[str, Any]) -> bool:
-    """Whether a model's config.json describes one that sees, without code of its own."""
+    """Return True if a model's config.json describes one that sees, without code of its own."""
     return (
         str(config.get("model_type")) in FAMILIES
         and isinstance(config.get("vision_config"), dict)
@@ -36,11 +36,11 @@ def may_see(config: Mapping[str, Any]) -> bool:
 
 
 def is_prepared(files: Collection[str]) -> bool:
-    """Whether a model's folder, of these files, says how pictures are prepared for it."""
+    """Return True if a model's folder, of these files, says how pictures are prepared for it."""
     return any(name in files for name in _FILES)
 
 
 @cache
 def is_installed() -> bool:
-    """Whether the package that models see with is there."""
+    """Return True if the package that models see with is there."""
     return find_spec("mlx_vlm") is not None

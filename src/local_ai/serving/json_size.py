@@ -30,7 +30,7 @@ class _Size:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan of a JSON text tells."""
+    """The counts of a scan of a JSON text."""
 
     too_much: str = ""  # why it takes too long to parse; "" where it does not
     may_have_constants: bool = False  # NaN or Infinity as a value; of a small text, perhaps only in a text

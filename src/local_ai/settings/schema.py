@@ -383,7 +383,7 @@ class PeerSettings(_Section):
 
 
 class RoutingSettings(_Section):
-    """Which machine answers, where several can."""
+    """The choice of a machine, where several can answer."""
 
     replicas: bool = Field(
         False,
@@ -443,12 +443,12 @@ class ClusterSettings(_Section):
 
     @property
     def size(self) -> int:
-        """How many processes compute each model together."""
+        """The number of processes that compute each model together."""
         return len(self.hosts) or self.processes
 
     @property
     def is_on(self) -> bool:
-        """Whether there is more than one."""
+        """True if there is more than one."""
         return self.size > 1
 
 

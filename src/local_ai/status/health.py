@@ -152,7 +152,7 @@ MOST_PEER_MODELS = 50  # that a status names
 
 
 class PeerState(StrEnum):
-    """Whether another server can be asked."""
+    """True if another server can be asked."""
 
     ASKING = "asking"  # for the first time
     READY = "ready"
@@ -191,5 +191,5 @@ class Queue:
 
     @property
     def all_running(self) -> int:
-        """How many requests run, here and at peers."""
+        """The number of requests that run, here and at peers."""
         return self.running + sum(peer.running for peer in self.peers)

@@ -40,7 +40,7 @@ class SupervisorFault(SupervisorError):
 
     @property
     def is_ending(self) -> bool:
-        """Whether supervisord refuses because it was told to end."""
+        """True if supervisord refuses because it was told to end."""
         return self.code == _SHUTDOWN_STATE
 
 

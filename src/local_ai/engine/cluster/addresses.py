@@ -1,4 +1,4 @@
-"""Where ranks reach each other: on loopback at free ports, or at the addresses of their hosts."""
+"""The addresses at which ranks reach each other: loopback with free ports, or their hosts'."""
 
 from __future__ import annotations
 

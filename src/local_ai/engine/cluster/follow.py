@@ -37,7 +37,7 @@ _TIDY_STEPS = 64  # as Batch
 
 
 class Follower:
-    """What this rank holds, and what each order does to it."""
+    """The models and states of this rank, and the orders that change them."""
 
     def __init__(self, channel: Channel, group: Any) -> None:
         self._channel = channel

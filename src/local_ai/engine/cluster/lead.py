@@ -44,7 +44,7 @@ class Lead:
 
     @property
     def size(self) -> int:
-        """How many ranks there are."""
+        """The number of ranks."""
         return self._channel.hello.size
 
     def _receive(self, message: Message) -> None:

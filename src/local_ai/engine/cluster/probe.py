@@ -29,7 +29,7 @@ _PACKAGES = ("local-ai", "mlx", "mlx-lm")
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What one host says of itself."""
+    """The facts that a host tells of itself."""
 
     versions: dict[str, str | None]  # by package; None: it is not installed
     digest: str | None  # of the model's files; None: it is not there

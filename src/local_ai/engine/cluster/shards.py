@@ -1,4 +1,4 @@
-"""Which part of a model each rank holds: a slice of every layer, or some of the layers whole."""
+"""The part of a model that each rank holds: a slice of every layer, or some of the layers whole."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class Lead(Protocol):
 
     @property
     def size(self) -> int:
-        """How many processes compute a model, this one among them."""
+        """The number of processes that compute a model, this one among them."""
 
     def join(self) -> None:
         """Wait until all have come."""

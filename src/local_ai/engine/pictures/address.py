@@ -21,7 +21,7 @@ class AddressRefused(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What is fetched, and from where."""
+    """An address that may be fetched."""
 
     url: str
     host: str

@@ -1,4 +1,4 @@
-"""What the engine and a picture's process say to each other: bytes, and nothing of the answer is unpickled.
+"""The messages between the engine and a picture's process: bytes, and nothing of the answer is unpickled.
 
 A request is a head in JSON, a line's end, and the file, or its base64 text. An answer is one byte, which says
 its kind, and the picture's width, height and pixels, or two lines: why there is no picture, and what to do.
@@ -21,7 +21,7 @@ _MEMORY_PER_BYTE = 4  # the base64 text, the file, and what decoders buffer
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a picture may have."""
+    """The bounds of a picture."""
 
     most_bytes: int  # of its file
     most_pixels: int

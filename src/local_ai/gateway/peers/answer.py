@@ -1,4 +1,4 @@
-"""What a peer's answer says, read before any of it reaches a client: errors, streams, and its key. Pure."""
+"""A peer's answer, judged before any of it reaches a client: errors, streams, and its key. Pure."""
 
 from __future__ import annotations
 

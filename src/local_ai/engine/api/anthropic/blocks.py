@@ -91,7 +91,7 @@ class BytesSource(Body):
 
 
 class UrlSource(Body):
-    """Where a picture is."""
+    """The source of a picture."""
 
     type: Literal["url"]
     url: Annotated[str, Field(min_length=1)]

@@ -59,7 +59,7 @@ class RefusalPart(Body):
 
 
 class ImageUrl(Body):
-    """Where a picture is."""
+    """The source of a picture."""
 
     url: Annotated[str, Field(min_length=1)]
     detail: Detail | None = None

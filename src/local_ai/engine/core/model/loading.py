@@ -140,7 +140,7 @@ def not_whole(key: ModelKey, why: str) -> ApiError:
 
 
 def is_of_mlx_lm(config: dict[str, Any]) -> bool:
-    """Whether mlx-lm knows a model's family."""
+    """Return True if mlx-lm knows a model's family."""
     import mlx_lm.models
 
     family = config.get("model_type")

@@ -39,7 +39,7 @@ class ModelWords:
 
     @property
     def sees(self) -> bool:
-        """Whether its prompts may show pictures."""
+        """True if its prompts may show pictures."""
         return self.eyes is not None
 
     @property

@@ -1,4 +1,4 @@
-"""What a model's processor makes of pictures: places in the prompt, and the arrays that the tower takes."""
+"""Pictures as a model's processor prepares them: places in the prompt, and arrays for the vision tower."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
 
 
 def _has_tower(shard: Path) -> bool:
-    """Whether a weight file has tensors of a tower: conversions to text leave them out."""
+    """Return True if a weight file has tensors of a tower: conversions to text leave them out."""
     with shard.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         names = json.loads(file.read(min(length, _MOST_HEADER_BYTES)))

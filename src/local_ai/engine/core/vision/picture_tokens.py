@@ -44,7 +44,7 @@ class PromptPicture:
 
 @dataclass(frozen=True, eq=False)
 class PictureInputs:
-    """What a model's processor makes of one picture.
+    """One picture as a model's processor prepares it.
 
     Args:
         text: The prompt's text for it, with a mark for each place.
