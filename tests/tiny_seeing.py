@@ -34,6 +34,33 @@ _QWEN_TOKENS = {
 _QWEN_PIXELS = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 36}
 _QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
 
+_GLM_TEXT = _TEXT | {
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "partial_rotary_factor": 0.5,
+    "attention_bias": True,
+    "rope_scaling": {"rope_type": "default", "mrope_section": [2, 3, 3]},
+}
+_GLM_EYES = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_heads": 2,
+    "patch_size": 14,
+    "image_size": 112,
+    "out_hidden_size": 64,
+}
+_GLM_TOKENS = {
+    "<|begin_of_image|>": "vision_start_token_id",
+    "<|end_of_image|>": "vision_end_token_id",
+    "<|image|>": "image_token_id",
+    "<|video|>": "video_token_id",
+}
+_GLM_MARK = "<|begin_of_image|><|image|><|end_of_image|>"
+_GLM_PIXELS = {"image_processor_type": "Glm4vImageProcessor"} | {
+    "size": {"shortest_edge": 28 * 28 * 8, "longest_edge": 28 * 28 * 72}
+}
+
 _SQUARE = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 _TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
 _PIXTRAL_TOKENS = {"[IMG]": "image_token_index", "[IMG_BREAK]": "", "[IMG_END]": ""}
@@ -105,6 +132,25 @@ FAMILIES = {
         _QWEN_TOKENS,
         _QWEN_MARK,
         _QWEN_PIXELS,
+    ),
+    "glm4v": Family(
+        {"text_config": _GLM_TEXT | {"model_type": "glm4v_text"}, "vision_config": _GLM_EYES},
+        _GLM_TOKENS,
+        _GLM_MARK,
+        _GLM_PIXELS,
+    ),
+    "glm4v_moe": Family(
+        {
+            "text_config": _GLM_TEXT
+            | {"model_type": "glm4v_moe_text", "head_dim": 32, "use_qk_norm": False, "norm_topk_prob": True}
+            | {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "n_group": 1}
+            | {"topk_group": 1, "moe_intermediate_size": 32, "routed_scaling_factor": 1.0}
+            | {"first_k_dense_replace": 1},
+            "vision_config": _GLM_EYES,
+        },
+        _GLM_TOKENS,
+        _GLM_MARK,
+        _GLM_PIXELS,
     ),
     "gemma3": Family(
         {

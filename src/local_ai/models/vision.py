@@ -12,6 +12,8 @@ from typing import Any
 FAMILIES = frozenset(
     {
         "gemma3",
+        "glm4v",
+        "glm4v_moe",
         "idefics3",
         "mistral3",
         "pixtral",

@@ -76,6 +76,10 @@ def tokens_of(heard: Heard) -> list[int]:
     return [event.chosen.token for event in heard.events if isinstance(event, Token) and event.chosen]
 
 
+def first_logprob(heard: Heard) -> float:
+    return next(event.chosen.logprob for event in heard.events if isinstance(event, Token) and event.chosen)
+
+
 def test_pictures_and_texts_are_answered_in_one_batch_by_what_they_show(batch: Any, loaded: Any):
     shown = [("red",), ("blue",), ("green", "red"), ("yellow", "blue")]
     heard = [ask(batch, loaded, [user(*map(picture, colours), QUESTION)]) for colours in shown]
@@ -206,6 +210,7 @@ def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
         [user(picture("red", side=64), "What is the capital of France?")],
         [user(picture("green", side=120), "one", picture("blue", side=70), "two three")],
         [user("the quick brown fox jumps over the lazy dog " * 12)],  # more than a window holds
+        [user(picture("blue", side=64), "What is the capital of France?")],
     ]
     options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
     heard = [ask(batch, loaded, each, **options) for each in conversations]
@@ -215,6 +220,7 @@ def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
 
     for each, conversation in zip(heard, conversations, strict=True):
         assert tokens_of(each) == _by_mlx_vlm(loaded, conversation)
+    assert first_logprob(heard[0]) != first_logprob(heard[3])  # another picture, another state
     assert tokens_of(continued) == _by_mlx_vlm(loaded, later)
     assert continued.started.cached > asked(loaded, later).pictures[1].end
 
@@ -250,12 +256,13 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
     return tokens
 
 
-def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path):
+@pytest.mark.parametrize("family", ["glm4v", "qwen2_5_vl"])
+def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path, family: str):
     """Positions that pictures move are right after what was read from disk."""
     from local_ai.engine.core.model.model_load import load_model
 
-    folder = make_tiny_seeing(tmp_path / "model", "qwen2_5_vl")
-    model = load_model(ModelKey("qwen", folder), trust_remote_code=False)
+    folder = make_tiny_seeing(tmp_path / "model", family)
+    model = load_model(ModelKey("m", folder), trust_remote_code=False)
     options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
     shown = [user(picture("red"), "the quick brown fox " * 265)]
     later = [*shown, Message("assistant", "red"), user("fox", picture("yellow", side=90))]

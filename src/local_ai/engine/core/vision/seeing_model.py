@@ -14,6 +14,8 @@ from local_ai.engine.core.vision.shifted_rows import positions
 
 Array = Any  # mlx.core.array
 
+_IMAGE_TOKEN = ("image_token_id", "image_token_index")  # in config.json
+
 
 class SeeingModel(nn.Module):  # type: ignore[misc]
     """A model of mlx-vlm; its rows of pictures are in `table`."""
@@ -33,8 +35,10 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
     def image_token(self) -> int:
         """The vocabulary's token for a picture's place."""
         config = self.whole.config
-        found = getattr(config, "image_token_index", None)
-        return int(config.image_token_id if found is None else found)
+        found = {name: getattr(config, name, None) for name in _IMAGE_TOKEN}
+        # config.json states one of them, and a class that knows both leaves the other as it was.
+        stated = {name: token for name, token in found.items() if token != getattr(type(config), name, None)}
+        return int(next(token for token in (stated or found).values() if token is not None))
 
     def make_cache(self) -> list[Any]:
         """Make the layers' caches, of mlx-lm's kinds."""
