@@ -43,6 +43,15 @@ def unload(engine: RunningEngine, name: str | None = None) -> tuple[str, ...]:
     return unload_model(engine.paths.engine_socket, name, on_wait=lambda sentence: None).models
 
 
+def set_models(engine: RunningEngine, **fields: Any) -> None:
+    """Change settings of [models] while it runs."""
+    state = read_state(engine.paths.state_file)
+    models = state.settings.models.model_copy(update=fields)
+    settings = state.settings.model_copy(update={"models": models})
+    write_state(replace(state, settings=settings), engine.paths.state_file)
+    assert engine.post("/reload", {}).status_code == 200
+
+
 def loads(engine: RunningEngine) -> int:
     return len(re.findall(r"loaded (one|two|three) in", engine.log))
 
@@ -235,11 +244,7 @@ def test_a_model_that_can_never_be_held_is_loaded_with_a_warning_where_the_check
     capped: RunningEngine, alone: dict[str, str]
 ):
     make_tiny_model(capped.paths.models_dir / "vast", hidden=512)
-    state = read_state(capped.paths.state_file)
-    unchecked = state.settings.models.model_copy(update={"fit_check": False})
-    settings = state.settings.model_copy(update={"models": unchecked})
-    write_state(replace(state, settings=settings), capped.paths.state_file)
-    assert capped.post("/reload", {}).status_code == 200
+    set_models(capped, fit_check=False)
 
     answer = content(capped.chat(model="vast"))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from tests.engine.pictures.files import plain
 from tests.waits import scaled
 
+from local_ai.engine.pictures import fetch as fetching
 from local_ai.engine.pictures.address import AddressRefused, is_public, read_address
 from local_ai.engine.pictures.fetch import PictureFetcher
 from local_ai.serving.errors import ApiError
@@ -51,14 +56,23 @@ class Pictures(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, list[str]]]:
-    """A running server: its address, and what it was asked for."""
+def server(certificate: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+    """A running server: its address, and what it was asked for.
+
+    Args:
+        certificate: With its key; it then speaks TLS.
+    """
     handler = type("Handler", (Pictures,), {"asked": [], "end": threading.Event()})
     http = ThreadingHTTPServer(("localhost", 0), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        http.socket = context.wrap_socket(http.socket, server_side=True)
+        http.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that trust it not
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://localhost:{http.server_port}", handler.asked
+        yield f"http{'s' if certificate else ''}://localhost:{http.server_port}", handler.asked
     finally:
         handler.end.set()
         http.shutdown()
@@ -93,6 +107,58 @@ def test_a_picture_of_a_named_host_is_fetched_and_nothing_else_of_it():
     assert "it leads to another address, and redirects are not followed" in elsewhere.why
     assert "its server answered 404" in missing.why
     assert large.why == "its file has more than 0.1 MB (vision.max_picture_mb)"
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority's certificate, and with two that it signed, each with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine: https was not tried")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=own")
+    signs = ("-x509", "-days", "2", "-addext", "keyUsage=critical,keyCertSign")
+    openssl(*new, *signs, "-keyout", "authority.key", "-out", "authority.pem")
+    for host in ("localhost", "elsewhere.example"):
+        (folder / "names").write_text(f"subjectAltName=DNS:{host}\nauthorityKeyIdentifier=keyid\n")
+        openssl(*new, "-keyout", f"{host}.key", "-out", "wanted")
+        by = ("-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial", "-extfile", "names")
+        openssl("x509", "-req", "-in", "wanted", "-days", "2", *by, "-out", f"{host}.pem")
+        with (folder / f"{host}.pem").open("a") as file:
+            file.write((folder / f"{host}.key").read_text())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("trusts", "host", "why"),
+    [
+        (True, "localhost", None),
+        (False, "localhost", "unable to get local issuer certificate"),
+        (True, "elsewhere.example", "Hostname mismatch"),
+    ],
+    ids=["signed by a trusted authority", "signed by nobody's", "another host's"],
+)
+def test_over_https_a_certificate_of_that_host_by_a_trusted_authority_is_wanted(
+    certificates: Path, trusts: bool, host: str, why: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    fetching._trust.cache_clear()
+    if trusts:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "authority.pem"))
+    anywhere = PictureFetcher(is_allowed=lambda _address: True)
+    with server(certificates / f"{host}.pem") as (address, asked):
+        if why is None:
+            assert fetch(anywhere, f"{address}/picture.png") == FILE
+            assert asked == [f"/picture.png of {address.removeprefix('https://')}"]
+            refused = refusal(anywhere, f"{address}/elsewhere")
+            assert "it leads to another address, and redirects are not followed" in refused.why
+        else:
+            refused = refusal(anywhere, f"{address}/picture.png")
+            assert why in refused.why
+            assert (asked, refused.code) == ([], "failed_to_download_image")
+    fetching._trust.cache_clear()
 
 
 def test_a_server_that_does_not_answer_is_left():

@@ -51,6 +51,15 @@ _UNBATCHED = "several ranks compute only what can be batched, and its layers' ca
 
 
 @dataclass(frozen=True)
+class Room:
+    """Room for a model, and the models in its way."""
+
+    leavers: tuple[Resident, ...] = ()  # to be unloaded
+    # Their answers have to end first: what conversations hold is known to be free once they have.
+    answering: tuple[Resident, ...] = ()
+
+
+@dataclass(frozen=True)
 class _Load:
     """A load under way."""
 
@@ -144,12 +153,27 @@ class Residents:
             ranks=self._settings.lead.size if self._settings.lead else 1,
         )
 
-    def plan(self, key: ModelKey, need: Need) -> tuple[Resident, ...]:
+    def plan(self, key: ModelKey, need: Need) -> Room:
         """Choose the models that are unloaded so that another one can be loaded; none where it fits beside.
 
         Raises:
             ApiError: Other programs hold the memory that it needs (503).
         """
+        leavers = self._leavers(need)
+        if leavers is None and (busy := tuple(each for each in self.all() if each.is_busy)):
+            return Room(answering=busy)
+        if leavers is None and self._prompts.n_bytes:
+            self._prompts.forget(self._prompts.n_bytes)  # those of pinned models as well
+            leavers = self._leavers(need)
+        if leavers is not None:
+            return Room(leavers)
+        if self._settings.fit_check():
+            raise self._no_room(key, need)
+        log.warning("%s is loaded although %s", key.id, need_in_words(need))
+        return Room(tuple(each for each in self.all() if not each.is_pinned))
+
+    def _leavers(self, need: Need) -> tuple[Resident, ...] | None:
+        """Choose the models that are unloaded for another one; None: what they hold is too little."""
         missing = need.n_bytes - self._limits.left() + sum(self._reserved.values())
         if 0 < missing <= self._prompts.n_bytes:
             self._prompts.forget(missing)
@@ -158,14 +182,10 @@ class Residents:
         free = self._limits.free_now()
         if free is not None and need.n_bytes > free + sum(each.n_bytes for each in leavers or ()):
             leavers = models_to_unload(self.all(), need.n_bytes - free)
-        if leavers is not None:
-            return leavers
-        if self._settings.fit_check():
-            raise self._no_room(key, need, free)
-        log.warning("%s is loaded although %s", key.id, need_in_words(need))
-        return tuple(each for each in self.all() if not each.is_pinned)
+        return leavers
 
-    def _no_room(self, key: ModelKey, need: Need, free: int | None) -> ApiError:
+    def _no_room(self, key: ModelKey, need: Need) -> ApiError:
+        free = self._limits.free_now()
         left = self._limits.left() if free is None else min(free, self._limits.left())
         return ApiError(
             f"the model {key.id!r} cannot be loaded now",

@@ -15,7 +15,7 @@ from local_ai.engine.core.turns import may_leave, turn_ends
 if TYPE_CHECKING:
     from local_ai.engine.core.model.loading import Need
     from local_ai.engine.core.resident import Resident
-    from local_ai.engine.core.residents import Residents
+    from local_ai.engine.core.residents import Residents, Room
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,12 @@ class _Claim:
     """A request for a model that is not in memory, and the models that make way for it."""
 
     call: Call
-    leavers: tuple[Resident, ...]
+    room: Room
+
+    @property
+    def in_its_way(self) -> tuple[Resident, ...]:
+        """The models whose turn ends for it."""
+        return self.room.leavers or self.room.answering
 
 
 class Schedule:
@@ -97,7 +102,9 @@ class Schedule:
         self.closed = _closed(first, now) if first else frozenset()
         awaited = self._serve_residents(calls, first)
         for claim in claims:
-            beside = not claim.leavers
+            if claim.room.answering:
+                continue
+            beside = not claim.room.leavers
             if beside or (claim is first and self._all_may_leave(claim, awaited, now)):
                 self._make_room(claim)
                 return True
@@ -127,7 +134,7 @@ class Schedule:
             resident = self._residents.find(call.key)
             if resident is None:
                 continue
-            leaves = claim is not None and resident in claim.leavers
+            leaves = claim is not None and resident in claim.in_its_way
             if leaves and claim and call.arrived > turn_ends(resident, claim.call.arrived):
                 continue
             if self._grant(call, resident):
@@ -154,14 +161,15 @@ class Schedule:
 
     def _all_may_leave(self, claim: _Claim, awaited: set[ModelKey], now: float) -> bool:
         return all(
-            each.key not in awaited and may_leave(each, claim.call.arrived, now) for each in claim.leavers
+            each.key not in awaited and may_leave(each, claim.call.arrived, now)
+            for each in claim.room.leavers
         )
 
     def _make_room(self, claim: _Claim) -> None:
         """Unload the models that make way, and begin to load the one that is asked for."""
         call, left = claim.call, []
         try:
-            for resident in claim.leavers:
+            for resident in claim.room.leavers:
                 is_text = resident.batch is not None
                 freed = self._residents.unload(resident)
                 if freed is None:
@@ -232,4 +240,4 @@ class Schedule:
 
 def _closed(claim: _Claim, now: float) -> frozenset[ModelKey]:
     """Find the models whose turn is over for requests that come now."""
-    return frozenset(each.key for each in claim.leavers if now > turn_ends(each, claim.call.arrived))
+    return frozenset(each.key for each in claim.in_its_way if now > turn_ends(each, claim.call.arrived))

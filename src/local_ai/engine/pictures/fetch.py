@@ -9,6 +9,7 @@ from functools import cache
 
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.address import AddressRefused, Target, is_public, read_address
+from local_ai.serving.certificates import trusted
 from local_ai.serving.errors import ApiError
 
 _LONGEST_S = 15.0  # of one picture, from its name to its last byte
@@ -66,12 +67,7 @@ class PictureFetcher:
         return addresses[0]
 
 
-@cache
-def _trust() -> ssl.SSLContext:
-    """Read whose certificates are believed, and import what is rarely needed: a tenth of a second."""
-    import httpx
-
-    return httpx.create_ssl_context(trust_env=False)
+_trust = cache(trusted)
 
 
 async def _get(

@@ -18,6 +18,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from local_ai.serving.certificates import trusted
+
 _IDLE_S = 60.0  # the engine keeps an idle connection for longer
 _MAX_IDLE = 16
 _IDLE_AFAR_S = 4.0  # less than the five seconds after which many servers close one
@@ -41,21 +43,12 @@ class TcpTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trusting(),
+            ssl_context=trusted(),
             max_connections=None,
             max_keepalive_connections=_MAX_IDLE,
             keepalive_expiry=_IDLE_AFAR_S,
             network_backend=_TcpBackend(),
         )
-
-
-def _trusting() -> ssl.SSLContext:
-    """Trust what the system trusts (or SSL_CERT_FILE names), and what Mozilla does."""
-    import certifi
-
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 class _TcpBackend(httpcore.AsyncNetworkBackend):
