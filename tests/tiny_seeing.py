@@ -24,6 +24,29 @@ _TEXT: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 _QWEN_EYES = {"depth": 2, "num_heads": 2, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+_QWEN3_EYES = _QWEN_EYES | {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "out_hidden_size": 64,
+    "patch_size": 16,
+    "num_position_embeddings": 64,
+}
+_HYBRID_TEXT = _TEXT | {
+    "num_hidden_layers": 4,
+    "full_attention_interval": 2,
+    "head_dim": 16,
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_conv_kernel_dim": 4,
+    "rope_parameters": {
+        "type": "default",
+        "mrope_section": [2, 1, 1],
+        "rope_theta": 10000,
+        "partial_rotary_factor": 0.5,
+    },
+}
 _QWEN_SCALING = {"type": "mrope", "mrope_section": [2, 3, 3]}
 _QWEN_TOKENS = {
     "<|vision_start|>": "vision_start_token_id",
@@ -119,15 +142,39 @@ FAMILIES = {
             "text_config": _TEXT
             | {"model_type": "qwen3_vl_text", "head_dim": 16, "num_hidden_layers": 3}
             | {"rope_scaling": _QWEN_SCALING},
-            "vision_config": _QWEN_EYES
-            | {
-                "hidden_size": 32,
-                "intermediate_size": 64,
-                "out_hidden_size": 64,
-                "patch_size": 16,
-                "num_position_embeddings": 64,
-                "deepstack_visual_indexes": [0, 1],
-            },
+            "vision_config": _QWEN3_EYES | {"deepstack_visual_indexes": [0, 1]},
+        },
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+        _QWEN_PIXELS,
+    ),
+    "qwen3_vl_moe": Family(
+        {
+            "text_config": _TEXT
+            | {"model_type": "qwen3_vl_moe_text", "head_dim": 16, "num_hidden_layers": 3}
+            | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+            | {"decoder_sparse_step": 1, "mlp_only_layers": [], "rope_scaling": _QWEN_SCALING},
+            "vision_config": _QWEN3_EYES | {"deepstack_visual_indexes": [0, 1]},
+        },
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+        _QWEN_PIXELS,
+    ),
+    "qwen3_5": Family(
+        {
+            "text_config": _HYBRID_TEXT | {"model_type": "qwen3_5_text"},
+            "vision_config": _QWEN3_EYES | {"deepstack_visual_indexes": []},
+        },
+        _QWEN_TOKENS,
+        _QWEN_MARK,
+        _QWEN_PIXELS,
+    ),
+    "qwen3_5_moe": Family(
+        {
+            "text_config": _HYBRID_TEXT
+            | {"model_type": "qwen3_5_moe_text", "num_experts": 4, "num_experts_per_tok": 2}
+            | {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 32},
+            "vision_config": _QWEN3_EYES | {"deepstack_visual_indexes": []},
         },
         _QWEN_TOKENS,
         _QWEN_MARK,

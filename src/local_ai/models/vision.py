@@ -19,7 +19,10 @@ FAMILIES = frozenset(
         "pixtral",
         "qwen2_5_vl",
         "qwen2_vl",
+        "qwen3_5",
+        "qwen3_5_moe",
         "qwen3_vl",
+        "qwen3_vl_moe",
         "smolvlm",
     }
 )

@@ -256,7 +256,7 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
     return tokens
 
 
-@pytest.mark.parametrize("family", ["glm4v", "qwen2_5_vl"])
+@pytest.mark.parametrize("family", ["glm4v", "qwen2_5_vl", "qwen3_5"])
 def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path, family: str):
     """Positions that pictures move are right after what was read from disk."""
     from local_ai.engine.core.model.model_load import load_model
@@ -264,10 +264,10 @@ def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(
     folder = make_tiny_seeing(tmp_path / "model", family)
     model = load_model(ModelKey("m", folder), trust_remote_code=False)
     options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
-    shown = [user(picture("red"), "the quick brown fox " * 265)]
-    later = [*shown, Message("assistant", "red"), user("fox", picture("yellow", side=90))]
-    other = [user(picture("green"), "the quick brown fox " * 265)]
-    with_disk(model, tmp_path / "prompts", shown, options)
+    shown = [user(picture("red"), "the quick brown fox " * 265), Message("assistant", "red")]
+    later = [*shown, user("fox", picture("yellow", side=90))]
+    other = [user(picture("green"), "the quick brown fox " * 265), *later[1:]]
+    with_disk(model, tmp_path / "prompts", [*shown, user("two")], options)
 
     again = with_disk(model, tmp_path / "prompts", later, options)
     unlike = with_disk(model, tmp_path / "prompts", other, options)

@@ -6,8 +6,9 @@ from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx_lm.models.cache import KVCache, RotatingKVCache
+from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache
 
+from local_ai.engine.core.vision.hybrid_layers import read_hybrid
 from local_ai.engine.core.vision.picture_tokens import FIRST
 from local_ai.engine.core.vision.rows import RowTable
 from local_ai.engine.core.vision.shifted_rows import positions
@@ -26,6 +27,10 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         self.table = RowTable()
         # Pictures have positions in time, height and width, and what follows them is moved: M-RoPE.
         self.moves_positions = hasattr(whole.language_model, "get_rope_index")
+        caches = self.make_cache()
+        self.is_hybrid = any(isinstance(cache, ArraysCache) for cache in caches)
+        # The first layer of plain attention: its cache carries the shift.
+        self.shifted = next((at for at, cache in enumerate(caches) if isinstance(cache, KVCache)), 0)
 
     @property
     def layers(self) -> Any:
@@ -47,12 +52,9 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
 
     def __call__(self, tokens: Array, cache: Any = None) -> Array:
         """Compute the logits (batch, tokens, vocabulary)."""
-        language, rows = self.whole.language_model, self.table.rows
-        options: dict[str, Any] = {}
+        rows = self.table.rows
         if rows is None:
-            if self.moves_positions and cache is not None:
-                options["position_ids"] = positions(cache[0], None, tokens.shape[1])
-            return language(tokens, cache=cache, **options).logits
+            return self._read(tokens, cache)
         # Ids are unsigned: less than the first one would be far beyond the last.
         place = tokens.astype(mx.int32) - FIRST
         is_place = (place >= 0)[..., None]
@@ -61,16 +63,26 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         embeddings = self.whole.get_input_embeddings(texts).inputs_embeds
         seen = rows.embeddings[place].astype(embeddings.dtype)
         size = embeddings.shape[-1]
-        if rows.places is not None:
-            moves = mx.where(is_place, rows.places[place], 0)
-            options["position_ids"] = positions(cache[0], moves, tokens.shape[1])
+        options: dict[str, Any] = {}
         if deeper := seen.shape[-1] // size - 1:
             # Each of the first layers adds rows of its own; for texts, none.
             added = mx.where(is_place, seen[..., size:], 0).reshape(-1, deeper, size)
             options["deepstack_visual_embeds"] = [added[:, level] for level in range(deeper)]
             options["visual_pos_masks"] = mx.ones(tokens.shape, mx.bool_)
-        embedded = mx.where(is_place, seen[..., :size], embeddings)
-        return language(texts, inputs_embeds=embedded, cache=cache, **options).logits
+        options["inputs_embeds"] = mx.where(is_place, seen[..., :size], embeddings)
+        moves = None if rows.places is None else mx.where(is_place, rows.places[place], 0)
+        return self._read(texts, cache, moves, **options)
+
+    def _read(self, tokens: Array, cache: Any, moves: Array | None = None, **options: Any) -> Array:
+        language = self.whole.language_model
+        if self.moves_positions and cache is not None:
+            options["position_ids"] = positions(cache[self.shifted], moves, tokens.shape[1])
+        if self.is_hybrid and cache is not None:
+            embeddings = options.get("inputs_embeds")
+            if embeddings is None:
+                embeddings = language.model.embed_tokens(tokens)
+            return read_hybrid(language, embeddings, cache, options["position_ids"])
+        return language(tokens, cache=cache, **options).logits
 
 
 def _of_mlx_lm(cache: Any) -> Any:
@@ -84,5 +96,6 @@ def _of_mlx_lm(cache: Any) -> Any:
         return KVCache()
     if kind == "RotatingKVCache":
         return RotatingKVCache(max_size=cache.max_size, keep=cache.keep)
-    # ArraysCache has methods there that mlx-lm's has not (Qwen3.5, LFM2-VL).
+    if kind == "ArraysCache":
+        return ArraysCache(len(cache.cache))  # see `hybrid_layers`
     raise ValueError(f"its layers remember in a {kind}, which cannot be batched")

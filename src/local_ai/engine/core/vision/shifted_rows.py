@@ -1,7 +1,8 @@
 """Rows of a batch whose positions are moved by the pictures before them.
 
 A picture of a family with positions in time, height and width (M-RoPE) takes fewer positions than places, so
-what follows it is moved back, each row of a batch by its own. The first layer's cache carries that number.
+what follows it is moved back, each row of a batch by its own. The cache of the first layer of plain attention
+carries that number.
 
 Source: https://arxiv.org/abs/2409.12191, section 2.1.
 """
@@ -62,7 +63,7 @@ def positions(cache: Any, places: Array | None, length: int) -> Array:
     """Count the positions of what is read next (3, batch, length), and move what follows its pictures.
 
     Args:
-        cache: The first layer's: ShiftedRows, or one row of any kind.
+        cache: Of the first layer of plain attention: ShiftedRows, or one row of any kind.
         places: How each token moves them (batch, length, 4), as in `Rows`; None: none does.
         length: Tokens of each row.
     """

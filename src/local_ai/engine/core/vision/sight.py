@@ -114,7 +114,8 @@ class Sight:
         if not self._model.moves_positions:
             return layers
         moved = sum(each.inputs.shift for each in request.job.pictures if each.end <= known)
-        return [ShiftedRow.of(layers[0], moved), *layers[1:]]
+        at = self._model.shifted
+        return [*layers[:at], ShiftedRow.of(layers[at], moved), *layers[at + 1 :]]
 
     def give_back(self, starts: Sequence[int]) -> None:
         """Take note that a prompt is read."""
