@@ -21,6 +21,8 @@ const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostna
 export let open = newConversation();
 let running = null; // the AbortController of the answer that runs
 let keeping = Promise.resolve();
+let queued = 0; // what is kept or followed, and what waits for that
+const unkept = new Set(); // conversations with words that are not kept yet
 const nodes = new Map(); // of the messages that are shown, by id
 const listeners = [];
 
@@ -37,26 +39,58 @@ function family() {
   return document.querySelector('input[name="family"]:checked').value;
 }
 
-export function save() {
-  const conversation = open;
-  conversation.fields = Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
-  Object.assign(conversation, { model: chosen, family: family() });
-  if (!conversation.messages.length) return keeping;
-  return keepInTurn(conversation);
+// Keeps the open conversation; `change`, if given, holds all that is new in it, so that no words of it are.
+export function save(change) {
+  const fields = Object.fromEntries(FIELDS.map((id) => [id, $(id).value]));
+  const chosenHere = { fields, model: chosen, family: family() };
+  Object.assign(open, chosenHere, change);
+  if (!open.messages.length) return inTurn(() => {});
+  return keepInTurn(open, change && { ...chosenHere, ...change });
 }
 
 // One after the other: each has the revision that the one before wrote.
-function keepInTurn(conversation) {
-  keeping = keeping.then(() => keep(conversation)).then(
-    (isOther) => {
-      if (conversation !== open) return;
-      setOpenId(conversation.id);
-      if (isOther) announce(textOf("conversations.other_tab"));
-      tell();
-    },
-    () => announce(textOf("conversations.no_room")),
-  );
+function inTurn(act) {
+  queued += 1;
+  keeping = keeping.then(act).finally(() => (queued -= 1));
   return keeping;
+}
+
+function keepInTurn(conversation, change) {
+  if (!change) unkept.add(conversation);
+  return inTurn(() => keepNow(conversation, change));
+}
+
+async function keepNow(conversation, change) {
+  const isChange = change && !unkept.has(conversation) && !(running && conversation === open);
+  try {
+    const { kept, isOther } = await keep(conversation, isChange ? change : null);
+    if (isOther && isChange) takeOver(kept);
+    else {
+      Object.assign(conversation, { id: kept.id, revision: kept.revision });
+      unkept.delete(conversation);
+      if (conversation === open) setOpenId(open.id);
+      if (conversation === open && isOther) announce(textOf("conversations.other_tab"));
+    }
+    tell();
+  } catch {
+    announce(textOf("conversations.no_room"));
+  }
+}
+
+// Shows what another tab kept of the open conversation, `id`.
+export function follow(id) {
+  return inTurn(async () => {
+    const kept = await get(id);
+    if (kept && kept.revision > open.revision) takeOver(kept);
+  });
+}
+
+// What this tab has to keep itself comes first: then both stay. Where the reader looks, the page stays.
+function takeOver(kept) {
+  if (kept.id !== open.id || running || queued > 1) return;
+  const [isAtEnd, top] = [atEnd(), window.scrollY];
+  show(kept);
+  if (!isAtEnd) window.scrollTo({ top });
 }
 
 function tell() {
@@ -68,21 +102,26 @@ function tell() {
 
 // Shows another conversation; what runs in this one is stopped and kept.
 export function show(conversation) {
-  stop();
+  if (running) stop();
+  const isAnother = conversation.id !== open.id;
   open = conversation;
   for (const message of open.messages) if (message.running) message.figures = textOf("chat.not_finished");
   for (const message of open.messages) delete message.running;
   setOpenId(open.id);
-  for (const id of FIELDS) $(id).value = open.fields?.[id] ?? "";
-  document.querySelector(".options").open = FIELDS.some((id) => $(id).value);
-  if (open.family in FAMILIES) document.querySelector(`input[value="${open.family}"]`).checked = true;
-  if (isModel(open.model)) chooseModel(open.model);
-  $("rename-form").hidden = true;
+  if (isAnother) showChoices();
   $("transcript").replaceChildren();
   nodes.clear();
   draw();
   tell();
   if (open.messages.length) scrollToEnd();
+}
+
+function showChoices() {
+  for (const id of FIELDS) $(id).value = open.fields?.[id] ?? "";
+  document.querySelector(".options").open = FIELDS.some((id) => $(id).value);
+  if (open.family in FAMILIES) document.querySelector(`input[value="${open.family}"]`).checked = true;
+  if (isModel(open.model)) chooseModel(open.model);
+  $("rename-form").hidden = true;
 }
 
 export async function showLatest() {
@@ -286,7 +325,7 @@ const ACTS = {
     const all = versions(open, message);
     choose(open, all[all.indexOf(message) + step]);
     draw();
-    save();
+    save({ leaf: open.leaf });
   },
 };
 
@@ -328,9 +367,9 @@ export async function start() {
   $("prompt").addEventListener("keydown", promptKey);
   document.addEventListener("keydown", (event) => event.key === "Escape" && isRunning() && stop());
   $("stop").addEventListener("click", stop);
-  for (const id of FIELDS) $(id).addEventListener("change", save);
-  for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", save);
-  onChoice(() => open.model !== chosen && save());
+  for (const id of FIELDS) $(id).addEventListener("change", () => save({}));
+  for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", () => save({}));
+  onChoice(() => open.model !== chosen && save({}));
   startKey();
   await openStorage();
   const kept = openId() && (await get(openId()));

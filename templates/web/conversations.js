@@ -1,6 +1,6 @@
 // The list of conversations, and what can be done with one: open, rename, delete with undo, export, import.
 
-import { isRunning, onConversation, open, save, show, showLatest, stop } from "./chat.js";
+import { follow, isRunning, onConversation, open, save, show, showLatest, stop } from "./chat.js";
 import { isConversation, newConversation, picturesOf, titleOf } from "./conversation.js";
 import { $, announce, element, setText } from "./dom.js";
 import { waiting } from "./pictures.js";
@@ -8,20 +8,38 @@ import { all, get, getPicture, holdPicture, keep, keepOnlyPictures, keepPicture,
 import { textOf } from "./texts.js";
 
 let conversations = [];
+const rows = new Map(); // of the list, by id
 
 async function load() {
   conversations = await all();
   draw();
 }
 
-function row(conversation) {
+function makeRow(id) {
   const node = $("kept").content.firstElementChild.cloneNode(true);
+  node.querySelector(".open").addEventListener("click", () => openOne(id));
+  return node;
+}
+
+function row(conversation) {
+  const { id, updated } = conversation;
+  if (!rows.has(id)) rows.set(id, makeRow(id));
+  const node = rows.get(id);
   const button = node.querySelector(".open");
   setText(button.querySelector(".name"), titleOf(conversation));
-  setText(button.querySelector("small"), new Date(conversation.updated).toLocaleDateString());
-  if (conversation.id === open.id) button.setAttribute("aria-current", "true");
-  button.addEventListener("click", () => openOne(conversation.id));
+  setText(button.querySelector("small"), new Date(updated).toLocaleDateString());
+  if (id === open.id) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
   return node;
+}
+
+// A row that stays where it is must not be replaced under the reader's hand; one that moves keeps the focus.
+function showRows(list, found) {
+  const nodes = found.map(row);
+  if (list.children.length === nodes.length && nodes.every((node, index) => node === list.children[index])) return;
+  const focused = list.contains(document.activeElement) && document.activeElement;
+  list.replaceChildren(...nodes);
+  if (focused) focused.focus({ preventScroll: true });
 }
 
 function draw() {
@@ -31,8 +49,8 @@ function draw() {
     return words.every((word) => text.includes(word));
   };
   const found = conversations.filter(has);
-  $("conversation-list").replaceChildren(...found.filter(({ deleted }) => !deleted).map(row));
-  $("deleted-list").replaceChildren(...found.filter(({ deleted }) => deleted).map(row));
+  showRows($("conversation-list"), found.filter(({ deleted }) => !deleted));
+  showRows($("deleted-list"), found.filter(({ deleted }) => deleted));
   $("deleted").hidden = !$("deleted-list").children.length;
   const isEmpty = !$("conversation-list").children.length;
   $("no-conversations").hidden = !isEmpty;
@@ -56,9 +74,8 @@ function begin() {
 
 function rename(event) {
   event.preventDefault();
-  open.title = $("rename-to").value.trim();
   $("rename-form").hidden = true;
-  save();
+  save({ title: $("rename-to").value.trim() });
   $("rename").focus();
 }
 
@@ -70,8 +87,7 @@ function askName() {
 
 async function setDeleted(at) {
   if (isRunning()) stop();
-  open.deleted = at;
-  await save();
+  await save({ deleted: at });
   announce(textOf(at ? "conversations.was_deleted" : "conversations.was_restored"));
   (at ? $("undo") : $("prompt")).focus();
 }
@@ -84,6 +100,7 @@ async function purge() {
   const unsent = await waiting();
   await keepOnlyPictures([...[...(await all()), open].flatMap(picturesOf), ...unsent.map(({ id }) => id)]);
   await load();
+  $("prompt").focus({ preventScroll: true });
 }
 
 async function download() {
@@ -117,14 +134,6 @@ async function upload() {
   await load();
 }
 
-// What another tab did with the one that is open here; while an answer runs, this tab's own is kept beside it.
-async function follow(id) {
-  await load();
-  if (id !== open.id || isRunning()) return;
-  const kept = await get(id);
-  if (kept && kept.revision > open.revision) show(kept);
-}
-
 export function start() {
   $("new").addEventListener("click", begin);
   $("conversation-search").addEventListener("input", draw);
@@ -138,5 +147,8 @@ export function start() {
   $("import").addEventListener("click", () => $("import-file").click());
   $("import-file").addEventListener("change", upload);
   onConversation(load);
-  onOtherTab(follow);
+  onOtherTab((id) => {
+    load();
+    if (id === open.id) follow(id);
+  });
 }

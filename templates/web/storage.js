@@ -20,6 +20,14 @@ function done(request) {
   });
 }
 
+// What was written stays once its transaction is complete, and no earlier.
+function committed({ transaction }) {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
 function opened(name, kept, options) {
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore(kept, options);
@@ -64,17 +72,18 @@ export async function get(id) {
   return structuredClone(database ? await done(store("readonly").get(id)) : memory.get(id));
 }
 
-// Keeps it. Where another tab has gone on with it since, both stay: this one under an id of its own, which is told.
-export async function keep(conversation) {
+// Keeps it, and returns {kept, isOther}: what is kept now, and whether another tab had gone on with it since. If so, both
+// stay, this one under a new id; unless `change` holds all that is new in this one: that change is made to the other's.
+export async function keep(conversation, change) {
   const within = database && store("readwrite");
   const before = database ? await done(within.get(conversation.id)) : memory.get(conversation.id);
   const isOther = Boolean(before) && before.revision !== conversation.revision;
-  if (isOther) conversation.id = newConversation().id;
-  conversation.revision += 1;
-  if (database) await done(within.put(conversation));
-  else memory.set(conversation.id, structuredClone(conversation));
-  tabs.postMessage(conversation.id);
-  return isOther;
+  const kept = { ...conversation, ...(isOther && (change ? { ...before, ...change } : { id: newConversation().id })) };
+  kept.revision += 1;
+  if (database) await committed(within.put(kept));
+  else memory.set(kept.id, structuredClone(kept));
+  tabs.postMessage(kept.id);
+  return { kept, isOther };
 }
 
 export async function remove(ids) {

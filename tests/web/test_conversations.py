@@ -37,6 +37,24 @@ def test_conversations_are_kept_listed_and_opened_again(page: Page) -> None:
     expect(answer_of(page)).to_contain_text("Paris")
 
 
+def test_list_of_conversations_keeps_its_rows_and_the_focus_when_one_is_kept(page: Page) -> None:
+    ask(page, "What is the capital of France?")
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "And of Italy?")
+    rows = page.locator("#conversation-list .open")
+    rows.nth(1).click()
+    expect(rows.nth(1)).to_have_attribute("aria-current", "true")
+    rows.nth(1).focus()
+    row = rows.nth(1).element_handle()
+
+    # The answer's end moves its row to the top.
+    page.evaluate(f"document.getElementById('prompt').value = 'And of Spain?'; {ASK}")
+
+    expect(rows.first).to_contain_text("France")
+    expect(rows.first).to_be_focused()
+    assert row.evaluate("(row) => row === document.activeElement")
+
+
 def test_conversation_is_renamed_deleted_and_brought_back(page: Page) -> None:
     ask(page, "What is the capital of France?")
 
@@ -108,6 +126,69 @@ def test_two_tabs_never_lose_each_others_words(page: Page) -> None:
         expect(page.locator("#conversation-list .open").nth(number)).to_have_attribute("aria-current", "true")
         found |= set(page.locator(".message.user .text").all_inner_texts())
     assert found == {"What is the capital of France?", "Asked in tab 1", "Asked in tab 2"}
+    other.close()
+
+
+# Holds back what the tab hears of other tabs, until `release()`.
+HOLD = """
+  window.held = [];
+  window.release = () => held.splice(0).forEach((hear) => hear());
+  const add = EventTarget.prototype.addEventListener;
+  BroadcastChannel.prototype.addEventListener = function (type, listener) {
+    add.call(this, type, (event) => held.push(() => listener(event)));
+  };
+"""
+HEAR = "release()"
+CHANGE = "document.getElementById('temperature').dispatchEvent(new Event('change'))"
+ASK = "document.getElementById('composer').requestSubmit()"
+RENAME = "document.getElementById('rename-form').requestSubmit()"
+KEPT = """first => new Promise((resolve) => {
+  const asked = (messages) => messages.filter(({ role }) => role === "user").map(({ text }) => text);
+  const row = ({ title, messages }) => [title, ...asked(messages)];
+  indexedDB.open("local-ai").onsuccess = ({ target }) => {
+    const all = target.result.transaction("conversations").objectStore("conversations").getAll();
+    all.onsuccess = () => resolve(all.result.map(row).filter((texts) => texts.includes(first)).sort());
+  };
+})"""
+
+
+def test_two_tabs_keep_their_words_once_whenever_one_hears_of_the_other(page: Page) -> None:
+    other = page.context.new_page()
+    other.add_init_script(HOLD)
+    other.goto(page.url)
+    started(other)
+    # The second tab's steps after the first one asked, a script or the text that it then shows; what is kept.
+    rounds = [
+        ([f"{HEAR};{CHANGE}", "In tab 1?", ASK, "In tab 2?"], [["", "In tab 1?", "In tab 2?"]]),
+        ([CHANGE, "In tab 1?", HEAR, ASK, "In tab 2?"], [["", "In tab 1?", "In tab 2?"]]),
+        ([f"{HEAR};{ASK}", "In tab 2?"], [["", "In tab 1?"], ["", "In tab 2?"]]),
+        ([f"{ASK};{HEAR}", "In tab 2?"], [["", "In tab 1?"], ["", "In tab 2?"]]),
+        ([f"{HEAR};{RENAME}", "In tab 1?"], [["Mine", "In tab 1?"]]),
+    ]
+    for number, (steps, expected) in enumerate(rounds):
+        first = f"First {number}?"
+        page.get_by_role("button", name="New conversation").click()
+        ask(page, first)
+        other.wait_for_function("held.length >= 2")
+        other.evaluate(HEAR)
+        conversations(other).filter(has_text=first).click()
+        expect(other.locator(".message.user .text")).to_have_text([first])
+        other.get_by_role("button", name="Rename").click()
+        other.get_by_label("Name", exact=True).fill("Mine")
+        other.get_by_label("Your message").fill("In tab 2?")
+        ask(page, "In tab 1?")
+        other.wait_for_function("held.length >= 1")
+
+        for step in steps:
+            if step.startswith("In tab"):
+                expect(other.locator(".message.user .text").last).to_have_text(step)
+                expect(answer_of(other).locator(".figures")).to_have_text(ANSWER_END)
+            else:
+                other.evaluate(step)
+        other.evaluate(HEAR)
+
+        rows = [[title, first, *asked] for title, *asked in expected]
+        wait_until(lambda rows=rows, first=first: page.evaluate(KEPT, first) == rows)
     other.close()
 
 
