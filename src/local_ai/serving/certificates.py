@@ -6,7 +6,7 @@ import ssl
 
 
 def trusted() -> ssl.SSLContext:
-    """Trust what the system trusts (or SSL_CERT_FILE names), and what Mozilla does. Takes a tenth of a second."""
+    """Trust what the system (or SSL_CERT_FILE) and Mozilla trust. Takes a tenth of a second."""
     import certifi
 
     context = ssl.create_default_context()
