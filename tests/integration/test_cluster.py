@@ -24,10 +24,6 @@ _SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required
 _WORDS = ("one", "two", "three", "four", "five", "six", "red", "green", "blue", "quick", "brown", "fox")
 
 
-# One of some thousand answers differed, once, on a machine with other work; docs/scale.md says so.
-rarely_differs = pytest.mark.xfail(strict=False, reason="the cause of one wrong answer is not proven")
-
-
 def question(number: int, words: int, **fields: Any) -> dict[str, Any]:
     text = " ".join(_WORDS[(number * 7 + n * n) % len(_WORDS)] for n in range(words))
     return {"messages": [{"role": "user", "content": text}], "max_tokens": 24} | fields
@@ -132,7 +128,6 @@ def pid_of(server: Server, rank: int) -> int:
     return next(int(each["pid"]) for each in ranks(server) if each["rank"] == rank)
 
 
-@rarely_differs
 def test_two_ranks_answer_as_one(running: Server, cluster: Server):
     alone, together = answers(running, "tiny"), answers(cluster, "tiny")
 

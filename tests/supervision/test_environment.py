@@ -14,6 +14,7 @@ from local_ai.supervision.environment import for_programs
         "TMPDIR",
         "OPENBLAS_NUM_THREADS",
         "MLX_MAX_OPS_PER_BUFFER",
+        "NCCL_NVLS_ENABLE",
         "HF_HOME",
         "TOKENIZERS_PARALLELISM",
         "HTTPS_PROXY",

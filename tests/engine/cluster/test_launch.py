@@ -34,13 +34,14 @@ threading.Thread(target=beat, daemon=True).start()
 with open(sys.argv[2] + str(hello["rank"]), "w") as file:
     file.write(str(os.getpid()) + "\\n")
     file.flush()
+    say({"meets": hello["rank"]})
     if hello["rank"] == 0:
         say({"order": "next"})
     for line in sys.stdin:
         message = json.loads(line)
         if "order" in message:
             say({"done": hello["rank"]})
-        if "order" in message or "done" in message or message.get("ranks"):
+        if "order" in message or "done" in message or "met" in message or message.get("ranks"):
             file.write(line)
             file.flush()
 os._exit(0)
@@ -81,7 +82,8 @@ async def until_told(folder: Path) -> None:
         while True:
             told = said(folder, 0)
             states = [{each["state"] for each in line["ranks"]} for line in told if "ranks" in line]  # type: ignore[attr-defined]
-            if {"ready"} in states and sum("done" in line for line in told) == 2:
+            have_met = all({"met": True} in said(folder, number) for number in range(3))
+            if have_met and {"ready"} in states and sum("done" in line for line in told) == 2:
                 return
             await asyncio.sleep(0.01)
 
@@ -110,9 +112,11 @@ def test_orders_of_rank_0_reach_all_others_and_their_answers_rank_0(tmp_path: Pa
     code = run(tmp_path, "stop")
 
     assert code == 0
-    assert [line for number in (1, 2) for line in said(tmp_path, number)] == [{"order": "next"}] * 2
+    others = [line for number in (1, 2) for line in said(tmp_path, number) if "met" not in line]
+    assert others == [{"order": "next"}] * 2
     done = [line["done"] for line in said(tmp_path, 0) if "done" in line]
     assert sorted(map(int, done)) == [1, 2]  # type: ignore[call-overload]
+    assert [said(tmp_path, number).count({"met": True}) for number in range(3)] == [1] * 3
     assert_all_are_gone(tmp_path)
 
 

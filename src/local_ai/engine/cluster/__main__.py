@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import secrets
 import sys
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def main() -> int:
             devices=find_devices(settings.cluster) if backend == "jaccl" else (),
             blas=settings.engine.blas,
             log_level=settings.server.log_level,
+            group=secrets.randbits(32),
         )
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")

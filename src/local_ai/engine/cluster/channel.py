@@ -40,6 +40,7 @@ class Channel:
         self._lock = threading.Lock()
         self._heard = time.monotonic()
         self.hello = self._greeting()
+        self._met = threading.Event()
         self.state: Callable[[], str] = lambda: "importing"
 
     def _greeting(self) -> Hello:
@@ -55,6 +56,15 @@ class Channel:
             while line:
                 line = line[os.write(self._out, line) :]
 
+    def meet(self) -> None:
+        """Wait until all ranks wait here.
+
+        `mx.distributed.init` holds Python's lock while it waits for the others (measured with mlx 0.32): a
+        rank gives no sign of life meanwhile, and would count as lost where another one imports slowly.
+        """
+        self.send({"meets": self.hello.rank})
+        self._met.wait()
+
     def start(self, receive: Callable[[Message], None]) -> None:
         """Begin to receive, and to send signs of life.
 
@@ -68,7 +78,11 @@ class Channel:
         try:
             for line in self._in:
                 self._heard = time.monotonic()
-                receive(json.loads(line))
+                message = json.loads(line)
+                if "met" in message:
+                    self._met.set()
+                else:
+                    receive(message)
         except Exception:
             log.critical("a message of the launcher's cannot be used, so this rank ends", exc_info=True)
         self.leave()

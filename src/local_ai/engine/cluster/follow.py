@@ -12,6 +12,8 @@ import os
 import queue
 import signal
 import tempfile
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,15 @@ log = logging.getLogger(__name__)
 _TIDY_STEPS = 64  # as Batch
 
 
+_References = dict[str, tuple[int, int | None]]  # by kind of cache: a state's number, and where it is cut
+
+
+@dataclass(frozen=True)
+class _State:
+    caches: Layers  # one by one
+    tokens: list[int]  # that they cover
+
+
 class Follower:
     """The models and states of this rank, and the orders that change them."""
 
@@ -44,8 +55,8 @@ class Follower:
         self._group = group
         self._models: dict[int, Any] = {}
         self._generators: dict[int, Any] = {}
-        self._model_of: dict[int, int] = {}  # by generator
-        self._kept: dict[int, Layers] = {}  # states, as their caches one by one
+        self._marks: dict[int, int] = {}  # by generator
+        self._kept: dict[int, _State] = {}
         self._next = 0  # number of the next state
         self._steps = 0
 
@@ -99,8 +110,10 @@ class Follower:
             stream=mx.default_stream(mx.default_device()),
             **order["options"],
         )
+        self._marks[order["generator"]] = 0
 
     def _do_close(self, order: Message) -> None:
+        del self._marks[order["generator"]]
         self._generators.pop(order["generator"]).close()
 
     def _do_insert(self, order: Message) -> None:
@@ -108,29 +121,48 @@ class Follower:
         generator.insert_segments(
             [order["segments"]],
             order["max_tokens"],
-            caches=[self._layers(generator.model, order["layers"])],
+            caches=[self._layers(generator.model, order["states"])],
+            all_tokens=[self._tokens(order["states"], *order["known"])],
         )
 
-    def _layers(self, model: Any, references: list[list[int | None] | None] | None) -> Layers:
+    def _tokens(self, references: _References, length: int, checksum: int) -> list[int]:
+        """Return the tokens that a row's caches cover.
+
+        Raises:
+            RanksDiffer: What was kept is another state than rank 0's.
+        """
+        from local_ai.engine.cluster.generator import checksum as checksum_of
+        from local_ai.engine.cluster.shards import RanksDiffer
+
+        tokens: list[int] = []
+        for number, _ in references.values():
+            tokens = self._kept[number].tokens[:length]
+            if len(tokens) != length or checksum_of(tokens) != checksum:
+                raise RanksDiffer(
+                    f"the state {number} is not that of the {length} tokens that rank 0 goes on from"
+                )
+        return tokens
+
+    def _layers(self, model: Any, references: _References) -> Layers:
         """Make a row's caches: new, or copies of what was kept, cut back."""
         from mlx_lm.models.cache import CacheList, make_prompt_cache
 
+        from local_ai.engine.cluster.generator import kind_of
         from local_ai.engine.core.memory.batch_rows import as_rows
 
         new: Layers = as_rows(make_prompt_cache(model))
-        if references is None:
-            return new
-        wanted = iter(references)
+        places = count()
 
         def fill(cache: Any) -> Any:
             if isinstance(cache, CacheList):
                 return CacheList(*map(fill, cache.caches))
-            reference = next(wanted)
+            place = next(places)
+            reference = references.get(kind_of(cache)) or next(iter(references.values()), None)
             if reference is None:
                 return cache
-            number, index, tokens = reference
-            own = copy.deepcopy(self._kept[number or 0][index or 0])
-            if tokens is not None and own.offset > tokens:
+            number, tokens = reference
+            own = copy.deepcopy(self._kept[number].caches[place])
+            if tokens is not None and getattr(own, "offset", 0) > tokens:
                 own.trim(own.offset - tokens)
             return own
 
@@ -145,26 +177,27 @@ class Follower:
         generator = self._generators[order["generator"]]
         generator.prefill_step_size = order["piece"]
         _, answers = generator.next()
-        share_next(generator, self._group)
+        name = order["generator"]
+        self._marks[name] = share_next(generator, self._marks[name], self._group)
         for answer in answers:
             if answer.prompt_cache is not None:
-                self._keep(answer.prompt_cache)
+                self._keep(answer.prompt_cache, answer.all_tokens)
         self._steps += 1
         if self._steps % _TIDY_STEPS == 0:
             mx.async_eval([cache.state for cache in leaves(generator._generation_batch.prompt_cache)])  # type: ignore[no-untyped-call]
 
     def _do_extract(self, order: Message) -> None:
-        for layers, _ in self._generators[order["generator"]].extract_cache(order["uids"]).values():
-            self._keep(layers)
+        for layers, tokens in self._generators[order["generator"]].extract_cache(order["uids"]).values():
+            self._keep(layers, tokens)
 
     def _do_remove(self, order: Message) -> None:
         self._generators[order["generator"]].remove(order["uids"])
 
-    def _keep(self, layers: Layers) -> None:
+    def _keep(self, layers: Layers, tokens: list[int]) -> None:
         from local_ai.engine.core.memory.cache_layers import leaves, settle
 
         settle(layers)
-        self._kept[self._next] = leaves(layers)
+        self._kept[self._next] = _State(leaves(layers), list(tokens))
         self._next += 1
 
 
@@ -190,7 +223,7 @@ def _follow(channel: Channel) -> None:
 
         from local_ai.engine.core.residents import spare_compiler
     spare_compiler()
-    follower = Follower(channel, join(channel.hello))
+    follower = Follower(channel, join(channel))
     log.info("rank %d of %d follows", channel.hello.rank, channel.hello.size)
     while True:
         channel.state = lambda: "ready"

@@ -6,21 +6,27 @@ the tokens that rank 0 drew from a sum over all ranks, within the step.
 
 A state that leaves the batch, to be remembered, is kept by each rank under the next number. Rank 0's caches
 bear that number as a tag, copies of them too; when the last tag is gone, the others forget theirs.
+
+That all ranks have done the same is compared in each step, before a token of it is told: a group whose ranks
+differ ends, rather than answer wrong.
 """
 
 from __future__ import annotations
 
 import weakref
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, Self
 
 import mlx.core as mx
+import numpy as np
 from mlx_lm.generate import BatchGenerator
 
 from local_ai.engine.cluster.channel import Message
-from local_ai.engine.cluster.shards import share
+from local_ai.engine.cluster.shards import RanksDiffer, share
+from local_ai.engine.core.memory.batch_rows import BatchRows
 from local_ai.engine.core.memory.cache_layers import Layers, cuts_anywhere, leaves
 
 
@@ -40,8 +46,8 @@ class Kept:
         number = next(self._numbers)
         handle = _Handle()
         weakref.finalize(handle, self._dropped.append, number).atexit = False
-        for index, leaf in enumerate(leaves(layers)):
-            leaf.kept = _Tag(handle, number, index)
+        for leaf in leaves(layers):
+            leaf.kept = _Tag(handle, number)
 
     def dropped(self) -> list[int]:
         """Take the numbers that no cache bears any more."""
@@ -53,19 +59,30 @@ class _Handle:
 
 
 class _Tag:
-    def __init__(self, handle: _Handle, number: int, index: int) -> None:
-        self.handle, self.number, self.index = handle, number, index
+    def __init__(self, handle: _Handle, number: int) -> None:
+        self.handle, self.number = handle, number
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self
 
 
-def _reference(leaf: Any) -> list[int | None] | None:
-    """Say where the others find what a cache holds: number, index, and at how many tokens it is cut."""
-    tag: _Tag | None = getattr(leaf, "kept", None)
-    if tag is None:
-        return None
-    return [tag.number, tag.index, leaf.offset if cuts_anywhere([leaf]) else None]
+def kind_of(leaf: Any) -> str:
+    """Name the kind of a cache: those of one kind come from one state, cut back alike."""
+    return "attention" if cuts_anywhere([leaf]) else "other"
+
+
+def _references(layers: Layers) -> dict[str, list[int | None]]:
+    """Say by kind where the others find what a row's caches hold: a state's number, and where it is cut."""
+    return {
+        kind_of(leaf): [leaf.kept.number, getattr(leaf, "offset", None)]
+        for leaf in leaves(layers)
+        if hasattr(leaf, "kept")
+    }
+
+
+def checksum(tokens: Sequence[int]) -> int:
+    """Return a number for tokens, below 2**32."""
+    return zlib.crc32(np.asarray(tokens, np.int32).tobytes())
 
 
 class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
@@ -90,6 +107,7 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
             options: As BatchGenerator's.
         """
         self._send, self._name, self._kept, self._group = send, name, kept, group
+        self._mark = 0  # of all that its steps have done
         super().__init__(model, **options)
         plain = {key: value for key, value in options.items() if key != "stream"}
         self._order("generator", model=model_name, options=plain)
@@ -103,7 +121,8 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
     ) -> list[int]:
         """Add one row."""
         caches: list[Layers] = more["caches"]
-        references = [_reference(leaf) for leaf in leaves(caches[0])]
+        (read,) = more["all_tokens"]
+        states, known = _references(caches[0]), [len(read), checksum(read)]
         # Before mlx-lm takes tokens off it.
         copied = [list(segment) for segment in segments[0]]
         uids: list[int] = super().insert_segments(segments, max_tokens, **more)
@@ -111,7 +130,8 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
             "insert",
             segments=copied,
             max_tokens=max_tokens,
-            layers=references if any(references) else None,
+            states=states,
+            known=known,
         )
         return uids
 
@@ -125,7 +145,7 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
         try:
             prompts, answers = super().next()
             with mx.stream(self._stream):
-                share_next(self, self._group)
+                self._mark = share_next(self, self._mark, self._group)
         except Exception as exc:
             raise GroupFailed("a step failed on rank 0") from exc
         for answer in answers:
@@ -156,15 +176,34 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
             self._order("close")
 
 
-def share_next(generator: BatchGenerator, group: Any) -> None:
+def share_next(generator: BatchGenerator, mark: int, group: Any) -> int:
     """Let all ranks go on with the tokens that rank 0 has just drawn.
 
-    All that is under way is waited for: sums over ranks meet in the order in which each rank comes to them,
-    and rank 0 looks at more of its results, and sooner, than the others do.
+    All that is under way is waited for.
+
+    Args:
+        mark: As it returned for the step before; 0 for the first.
+
+    Raises:
+        RanksDiffer: The ranks have not done the same.
     """
-    answers = generator._generation_batch
+    prompts, answers = generator._prompt_batch, generator._generation_batch
+    done = [(batch.uids, [(len(row), row[-1:]) for row in batch.tokens]) for batch in (prompts, answers)]
+    mark = zlib.crc32(repr(done).encode(), mark)
+    shared = share(answers._next_tokens if answers.uids else None, mark, group)
     if answers.uids:
-        answers._next_tokens = share(answers._next_tokens, group)
-        mx.eval(answers._next_tokens)
-    for batch in (generator._prompt_batch, answers):
-        mx.eval([cache.state for cache in leaves(batch.prompt_cache)])
+        answers._next_tokens = shared
+    for batch in (prompts, answers):
+        caches = leaves(batch.prompt_cache)
+        _check_lengths(batch.tokens, next((each for each in caches if isinstance(each, BatchRows)), None))
+        mx.eval([cache.state for cache in caches])
+    return mark
+
+
+def _check_lengths(tokens: list[list[int]], rows: BatchRows | None) -> None:
+    """Make sure that a batch's first layer of attention holds as many tokens of each row as it should."""
+    if rows is None:
+        return
+    held, expected = rows.lengths, [len(row) for row in tokens]
+    if held != expected:
+        raise RanksDiffer(f"rows of {expected} tokens have caches of {held}")

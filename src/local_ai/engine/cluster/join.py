@@ -6,9 +6,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.cluster.plan import Hello
+
+if TYPE_CHECKING:
+    from local_ai.engine.cluster.channel import Channel
 
 
 def variables(hello: Hello, folder: Path) -> dict[str, str]:
@@ -28,8 +31,15 @@ def variables(hello: Hello, folder: Path) -> dict[str, str]:
             file.write_text(json.dumps(hello.devices), "utf-8")
             return common | {"MLX_IBV_DEVICES": str(file), "MLX_JACCL_COORDINATOR": hello.addresses[0]}
         case _:
-            card = {} if hello.card is None else {"CUDA_VISIBLE_DEVICES": str(hello.card)}
+            card = {} if hello.card is None else {"CUDA_VISIBLE_DEVICES": _card(hello.card)}
             return common | {"NCCL_HOST_IP": host, "NCCL_PORT": port} | card
+
+
+def _card(number: int) -> str:
+    """Name a rank's graphics card: of those that CUDA_VISIBLE_DEVICES leaves, or of all."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    return names[number] if number < len(names) else str(number)
 
 
 def tell_mlx(hello: Hello) -> None:
@@ -37,12 +47,28 @@ def tell_mlx(hello: Hello) -> None:
     os.environ |= variables(hello, Path(tempfile.mkdtemp(prefix="local-ai-ranks-")))
 
 
-def join(hello: Hello) -> Any:
+def join(channel: Channel) -> Any:
     """Return the group, once all ranks have come; for the thread that computes.
 
     Raises:
-        RuntimeError: A rank cannot be reached.
+        RuntimeError: A rank cannot be reached, or one of another group was.
     """
     import mlx.core as mx
 
-    return mx.distributed.init(strict=True, backend=hello.backend)
+    channel.meet()
+    group = mx.distributed.init(strict=True, backend=channel.hello.backend)
+    check_group(channel.hello.group, group)
+    return group
+
+
+def check_group(number: int, group: Any) -> None:
+    """Make sure that all ranks are of one group: MLX connects whoever comes to an address.
+
+    Raises:
+        RuntimeError: They are not.
+    """
+    import mlx.core as mx
+
+    numbers = mx.distributed.all_gather(mx.array([number], mx.uint32), group=group)
+    if not mx.all(numbers == number).item():
+        raise RuntimeError("another group of ranks uses the same addresses")

@@ -69,6 +69,7 @@ class Group:
         self._ended: list[_Running] = []  # in this order
         self._change = asyncio.Event()  # a rank has ended, or all have to
         self._is_stopping = False
+        self._meeting: set[int] = set()  # numbers of ranks that are ready to join
 
     def stop(self) -> None:
         """Have all ranks end in order."""
@@ -165,6 +166,11 @@ class Group:
             if line.startswith(b'{"beat"'):
                 sign = json.loads(line)
                 source.state, source.pid, source.memory_bytes = sign["beat"], sign["pid"], sign["memory"]
+            elif line.startswith(b'{"meets"'):
+                self._meeting.add(source.rank.number)
+                if len(self._meeting) == len(self._running):
+                    for each in self._running:
+                        each.outbox.put_nowait(_line({"met": True}))
             elif source.rank.number == 0:
                 for other in self._running[1:]:
                     other.outbox.put_nowait(line)

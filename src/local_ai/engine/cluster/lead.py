@@ -67,7 +67,7 @@ class Lead:
         """
         from local_ai.engine.cluster.generator import Kept
 
-        self._group = join(self._channel.hello)
+        self._group = join(self._channel)
         self._kept = Kept()
         log.info("%d ranks have joined by %s", self.size, self._channel.hello.backend)
 
@@ -85,7 +85,7 @@ class Lead:
         """
         from local_ai.engine.cluster.shards import split, way_to_split
 
-        way, why = way_to_split(model, config, self.size)
+        way, why = way_to_split(model, config, self.size, self._channel.hello.backend)
         if way is None or key.adapter:
             why = why if way is None else "it has an adapter, whose layers mlx-lm does not split"
             raise model_not_loadable(

@@ -29,6 +29,7 @@ class Hello:
     silence_s: float
     blas: str = "none"  # as engine.blas
     log_level: str = "INFO"
+    group: int = 0  # its number, another one at each start
     card: int | None = None  # number of the graphics card, where ranks share a machine
     devices: tuple[tuple[str | None, ...], ...] = ()  # jaccl: by rank, the RDMA device to each other rank
 
@@ -61,6 +62,7 @@ def plan_ranks(
     devices: Sequence[Sequence[str | None]] = (),
     blas: str = "none",
     log_level: str = "INFO",
+    group: int = 0,
 ) -> tuple[Rank, ...]:
     """Decide which processes a group has.
 
@@ -68,6 +70,7 @@ def plan_ranks(
         python: The interpreter of this machine; of the others too, unless the settings name theirs.
         backend: As resolved, never "auto".
         addresses: IP:PORT of each rank.
+        group: A number, another one at each start.
     """
     shares_machine = not settings.hosts
     ranks = []
@@ -82,6 +85,7 @@ def plan_ranks(
             silence_s=settings.silence_s,
             blas=blas,
             log_level=log_level,
+            group=group,
             card=number if backend == "nccl" and shares_machine else None,
             devices=tuple(tuple(row) for row in devices),
         )

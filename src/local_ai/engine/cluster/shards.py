@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from local_ai.engine.core.memory.cache_layers import cuts_anywhere
 
 Way = Literal["tensor", "pipeline"]
 _HEADS = ("num_attention_heads", "num_key_value_heads")
 
 
-def way_to_split(model: Any, config: dict[str, Any], size: int) -> tuple[Way | None, str]:
-    """Choose how a model is split, as mlx-lm's `sharded_load` does, where its sizes allow it.
+def way_to_split(model: Any, config: dict[str, Any], size: int, backend: str) -> tuple[Way | None, str]:
+    """Choose how a model is split, as mlx-lm's `sharded_load` does, where its sizes and the backend allow it.
 
     Returns:
         The way; None with why there is none.
@@ -25,9 +29,14 @@ def way_to_split(model: Any, config: dict[str, Any], size: int) -> tuple[Way | N
         return "tensor", ""
     if hasattr(inner, "pipeline"):
         layers = len(model.layers)
-        if layers >= size:
-            return "pipeline", ""
-        return None, f"its {layers} layers are fewer than {size} ranks"
+        if layers < size:
+            return None, f"its {layers} layers are fewer than {size} ranks"
+        if backend == "nccl":  # mlx 0.32: "[nccl] Send not supported in NCCL backend."
+            return None, "some layers for each rank (`pipeline`) need a send, which mlx does not have by nccl"
+        caches = make_prompt_cache(model)
+        if cuts_anywhere(caches[-math.ceil(layers / size) :]) and not cuts_anywhere(caches):
+            return None, "its layers remember in several ways, and rank 0 would have those of one alone"
+        return "pipeline", ""
     if hasattr(model, "shard"):
         return None, f"{' and '.join(uneven)} cannot be divided by {size} ranks"
     family = config.get("model_type")
@@ -44,11 +53,28 @@ def split(model: Any, way: Way, group: Any) -> None:
     mx.eval(model.parameters(), mx.random.state)  # the latter as in `ModelLoad`
 
 
-def share(tokens: Any, group: Any) -> Any:
+class RanksDiffer(Exception):
+    """The ranks have not done the same: what they compute together from now on would be wrong."""
+
+
+def share(tokens: Any | None, mark: int, group: Any) -> Any:
     """Give all ranks the tokens of rank 0; the others bring zeros.
 
-    On the default stream: NCCL has no other. Computed at once, so that all ranks ask for it in one order.
+    Waited for, so that nothing comes of a step that the ranks took differently. On the default stream: NCCL
+    has no other.
+
+    Args:
+        tokens: (rows,); None: there are no rows.
+        mark: A number for all that this rank has done, below 2**32.
+
+    Raises:
+        RanksDiffer: Another rank has another mark.
     """
-    shared = mx.distributed.all_sum(tokens, group=group)
-    mx.async_eval(shared)  # type: ignore[no-untyped-call]
-    return shared
+    own = mx.array([mark], mx.uint32)
+    summed = mx.distributed.all_sum(
+        own if tokens is None else mx.concatenate([tokens.astype(mx.uint32), own]), group=group
+    )
+    mx.eval(summed)
+    if summed[-1].item() != mark * group.size() % 2**32:
+        raise RanksDiffer(f"the ranks have not done the same: {mark:#x} is not the mark of all")
+    return summed[:-1]

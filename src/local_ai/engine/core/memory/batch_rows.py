@@ -38,6 +38,11 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
         self._left = list(left_padding)
         self._right: list[int] = []
 
+    @property
+    def lengths(self) -> list[int]:
+        """The tokens of each row, without its padding."""
+        return [self._idx - left for left in self._left]
+
     @classmethod
     def merge(cls, caches: Sequence[KVCache]) -> Self:
         """Join rows to a batch."""

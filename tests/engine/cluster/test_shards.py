@@ -1,0 +1,79 @@
+"""How a model is split, and that ranks notice where they differ."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.server import free_port
+from tests.waits import scaled
+
+from local_ai.engine.cluster.shards import way_to_split
+
+# Two ranks: alike in a step, then not; of one group, then of two.
+_RANK = """
+import os, sys
+import mlx.core as mx
+from local_ai.engine.cluster.join import check_group
+from local_ai.engine.cluster.shards import RanksDiffer, share
+rank = int(os.environ["MLX_RANK"])
+group = mx.distributed.init(strict=True, backend="ring")
+drawn = mx.array([[5, 6, 7], [0, 0, 0]][rank], mx.uint32)
+print(share(drawn, 2**32 - 1, group).tolist(), share(None, 8, group).tolist())
+check_group(9, group)
+for differ in (lambda: share(drawn, rank, group), lambda: check_group(rank, group)):
+    try:
+        differ()
+    except (RanksDiffer, RuntimeError) as exc:
+        print(exc)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_ranks_share_what_rank_0_drew_and_notice_where_they_differ(tmp_path: Path):
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text(json.dumps([[f"127.0.0.1:{free_port()}"] for _ in range(2)]))
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RANK],
+            env={"MLX_RANK": str(rank), "MLX_HOSTFILE": str(hosts)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+    said = [rank.communicate(timeout=scaled(60))[0].splitlines() for rank in ranks]
+
+    for rank, lines in enumerate(said):
+        assert lines == [
+            "[5, 6, 7] []",
+            f"the ranks have not done the same: {rank:#x} is not the mark of all",
+            "another group of ranks uses the same addresses",
+        ]
+
+
+class Stages:
+    """A model that can be split by layers alone."""
+
+    def __init__(self) -> None:
+        self.model = self
+        self.layers = [None] * 4
+
+    def pipeline(self, group: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("size", "backend", "why"),
+    [
+        (2, "ring", ""),
+        (5, "ring", "its 4 layers are fewer than 5 ranks"),
+        (2, "nccl", "some layers for each rank (`pipeline`) need a send, which mlx does not have by nccl"),
+    ],
+)
+def test_layers_are_shared_out_whole_where_there_are_enough_and_the_backend_can_send(
+    size: int, backend: str, why: str
+):
+    assert way_to_split(Stages(), {}, size, backend) == (None if why else "pipeline", why)
