@@ -26,7 +26,7 @@ from benchmarks.report import as_markdown
 from benchmarks.samples import Samples, as_json
 
 SUITES = ("cli", "lifecycle", "models", "chat", "gateway", "streams", "page", "several", "remembered")
-_ALONE = ("gpu",)  # a suite that is run by its name alone: it needs a machine to itself for long
+_ALONE = ("gpu", "cluster")  # suites that are run by their names alone
 
 
 def main() -> None:

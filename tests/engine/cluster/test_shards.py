@@ -7,16 +7,20 @@ from pathlib import Path
 
 import pytest
 from tests.server import free_port
+from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 from local_ai.engine.cluster.shards import way_to_split
 
-# Two ranks: alike in a step, then not; of one group, then of two.
+# Two ranks: alike in a step, then not; of one group, then of two; at last they split a model.
 _RANK = """
 import os, sys
+from pathlib import Path
 import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model
 from local_ai.engine.cluster.join import check_group
-from local_ai.engine.cluster.shards import RanksDiffer, share
+from local_ai.engine.cluster.shards import RanksDiffer, share, split
 rank = int(os.environ["MLX_RANK"])
 group = mx.distributed.init(strict=True, backend="ring")
 drawn = mx.array([[5, 6, 7], [0, 0, 0]][rank], mx.uint32)
@@ -27,17 +31,22 @@ for differ in (lambda: share(drawn, rank, group), lambda: check_group(rank, grou
         differ()
     except (RanksDiffer, RuntimeError) as exc:
         print(exc)
-sys.stdout.flush()
+model, _ = load_model(Path(sys.argv[1]), lazy=True)
+whole = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+mx.reset_peak_memory()
+split(model, "tensor", group)
+print(mx.get_active_memory() / whole < 0.6, mx.get_peak_memory() / whole < 0.7, flush=True)
 os._exit(0)
 """
 
 
-def test_ranks_share_what_rank_0_drew_and_notice_where_they_differ(tmp_path: Path):
+def test_ranks_share_what_rank_0_drew_notice_where_they_differ_and_never_hold_a_whole_model(tmp_path: Path):
+    model = make_tiny_model(tmp_path / "wide", layers=4, hidden=256)
     hosts = tmp_path / "hosts.json"
     hosts.write_text(json.dumps([[f"127.0.0.1:{free_port()}"] for _ in range(2)]))
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-c", _RANK],
+            [sys.executable, "-c", _RANK, str(model)],
             env={"MLX_RANK": str(rank), "MLX_HOSTFILE": str(hosts)},
             stdout=subprocess.PIPE,
             text=True,
@@ -52,6 +61,7 @@ def test_ranks_share_what_rank_0_drew_and_notice_where_they_differ(tmp_path: Pat
             "[5, 6, 7] []",
             f"the ranks have not done the same: {rank:#x} is not the mark of all",
             "another group of ranks uses the same addresses",
+            "True True",
         ]
 
 

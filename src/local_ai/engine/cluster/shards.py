@@ -6,9 +6,11 @@ import math
 from typing import Any, Literal
 
 import mlx.core as mx
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.memory.cache_layers import cuts_anywhere
+from local_ai.engine.core.memory.release import release_memory
 
 Way = Literal["tensor", "pipeline"]
 _HEADS = ("num_attention_heads", "num_key_value_heads")
@@ -44,13 +46,19 @@ def way_to_split(model: Any, config: dict[str, Any], size: int, backend: str) ->
 
 
 def split(model: Any, way: Way, group: Any) -> None:
-    """Keep this rank's part of a lazily loaded model, and read it into memory."""
+    """Keep this rank's part of a lazily loaded model, and read it into memory.
+
+    One array after the other: of all at once, mlx holds the whole ones before it takes their parts.
+    """
     if way == "tensor":
         model.shard(group)
     else:
         model.model.pipeline(group)
     model.eval()
-    mx.eval(model.parameters(), mx.random.state)  # the latter as in `ModelLoad`
+    for _, array in tree_flatten(model.parameters()):
+        mx.eval(array)
+    mx.eval(mx.random.state)  # as in `ModelLoad`
+    release_memory()
 
 
 class RanksDiffer(Exception):

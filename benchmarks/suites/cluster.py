@@ -1,0 +1,75 @@
+"""One model computed by one process and by two: tokens per second, and the memory that each holds.
+
+By `ring` on this machine, where the two share its cores: read what the exchange costs, not what two machines
+do.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from benchmarks.clock import free_port, say
+from benchmarks.many_streams import answer_all
+from benchmarks.options import Options
+from benchmarks.ours import Ours, make_ours, running
+from benchmarks.random_model import Shape, write_model
+from benchmarks.samples import Samples, What
+
+_SHAPE = Shape(8, 512, 1536, 8, 4, 4096, "float32")  # 115 MB, of which two ranks share 98
+_ALONE = "1 rank"
+_NAMES = {1: _ALONE, 2: "2 ranks"}
+_ROWS = (1, 4, 16)
+_TOKENS, _QUICK_TOKENS = 32, 8  # of each answer
+
+
+def run(samples: Samples, options: Options) -> None:
+    """Ask both by turns."""
+    model = options.folder / "models" / "shared"
+    write_model(model, _SHAPE)
+    tokens = _QUICK_TOKENS if options.quick else _TOKENS
+    with ExitStack() as stack:
+        served = {
+            name: stack.enter_context(running(_make(options.folder / name, count, model)))
+            for count, name in _NAMES.items()
+        }
+        for number in range(options.rounds):
+            say(f"cluster {number + 1}/{options.rounds}")
+            for rows in _ROWS:
+                what = What(
+                    "cluster",
+                    f"tokens/s of {rows} stream{'s' if rows > 1 else ''}",
+                    "tokens/s",
+                    _ALONE,
+                    more_is_better=True,
+                )
+                for name, ours in served.items():
+                    _tokens_per_s(ours, model.name, rows, _QUICK_TOKENS, f"before {number}")
+                    samples.add(what, name, _tokens_per_s(ours, model.name, rows, tokens, f"round {number}"))
+        for name, ours in served.items():
+            samples.add(What("cluster", "memory of a process", "MB", _ALONE), name, *_memory_mb(ours))
+
+
+def _make(home: Path, processes: int, model: Path) -> Ours:
+    ours = make_ours(home, free_port(), model)
+    ours.paths.config_file.parent.mkdir(parents=True)
+    ours.paths.config_file.write_text(f'[cluster]\nprocesses = {processes}\nbackend = "ring"\n')
+    return ours
+
+
+def _tokens_per_s(ours: Ours, model: str, rows: int, tokens: int, mark: str) -> float:
+    texts = [f"{mark}.{row}: a story of a fox." for row in range(rows)]
+    streams = answer_all(ours.port, model, texts, tokens)
+    took = max(stream.ended or 0.0 for stream in streams) - min(stream.began for stream in streams)
+    return sum(stream.tokens for stream in streams) / took
+
+
+def _memory_mb(ours: Ours) -> list[float]:
+    """Return what each process that holds the model has in memory, in megabytes."""
+    engine = httpx.get(f"{ours.url}/status.json").raise_for_status().json()["engine"]
+    held = [rank["memory_bytes"] for rank in engine["ranks"]] or [
+        ours.processes()["mlx-omni-server"].memory_info().rss
+    ]
+    return [each / 1e6 for each in held]
