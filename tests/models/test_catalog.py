@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -157,6 +158,13 @@ def test_nearest_names_ignore_case_and_owner(asked: str, names: list[str]):
     models = [model("mlx-community/Llama-3.2-1B-Instruct"), model("SmolLM2-135M-Instruct")]
 
     assert nearest_names(asked, models, most=1) == names
+
+
+def test_nearest_names_of_a_very_long_name_are_found_as_quickly():
+    before = time.process_time()
+
+    assert nearest_names("x" * 20_000_000, [model(f"org/model-{n}") for n in range(50)]) == []
+    assert time.process_time() - before < 1
 
 
 def test_quantisation_is_read_from_either_key(paths: Paths):
@@ -391,12 +399,28 @@ def test_broken_config_costs_its_own_model_only(paths: Paths):
     make(paths.models_dir / "fine")
     for name, content in HOSTILE.items():
         (make(paths.models_dir / name) / "config.json").write_bytes(content)
-    pipe = make(paths.models_dir / "pipe") / "config.json"
-    pipe.unlink()
-    os.mkfifo(pipe)
 
     assert [each.id for each in list_models(paths)] == ["fine"]
-    assert {each.id for each in list_incomplete(paths)} == {*HOSTILE, "pipe"}
+    assert {each.id for each in list_incomplete(paths)} == {*HOSTILE}
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer.json", "model-00001-of-00003.safetensors", "1_Pooling/config.json"]
+)
+def test_folder_with_a_pipe_or_a_device_is_no_model_whichever_file_it_is(paths: Paths, file: str):
+    """Read, it would hold the engine for ever, or fill the memory."""
+    make(paths.models_dir / "fine")
+    for name in ("pipe", "device"):
+        special = make(paths.models_dir / name) / file
+        special.parent.mkdir(exist_ok=True)
+        special.unlink(missing_ok=True)
+    os.mkfifo(paths.models_dir / "pipe" / file)
+    (paths.models_dir / "device" / file).symlink_to("/dev/zero")
+
+    assert [each.id for each in list_models(paths)] == ["fine"]
+    assert {each.id: each.reason for each in list_incomplete(paths)} == dict.fromkeys(
+        ("pipe", "device"), f"{file} is a pipe, a socket or a device"
+    )
 
 
 @pytest.mark.parametrize("config", ODD.values(), ids=ODD)

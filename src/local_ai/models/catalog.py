@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
-from local_ai.models.incomplete import Fault, find_fault, missing_weights
+from local_ai.models.incomplete import Fault, find_fault, missing_weights, special_file
 from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights
 from local_ai.models.vision import is_installed, is_prepared, may_see
 from local_ai.printable import printable
@@ -29,6 +29,7 @@ STARTER_ID = "SmolLM2-135M-Instruct"
 _LAST_SECOND = 253_402_300_799  # of the year 9999, which dates end with
 _MOST_OF_A_FAMILY = 100  # characters
 _TRANSCRIBES = "whisper"  # a family whose models write down what they hear, and answer nothing
+_MOST_OF_A_NAME = 1000  # letters that are compared: the time is their number times that of the models
 _LEAST_OF_A_NAME = 3  # letters that say which model is meant
 
 
@@ -79,6 +80,8 @@ def read_model(name: str, folder: Path) -> Model | None:
     try:
         with os.scandir(folder) as entries:
             files = {entry.name: entry for entry in entries}
+            if special_file(folder, files.values()):
+                return None
             weights = {name: files[name].stat().st_size for name in files if is_weights(name)}
         stat = config_file.stat()
         if not S_ISREG(stat.st_mode) or stat.st_size > MOST_JSON_BYTES:
@@ -131,7 +134,7 @@ def nearest_names(name: str, models: Iterable[Model], *, most: int = 3) -> list[
     """
     import difflib  # for a mistake only: every command passes through this module
 
-    asked = name.lower()
+    asked = name[:_MOST_OF_A_NAME].lower()
     by_lower = {model.id.lower(): model.id for model in models}
     having = [full for lower, full in by_lower.items() if len(asked) >= _LEAST_OF_A_NAME and asked in lower]
     by_lower |= {model_id.rpartition("/")[2]: full for model_id, full in by_lower.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from local_ai.printable import printable
 _PARTIAL = (".incomplete", ".part", ".download", ".crdownload")
 _SHARD = re.compile(r"-of-(\d+)\.")
 _LAYER = re.compile(r"\.(\d+)\.")  # the first number of a tensor's name is its layer's
+_READ_FOLDERS = ("1_Pooling", "additional_chat_templates")  # of which loaders read files
 _OTHER_WEIGHTS = {
     ".gguf": "GGUF",
     ".bin": "PyTorch's (.bin)",
@@ -37,11 +38,14 @@ class Fault(StrEnum):
     FORMAT = "format"
     FILES = "files"  # some are missing
     CONFIG = "config"  # its config.json cannot be read
+    SPECIAL = "special"  # one of its files is a pipe, a socket or a device
 
 
 def find_fault(folder: Path) -> tuple[Fault, str] | None:
     """Tell what keeps a folder from being used, and say it; None for a folder that is no model at all."""
     names = set(_entries(folder))
+    if special := _special_of(folder):
+        return Fault.SPECIAL, f"{printable(special)} is a pipe, a socket or a device"
     if _has_partial_files(folder, names):
         return Fault.UNFINISHED, "its download is not finished"
     missing = missing_weights(folder, [name for name in names if is_weights(name)])
@@ -57,6 +61,35 @@ def find_fault(folder: Path) -> tuple[Fault, str] | None:
     if missing:
         return Fault.FILES, missing
     return Fault.CONFIG, f"config.json cannot be read: {_why_unreadable(folder / 'config.json')}"
+
+
+def special_file(folder: Path, entries: Iterable[os.DirEntry[str]]) -> str:
+    """Name a pipe, a socket or a device among a model's files: to read it would never end. "": there is none.
+
+    Args:
+        entries: Of the folder; two of its folders are read here.
+    """
+    for entry in entries:
+        if _is_special(entry):
+            return entry.name
+        if entry.name in _READ_FOLDERS and (inner := _special_of(folder / entry.name)):
+            return f"{entry.name}/{inner}"
+    return ""
+
+
+def _special_of(folder: Path) -> str:
+    try:
+        with os.scandir(folder) as entries:
+            return special_file(folder, entries)
+    except OSError:
+        return ""
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    try:
+        return not entry.is_file() and not entry.is_dir() and bool(entry.stat())
+    except OSError:  # a link to nothing, or to itself
+        return False
 
 
 def missing_weights(folder: Path, present: Collection[str]) -> str:

@@ -86,6 +86,8 @@ def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:
     match one.fault:
         case Fault.CONFIG:
             return f"correct or replace {one.path / 'config.json'}", ""
+        case Fault.SPECIAL:
+            return f"remove it from {one.path}, or put a regular file in its place", ""
         case Fault.FORMAT:
             return "take a conversion of it for MLX", ""
         case Fault.ADAPTER:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -267,6 +268,18 @@ def test_detokenizer_writes_bytes_that_are_no_text_as_decoding_them_all_does(loa
             lambda f: _edit_config(f, text_config={"num_hidden_layers": 10**9}),
             "config.json says num_hidden_layers = 1000000000, and its weights have 21 tensors in all",
         ),
+        (
+            lambda f: (f / "generation_config.json").write_text('{"eos_token_id": [1, null]}'),
+            "generation_config.json says eos_token_id = [1, None], which is neither a number nor a list",
+        ),
+        (
+            lambda f: (f / "generation_config.json").write_text("[" * 100_000),
+            "generation_config.json is not an object",
+        ),
+        (
+            lambda f: os.truncate(f / "tokenizer.json", 10**12),  # sparse: it takes no disk space
+            "tokenizer.json has 1000.0 GB, and no file of its kind has more than 500 MB",
+        ),
     ],
 )
 def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why: str):
@@ -282,6 +295,17 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
+
+
+def test_check_says_it_where_a_folders_name_is_the_reason(tmp_path: Path):
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.serving.errors import ApiError
+
+    folder = make_tiny_model(tmp_path / "m").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+
+    with pytest.raises(ApiError, match="the name of its folder is not UTF-8") as caught:
+        check_model(ModelKey("m", folder), trust_remote_code=False, tokens=0, most_bytes=10**9)
+    assert caught.value.fix == f"rename the folder {tmp_path}/caf\\xe9"
 
 
 @pytest.mark.parametrize(

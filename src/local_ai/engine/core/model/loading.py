@@ -23,12 +23,16 @@ from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.vision import FAMILIES, INSTALL, is_installed
+from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
 
 log = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
+_MOST_SHOWN = 50  # characters of a wrong value
+_READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
+_MOST_WHOLE_BYTES = 500_000_000  # the largest tokenizer.json known has 35 MB
 _PLAIN_TEXT_FILES = (
     "config.json",
     "tokenizer_config.json",
@@ -91,8 +95,11 @@ def check_model(
     Raises:
         ApiError: It could not, and why: 422 `model_not_loadable`.
     """
+    _check_path(key)
     config = read_config(key)
+    _check_sizes(key)
     _check_byte_order_marks(key)
+    _check_end_tokens(key)
     _check_type(key, config, trust_remote_code=trust_remote_code)
     if not any((key.path / name).is_file() for name in _TOKENIZER_FILES):
         raise _broken(key, f"it has no tokenizer (none of {', '.join(_TOKENIZER_FILES)})")
@@ -164,6 +171,22 @@ def read_config(key: ModelKey) -> dict[str, Any]:
     return config
 
 
+def _check_path(key: ModelKey) -> None:
+    try:
+        str(key.path).encode()
+    except UnicodeEncodeError as exc:
+        why = "the name of its folder is not UTF-8, and MLX opens no such file"
+        raise model_not_loadable(key.id, why, f"rename the folder {printable(str(key.path))}") from exc
+
+
+def _check_sizes(key: ModelKey) -> None:
+    """Refuse a file that is read whole and would not fit in memory: a sparse one takes no disk space."""
+    for file in key.path.iterdir():
+        if file.suffix in _READ_WHOLE and file.is_file() and file.stat().st_size > _MOST_WHOLE_BYTES:
+            size = size_in_words(file.stat().st_size)
+            raise _broken(key, f"{file.name} has {size}, and no file of its kind has more than 500 MB")
+
+
 def _check_byte_order_marks(key: ModelKey) -> None:
     """Refuse a byte order mark where mlx-lm and transformers read plain text: it is no JSON to them."""
     for file in (key.path / name for name in _PLAIN_TEXT_FILES):
@@ -179,6 +202,23 @@ def _check_byte_order_marks(key: ModelKey) -> None:
                 "remove these three bytes",
                 command=f"tail -c +4 {old} > {new} && mv {new} {old}",
             )
+
+
+def _check_end_tokens(key: ModelKey) -> None:
+    """Check the one thing that is read of generation_config.json; mlx-lm does without one that is no JSON."""
+    file = key.path / "generation_config.json"
+    try:
+        stated = json.loads(file.read_bytes())
+        ids = stated.get("eos_token_id")
+        if all(type(one) is int for one in (ids if isinstance(ids, list) else [ids or 0])):
+            return
+        shown = str(ids)[:_MOST_SHOWN]
+        why = f"{file.name} says eos_token_id = {shown}, which is neither a number nor a list of numbers"
+    except (OSError, ValueError):
+        return
+    except (AttributeError, RecursionError):
+        why = f"{file.name} is not an object"
+    raise model_not_loadable(key.id, why, f"correct or remove {file}")
 
 
 def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
