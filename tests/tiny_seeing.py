@@ -224,6 +224,32 @@ FAMILIES = {
         },
         {"image_seq_length": 4, "processor_class": "Gemma3Processor"},
     ),
+    "gemma4": Family(
+        {
+            "text_config": _TEXT
+            | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
+            | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
+            | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True},
+            "vision_config": _TOWER
+            | {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
+            | {"pooling_kernel_size": 2, "default_output_length": 9, "position_embedding_size": 64},
+            "hidden_size": 64,
+        },
+        {
+            "<|image|>": "image_token_id",
+            "<|image>": "boi_token_id",
+            "<image|>": "eoi_token_id",
+            "<|audio|>": "audio_token_id",
+            "<|video|>": "video_token_id",
+        },
+        "<|image|>",
+        {},
+        {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"},
+        {
+            "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
+            "processor_class": "Gemma4Processor",
+        },
+    ),
     "mistral3": Family(
         {
             "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
@@ -306,7 +332,8 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     vocabulary = max(tokens.values()) + 1
     config = json.loads(json.dumps(made.config)) | ids | {"model_type": family, "vocab_size": vocabulary}
     config |= {name: own[name] for name in ("bos_token_id", "eos_token_id", "torch_dtype")}
-    config.get("text_config", config)["vocab_size"] = vocabulary
+    text = config.get("text_config", config)
+    text["vocab_size"] = text["vocab_size_per_layer_input"] = vocabulary
     config["vision_config"].setdefault("model_type", family)
     _write(folder / "config.json", config)
     template = _TEMPLATE.replace("MARK", made.mark)
@@ -324,13 +351,15 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     arguments = update_module_configs(arguments, arch, read, ["text", "vision"])
     model = arch.Model(arguments)
     key = mx.random.key(seed)
+    # Wide ones that are tied would have each token say itself again.
+    of_tokens = 0.3 if text["tie_word_embeddings"] else 4.0
 
     def drawn(path: str, value: mx.array) -> mx.array:
         nonlocal key
         key, own_key = mx.random.split(key)
         if value.ndim < 2:  # norms and biases stay as they are made
             return value
-        wide = 4.0 if "embed_tokens" in path or "lm_head" in path else 1.0
+        wide = of_tokens if "embed_tokens" in path or "lm_head" in path else 1.0
         return mx.random.normal(value.shape, scale=wide / float(value.shape[-1]) ** 0.5, key=own_key)
 
     weights = dict(tree_flatten(tree_map_with_path(drawn, model.parameters())))

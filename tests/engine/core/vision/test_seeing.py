@@ -256,7 +256,7 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
     return tokens
 
 
-@pytest.mark.parametrize("family", ["glm4v", "qwen2_5_vl", "qwen3_5"])
+@pytest.mark.parametrize("family", ["gemma4", "glm4v", "qwen2_5_vl", "qwen3_5"])
 def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path, family: str):
     """Positions that pictures move are right after what was read from disk."""
     from local_ai.engine.core.model.model_load import load_model

@@ -60,7 +60,8 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         is_place = (place >= 0)[..., None]
         place = mx.maximum(place, 0)
         texts = mx.where(is_place[..., 0], self.image_token, tokens)
-        embeddings = self.whole.get_input_embeddings(texts).inputs_embeds
+        made = self.whole.get_input_embeddings(texts)
+        embeddings = made.inputs_embeds
         seen = rows.embeddings[place].astype(embeddings.dtype)
         size = embeddings.shape[-1]
         options: dict[str, Any] = {}
@@ -69,6 +70,8 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
             added = mx.where(is_place, seen[..., size:], 0).reshape(-1, deeper, size)
             options["deepstack_visual_embeds"] = [added[:, level] for level in range(deeper)]
             options["visual_pos_masks"] = mx.ones(tokens.shape, mx.bool_)
+        if made.per_layer_inputs is not None:  # Gemma 4: each layer looks tokens up for itself too
+            options["per_layer_inputs"] = made.per_layer_inputs
         options["inputs_embeds"] = mx.where(is_place, seen[..., :size], embeddings)
         moves = None if rows.places is None else mx.where(is_place, rows.places[place], 0)
         return self._read(texts, cache, moves, **options)
