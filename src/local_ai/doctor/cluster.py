@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from local_ai.settings.schema import ClusterSettings
 from local_ai.status.figures import size_in_words
 
 _PROBE = "local_ai.engine.cluster.probe"
+_SPLITS = "local_ai.engine.cluster.splits"
 _SSH_S = 30.0
 _SLOW_S = 0.002  # there and back; a model of 32 layers waits for it 64 times for each token
 
@@ -69,6 +70,35 @@ def check_cluster(settings: ClusterSettings, model: Model | None, python: Path) 
             checks += found
             links |= {host: link} if link else {}
     return ClusterCheck(tuple(checks), links)
+
+
+def check_split(settings: ClusterSettings, model: Model, python: Path, *, trust_remote_code: bool) -> Check:
+    """Check whether a model can be split over the ranks; no weights are read."""
+    words = ["--model", model.id, "--folder", str(model.path), "--ranks", str(settings.size)]
+    words += ["--backend", find_backend(settings), *(["--trust-remote-code"] if trust_remote_code else [])]
+    done = subprocess.run([python, "-P", "-m", _SPLITS, *words], capture_output=True, text=True)
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
+        return warning("split", "how the model can be split could not be found out", why=why)
+    found = json.loads(done.stdout)
+    can = f"it can be split over {_counts(found['sizes'])} ranks" if found["sizes"] else ""
+    if found["way"] is not None:
+        how = "slices of every layer" if found["way"] == "tensor" else "some layers for each"
+        return ok("split", f"{how} of {settings.size} ranks; {can}")
+    error = ConfigError(
+        f"{model.id} cannot be split over {settings.size} ranks",
+        why=found["why"],
+        fix=f"use another number of ranks: {can}" if can else "use another model, or remove [cluster]",
+    )
+    return wrong("split", error)
+
+
+def _counts(sizes: Sequence[int]) -> str:
+    """Write numbers, rising: "2, 4", "2 to 24"."""
+    first, last = sizes[0], sizes[-1]
+    if len(sizes) > 2 and last - first == len(sizes) - 1:
+        return f"{first} to {last}"
+    return ", ".join(map(str, sizes))
 
 
 def _model_check(model: Model | None) -> Check:

@@ -14,7 +14,7 @@ from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 from local_ai.doctor.check import Outcome
-from local_ai.doctor.cluster import check_cluster
+from local_ai.doctor.cluster import check_cluster, check_split
 from local_ai.engine.cluster.addresses import rank_addresses
 from local_ai.engine.cluster.launch import Group
 from local_ai.engine.cluster.plan import Hello, Rank, over_ssh, plan_ranks
@@ -67,6 +67,28 @@ def test_hosts_that_are_alike_are_in_order_and_the_way_to_them_is_measured(away:
     ]
     assert found.links["mini"].bytes_per_s > 1_000_000
     assert 0 < found.links["mini"].latency_s < scaled(1)
+
+
+@pytest.mark.parametrize(
+    ("processes", "outcome", "told"),
+    [
+        (2, Outcome.OK, "slices of every layer of 2 ranks; it can be split over 2 ranks"),
+        (
+            3,
+            Outcome.WRONG,
+            "num_attention_heads = 4 and num_key_value_heads = 2 cannot be divided by 3 ranks",
+        ),
+    ],
+)
+def test_a_check_tells_over_how_many_ranks_a_model_can_be_split(
+    model: Model, processes: int, outcome: Outcome, told: str
+):
+    wanted = ClusterSettings(processes=processes)
+
+    found = check_split(wanted, model, Path(sys.executable), trust_remote_code=False)
+
+    assert (found.outcome, found.why or found.finding) == (outcome, told)
+    assert outcome is Outcome.OK or found.fix == "use another number of ranks: it can be split over 2 ranks"
 
 
 def test_a_host_that_is_away_is_told_with_the_words_of_ssh(away: Path, model: Model):

@@ -14,20 +14,25 @@ from local_ai.settings.paths import find_paths
 
 def check(*, as_json: bool) -> int:
     """Check each host, and measure the way to it; return the exit code."""
-    from local_ai.doctor.cluster import check_cluster
+    from local_ai.doctor.cluster import check_cluster, check_split
     from local_ai.doctor.examine import exit_code
 
     settings = load_settings(None, {}).settings
     library = library_for(settings, find_paths().with_model_folders(settings.models.paths))
-    found = check_cluster(settings.cluster, library.default, Path(sys.executable))
-    code = exit_code(found.checks)
+    model, python = library.default, Path(sys.executable)
+    found = check_cluster(settings.cluster, model, python)
+    checks = found.checks
+    if settings.cluster.is_on and model is not None:
+        trusts = settings.model.trust_remote_code
+        checks += (check_split(settings.cluster, model, python, trust_remote_code=trusts),)
+    code = exit_code(checks)
     if as_json:
         links = [
             {"host": host, "latency_s": link.latency_s, "bytes_per_s": link.bytes_per_s}
             for host, link in found.links.items()
         ]
-        checks = [as_plain(each) for each in found.checks]
-        console.print_json({"ok": code == 0, "checks": checks, "links": links})
+        plain = [as_plain(each) for each in checks]
+        console.print_json({"ok": code == 0, "checks": plain, "links": links})
     else:
-        console.print_checks(found.checks, has_fixed=True)
+        console.print_checks(checks, has_fixed=True)
     return code

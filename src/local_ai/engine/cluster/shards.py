@@ -22,6 +22,9 @@ def way_to_split(model: Any, config: dict[str, Any], size: int, backend: str) ->
     Returns:
         The way; None with why there is none.
     """
+    caches = make_prompt_cache(model)
+    if not all(hasattr(cache, "merge") for cache in caches):
+        return None, "several ranks compute only what can be batched, and its layers' caches cannot be merged"
     inner = getattr(model, "model", None)
     inner_config = config.get("text_config")
     stated = inner_config if isinstance(inner_config, dict) else config
@@ -35,7 +38,6 @@ def way_to_split(model: Any, config: dict[str, Any], size: int, backend: str) ->
             return None, f"its {layers} layers are fewer than {size} ranks"
         if backend == "nccl":  # mlx 0.32: "[nccl] Send not supported in NCCL backend."
             return None, "some layers for each rank (`pipeline`) need a send, which mlx does not have by nccl"
-        caches = make_prompt_cache(model)
         if cuts_anywhere(caches[-math.ceil(layers / size) :]) and not cuts_anywhere(caches):
             return None, "its layers remember in several ways, and rank 0 would have those of one alone"
         return "pipeline", ""

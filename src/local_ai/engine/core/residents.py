@@ -36,7 +36,6 @@ from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
 from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
-from local_ai.engine.errors import model_not_loadable
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WARM_TOKENS = 64  # of a prompt
-_UNBATCHED = "several ranks compute only what can be batched, and its layers' caches cannot be merged"
 
 
 @dataclass(frozen=True)
@@ -242,8 +240,6 @@ class Residents:
                 self._reserved[key] = load.missing_bytes
                 yield
             loaded = load.finish()
-            if lead and not loaded.batchable:
-                raise model_not_loadable(key.id, _UNBATCHED, "take another model for [cluster]")
         except Exception:
             if drop:
                 drop()
