@@ -2,7 +2,7 @@
 
     uv run python benchmarks/soak.py [--minutes 10] [--clients 8] [--engine-s 20] [--gateway-s 60]
     uv run python benchmarks/soak.py --chaos [--seed N] [--minutes 10] [--clients 8]
-    uv run python benchmarks/soak.py --several [--engine-s 0 --gateway-s 0 | --chaos] [--clients 4]
+    uv run python benchmarks/soak.py --several [--engine-s 0 --gateway-s 0 | --chaos] [--clients 4] [--meddle]
 
 A real server with a tiny model; clients that ask in all three dialects, whole and streamed, each time
 something new, and that try again as SDKs do where the answer says so or the connection broke. The engine and
@@ -21,6 +21,10 @@ With --several there are two models that generate text and one that sees, a smal
 the disk cache. Each client asks both models, some prompts are long enough for the disk, and one more client
 shows pictures; each answer is known, as with --chaos. With --engine-s 0 --gateway-s 0 nothing is killed,
 which shows the memory by its parts over the whole run.
+
+With --meddle there are three models that generate text, and memory for two of them; every few seconds one is
+pinned for a while, unloaded, kept no longer (Ollama's keep_alive 0), all are unloaded, remembered prompts on
+disk are removed, texts are embedded, and a fourth model is asked, unloaded and removed.
 
 With --gateway-s 0 the gateway is left alone, which shows its memory over a longer life.
 
@@ -61,6 +65,7 @@ from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 from benchmarks.chaos import DEEDS, Chaos, processes
+from benchmarks.meddling import Meddler
 from local_ai.status.probe import probe_engine
 from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
 
@@ -87,6 +92,11 @@ _SEVERAL = {
     "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": "4",
     "LOCAL_AI_MODEL__PATH": "one",
 }
+
+# With --meddle: three models of 16 MB, conversations with two of them, and 4 MB of remembered prompts.
+_MODELS = ("one", "two", "three")
+_WIDE = 448
+_MEDDLED = {"LOCAL_AI_MODELS__BUDGET": "0.05"}
 
 # Asks, and returns the answer's text.
 Way = Callable[[httpx.Client, str], str]
@@ -170,13 +180,17 @@ def main() -> None:
     """Run, print, and exit 1 if anything was lost, mixed up, refused without reason or given twice."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server ends with it
-    with _server(several=options.several) as server:
-        prompts = _several_prompts if options.several else _own_prompts
-        texts = [prompts(client) for client in range(options.clients)]
+    models = _MODELS[: 3 if options.meddle else 2] if options.several else ()
+    with _server(models) as server:
+        texts = [
+            _several_prompts(client, models) if models else _own_prompts(client)
+            for client in range(options.clients)
+        ]
         known = _learn(server, texts, alike=options.several) if options.chaos or options.several else {}
         before = _generated(server)
         tally = Tally()
         chaos = Chaos(server, options.seed, tally.note)
+        meddler = Meddler(server, models, options.seed, tally.count) if options.meddle else None
         stop, clients_stop = threading.Event(), threading.Event()
         memory = [_memory(server)]
         clients = [
@@ -196,6 +210,8 @@ def main() -> None:
             for program, seconds in ((ENGINE, options.engine_s), (GATEWAY, options.gateway_s))
             if seconds and not options.chaos
         ] or [threading.Thread(target=chaos.run, args=(stop,), daemon=True)] * options.chaos
+        if meddler:
+            killers.append(threading.Thread(target=meddler.run, args=(stop,), daemon=True))
         for thread in (*clients, *killers):
             thread.start()
         try:
@@ -209,7 +225,7 @@ def main() -> None:
             if sys.exc_info()[0] is None:
                 _join(clients_stop, clients)
         minutes = (time.monotonic() - tally.began) / 60
-        problems = [*chaos.failed_starts, *_tracebacks(server)]
+        problems = [*chaos.failed_starts, *(meddler.wrong if meddler else ()), *_tracebacks(server)]
         generated = _generated(server) - before
     # An engine that is killed may take one whole answer of each client along, not yet given out.
     killed = sum(tally.kinds[kind] for kind in (f"{ENGINE} killed", *_ENDS_ENGINE)) * options.clients
@@ -246,12 +262,19 @@ def _learn(server: Server, texts: list[list[str]], *, alike: bool) -> Known:
         alike: Two prompts may have the same one: what is mixed up is then seen in the others alone.
     """
     prompts = list(itertools.chain.from_iterable(texts))
-    keys = [(path, text) for text in prompts for path in _WHOLE]
+    # By their models: of some, only two can be in memory.
+    keys = [(path, text) for text in sorted(prompts, key=_model_name) for path in _WHOLE]
     with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
 
         def ask(key: tuple[str, str]) -> str:
             path, text = key
-            return _WHOLE[path](http, text)
+            while True:
+                try:
+                    return _WHOLE[path](http, text)
+                except _Refused as exc:
+                    if exc.status != 503:
+                        raise
+                    time.sleep(_TRY_PAUSE_S)
 
         known = dict(zip(keys, map(ask, keys), strict=True))
         with ThreadPoolExecutor(len(texts)) as pool:
@@ -273,20 +296,23 @@ def _own_prompts(client: int) -> list[str]:
     return [_prompt(client, number) for number in range(_PROMPTS)]
 
 
-def _several_prompts(client: int) -> list[str]:
-    """Write a client's prompts for two models in turns, every sixth of them long; see `_model_of`."""
-    models = itertools.cycle(["one", "two"])
+def _several_prompts(client: int, models: tuple[str, ...]) -> list[str]:
+    """Write a client's prompts for models in turns, every sixth of them long; see `_model_of`."""
     lengths = itertools.cycle([_LONG, "", "", "", "", _LONG])
     return [
-        f"{model}: {text}{more and more + text}"
-        for model, text, more in zip(models, _own_prompts(client), lengths, strict=False)
+        f"{model}: {text}{more and (more if models == _MODELS else more + text)}"
+        for model, text, more in zip(itertools.cycle(models), _own_prompts(client), lengths, strict=False)
     ]
 
 
 def _model_of(text: str) -> dict[str, str]:
     """Return the field that names a prompt's model; none where the default one is asked."""
+    return {"model": name} if (name := _model_name(text)) else {}
+
+
+def _model_name(text: str) -> str:
     name, colon, _ = text.partition(": ")
-    return {"model": name} if colon and name in ("one", "two") else {}
+    return name if colon and name in _MODELS else ""
 
 
 def _show_until(stop: threading.Event, server: Server, tally: Tally) -> None:
@@ -538,21 +564,23 @@ def _generated(server: Server) -> int:
 
 
 @contextmanager
-def _server(*, several: bool) -> Iterator[Server]:
+def _server(models: tuple[str, ...]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
-        more = _SEVERAL if several else {}
+        is_meddled = len(models) == len(_MODELS)
+        more = (_SEVERAL if models else {}) | (_MEDDLED if is_meddled else {})
         server = Server(Path(home), free_port(), {"LOCAL_AI_ENGINE__MAX_CRASHES": "10000"} | more)
         folder = server.paths.models_dir
         folder.mkdir(parents=True)
-        if several:
+        if models:
             # In a process of its own: it imports what this one does without.
             subprocess.run(
                 [sys.executable, "-c", _TRAIN, str(folder / "seeing")],
                 check=True,
                 cwd=Path(__file__).parents[1],
             )
-            make_tiny_model(folder / "one", endless=True)
-            make_tiny_model(folder / "two", endless=True, seed=1)
+            for seed, name in enumerate(models):
+                hidden = _WIDE if is_meddled else 64
+                make_tiny_model(folder / name, endless=True, seed=seed, hidden=hidden)
         else:
             make_tiny_model(folder / "tiny", endless=True)
         try:
@@ -590,8 +618,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--gateway-s", type=float, default=60, help="0: never")
     parser.add_argument("--chaos", action="store_true", help="kill and pause at random, check each answer")
     parser.add_argument("--several", action="store_true", help="two models, one that sees, the disk cache")
-    parser.add_argument("--seed", type=int, default=1, help="of --chaos")
-    return parser.parse_args()
+    parser.add_argument("--meddle", action="store_true", help="with --several: three models, memory for two")
+    parser.add_argument("--seed", type=int, default=1, help="of --chaos and --meddle")
+    options = parser.parse_args()
+    if options.meddle and not options.several:
+        parser.error("--meddle goes with --several")
+    return options
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ const MOST = 8; // in one question
 const MOST_BYTES = 1_000_000; // of a file that is kept as it is
 const KEPT = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const QUALITY = 0.88;
+const HEIC = /\.hei[cf]s?$/i; // names of photos whose type some systems do not know
 
 let pictures = [];
+let notes = []; // of files that were not taken, until more are added
 let adding = Promise.resolve();
 
 // What the next question shows, once all of it has been read.
@@ -24,6 +26,7 @@ export async function waiting() {
 
 export function clear() {
   pictures = [];
+  notes = [];
   draw();
 }
 
@@ -36,9 +39,9 @@ function draw() {
   $("pictures").replaceChildren(...pictures.map(thumbnail));
   $("pictures").hidden = !pictures.length;
   $("add-picture").hidden = !sees(chosen);
-  const isBlind = !canShow();
-  $("picture-note").hidden = !isBlind;
-  setText($("picture-note"), isBlind ? blindWords() : "");
+  const said = canShow() ? notes.join(" ") : blindWords();
+  $("picture-note").hidden = !said;
+  setText($("picture-note"), said);
 }
 
 function blindWords() {
@@ -78,22 +81,32 @@ function add(files) {
 }
 
 async function addAll(files) {
-  for (const file of files) {
+  notes = [];
+  for (const [place, file] of files.entries()) {
     if (pictures.length >= MOST) {
-      announce(textOf("chat.too_many_pictures", { count: MOST }));
+      notes.push(textOf("chat.too_many_pictures", { count: MOST, left: files.length - place }));
       break;
     }
+    const name = file.name || textOf("chat.picture");
     try {
-      const name = file.name || textOf("chat.picture");
       pictures.push({ id: holdPicture(await asUrl(file)), name });
       announce(textOf("chat.picture_added", { name }));
     } catch {
-      $("picture-note").hidden = false;
-      setText($("picture-note"), textOf("chat.no_picture", { name: file.name }));
-      continue;
+      notes.push(whyNot(file, name));
     }
     draw();
   }
+  draw();
+}
+
+// Some browsers read HEIC: only where that failed is it said.
+function whyNot(file, name) {
+  if (isHeic(file)) return textOf("chat.heic_picture", { name });
+  return isImage(file) ? textOf("chat.no_picture", { name }) : textOf("chat.other_file", { name });
+}
+
+function isHeic({ name, type }) {
+  return /^image\/hei[cf]/.test(type) || HEIC.test(name);
 }
 
 // A file as a data: URL: as it is where it is small, else scaled down and written anew.
@@ -119,8 +132,12 @@ function read(file) {
   });
 }
 
-function imagesOf(data) {
-  return [...(data?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
+function isImage(file) {
+  return file.type.startsWith("image/") || isHeic(file);
+}
+
+function filesOf(data) {
+  return [...(data?.files ?? [])];
 }
 
 function dragged(event, isOver) {
@@ -137,16 +154,16 @@ export function start() {
     $("prompt").focus({ preventScroll: true });
   });
   $("prompt").addEventListener("paste", (event) => {
-    const found = imagesOf(event.clipboardData);
+    const found = filesOf(event.clipboardData);
     if (!found.length) return;
-    event.preventDefault();
+    if (found.some(isImage)) event.preventDefault(); // else its text is pasted
     add(found);
   });
   document.addEventListener("dragover", (event) => dragged(event, true));
   document.addEventListener("dragleave", (event) => event.relatedTarget === null && dragged(event, false));
   document.addEventListener("drop", (event) => {
     dragged(event, false);
-    const found = imagesOf(event.dataTransfer);
+    const found = filesOf(event.dataTransfer);
     if (found.length) add(found);
   });
   onChoice(draw);

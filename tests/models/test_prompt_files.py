@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,15 @@ from typing import Any
 import pytest
 
 from local_ai.models import prompt_files
-from local_ai.models.prompt_files import GB, Written, limit_bytes, list_prompts, remove_drafts, write_model
+from local_ai.models.prompt_files import (
+    GB,
+    Written,
+    clear_prompts,
+    limit_bytes,
+    list_prompts,
+    remove_drafts,
+    write_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +80,14 @@ def test_files_that_a_killed_engine_did_not_finish_are_removed(tmp_path: Path):
     remove_drafts(tmp_path)
 
     assert sorted(tmp_path.iterdir()) == sorted([whole, under_way])
+
+
+def test_a_folder_that_is_gone_already_keeps_no_others_prompts(tmp_path: Path):
+    for name in ("one", "two"):
+        write_model(tmp_path / "prompts" / name, name, tmp_path)
+    found = list_prompts(tmp_path / "prompts")
+    shutil.rmtree(found[0].folder)
+
+    clear_prompts(found)
+
+    assert list_prompts(tmp_path / "prompts") == ()

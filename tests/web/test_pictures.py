@@ -82,9 +82,10 @@ def sent(server: Server) -> dict[str, Any]:
     return request
 
 
-def hand_over(page: Page, kind: str, file: Path) -> None:
-    text = base64.b64encode(file.read_bytes()).decode()
-    page.evaluate(HAND_OVER, ["#prompt", kind, [[file.name, "image/png", text]]])
+def hand_over(page: Page, kind: str, *files: Path, media_type: str = "image/png") -> None:
+    texts = [base64.b64encode(file.read_bytes()).decode() for file in files]
+    named = [[file.name, media_type, text] for file, text in zip(files, texts, strict=True)]
+    page.evaluate(HAND_OVER, ["#prompt", kind, named])
 
 
 def in_openai(part: dict[str, Any]) -> str:
@@ -211,13 +212,45 @@ def test_a_model_that_sees_nothing_is_shown_nothing(seeing: Page, server: Server
     assert server.engine.requests == []
 
 
-def test_a_file_that_is_no_picture_is_said_to_be_none(seeing: Page, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\nrest")
+@pytest.mark.parametrize(
+    ("name", "media_type", "words"),
+    [
+        ("broken.png", "image/png", "broken.png is not a picture that this browser can read."),
+        (
+            "notes.pdf",
+            "application/pdf",
+            "notes.pdf is not a picture. PNG, JPEG, WebP and GIF files are taken.",
+        ),
+        (
+            "IMG_1.HEIC",
+            "",
+            "IMG_1.HEIC is a HEIC photo, which this browser cannot read. Save it as JPEG (on a Mac: Preview, "
+            "File, Export), and add that.",
+        ),
+    ],
+)
+def test_a_file_that_is_not_taken_is_told_with_the_reason_while_others_are(
+    seeing: Page, tmp_path: Path, small: Path, name: str, media_type: str, words: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"\x89PNG\r\n\x1a\nrest")
 
-    hand_over(seeing, "drop", broken)
-
-    expect(seeing.locator("#picture-note")).to_have_text(
-        "broken.png is not a picture that this browser can read."
-    )
+    hand_over(seeing, "drop", file, media_type=media_type)
+    expect(seeing.locator("#picture-note")).to_have_text(words)
     expect(waiting(seeing)).to_have_count(0)
+
+    hand_over(seeing, "drop", file, small)
+    expect(waiting(seeing)).to_have_count(1)
+    expect(seeing.locator("#picture-note")).to_contain_text(name)
+    hand_over(seeing, "drop", small)
+    expect(waiting(seeing)).to_have_count(2)
+    expect(seeing.locator("#picture-note")).to_be_hidden()
+
+
+def test_pictures_beyond_the_most_are_said_to_be_left_out(seeing: Page, small: Path) -> None:
+    hand_over(seeing, "paste", *[small] * 10)
+
+    expect(waiting(seeing)).to_have_count(8)
+    expect(seeing.locator("#picture-note")).to_have_text(
+        "No more than 8 pictures in one question: 2 left out."
+    )

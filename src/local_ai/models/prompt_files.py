@@ -9,6 +9,7 @@ These files hold the attention state of what was asked and answered, from which 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -189,9 +190,7 @@ def clear_prompts(found: tuple[ModelPrompts, ...]) -> int:
     """
     try:
         for one in found:
-            shutil.rmtree(one.folder)
-    except FileNotFoundError:
-        pass  # the engine made room at the same moment
+            _remove(one.folder)
     except OSError as exc:
         raise LocalAIError(
             "not all remembered prompts were removed",
@@ -199,6 +198,15 @@ def clear_prompts(found: tuple[ModelPrompts, ...]) -> int:
             fix="correct the permissions there, then run the same command again",
         ) from exc
     return sum(one.size_bytes for one in found)
+
+
+def _remove(folder: Path) -> None:
+    while folder.is_dir():
+        try:
+            shutil.rmtree(folder)
+        except OSError as exc:  # the engine made room, or wrote one more, at the same moment
+            if exc.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
 
 
 def prompts_below(model_folder: Path, folder: Path) -> tuple[ModelPrompts, ...]:
