@@ -11,21 +11,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from local_ai.engine.api.anthropic.request import MessagesRequest, read_request
+from local_ai.engine.api.anthropic.request import MessagesRequest
 from local_ai.engine.api.ollama.request import (
     OllamaChatRequest,
     OllamaEmbeddingsRequest,
     OllamaEmbedRequest,
     OllamaGenerateRequest,
     OllamaShowRequest,
-    read_generate,
     read_shown,
 )
-from local_ai.engine.api.ollama.request import (
-    read_chat as read_ollama_chat,
-)
-from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, read_chat, read_completion
-from local_ai.engine.api.problems import read_model
+from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest
+from local_ai.engine.api.problems import read_model, understand
 from local_ai.engine.api.responses.request import ResponseRequest, read_response_request
 from local_ai.engine.embeddings import EmbeddingRequest, read_embedding_request
 from local_ai.engine.rerank import RerankRequest, read_rerank_request
@@ -47,14 +43,14 @@ def reader(read: Callable[..., object], *more: object) -> Reader:
 
 # How each body is read, the least that it must hold, and the model that it is.
 READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
-    "POST /v1/chat/completions": (reader(read_chat, defaults), {"messages": MESSAGES}),
-    "POST /v1/completions": (reader(read_completion, defaults), {"prompt": "x"}),
+    "POST /v1/chat/completions": (reader(understand, ChatRequest, defaults), {"messages": MESSAGES}),
+    "POST /v1/completions": (reader(understand, CompletionRequest, defaults), {"prompt": "x"}),
     "POST /v1/responses": (reader(read_response_request, defaults), {"input": "x"}),
     "POST /v1/rerank": (reader(read_rerank_request), {"model": "m", "query": "x", "documents": ["y"]}),
     "POST /v1/embeddings": (reader(read_embedding_request), {"model": "m", "input": "x"}),
-    "POST /anthropic/v1/messages": (reader(read_request, defaults), {"messages": MESSAGES}),
-    "POST /api/chat": (reader(read_ollama_chat, defaults), {"model": "m"}),
-    "POST /api/generate": (reader(read_generate, defaults), {"model": "m"}),
+    "POST /anthropic/v1/messages": (reader(understand, MessagesRequest, defaults), {"messages": MESSAGES}),
+    "POST /api/chat": (reader(understand, OllamaChatRequest, defaults), {"model": "m"}),
+    "POST /api/generate": (reader(understand, OllamaGenerateRequest, defaults), {"model": "m"}),
     "POST /api/embed": (reader(read_model, OllamaEmbedRequest), {"model": "m", "input": "x"}),
     "POST /api/embeddings": (reader(read_model, OllamaEmbeddingsRequest), {"model": "m", "prompt": "x"}),
     "POST /api/show": (reader(read_shown), {"model": "m"}),

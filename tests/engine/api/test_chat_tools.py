@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletionMessage
 
-from local_ai.engine.api.openai.request import OpenAIRequest, read_chat
+from local_ai.engine.api.body import Understood
+from local_ai.engine.api.openai.request import ChatRequest
 from local_ai.engine.api.openai.response import ChatChoice
+from local_ai.engine.api.problems import understand
 from local_ai.engine.text.conversation import Call, CallPiece, Ended, ToolChoice, Usage
 from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
@@ -21,9 +23,9 @@ CHOOSE_PATCH = {"type": "custom", "custom": {"name": "patch"}}
 ASKED = {"role": "user", "content": "hi"}
 
 
-def read(**fields: Any) -> OpenAIRequest:
+def read(**fields: Any) -> Understood[ChatRequest]:
     body = {"messages": [ASKED], "tools": [PATCH, READ]} | fields
-    return read_chat(json.dumps(body).encode(), lambda _: GenerationSettings())
+    return understand(json.dumps(body).encode(), ChatRequest, lambda _: GenerationSettings())
 
 
 def test_a_custom_tool_is_a_function_of_one_text_to_the_model():
@@ -39,7 +41,7 @@ def test_a_custom_tool_is_a_function_of_one_text_to_the_model():
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_call_of_a_custom_tool_carries_its_text(stream: bool):
     words: Any = None
-    choice = ChatChoice(0, words, False, read().custom)
+    choice = ChatChoice(0, words, False, read().body.custom_names())
     chunks = [
         choice.add(CallPiece(Call("c1", "patch", '{"input": "*** Begin"}'))),
         choice.add(CallPiece(Call("c2", "read", '{"path": "a"}'))),

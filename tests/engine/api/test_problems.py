@@ -189,6 +189,11 @@ def test_a_fault_is_named_by_its_path_and_says_what_is_allowed(
     assert (error.status, error.param, error.why) == (400, param, why)
 
 
+def meant(found: Any) -> Any:
+    """What the core is asked for a body; the body itself where it is not for a model that generates text."""
+    return found.asks if hasattr(found, "asks") else getattr(found, "ask", found)
+
+
 @pytest.mark.parametrize("heading", READERS)
 def test_null_is_as_good_as_absent_in_every_field_that_is_not_required(heading: str):
     read, body = READERS[heading]
@@ -197,7 +202,7 @@ def test_null_is_as_good_as_absent_in_every_field_that_is_not_required(heading: 
     silent, plain = read(nothing | body), read(body)
 
     # Items of a response get new ids each time.
-    assert getattr(silent, "ask", silent) == getattr(plain, "ask", plain)
+    assert meant(silent) == meant(plain)
 
 
 def test_a_refusal_carries_what_official_clients_act_on():
@@ -214,7 +219,7 @@ def test_hints_for_a_cache_have_no_effect_on_parts_and_tools():
 
     with_hints = read({"messages": messages, "tools": [tool | hint]})
 
-    assert with_hints == read(body | {"tools": [tool]})
+    assert meant(with_hints) == meant(read(body | {"tools": [tool]}))
 
 
 def test_more_faults_than_anybody_wants_to_read_take_no_longer():

@@ -55,8 +55,7 @@ def turns(*items: dict[str, Any]) -> list[Message]:
 
 
 def builder(**fields: Any) -> ResponseBuilder:
-    known: dict[str, Any] = {"toolbox": Toolbox((), {}), "previous": None, "instructions": None}
-    return ResponseBuilder(**({"model": "m", "echo": {}, "store": True} | known | fields))
+    return ResponseBuilder(**({"model": "m", "echo": {}, "toolbox": Toolbox((), {})} | fields))
 
 
 def test_what_the_assistant_thought_said_and_called_is_one_turn():
@@ -293,8 +292,8 @@ def test_a_cut_answer_is_incomplete_and_a_failed_one_says_why():
     assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
     assert last["response"]["output"][0]["status"] == "incomplete"
     assert last["response"]["usage"]["input_tokens_details"]["cached_tokens"] == 4
-    assert failure[-1]["response"]["status"] == "failed"
-    assert failure[-1]["response"]["error"] == {
+    assert failure["response"]["status"] == "failed"
+    assert failure["response"]["error"] == {
         "code": "context_length_exceeded",
         "message": "it broke: of rust. To fix it: oil it",
     }

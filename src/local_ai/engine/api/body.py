@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -23,13 +24,14 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-if TYPE_CHECKING:
-    from local_ai.engine.core.job import Sampling as CoreSampling
-    from local_ai.settings.schema import GenerationSettings
+from local_ai.engine.core.job import Sampling
+from local_ai.engine.errors import bad_field
+from local_ai.engine.text.conversation import Ask
+from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
 # The settings' values for the model that a request names; None: the default model.
-Defaults = Callable[[str | None], "GenerationSettings"]
+Defaults = Callable[[str | None], GenerationSettings]
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
 
@@ -132,8 +134,13 @@ WordOr = Annotated[Annotated[W, Tag("(text)")] | Annotated[T, Tag("(other)")], D
 NoEffect = Any
 Text = str | None
 Flag = bool | None
-# Hints for caching: prefixes are always remembered.
-CacheControl = NoEffect
+Filled = Annotated[Text, AfterValidator(lambda text: text or None)]  # "" is as good as absent
+
+
+class Cacheable(Body):
+    """An object that may hold a hint for caching: prefixes are always remembered."""
+
+    cache_control: NoEffect = None
 
 
 def _read_stops(value: Any) -> tuple[str, ...]:
@@ -196,6 +203,40 @@ RepetitionPenalty = Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
 
 
+class TextBody(Body):
+    """A body that has a model generate text."""
+
+    model: Filled = None
+
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
+        """Say it in the core's terms: once for each prompt, never where a model is only loaded.
+
+        Args:
+            generation: Speaks where the request is silent.
+
+        Raises:
+            ApiError: 400, two fields do not go together.
+        """
+        raise NotImplementedError
+
+
+B = TypeVar("B", bound=TextBody)
+
+
+@dataclass(frozen=True)
+class Understood(Generic[B]):
+    """A body, and the same in the core's terms."""
+
+    body: B
+    asks: tuple[Ask, ...]
+
+    @property
+    def ask(self) -> Ask:
+        """The only one."""
+        (ask,) = self.asks
+        return ask
+
+
 class Drawn(Body):
     """The fields that say how tokens are chosen, which every dialect has."""
 
@@ -209,10 +250,8 @@ class Drawn(Body):
     presence_penalty: Penalty = None
     frequency_penalty: Penalty = None
 
-    def drawing(self, generation: GenerationSettings) -> CoreSampling:
+    def drawing(self, generation: GenerationSettings) -> Sampling:
         """Say it in the core's terms; where the request is silent, the settings speak."""
-        from local_ai.engine.core.job import Sampling
-
         return Sampling(
             temperature=_or(self.temperature, generation.temperature),
             top_p=_or(self.top_p, generation.top_p),
@@ -227,22 +266,39 @@ class Drawn(Body):
 class Sampled(Drawn):
     """The fields that OpenAI's and Anthropic's text endpoints share: the model, and how tokens are chosen."""
 
-    model: Text = Field(
+    model: Filled = Field(
         None,
         description="An id that /v1/models lists, or a model folder's path; left out, the default model.",
     )
-    adapters: Text = Field(None, description="Folder of a LoRA adapter.")
+    adapters: Filled = Field(None, description="Folder of a LoRA adapter.")
     stream: Flag = None
     logit_bias: Bias = ()
     repetition_penalty: RepetitionPenalty = None
 
-    def sampling(self, generation: GenerationSettings) -> CoreSampling:
+    def sampling(self, generation: GenerationSettings) -> Sampling:
         """Say it in the core's terms; where the request is silent, the settings speak."""
         return replace(
             self.drawing(generation),
             logit_bias=self.logit_bias,
             repetition_penalty=_or(self.repetition_penalty, 1.0),
         )
+
+
+class Logged(Body):
+    """The fields that ask for the log probabilities of an answer's tokens."""
+
+    logprobs: Flag = None
+    top_logprobs: TopLogprobs = None
+
+    def likeliest(self) -> int | None:
+        """Return how many of the likeliest tokens are listed with each one; None: no log probabilities.
+
+        Raises:
+            ApiError: 400, one field needs the other.
+        """
+        if self.top_logprobs and not self.logprobs:
+            raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 def shown(value: object, most: int = 80) -> str:

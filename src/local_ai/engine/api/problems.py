@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from local_ai.engine.api.body import Fix, Kinds, Must, Only, Reason, shown
+from local_ai.engine.api.body import B, Defaults, Fix, Kinds, Must, Only, Reason, Understood, shown
 from local_ai.engine.api.hints import nearest_meaning
 from local_ai.engine.errors import bad_field
 from local_ai.serving.errors import ApiError
@@ -44,6 +44,16 @@ def read_model(raw: bytes, model: type[M]) -> M:
         return parse_json(raw, model.model_validate_json)
     except ValidationError as exc:
         raise word(exc, model, raw) from None
+
+
+def understand(raw: bytes, model: type[B], defaults: Defaults) -> Understood[B]:
+    """Read a body that has a model generate text.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    body = read_model(raw, model)
+    return Understood(body, body.asks(defaults(body.model)))
 
 
 def word(exc: ValidationError, model: type[BaseModel], raw: bytes = b"{}") -> ApiError:

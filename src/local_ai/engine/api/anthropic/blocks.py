@@ -10,7 +10,7 @@ from pydantic import Field
 
 from local_ai.engine.api.body import (
     Body,
-    CacheControl,
+    Cacheable,
     Flag,
     Json,
     Kinds,
@@ -36,12 +36,11 @@ def _kinds(readable: str) -> Kinds:
     return Kinds("blocks of type {tag} cannot be read here", f"send blocks of type {readable} only")
 
 
-class TextBlock(Body):
+class TextBlock(Cacheable):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
-    cache_control: CacheControl = None
     citations: NoEffect = None
 
 
@@ -59,7 +58,7 @@ class FileSource(Unreadable):
     type: Literal["base64", "url", "file", "content"]
 
 
-class DocumentBlock(Body):
+class DocumentBlock(Cacheable):
     """A document; one in plain text can be read."""
 
     type: Literal["document"]
@@ -70,7 +69,6 @@ class DocumentBlock(Body):
     ]
     title: Text = None
     context: Text = None
-    cache_control: CacheControl = None
     citations: NoEffect = None
 
     @property
@@ -100,7 +98,7 @@ class UrlSource(Body):
         return PictureSource("url", self.url, at)
 
 
-class ImageBlock(Body):
+class ImageBlock(Cacheable):
     """A picture."""
 
     type: Literal["image"]
@@ -109,7 +107,6 @@ class ImageBlock(Body):
         Field(discriminator="type"),
         Kinds("no files are kept here", "send a base64 source"),
     ]
-    cache_control: CacheControl = None
     transformations: NoEffect = None  # what Anthropic's servers do to it before
 
 
@@ -138,24 +135,22 @@ class ServerToolBlock(Unreadable):
     ]
 
 
-class ThinkingBlock(Body):
+class ThinkingBlock(Cacheable):
     """The assistant's reasoning; made here or elsewhere, only its text counts."""
 
     type: Literal["thinking"]
     thinking: Text = None
     signature: Text = None
-    cache_control: CacheControl = None
 
 
-class RedactedBlock(Body):
+class RedactedBlock(Cacheable):
     """A thought that is unreadable, and is left out."""
 
     type: Literal["redacted_thinking"]
     data: NoEffect = None
-    cache_control: CacheControl = None
 
 
-class ToolUseBlock(Body):
+class ToolUseBlock(Cacheable):
     """A call that the assistant made."""
 
     type: Literal["tool_use"]
@@ -163,7 +158,6 @@ class ToolUseBlock(Body):
     name: str
     input: Json
     caller: NoEffect = None
-    cache_control: CacheControl = None
 
 
 _ResultPart = Annotated[
@@ -173,14 +167,13 @@ _ResultPart = Annotated[
 ]
 
 
-class ToolResultBlock(Body):
+class ToolResultBlock(Cacheable):
     """The result of a tool call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
     content: Annotated[TextOr[ListOf[_ResultPart]], Must("a text or a list of blocks")] | None = None
     is_error: Flag = None
-    cache_control: CacheControl = None
 
     def message(self, at: str) -> Message:
         if isinstance(self.content, str):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -12,8 +11,7 @@ from local_ai.engine.api.anthropic.blocks import SystemText, Turn, read_turns
 from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
-    CacheControl,
-    Defaults,
+    Cacheable,
     Flag,
     Json,
     ListOf,
@@ -25,14 +23,12 @@ from local_ai.engine.api.body import (
     Sampled,
     Stops,
     Text,
+    TextBody,
     wrong,
 )
-from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Thinking, Tool, ToolChoice
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
+from local_ai.settings.schema import GenerationSettings
 
 # Anthropic's tool runners send their whole conversation instead where an error says this.
 # Source: anthropic-python's types/thread_unsupported_request_error_details.py
@@ -45,7 +41,7 @@ def _custom(kind: str | None) -> str | None:
     return kind
 
 
-class CustomTool(Body):
+class CustomTool(Cacheable):
     """A function that the client runs."""
 
     type: Annotated[Text, AfterValidator(_custom), Field(json_schema_extra={"const": "custom"})] = None
@@ -53,7 +49,6 @@ class CustomTool(Body):
     description: Text = None
     input_schema: Annotated[Json, Must("a JSON Schema object")]
     # Hints for caching, checking and showing; forced calls are always checked.
-    cache_control: CacheControl = None
     strict: NoEffect = None
     eager_input_streaming: NoEffect = None
     defer_loading: Annotated[Refused, Reason("there is no tool search here")] = None
@@ -115,7 +110,7 @@ class ContextManagement(Body):
     edits: Annotated[list[Any], AfterValidator(_only_thoughts)] | None = None
 
 
-class MessagesRequest(Sampled):
+class MessagesRequest(Sampled, TextBody):
     """A /anthropic/v1/messages body, or a count_tokens one, which has fewer fields."""
 
     messages: Annotated[ListOf[Turn], Field(min_length=1)]
@@ -129,7 +124,7 @@ class MessagesRequest(Sampled):
     context_management: ContextManagement | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
     metadata: NoEffect = None
-    cache_control: CacheControl = None
+    cache_control: NoEffect = None
     container: Annotated[Refused, Reason("there are no containers here")] = None
     mcp_servers: Annotated[
         Refused, Reason("servers are not called from here", "give their tools as tools")
@@ -141,15 +136,7 @@ class MessagesRequest(Sampled):
         Reason("no conversation is kept here", "send the whole one, without it", details=_NO_THREADS),
     ] = None
 
-    def ask(self, generation: GenerationSettings, *, counting: bool) -> Ask:
-        """Say it in the core's terms.
-
-        Args:
-            counting: No answer follows.
-
-        Raises:
-            ApiError: 400, two fields do not go together.
-        """
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
         messages = read_turns(self.system, self.messages)
         tools = tuple(tool.tool() for tool in self.tools or ())
         output = self.output_config or OutputConfig()
@@ -158,17 +145,17 @@ class MessagesRequest(Sampled):
         silent: Literal["adaptive", "disabled"] = "adaptive" if generation.thinking else "disabled"
         thinking = self.thinking or ThinkingField(type=silent)
         wanted = generation.max_tokens if self.max_tokens is None else self.max_tokens
-        is_default = self.max_tokens is None or counting  # what is only counted has no answer to bound
-        return Ask(
+        ask = Ask(
             messages=messages,
             tools=tools,
             tool_choice=choice,
             schema=schema,
             sampling=self.sampling(generation),
-            limits=Limits(wanted, is_default=is_default, stops=self.stop_sequences),
+            limits=Limits(wanted, is_default=self.max_tokens is None, stops=self.stop_sequences),
             thinking=thinking.thinking(output.effort),
             continues_last=messages[-1].role == "assistant" and not messages[-1].calls,
         )
+        return (ask,)
 
     def _choice(self, tools: tuple[Tool, ...]) -> ToolChoice:
         choice = self.tool_choice
@@ -187,31 +174,3 @@ class MessagesRequest(Sampled):
         if choice.type == "any":
             return ToolChoice("required", parallel=parallel)
         return ToolChoice("none" if choice.type == "none" else "auto", parallel=parallel)
-
-
-@dataclass(frozen=True)
-class AnthropicRequest:
-    """A body that was understood."""
-
-    ask: Ask
-    model: str | None
-    adapter: str | None
-    stream: bool
-    shows_thoughts: bool
-
-
-def read_request(raw: bytes, defaults: Defaults, *, counting: bool = False) -> AnthropicRequest:
-    """Read a /v1/messages or count_tokens body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    body = read_model(raw, MessagesRequest)
-    ask = body.ask(defaults(body.model), counting=counting)
-    return AnthropicRequest(
-        ask=ask,
-        model=body.model or None,
-        adapter=body.adapters or None,
-        stream=bool(body.stream),
-        shows_thoughts=bool(body.thinking and ask.thinking.wanted),
-    )

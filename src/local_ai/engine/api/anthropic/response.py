@@ -28,8 +28,8 @@ _SIGNATURE = "local"  # thoughts are not signed here, and the SDK's type wants a
 class MessageBuilder:
     """One answer as it grows: each piece adds to the message and makes events."""
 
-    model: str
     shows_thoughts: bool
+    model: str = ""  # as the client named it; known once it is loaded
     id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex[:24]}")
     blocks: list[Json] = field(default_factory=list)
     ended: Ended | None = None

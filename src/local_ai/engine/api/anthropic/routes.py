@@ -12,31 +12,33 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.anthropic.request import AnthropicRequest, read_request
+from local_ai.engine.api.anthropic.request import MessagesRequest
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
+from local_ai.engine.api.body import Understood
+from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.problems import understand
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.text.conversation import Begun, Reading
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
-from local_ai.serving.dialects import Dialect, error_event
-from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
+from local_ai.serving.dialects import Dialect
+from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
-GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 in_anthropic_errors = in_dialect(Dialect.ANTHROPIC)
 _NAMES = FieldNames(schema="output_config.format")
 
 
 def anthropic_routes(service: Service) -> list[Route]:
     """Make the routes of this dialect."""
+    read = partial(understand, model=MessagesRequest, defaults=service.defaults)
 
     async def messages(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_request, defaults=service.defaults))
-        return await _answer(service, request, wanted)
+        return await _answer(service, request, await read_body(request, read))
 
     async def count_tokens(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_request, defaults=service.defaults, counting=True))
-        counting = service.count_tokens(wanted.ask, wanted.model, wanted.adapter, _NAMES)
+        wanted = await read_body(request, read)
+        body = wanted.body
+        counting = service.count_tokens(wanted.ask, body.model, body.adapters, _NAMES)
         return json_response({"input_tokens": await unless_gone(request, counting)})
 
     return [
@@ -45,46 +47,19 @@ def anthropic_routes(service: Service) -> list[Route]:
     ]
 
 
-async def _answer(service: Service, request: Request, wanted: AnthropicRequest) -> Response:
-    opening = asyncio.ensure_future(_open(service, wanted))
-    whole = None if wanted.stream else partial(_whole, service, wanted, opening)
-    events = partial(_events, service, wanted, opening)
-    return await endpoints.answer(request, opening, whole=whole, events=events, grace_s=GRACE_S)
-
-
-async def _open(service: Service, wanted: AnthropicRequest) -> Opened:
-    return await service.open(wanted.ask, wanted.model, wanted.adapter, _NAMES)
-
-
-async def _whole(service: Service, wanted: AnthropicRequest, opening: asyncio.Future[Opened]) -> Json:
-    try:
-        opened = await opening
-    finally:
-        opening.cancel()
-    message = MessageBuilder(opened.name, wanted.shows_thoughts)
-    pieces = service.run(opened)
-    try:
-        async for piece in pieces:
-            message.add(piece)
-    finally:
-        await close(pieces)
-    return message.whole()
-
-
-async def _events(
-    service: Service, wanted: AnthropicRequest, opening: asyncio.Future[Opened]
-) -> AsyncIterator[bytes]:
-    """Server-sent events; pings while there is nothing to say, an error event if it fails."""
-    events = batches(_message_events(service, wanted, opening), every_s=QUIET_S)
+async def _answer(service: Service, request: Request, wanted: Understood[MessagesRequest]) -> Response:
+    body = wanted.body
+    opening = asyncio.ensure_future(service.open(wanted.ask, body.model, body.adapters, _NAMES))
+    message = MessageBuilder(shows_thoughts=bool(body.thinking and wanted.ask.thinking.wanted))
     writer = _EventWriter()
-    try:
-        async for together in events:
-            yield b"".join(map(writer.write, together or [{"type": "ping"}]))
-    except Exception as exc:
-        yield error_event(Dialect.ANTHROPIC, stream_failure(exc), source="engine")
-    finally:
-        opening.cancel()
-        await close(events)
+    return await endpoints.answer(
+        request,
+        Dialect.ANTHROPIC,
+        opening,
+        _events(service, opening, message),
+        whole=None if body.stream else message.whole,
+        write=lambda events: b"".join(map(writer.write, events or [{"type": "ping"}])),
+    )
 
 
 class _EventWriter:
@@ -106,11 +81,11 @@ class _EventWriter:
         return self._template.write(delta[key])
 
 
-async def _message_events(
-    service: Service, wanted: AnthropicRequest, opening: asyncio.Future[Opened]
+async def _events(
+    service: Service, opening: asyncio.Future[Opened], message: MessageBuilder
 ) -> AsyncIterator[Json]:
     opened = await opening
-    message = MessageBuilder(opened.name, wanted.shows_thoughts)
+    message.model = opened.name
     pieces = service.run(opened)
     held: list[Json] = []
     try:

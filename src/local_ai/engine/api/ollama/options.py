@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from local_ai.engine.api.body import Drawn, Must, NoEffect, Only, RepetitionPenalty, Stops
+from local_ai.engine.core.job import Sampling
 from local_ai.engine.text.conversation import Limits
-
-if TYPE_CHECKING:
-    from local_ai.engine.core.job import Sampling
-    from local_ai.settings.schema import GenerationSettings
+from local_ai.settings.schema import GenerationSettings
 
 _OFF = Only("tokens are not drawn that way here")
 _RANDOM = -1  # a seed that stands for none

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -12,15 +11,15 @@ from pydantic_core import PydanticCustomError
 from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
-    Defaults,
     Flag,
     ListOf,
+    Logged,
     Must,
     NoEffect,
     Reason,
     Refused,
     Text,
-    TopLogprobs,
+    TextBody,
 )
 from local_ai.engine.api.content import message_of
 from local_ai.engine.api.ollama.messages import Images, OllamaMessage, pieces_of, read_messages
@@ -30,9 +29,7 @@ from local_ai.engine.api.problems import read_model
 from local_ai.engine.embeddings import Dimensions, TextInput, Texts
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Message, Thinking
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
+from local_ai.settings.schema import GenerationSettings
 
 Name = Annotated[str, Field(min_length=1)]
 _EFFORTS = ("low", "medium", "high")
@@ -74,21 +71,24 @@ Think = Annotated[
 ]
 
 
-class OllamaBody(Body):
-    """The fields that chats and completions share."""
+class Modelled(Body):
+    """The fields that all requests to a model share."""
 
     model: Name
-    stream: Flag = None
-    format: Format = None
     options: OllamaOptions | None = None
     keep_alive: KeepAlive = None
+
+
+class OllamaBody(Modelled, TextBody, Logged):
+    """The fields that chats and completions share."""
+
+    stream: Flag = None
+    format: Format = None
     think: Think = None
     truncate: Flag = None
     shift: Annotated[Literal[False], Must("false: an answer ends where the context does")] | None = None
-    logprobs: Flag = None
-    top_logprobs: TopLogprobs = None
 
-    def asked(self, generation: GenerationSettings, **about: Any) -> Ask:
+    def asked(self, generation: GenerationSettings, **about: Any) -> tuple[Ask]:
         """Say what chats and completions have in common in the core's terms.
 
         Args:
@@ -97,17 +97,16 @@ class OllamaBody(Body):
         Raises:
             ApiError: 400, two fields do not go together.
         """
-        if self.top_logprobs and not self.logprobs:
-            raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
         options = self.options or OllamaOptions()
-        return Ask(
+        ask = Ask(
             schema=self.format,
             sampling=options.sampling(generation),
             limits=options.limits(generation),
             thinking=self.think or Thinking(wanted=generation.thinking),
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            logprobs=self.likeliest(),
             **about,
         )
+        return (ask,)
 
 
 class OllamaChatRequest(OllamaBody):
@@ -116,18 +115,11 @@ class OllamaChatRequest(OllamaBody):
     messages: ListOf[OllamaMessage] | None = None
     tools: Annotated[ListOf[FunctionTool], Field(max_length=MOST_TOOLS)] | None = None
 
-    def ask(self, generation: GenerationSettings) -> Ask | None:
-        """Say it in the core's terms; None where nothing is said, only a model loaded or unloaded.
-
-        Raises:
-            ApiError: 400, two fields do not go together.
-        """
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
         if not self.messages:
-            return None
-        messages = read_messages(self.messages)
-        return self.asked(
-            generation, messages=messages, tools=tuple(tool.tool() for tool in self.tools or ())
-        )
+            return ()
+        tools = tuple(tool.tool() for tool in self.tools or ())
+        return self.asked(generation, messages=read_messages(self.messages), tools=tools)
 
 
 class OllamaGenerateRequest(OllamaBody):
@@ -148,14 +140,9 @@ class OllamaGenerateRequest(OllamaBody):
     height: Annotated[Refused, Reason("no model here paints")] = None
     steps: Annotated[Refused, Reason("no model here paints")] = None
 
-    def ask(self, generation: GenerationSettings) -> Ask | None:
-        """Say it in the core's terms; None where nothing is said, only a model loaded or unloaded.
-
-        Raises:
-            ApiError: 400, two fields do not go together.
-        """
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
         if not self.prompt and not self.images:
-            return None
+            return ()
         if not self.raw:
             system = (Message("system", self.system),) if self.system else ()
             asked = message_of("user", pieces_of(self.prompt, self.images))
@@ -166,28 +153,22 @@ class OllamaGenerateRequest(OllamaBody):
         return self.asked(generation, prompt=self.prompt or "")
 
 
-class OllamaEmbedRequest(Body):
+class OllamaEmbedRequest(Modelled):
     """A /api/embed body."""
 
-    model: Name
     input: TextInput
     truncate: Flag = None
     dimensions: Dimensions = None
-    options: OllamaOptions | None = None
-    keep_alive: KeepAlive = None
 
     def texts(self) -> Texts:
         """Return what is embedded."""
         return Texts(self.model, self.input, self.dimensions, cuts=self.truncate is not False)
 
 
-class OllamaEmbeddingsRequest(Body):
+class OllamaEmbeddingsRequest(Modelled):
     """A /api/embeddings body, which /api/embed has replaced."""
 
-    model: Name
     prompt: Annotated[str, Field(min_length=1)]
-    options: OllamaOptions | None = None
-    keep_alive: KeepAlive = None
 
     def texts(self) -> Texts:
         """Return what is embedded."""
@@ -202,37 +183,6 @@ class OllamaShowRequest(Body):
     verbose: NoEffect = None
 
 
-@dataclass(frozen=True)
-class OllamaRequest:
-    """A body that was understood."""
-
-    ask: Ask | None  # None: only load the model, or unload it
-    model: str
-    stream: bool
-    keep_alive_s: float | None  # inf: for ever; None: as the settings have it
-    cuts_history: bool  # the oldest turns go where the context is too small
-
-
-def read_chat(raw: bytes, defaults: Defaults) -> OllamaRequest:
-    """Read a /api/chat body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    body = read_model(raw, OllamaChatRequest)
-    return _request(body, body.ask(defaults(body.model)))
-
-
-def read_generate(raw: bytes, defaults: Defaults) -> OllamaRequest:
-    """Read a /api/generate body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    body = read_model(raw, OllamaGenerateRequest)
-    return _request(body, body.ask(defaults(body.model)))
-
-
 def read_shown(raw: bytes) -> str:
     """Read the model's name of a /api/show body.
 
@@ -244,13 +194,3 @@ def read_shown(raw: bytes) -> str:
     if name is None:
         raise bad_field("model", "it is required and missing", "add it")
     return name
-
-
-def _request(body: OllamaBody, ask: Ask | None) -> OllamaRequest:
-    return OllamaRequest(
-        ask=ask,
-        model=body.model,
-        stream=body.stream is not False,
-        keep_alive_s=body.keep_alive,
-        cuts_history=body.truncate is not False,
-    )

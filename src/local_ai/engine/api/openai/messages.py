@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from local_ai.engine.api.body import (
     Body,
-    CacheControl,
+    Cacheable,
     Kinds,
     ListOf,
     Must,
@@ -42,20 +42,18 @@ def blind_to(kind: str) -> str:
     return f"{BLIND}, and this part's type is {kind}"
 
 
-class TextPart(Body):
+class TextPart(Cacheable):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
-    cache_control: CacheControl = None
 
 
-class RefusalPart(Body):
+class RefusalPart(Cacheable):
     """A piece of a refusal."""
 
     type: Literal["refusal"]
     refusal: str
-    cache_control: CacheControl = None
 
 
 class ImageUrl(Body):
@@ -65,12 +63,11 @@ class ImageUrl(Body):
     detail: Detail | None = None
 
 
-class ImagePart(Body):
+class ImagePart(Cacheable):
     """A picture."""
 
     type: Literal["image_url"]
     image_url: Annotated[TextOr[ImageUrl], Must('an object, {"url": …}')]
-    cache_control: CacheControl = None
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
 
     def source(self, at: str) -> PictureSource:
@@ -114,13 +111,12 @@ class CalledFunction(Body):
     arguments: Arguments | None = None
 
 
-class FunctionCall(Body):
+class FunctionCall(Cacheable):
     """A call of a function that the assistant made."""
 
     id: Text = None
     type: Literal["function"] | None = None
     index: NoEffect = None
-    cache_control: CacheControl = None
     function: CalledFunction
 
     def call(self) -> Call:
@@ -134,13 +130,12 @@ class CalledCustom(Body):
     input: str
 
 
-class CustomCall(Body):
+class CustomCall(Cacheable):
     """A call of a custom tool that the assistant made."""
 
     id: Text = None
     type: Literal["custom"]
     index: NoEffect = None
-    cache_control: CacheControl = None
     custom: CalledCustom
 
     def call(self) -> Call:
@@ -158,31 +153,29 @@ ToolCall = Annotated[
 ]
 
 
-class SystemMessage(Body):
+class SystemMessage(Cacheable):
     """A message of the system."""
 
     role: Literal["system", "developer"]
     content: Content | None = None
     name: Text = None  # tells speakers apart; chat templates cannot show it
-    cache_control: CacheControl = None
 
     def message(self, at: str) -> Message:
         return message_of("system", pieces_of(self.content, f"{at}.content"))
 
 
-class UserMessage(Body):
+class UserMessage(Cacheable):
     """A message of the user."""
 
     role: Literal["user"]
     content: Content
     name: Text = None
-    cache_control: CacheControl = None
 
     def message(self, at: str) -> Message:
         return message_of("user", pieces_of(self.content, f"{at}.content"))
 
 
-class AssistantMessage(Body):
+class AssistantMessage(Cacheable):
     """A turn of the assistant: thoughts, text and calls."""
 
     role: Literal["assistant"]
@@ -193,7 +186,6 @@ class AssistantMessage(Body):
     refusal: Text = None
     tool_calls: ListOf[ToolCall] | None = None
     annotations: NoEffect = None
-    cache_control: CacheControl = None
     audio: Annotated[Refused, Reason(BLIND)] = None
     function_call: Annotated[Refused, Reason("it was replaced by tool_calls")] = None
 
@@ -208,14 +200,13 @@ class AssistantMessage(Body):
         )
 
 
-class ToolMessage(Body):
+class ToolMessage(Cacheable):
     """The result of a tool call."""
 
     role: Literal["tool"]
     tool_call_id: str
     content: Content | None = None
     name: Text = None
-    cache_control: CacheControl = None
 
     def message(self, at: str) -> Message:
         return message_of("tool", pieces_of(self.content, f"{at}.content"), call_id=self.tool_call_id)

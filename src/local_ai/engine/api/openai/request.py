@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -12,11 +11,11 @@ from pydantic_core import PydanticCustomError
 from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
-    CacheControl,
-    Defaults,
+    Cacheable,
     Flag,
     Json,
     ListOf,
+    Logged,
     MaxTokens,
     Must,
     NoEffect,
@@ -26,6 +25,7 @@ from local_ai.engine.api.body import (
     Sampled,
     Stops,
     Text,
+    TextBody,
     TopLogprobs,
     WordOr,
     shown,
@@ -33,12 +33,9 @@ from local_ai.engine.api.body import (
 )
 from local_ai.engine.api.custom_tools import custom_tool
 from local_ai.engine.api.openai.messages import ChatMessage, read_messages
-from local_ai.engine.api.problems import read_model
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Thinking, Tool, ToolChoice
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings
+from local_ai.settings.schema import GenerationSettings
 
 MOST_CHOICES = 16
 _NO_DRAFTS = "speculative decoding is not supported: answers are batched instead"
@@ -54,22 +51,20 @@ class StreamOptions(Body):
     include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
 
 
-class Function(Body):
+class Function(Cacheable):
     """A function that may be called."""
 
     name: Annotated[str, Field(min_length=1)]
     description: Text = None
     parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
     strict: Flag = None  # forced calls always keep to the schema
-    cache_control: CacheControl = None
 
 
-class FunctionTool(Body):
+class FunctionTool(Cacheable):
     """A function as a tool."""
 
     type: Literal["function"]
     function: Function
-    cache_control: CacheControl = None
 
     def tool(self) -> Tool:
         parameters = self.function.parameters or {"type": "object", "properties": {}}
@@ -90,21 +85,19 @@ class ChatCustomFormat(Body):
     grammar: ChatGrammar | None = None
 
 
-class Custom(Body):
+class Custom(Cacheable):
     """A tool that is called with free text."""
 
     name: Annotated[str, Field(min_length=1)]
     description: Text = None
     format: ChatCustomFormat | None = None
-    cache_control: CacheControl = None
 
 
-class ChatCustomTool(Body):
+class ChatCustomTool(Cacheable):
     """A custom tool."""
 
     type: Literal["custom"]
     custom: Custom
-    cache_control: CacheControl = None
 
     def tool(self) -> Tool:
         grammar = self.custom.format.grammar if self.custom.format else None
@@ -225,8 +218,10 @@ def _only_text(modalities: list[str]) -> list[str]:
 _ONE_TEXT = Field(json_schema_extra={"const": ["text"]})
 
 
-class OpenAIBody(Sampled):
+class OpenAIBody(Sampled, TextBody):
     """The fields that chats and plain completions share."""
+
+    answer: ClassVar[str]  # the kind of object that it is answered with
 
     stream_options: StreamOptions | None = None
     max_tokens: MaxTokens = None
@@ -239,6 +234,16 @@ class OpenAIBody(Sampled):
     prompt_cache_key: NoEffect = None
     draft_model: Annotated[Refused, Reason(_NO_DRAFTS)] = None
 
+    @property
+    def choices(self) -> int:
+        """The number of answers to each prompt."""
+        return self.n or 1
+
+    @property
+    def includes_usage(self) -> bool:
+        """True if a stream tells at its end how many tokens it took."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
     def limits(self, generation: GenerationSettings) -> Limits:
         asked = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
         wanted = generation.max_tokens if asked is None else asked
@@ -249,12 +254,12 @@ class OpenAIBody(Sampled):
             raise bad_field("stream_options", "it needs stream", 'set "stream": true')
 
 
-class ChatRequest(OpenAIBody):
+class ChatRequest(OpenAIBody, Logged):
     """A /v1/chat/completions body."""
 
+    answer = "chat.completion"
+
     messages: Annotated[ListOf[ChatMessage], Field(min_length=1)]
-    logprobs: Flag = None
-    top_logprobs: TopLogprobs = None
     response_format: Format | None = None
     tools: Annotated[ListOf[ChatTool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: ChatToolChoice | None = None
@@ -277,29 +282,21 @@ class ChatRequest(OpenAIBody):
     num_draft_tokens: Annotated[Refused, Reason(_NO_DRAFTS)] = None
     moderation: Annotated[Refused, Reason("there is no moderation here")] = None
 
-    def ask(self, generation: GenerationSettings) -> Ask:
-        """Say it in the core's terms.
-
-        Raises:
-            ApiError: 400, two fields do not go together.
-        """
+    def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
         self.check_stream()
-        tools = tuple(tool.tool() for tool in self.tools or ())
-        choice, tools = self._choice(tools)
-        schema = self.response_format.schema_of() if self.response_format else None
-        if self.top_logprobs and not self.logprobs:
-            raise bad_field("top_logprobs", "it needs logprobs", 'set "logprobs": true')
-        return Ask(
+        choice, tools = self._choice(tuple(tool.tool() for tool in self.tools or ()))
+        ask = Ask(
+            logprobs=self.likeliest(),
             messages=read_messages(self.messages),
             tools=tools,
             tool_choice=choice,
-            schema=schema,
+            schema=self.response_format.schema_of() if self.response_format else None,
             sampling=self.sampling(generation),
             limits=self.limits(generation),
             thinking=read_effort(self.reasoning_effort, generation.thinking),
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
             template_options=self.chat_template_kwargs or {},
         )
+        return (ask,)
 
     def custom_names(self) -> frozenset[str]:
         """Name the tools that are called with free text."""
@@ -362,6 +359,8 @@ Prompts = Annotated[
 class CompletionRequest(OpenAIBody):
     """A /v1/completions body."""
 
+    answer = "text_completion"
+
     prompt: Prompts
     best_of: _Choices = None
     echo: Flag = None
@@ -369,13 +368,8 @@ class CompletionRequest(OpenAIBody):
     suffix: Annotated[Refused, Reason("no model here supports a suffix")] = None
 
     def asks(self, generation: GenerationSettings) -> tuple[Ask, ...]:
-        """Say it in the core's terms, one request per prompt.
-
-        Raises:
-            ApiError: 400, two fields do not go together.
-        """
         self.check_stream()
-        if self.best_of is not None and self.best_of != (self.n or 1):
+        if self.best_of is not None and self.best_of != self.choices:
             raise bad_field("best_of", "answers are not ranked: it can only equal n", "leave it out")
         if self.echo and self.logprobs is not None:
             fix = "leave echo or logprobs out"
@@ -387,40 +381,6 @@ class CompletionRequest(OpenAIBody):
         )
 
 
-@dataclass(frozen=True)
-class OpenAIRequest:
-    """A body that was understood."""
-
-    asks: tuple[Ask, ...]  # one per prompt
-    model: str | None
-    adapter: str | None
-    stream: bool
-    include_usage: bool
-    choices: int
-    echo: bool = False  # the answer begins with the prompt
-    custom: frozenset[str] = frozenset()  # the tools that are called with free text
-
-
-def read_chat(raw: bytes, defaults: Defaults) -> OpenAIRequest:
-    """Read a /v1/chat/completions body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    body = read_model(raw, ChatRequest)
-    return replace(_request(body, (body.ask(defaults(body.model)),)), custom=body.custom_names())
-
-
-def read_completion(raw: bytes, defaults: Defaults) -> OpenAIRequest:
-    """Read a /v1/completions body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    body = read_model(raw, CompletionRequest)
-    return _request(body, body.asks(defaults(body.model)), echo=bool(body.echo))
-
-
 def read_effort(effort: str | None, default: bool | None) -> Thinking:
     """Say how much thinking is wanted.
 
@@ -430,16 +390,3 @@ def read_effort(effort: str | None, default: bool | None) -> Thinking:
     if effort is None:
         return Thinking(wanted=default)
     return Thinking(wanted=effort != "none", effort=None if effort == "none" else effort)
-
-
-def _request(body: OpenAIBody, asks: tuple[Ask, ...], *, echo: bool = False) -> OpenAIRequest:
-    options = body.stream_options
-    return OpenAIRequest(
-        asks=asks,
-        model=body.model or None,
-        adapter=body.adapters or None,
-        stream=bool(body.stream),
-        include_usage=bool(options and options.include_usage),
-        choices=body.n or 1,
-        echo=echo,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
+from local_ai.engine.api.body import Understood
+from local_ai.engine.api.endpoints import Endpoint, in_dialect
 from local_ai.engine.api.merge import merge
-from local_ai.engine.api.openai.request import OpenAIRequest, read_chat, read_completion
+from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, OpenAIBody
 from local_ai.engine.api.openai.response import (
     ChatChoice,
     Heading,
@@ -23,14 +24,14 @@ from local_ai.engine.api.openai.response import (
     make_heading,
     usage_body,
 )
+from local_ai.engine.api.problems import understand
 from local_ai.engine.api.requests import read_body
-from local_ai.engine.text.conversation import Ask, Piece, ReasoningPiece, TextPiece
+from local_ai.engine.text.conversation import Piece, ReasoningPiece, TextPiece
 from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
-from local_ai.serving.dialects import Dialect, error_event
-from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
+from local_ai.serving.dialects import Dialect
+from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
-GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 Choice = ChatChoice | TextChoice
 in_openai_errors = in_dialect(Dialect.OPENAI)
 
@@ -38,43 +39,47 @@ in_openai_errors = in_dialect(Dialect.OPENAI)
 def openai_routes(service: Service) -> list[Route]:
     """Make the routes of this dialect."""
 
-    async def chat(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_chat, defaults=service.defaults))
-        return await _answer(service, request, wanted, "chat.completion")
+    def generating(model: type[OpenAIBody]) -> Endpoint:
+        async def generate(request: Request) -> Response:
+            read = partial(understand, model=model, defaults=service.defaults)
+            return await _answer(service, request, await read_body(request, read))
 
-    async def completion(request: Request) -> Response:
-        wanted = await read_body(request, partial(read_completion, defaults=service.defaults))
-        return await _answer(service, request, wanted, "text_completion")
+        return in_openai_errors(generate)
 
     return [
-        Route("/v1/chat/completions", in_openai_errors(chat), methods=["POST"]),
-        Route("/v1/completions", in_openai_errors(completion), methods=["POST"]),
+        Route("/v1/chat/completions", generating(ChatRequest), methods=["POST"]),
+        Route("/v1/completions", generating(CompletionRequest), methods=["POST"]),
     ]
 
 
-async def _answer(service: Service, request: Request, wanted: OpenAIRequest, kind: str) -> Response:
+async def _answer(service: Service, request: Request, wanted: Understood[OpenAIBody]) -> Response:
     opening = asyncio.ensure_future(_open(service, wanted))
-    answer = _Answer(service, wanted, opening, kind)
-    whole = None if wanted.stream else answer.whole
-    return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
+    answer = _Answer(service, wanted.body, opening)
+    return await endpoints.answer(
+        request,
+        Dialect.OPENAI,
+        opening,
+        answer.chunks(),
+        whole=None if wanted.body.stream else answer.whole,
+        write=lambda chunks: b"".join(write() for write in chunks) or b": still working\n\n",
+        last=event("[DONE]"),
+    )
 
 
-async def _open(service: Service, wanted: OpenAIRequest) -> list[Opened]:
+async def _open(service: Service, wanted: Understood[OpenAIBody]) -> list[Opened]:
     """Prepare every choice of every prompt; with a seed, each choice has its own."""
+    body = wanted.body
+    names = FieldNames(messages="messages" if isinstance(body, ChatRequest) else "prompt")
     opened: list[Opened] = []
     try:
         for ask in wanted.asks:
-            first = await service.open(ask, wanted.model, wanted.adapter, FieldNames(messages=_subject(ask)))
-            opened += [_reseed(first, number) for number in range(wanted.choices)]
+            first = await service.open(ask, body.model, body.adapters, names)
+            opened += [_reseed(first, number) for number in range(body.choices)]
     except BaseException:
         for each in opened:
             each.lease.end()  # the error's traceback would hold it
         raise
     return opened
-
-
-def _subject(ask: Ask) -> str:
-    return "messages" if ask.prompt is None else "prompt"
 
 
 def _reseed(opened: Opened, number: int) -> Opened:
@@ -121,74 +126,50 @@ class _ChunkWriter:
 class _Answer:
     """All choices of one request."""
 
-    def __init__(
-        self,
-        service: Service,
-        wanted: OpenAIRequest,
-        opening: asyncio.Future[list[Opened]],
-        kind: str,
-    ) -> None:
+    _heading: Heading  # known once it is open
+
+    def __init__(self, service: Service, body: OpenAIBody, opening: asyncio.Future[list[Opened]]) -> None:
         self._service = service
-        self._wanted = wanted
+        self._body = body
         self._opening = opening
-        self._kind = kind
         self._choices: list[Choice] = []
 
-    async def whole(self) -> Json:
-        heading = await self._begin()
-        async for number, piece in self._pieces():
-            self._choices[number].add(piece)
-        body = heading.body([choice.whole() for choice in self._choices])
-        return body | {"usage": self._usage()}
-
-    async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events; comments while there is nothing to say, an error event if it fails."""
-        chunks = batches(self._chunks(), every_s=QUIET_S)
-        try:
-            async for together in chunks:
-                yield b"".join(together) or b": still working\n\n"
-        except Exception as exc:
-            yield error_event(Dialect.OPENAI, stream_failure(exc), source="engine")
-        finally:
-            self._opening.cancel()
-            await close(chunks)
-        yield event("[DONE]")
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        write = _ChunkWriter(await self._begin(), with_usage=self._wanted.include_usage)
+    async def chunks(self) -> AsyncIterator[Callable[[], bytes]]:
+        """Generate all choices; what is given out writes a chunk."""
+        opened = await self._opening
+        self._choices = [self._choice(number, each) for number, each in enumerate(opened)]
+        self._heading = make_heading(self._body.answer, opened[0].name)
+        write = _ChunkWriter(self._heading, with_usage=self._body.includes_usage)
         # Held back until there is something to say: a request that has said nothing can be sent again, should
         # this process end.
-        heads = [first for choice in self._choices if (first := choice.begin())]
-        pieces = self._pieces()
+        heads = [partial(write.chunk, first) for choice in self._choices if (first := choice.begin())]
+        pieces = merge([self._service.run(each) for each in opened])
         try:
             async for number, piece in pieces:
                 choice = self._choices[number]
                 if chunk := choice.add(piece):
-                    for each in heads:
-                        yield write.chunk(each)
+                    for head in heads:
+                        yield head
                     heads = []
-                    yield write.piece(choice, piece, chunk)
+                    yield partial(write.piece, choice, piece, chunk)
         finally:
             await close(pieces)
-        if self._wanted.include_usage:
-            yield write.usage(self._usage())
+        if self._body.includes_usage:
+            yield partial(write.usage, self._usage())
 
-    async def _begin(self) -> Heading:
-        opened = await self._opening
-        self._choices = [self._choice(number, each) for number, each in enumerate(opened)]
-        return make_heading(self._kind, opened[0].name)
+    def whole(self) -> Json:
+        """Write the whole answer."""
+        body = self._heading.body([choice.whole() for choice in self._choices])
+        return body | {"usage": self._usage()}
 
     def _choice(self, number: int, opened: Opened) -> Choice:
         with_logprobs = opened.ask.logprobs is not None
-        if self._kind == "chat.completion":
-            return ChatChoice(number, opened.words, with_logprobs, self._wanted.custom)
-        prompt = opened.ask.prompt if self._wanted.echo else ""
+        if isinstance(self._body, ChatRequest):
+            return ChatChoice(number, opened.words, with_logprobs, self._body.custom_names())
+        prompt = opened.ask.prompt if isinstance(self._body, CompletionRequest) and self._body.echo else ""
         echoed = prompt if isinstance(prompt, str) else opened.words.decode(list(prompt or ()))
         return TextChoice(number, opened.words, with_logprobs, echoed)
 
-    def _pieces(self) -> AsyncIterator[tuple[int, Piece]]:
-        return merge([self._service.run(each) for each in self._opening.result()])
-
     def _usage(self) -> Json:
         usages = [choice.ended.usage for choice in self._choices if choice.ended]
-        return usage_body(usages, len(self._choices) // self._wanted.choices)
+        return usage_body(usages, len(self._choices) // self._body.choices)

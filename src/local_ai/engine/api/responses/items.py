@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from local_ai.engine.api.body import (
     Body,
-    CacheControl,
+    Cacheable,
     Kinds,
     ListOf,
     Must,
@@ -51,13 +51,12 @@ _PREFIXES = {
 }
 
 
-class _Item(Body):
+class _Item(Cacheable):
     id: NoEffect = None
     status: NoEffect = None
-    cache_control: CacheControl = None
 
 
-class ItemTextPart(Body):
+class ItemTextPart(Cacheable):
     """A piece of text, said by anybody."""
 
     type: Literal["input_text", "output_text", "text"]
@@ -65,18 +64,16 @@ class ItemTextPart(Body):
     annotations: NoEffect = None
     logprobs: NoEffect = None
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
-    cache_control: CacheControl = None
 
 
-class ItemRefusalPart(Body):
+class ItemRefusalPart(Cacheable):
     """A piece of a refusal."""
 
     type: Literal["refusal"]
     refusal: str
-    cache_control: CacheControl = None
 
 
-class ItemImagePart(Body):
+class ItemImagePart(Cacheable):
     """A picture."""
 
     type: Literal["input_image", "computer_screenshot"]
@@ -84,7 +81,6 @@ class ItemImagePart(Body):
     detail: Detail | None = None
     file_id: Annotated[Refused, Reason("no files are kept here", "send the picture in image_url")] = None
     prompt_cache_breakpoint: NoEffect = None
-    cache_control: CacheControl = None
 
     @model_validator(mode="after")
     def _has_a_picture(self) -> ItemImagePart:

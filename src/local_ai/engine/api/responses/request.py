@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from local_ai.engine.api.body import (
     Body,
     Defaults,
+    Filled,
     Flag,
     Json,
     ListOf,
@@ -21,7 +22,6 @@ from local_ai.engine.api.body import (
     Reason,
     Refused,
     Sampled,
-    Text,
     TextOr,
     TopLogprobs,
     shown,
@@ -47,9 +47,6 @@ from local_ai.engine.api.responses.tools import (
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask, Limits, Message
 
-if TYPE_CHECKING:
-    pass
-
 _LOGPROBS = "message.output_text.logprobs"
 # A reasoning item carries its thoughts openly, so there is nothing to encrypt.
 _INCLUDED = (_LOGPROBS, "reasoning.encrypted_content")
@@ -63,17 +60,10 @@ FindItem = Callable[[str], Json | None]
 class ResponsesRequest:
     """A body that was understood."""
 
+    body: ResponseRequest
     ask: Ask  # its messages are those of `items`; what came before them is not known yet
     items: tuple[Json, ...]
-    instructions: str | None
-    previous: str | None  # id of the response it continues
     toolbox: Toolbox
-    model: str | None
-    adapter: str | None
-    stream: bool
-    store: bool
-    truncates: bool  # old turns may be left out where the context is too small
-    echo: Json  # what the response repeats of the request
 
 
 class ResponseFormat(NamedSchema):
@@ -123,8 +113,8 @@ class ResponseRequest(Sampled):
     """A body."""
 
     input: Annotated[TextOr[Annotated[ListOf[Item], Field(min_length=1)]], Must("a text or a list of items")]
-    instructions: Text = None
-    previous_response_id: Text = None
+    instructions: Filled = None
+    previous_response_id: Filled = None
     stream_options: ResponseStreamOptions | None = None
     store: Flag = None
     max_output_tokens: MaxTokens = None
@@ -214,30 +204,19 @@ def read_response_request(
     items, messages = _read_input(body.input, find_item)
     parallel = body.parallel_tool_calls is not False
     choice, toolbox = read_tool_choice(body.tool_choice, read_tools(body.all_tools), parallel=parallel)
-    schema = body.schema_text
     wanted = generation.max_tokens if body.max_output_tokens is None else body.max_output_tokens
     ask = Ask(
         messages=messages,
         tools=toolbox.tools,
         tool_choice=choice,
-        schema=schema,
+        schema=body.schema_text,
         sampling=body.sampling(generation),
         limits=Limits(wanted, is_default=body.max_output_tokens is None),
         thinking=read_effort(body.reasoning.effort if body.reasoning else None, generation.thinking),
         logprobs=(body.top_logprobs or 0) if body.gives_logprobs else None,
     )
     return ResponsesRequest(
-        ask=ask,
-        items=tuple(complete_item(item) for item in items),
-        instructions=body.instructions or None,
-        previous=body.previous_response_id or None,
-        toolbox=toolbox,
-        model=body.model or None,
-        adapter=body.adapters or None,
-        stream=bool(body.stream),
-        store=body.store is not False,
-        truncates=body.truncation == "auto",
-        echo=_echo(body, ask),
+        body=body, ask=ask, items=tuple(complete_item(item) for item in items), toolbox=toolbox
     )
 
 
@@ -271,10 +250,14 @@ def as_given(body: Body) -> Json:
     return body.model_dump(exclude_unset=True, by_alias=True)
 
 
-def _echo(body: ResponseRequest, ask: Ask) -> Json:
+def echo(body: ResponseRequest, ask: Ask) -> Json:
+    """Write what the response repeats of the request."""
     wanted = body.text.format if body.text else None
     choice = body.tool_choice
     return {
+        "instructions": body.instructions,
+        "previous_response_id": body.previous_response_id,
+        "store": body.store is not False,
         "metadata": body.metadata or {},
         "temperature": ask.sampling.temperature,
         "top_p": ask.sampling.top_p,

@@ -36,11 +36,8 @@ class ResponseBuilder:
     """One response as it grows: each piece adds to it and makes events."""
 
     model: str  # as the client named it
-    echo: Json
+    echo: Json  # what it repeats of the request
     toolbox: Toolbox
-    previous: str | None
-    instructions: str | None
-    store: bool
     words: ModelWords | None = None  # known once the model is loaded; needed for logprobs only
     with_logprobs: bool = False
     id: str = field(default_factory=lambda: f"resp_{uuid.uuid4().hex}")
@@ -74,11 +71,11 @@ class ResponseBuilder:
     def is_over(self) -> bool:
         return self._status != "in_progress"
 
-    def fail(self, error: ApiError) -> list[Json]:
+    def fail(self, error: ApiError) -> Json:
         """End a stream that cannot be finished."""
         self._status = "failed"
         self._error = {"code": error.code or "server_error", "message": error.sentence}
-        return [self._lifecycle("failed")]
+        return self._lifecycle("failed")
 
     def whole(self) -> Json:
         """Write the response as it is now."""
@@ -91,12 +88,9 @@ class ResponseBuilder:
             "background": False,
             "error": self._error,
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-            "instructions": self.instructions,
             "model": self.model,
             "output": [dict(item) for item in self.output],
-            "previous_response_id": self.previous,
             "service_tier": "default",
-            "store": self.store,
             "usage": _usage_body(self._usage) if self._usage else None,
             **self.echo,
         }

@@ -13,11 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import QUIET_S, in_dialect, stream_failure
+from local_ai.engine.api.endpoints import in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
-from local_ai.engine.api.responses.request import ResponsesRequest, read_response_request
+from local_ai.engine.api.responses.request import ResponsesRequest, echo, read_response_request
 from local_ai.engine.api.responses.response import ResponseBuilder
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
@@ -27,9 +27,8 @@ from local_ai.engine.text.prompts import FieldNames
 from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import HOLE, EventTemplate, batches, close, event
+from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
-GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end the stream
 NAMES = FieldNames(messages="input", schema="text.format")
 _guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
@@ -40,12 +39,7 @@ def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
     read = partial(read_response_request, defaults=service.defaults, find_item=store.find_item)
 
     async def create(request: Request) -> Response:
-        wanted = await read_body(request, read)
-        answer = _Answer(service, store, wanted)
-        opening = asyncio.ensure_future(answer.open())
-        answer.opening = opening
-        whole = None if wanted.stream else answer.whole
-        return await endpoints.answer(request, opening, whole=whole, events=answer.events, grace_s=GRACE_S)
+        return await _Answer(service, store, await read_body(request, read)).give(request)
 
     async def count(request: Request) -> Response:
         wanted = await read_body(request, read)
@@ -94,75 +88,64 @@ def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
 class _Answer:
     """One response on its way."""
 
-    opening: asyncio.Future[Opened]
-
     def __init__(self, service: Service, store: ResponseStore, wanted: ResponsesRequest) -> None:
         self._service = service
         self._store = store
-        self._wanted = wanted
-        before = store.get(wanted.previous, param="previous_response_id").context if wanted.previous else ()
+        self._body = body = wanted.body
+        self._truncates = (
+            body.truncation == "auto"
+        )  # old turns may be left out where the context is too small
+        previous = body.previous_response_id
+        before = store.get(previous, param="previous_response_id").context if previous else ()
         self._items = (*before, *wanted.items)
         self._ask = dataclasses.replace(wanted.ask, messages=_messages(wanted, before))
         self._response = ResponseBuilder(
-            model=wanted.model or service.resolve(None, wanted.adapter).id,
-            echo=wanted.echo,
+            model=body.model or service.resolve(None, body.adapters).id,
+            echo=echo(body, wanted.ask),
             toolbox=wanted.toolbox,
-            previous=wanted.previous,
-            instructions=wanted.instructions,
-            store=wanted.store,
             with_logprobs=wanted.ask.logprobs is not None,
         )
 
-    async def open(self) -> Opened:
-        async def attempt(ask: Ask) -> Opened:
-            return await self._service.open(ask, self._wanted.model, self._wanted.adapter, NAMES)
+    async def give(self, request: Request) -> Response:
+        """Answer whole, or as a stream."""
+        opening = asyncio.ensure_future(self._open())
+        writer, response = _EventWriter(), self._response
+        return await endpoints.answer(
+            request,
+            Dialect.RESPONSES,
+            opening,
+            self._events(opening),
+            whole=None if self._body.stream else response.whole,
+            write=lambda events: b"".join(map(writer.write, events)) or b": still working\n\n",
+            failed=lambda error: writer.write(response.fail(error)),
+        )
 
-        if self._wanted.truncates:
+    async def _open(self) -> Opened:
+        async def attempt(ask: Ask) -> Opened:
+            return await self._service.open(ask, self._body.model, self._body.adapters, NAMES)
+
+        if self._truncates:
             return await open_with_fewer_turns(self._ask, attempt)
         return await attempt(self._ask)
 
     async def count(self) -> int:
         """Count the prompt's tokens; with `truncation: auto`, those of the turns that fit."""
-        if self._wanted.truncates:
+        if self._truncates:
             limits = dataclasses.replace(self._ask.limits, is_default=True)  # no answer follows
             self._ask = dataclasses.replace(self._ask, limits=limits)
-            return len((await self.open()).prepared.job.prompt)
-        return await self._service.count_tokens(self._ask, self._wanted.model, self._wanted.adapter, NAMES)
+            return len((await self._open()).prepared.job.prompt)
+        return await self._service.count_tokens(self._ask, self._body.model, self._body.adapters, NAMES)
 
-    async def whole(self) -> Json:
-        events = self._response_events()
-        try:
-            async for _ in events:
-                pass
-        finally:
-            self.opening.cancel()
-            await close(events)
-        return self._response.whole()
-
-    async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events; comments while there is nothing to say, response.failed if it fails."""
-        events = batches(self._response_events(), every_s=QUIET_S)
-        writer = _EventWriter()
-        try:
-            async for together in events:
-                yield b"".join(map(writer.write, together)) or b": still working\n\n"
-        except Exception as exc:
-            for each in self._response.fail(stream_failure(exc)):
-                yield event(each, name=each["type"])
-        finally:
-            self.opening.cancel()
-            await close(events)
-
-    async def _response_events(self) -> AsyncIterator[Json]:
+    async def _events(self, opening: asyncio.Future[Opened]) -> AsyncIterator[Json]:
         for each in self._response.begin():
             yield each
-        opened = await self.opening
+        opened = await opening
         self._response.words = opened.words
         pieces = self._service.run(opened)
         try:
             async for piece in pieces:
                 events = self._response.add(piece)
-                if self._response.is_over and self._wanted.store:
+                if self._response.is_over and self._body.store is not False:
                     self._store.keep(self._response.whole(), self._items)
                 for each in events:
                     yield each
@@ -190,8 +173,8 @@ class _EventWriter:
 def _messages(wanted: ResponsesRequest, before: tuple[Json, ...]) -> tuple[Message, ...]:
     """Write the whole conversation; instructions are this request's own, those before do not count."""
     messages = [read_item(item, "previous_response_id") for item in before]
-    if wanted.instructions:
-        messages.insert(0, Message("system", wanted.instructions))
+    if wanted.body.instructions:
+        messages.insert(0, Message("system", wanted.body.instructions))
     return join_leading_system(join_turns([*messages, *wanted.ask.messages]))
 
 

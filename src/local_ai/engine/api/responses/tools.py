@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from local_ai.engine.api.body import (
     MOST_TOOLS,
     Body,
-    CacheControl,
+    Cacheable,
     Flag,
     Json,
     Kinds,
@@ -62,7 +62,7 @@ def qualify(namespace: str | None, name: str) -> str:
     return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
 
 
-class ResponseFunctionTool(Body):
+class ResponseFunctionTool(Cacheable):
     """A function that may be called."""
 
     type: Literal["function"]
@@ -70,7 +70,6 @@ class ResponseFunctionTool(Body):
     description: Text = None
     parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
     strict: Flag = None  # forced calls always keep to the schema
-    cache_control: CacheControl = None
     defer_loading: Flag = None  # there is no tool search here: each tool is offered at once
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
     output_schema: Annotated[Refused, Reason("chat templates cannot show it")] = None
@@ -89,14 +88,13 @@ class CustomFormat(Body):
     definition: Text = None
 
 
-class CustomTool(Body):
+class CustomTool(Cacheable):
     """A tool that is called with free text."""
 
     type: Literal["custom"]
     name: _Name
     description: Text = None
     format: CustomFormat | None = None
-    cache_control: CacheControl = None
     defer_loading: Flag = None
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
 
