@@ -9,8 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from dataclasses import replace
 
-from local_ai.engine.formats.format import CallFormat, Channels, Format, Kind, Marks, Opening, Reading, Tools
+from local_ai.engine.formats.format import (
+    CallFormat,
+    Channels,
+    Format,
+    IsOpen,
+    Kind,
+    Marks,
+    Opening,
+    Read,
+    Reading,
+    Tools,
+)
 from local_ai.engine.formats.gemma import gemma_is_open, gemma_reader
 from local_ai.engine.formats.json_calls import (
     json_reader,
@@ -22,30 +34,51 @@ from local_ai.engine.formats.json_calls import (
 )
 from local_ai.engine.formats.pythonic import is_open as pythonic_is_open
 from local_ai.engine.formats.pythonic import read_pythonic
-from local_ai.engine.formats.tagged import Tags, tagged_is_open, tagged_reader
+from local_ai.engine.formats.tagged import Tags
 from local_ai.engine.formats.values import ends_in_string
 
 
-def _json(start: str, end: str = "", *more: Opening) -> CallFormat:
-    """Make the format of JSON objects, or a list of them, between two marks."""
+def _between(
+    what: str,
+    start: str,
+    end: str,
+    read: Read,
+    is_open: IsOpen,
+    *more: Opening,
+    gap: str = "\n",
+    control: tuple[str, ...] = (),
+) -> CallFormat:
+    """Make a format whose calls are between two marks; where a schema binds the answer, JSON is there.
+
+    Args:
+        what: Is between them, for people.
+        more: Other marks that begin a call.
+        gap: What a constrained answer writes between a mark and the JSON.
+    """
     return CallFormat(
-        title=f"JSON in {start}",
+        title=f"{what} in {start}",
         openings=(Opening(start, (end,) if end else ()), *more),
-        read=json_reader(start, end),
-        is_open=ends_in_string,
-        written=(f'{start}\n{{"name": ', ', "arguments": ', "}\n" + end),
+        read=read,
+        is_open=is_open,
+        written=(f'{start}{gap}{{"name": ', ', "arguments": ', f"}}{gap}{end}"),
+        control=control,
     )
 
 
-def _tagged(tags: Tags, start: str, end: str, *more: Opening) -> CallFormat:
-    """Make the format of tags between two marks; where a schema binds the answer, JSON is between them."""
-    return CallFormat(
-        title=f"tags in {start}",
-        openings=(Opening(start, (end,)), *more),
-        read=tagged_reader(tags),
-        is_open=tagged_is_open(tags),
-        written=(f'{start}\n{{"name": ', ', "arguments": ', "}\n" + end),
-    )
+def _json(start: str, end: str = "") -> CallFormat:
+    """Make the format of JSON objects, or a list of them, between two marks."""
+    return _between("JSON", start, end, json_reader(start, end), ends_in_string)
+
+
+def _tagged(tags: Tags, start: str, end: str, *more: Opening, control: tuple[str, ...] = ()) -> CallFormat:
+    """Make the format of tags between two marks."""
+    return _between("tags", start, end, tags.read, tags.is_open, *more, control=control)
+
+
+def _gemma(quote: str, start: str, end: str, *control: str) -> CallFormat:
+    """Make the format of Gemma's calls, whose texts are between quotes of their own."""
+    read, is_open = gemma_reader(quote), gemma_is_open(quote)
+    return _between("call:name{…}", start, end, read, is_open, gap="", control=(quote, *control))
 
 
 def _invoke_tags(prefix: str, *, guesses: bool = False) -> Tags:
@@ -119,13 +152,24 @@ DSML = _tagged(
     "<｜DSML｜function_calls>",
     "</｜DSML｜function_calls>",
     Opening("<｜DSML｜tool_calls>", ("</｜DSML｜tool_calls>",)),
+    control=("｜DSML｜",),
 )
-KIMI_K3 = _tagged(_K3_TAGS, "<|open|>tools<|sep|>", "<|close|>tools<|sep|>")
+KIMI_K3 = _tagged(
+    _K3_TAGS,
+    "<|open|>tools<|sep|>",
+    "<|close|>tools<|sep|>",
+    control=(
+        "<|open|>response<|sep|>",
+        "<|close|>response<|sep|>",
+        "<|close|>message<|sep|>",
+        "<|end_of_msg|>",
+    ),
+)
 MINICPM = CallFormat(
     title="tags in <function name=…>",
     openings=(Opening("<function name=", ("</function>",), keeps=True),),
-    read=tagged_reader(_PARAM_TAGS),
-    is_open=tagged_is_open(_PARAM_TAGS),
+    read=_PARAM_TAGS.read,
+    is_open=_PARAM_TAGS.is_open,
     written=("<function name=", ">", "</function>"),
 )
 MISTRAL = CallFormat(
@@ -136,15 +180,14 @@ MISTRAL = CallFormat(
     written=("[TOOL_CALLS]", "[ARGS]", ""),
     bare_name=True,
     short_ids=True,
+    control=("[ARGS]", "[CALL_ID]", "[/TOOL_CALLS]"),
 )
 # Its template has no [ARGS]: the older list.
-MISTRAL_LIST = CallFormat(
+MISTRAL_LIST = replace(
+    MISTRAL,
     title="a list of JSON after [TOOL_CALLS]",
-    openings=(Opening("[TOOL_CALLS]"),),
-    read=read_mistral,
-    is_open=ends_in_string,
     written=('[TOOL_CALLS][{"name": ', ', "arguments": ', "}]"),
-    short_ids=True,
+    bare_name=False,
 )
 DEEPSEEK = CallFormat(
     title="name and JSON in <｜tool▁calls▁begin｜>",
@@ -160,6 +203,7 @@ DEEPSEEK = CallFormat(
         "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
     ),
     bare_name=True,
+    control=("<｜tool▁sep｜>",),
 )
 KIMI_K2 = CallFormat(
     title="name and JSON in <|tool_calls_section_begin|>",
@@ -175,6 +219,7 @@ KIMI_K2 = CallFormat(
         "<|tool_call_end|><|tool_calls_section_end|>",
     ),
     bare_name=True,
+    control=("<|tool_call_argument_begin|>",),
 )
 LFM2 = CallFormat(
     title="Python in <|tool_call_start|>",
@@ -182,28 +227,11 @@ LFM2 = CallFormat(
     read=read_pythonic,
     is_open=pythonic_is_open,
     written=('<|tool_call_start|>[{"name": ', ', "arguments": ', "}]<|tool_call_end|>"),
+    control=("<|tool_list_start|>", "<|tool_list_end|>"),
 )
-OLMO = CallFormat(
-    title="Python in <function_calls>",
-    openings=(Opening("<function_calls>", ("</function_calls>",)),),
-    read=read_pythonic,
-    is_open=pythonic_is_open,
-    written=('<function_calls>\n{"name": ', ', "arguments": ', "}\n</function_calls>"),
-)
-GEMMA4 = CallFormat(
-    title="call:name{…} in <|tool_call>",
-    openings=(Opening("<|tool_call>", ("<tool_call|>",)),),
-    read=gemma_reader('<|"|>'),
-    is_open=gemma_is_open('<|"|>'),
-    written=('<|tool_call>{"name": ', ', "arguments": ', "}<tool_call|>"),
-)
-FUNCTION_GEMMA = CallFormat(
-    title="call:name{…} in <start_function_call>",
-    openings=(Opening("<start_function_call>", ("<end_function_call>",)),),
-    read=gemma_reader("<escape>"),
-    is_open=gemma_is_open("<escape>"),
-    written=('<start_function_call>{"name": ', ', "arguments": ', "}<end_function_call>"),
-)
+OLMO = _between("Python", "<function_calls>", "</function_calls>", read_pythonic, pythonic_is_open)
+GEMMA4 = _gemma('<|"|>', "<|tool_call>", "<tool_call|>", "<|channel>")
+FUNCTION_GEMMA = _gemma("<escape>", "<start_function_call>", "<end_function_call>")
 
 
 def _llama_beginnings(tools: Tools) -> tuple[str, ...]:
@@ -213,11 +241,7 @@ def _llama_beginnings(tools: Tools) -> tuple[str, ...]:
 
 
 def _read_llama_or_tagged(body: str, tools: Tools) -> Reading:
-    return (
-        tagged_reader(_FUNCTION_TAGS)(body, tools)
-        if body.startswith("<function=")
-        else read_llama(body, tools)
-    )
+    return (_FUNCTION_TAGS.read if body.startswith("<function=") else read_llama)(body, tools)
 
 
 LLAMA = CallFormat(
@@ -235,6 +259,7 @@ HARMONY = CallFormat(
     is_open=ends_in_string,
     written=("<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", ""),
     bare_name=True,
+    control=("<|constrain|>",),
 )
 
 
@@ -275,28 +300,8 @@ THOUGHTS = (
 )
 _GEMMA_THOUGHT = Marks("<|channel>thought", "<channel|>")
 _K3_THOUGHT = Marks("<|open|>think<|sep|>", "<|close|>think<|sep|>")
-_K3_CONTROL = (
-    "<|open|>response<|sep|>",
-    "<|close|>response<|sep|>",
-    "<|close|>message<|sep|>",
-    "<|end_of_msg|>",
-)
 _HARMONY_THOUGHT = Marks("<|channel|>analysis<|message|>", "<|end|>")
 _MUSE_THOUGHT = Marks("to=self<|message|>", "<|eom|>")
-
-# Texts that are never words of an answer, beside the marks above.
-_CONTROL: dict[str, tuple[str, ...]] = {
-    MISTRAL.title: ("[ARGS]", "[CALL_ID]", "[/TOOL_CALLS]"),
-    MISTRAL_LIST.title: ("[ARGS]", "[CALL_ID]", "[/TOOL_CALLS]"),
-    DEEPSEEK.title: ("<｜tool▁sep｜>",),
-    DSML.title: ("｜DSML｜",),
-    KIMI_K2.title: ("<|tool_call_argument_begin|>",),
-    GEMMA4.title: ('<|"|>', "<|channel>"),
-    FUNCTION_GEMMA.title: ("<escape>",),
-    LFM2.title: ("<|tool_list_start|>", "<|tool_list_end|>"),
-    HARMONY.title: ("<|constrain|>",),
-    KIMI_K3.title: _K3_CONTROL,
-}
 
 BY_PARSER = {
     "function_gemma": FUNCTION_GEMMA,
@@ -364,16 +369,16 @@ def choose_format(template: str, tokens: Container[str], *, parser: str = "") ->
         return all(text in template for text in texts) or all(text in tokens for text in texts)
 
     if parser == "muse_spark" or "<atem:function_calls>" in template:
-        return _format(_MUSE_THOUGHT, MUSE, channels=_MUSE_CHANNELS)
+        return Format(_MUSE_THOUGHT, MUSE, channels=_MUSE_CHANNELS)
     if has("<|channel|>", "<|message|>"):
-        return _format(_HARMONY_THOUGHT, HARMONY, channels=_HARMONY_CHANNELS)
+        return Format(_HARMONY_THOUGHT, HARMONY, channels=_HARMONY_CHANNELS)
     if all(token in tokens for token in _XTML):
-        return _format(_K3_THOUGHT, KIMI_K3)
+        return Format(_K3_THOUGHT, KIMI_K3)
     thought = next((marks for marks in THOUGHTS if has(marks.start, marks.end)), None)
     if thought is None and has("<|channel>", "<channel|>"):
         thought = _GEMMA_THOUGHT
     calls = _calls_of(template, tokens) or BY_PARSER.get(parser)
-    return _format(thought, calls or HERMES, knows_tools=calls is not None)
+    return Format(thought, calls or HERMES, knows_tools=calls is not None)
 
 
 def _calls_of(template: str, tokens: Container[str]) -> CallFormat | None:
@@ -384,9 +389,3 @@ def _calls_of(template: str, tokens: Container[str]) -> CallFormat | None:
     if "<|tool_call_start|>" in tokens and "<|tool_call_end|>" in tokens:
         return LFM2
     return DSML if "｜DSML｜" in tokens else None
-
-
-def _format(
-    thought: Marks | None, calls: CallFormat, *, knows_tools: bool = True, channels: Channels | None = None
-) -> Format:
-    return Format(thought, calls, knows_tools, channels, _CONTROL.get(calls.title, ()))

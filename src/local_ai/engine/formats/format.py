@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["text", "thought", "call"]
@@ -49,6 +49,10 @@ class Opening:
     keeps: bool = False  # the marks are part of the call's own text
 
 
+Read = Callable[[str, Tools], Reading]
+IsOpen = Callable[[str], bool]
+
+
 def _nothing(_tools: Tools) -> tuple[str, ...]:
     return ()
 
@@ -59,15 +63,15 @@ class CallFormat:
 
     title: str  # for people
     openings: tuple[Opening, ...]
-    read: Callable[[str, Tools], Reading]  # raises ValueError for what is no whole call
-    is_open: Callable[[str], bool]  # whether an end mark after this text lies within a value
+    read: Read  # raises ValueError for what is no whole call
+    is_open: IsOpen  # whether an end mark after this text lies within a value
     # How a constrained answer writes a call: before its name, between name and arguments, after them.
     written: tuple[str, str, str]
     bare_name: bool = False  # the name stands there without quotes
-    begins_bare: Callable[[Tools], tuple[str, ...]] = (
-        _nothing  # texts that an answer begins with that is a call
-    )
+    # Texts that an answer begins with that is a call.
+    begins_bare: Callable[[Tools], tuple[str, ...]] = _nothing
     short_ids: bool = False  # ids have nine letters or digits
+    control: tuple[str, ...] = ()  # texts that are never part of an answer, beside the marks
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,8 @@ class Format:
 
     thought: Marks | None
     calls: CallFormat
-    knows_tools: bool  # the model's own template tells it of tools
+    knows_tools: bool = True  # the model's own template tells it of tools
     channels: Channels | None = None
-    control: tuple[str, ...] = field(default=())  # texts that are never part of an answer
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -100,18 +103,18 @@ class Format:
             found += [self.thought.start, self.thought.end]
         if self.channels:
             found += [*self.channels.opens, self.channels.message, *self.channels.ends]
-        return tuple(dict.fromkeys(mark for mark in (*found, *self.control) if mark))
+        return tuple(dict.fromkeys(mark for mark in (*found, *self.calls.control) if mark))
 
     @property
     def hidden(self) -> tuple[str, ...]:
         """Marks that never reach a client as text."""
-        return tuple(mark for mark in self.marks if mark in self.control or is_control(mark))
+        return tuple(mark for mark in self.marks if mark in self.calls.control or is_control(mark))
 
     @property
     def of_plain_text(self) -> Format:
         """The format of a text that is only continued: no thoughts, no calls, and still no control tokens."""
-        calls = replace(self.calls, openings=(), begins_bare=_nothing)
-        return Format(None, calls, self.knows_tools, None, self.hidden)
+        calls = replace(self.calls, openings=(), begins_bare=_nothing, control=self.hidden)
+        return Format(None, calls, self.knows_tools)
 
     def without_control(self, text: str) -> str:
         """Leave out what only a model reads."""

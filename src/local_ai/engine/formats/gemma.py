@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
-from local_ai.engine.formats.format import RawCall, Reading, Tools
+from local_ai.engine.formats.format import IsOpen, RawCall, Read, Reading, Tools
 from local_ai.engine.formats.json_calls import json_reader, whole
-from local_ai.engine.formats.values import decode_json, parse_value
+from local_ai.engine.formats.values import decode_json, parse_value, skip_space
 
 _HEAD = re.compile(r"[\s,;]*call:(?P<name>[^\s{]+)\s*(?=\{)")
 _BARE = re.compile(r"[^,\[\]{}]*")
 
 
-def gemma_reader(quote: str) -> Callable[[str, Tools], Reading]:
+def gemma_reader(quote: str) -> Read:
     """Make a reader for texts between `quote`s."""
 
     def read(body: str, tools: Tools) -> Reading:
@@ -31,7 +30,7 @@ def gemma_reader(quote: str) -> Callable[[str, Tools], Reading]:
     return read
 
 
-def gemma_is_open(quote: str) -> Callable[[str], bool]:
+def gemma_is_open(quote: str) -> IsOpen:
     """Make what tells whether a call, as far as it came, ends within a text."""
     return lambda body: body.count(quote) % 2 == 1
 
@@ -43,7 +42,7 @@ class _Scanner:
 
     def value(self, at: int) -> tuple[Any, int]:
         """Read the value that begins here; return it and where it ends."""
-        at = self._skip(at)
+        at = skip_space(self._text, at)
         if self._text.startswith(self._quote, at):
             return self._string(at)
         if self._text.startswith('"', at):
@@ -54,10 +53,11 @@ class _Scanner:
             return self._list(at + 1)
         bare = _BARE.match(self._text, at)
         word = bare[0].strip() if bare else ""
+        end = bare.end() if bare else at
         try:
-            return parse_value(word), at + len(bare[0]) if bare else at
+            return parse_value(word), end
         except ValueError:
-            return word, at + len(bare[0]) if bare else at
+            return word, end
 
     def _string(self, at: int) -> tuple[str, int]:
         start = at + len(self._quote)
@@ -68,7 +68,7 @@ class _Scanner:
 
     def _object(self, at: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
-        while not self._text.startswith("}", at := self._skip(at)):
+        while not self._text.startswith("}", at := skip_space(self._text, at)):
             if self._text.startswith((self._quote, '"'), at):
                 key, at = self.value(at)
                 at = self._text.find(":", at)
@@ -83,21 +83,16 @@ class _Scanner:
 
     def _list(self, at: int) -> tuple[list[Any], int]:
         found: list[Any] = []
-        while not self._text.startswith("]", at := self._skip(at)):
+        while not self._text.startswith("]", at := skip_space(self._text, at)):
             value, at = self.value(at)
             found.append(value)
             at = self._next(at, "]")
         return found, at + 1
 
     def _next(self, at: int, end: str) -> int:
-        at = self._skip(at)
+        at = skip_space(self._text, at)
         if self._text.startswith(",", at):
             return at + 1
         if not self._text.startswith(end, at):
             raise ValueError("an unfinished value")
-        return at
-
-    def _skip(self, at: int) -> int:
-        while at < len(self._text) and self._text[at].isspace():
-            at += 1
         return at

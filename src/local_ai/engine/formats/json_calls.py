@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from local_ai.engine.formats.format import RawCall, Reading, Tools
+from local_ai.engine.formats.format import RawCall, Read, Reading, Tools
 from local_ai.engine.formats.values import decode_json, parse_value
 
 _NAMES = ("name", "function", "tool_name", "tool")
@@ -15,28 +15,31 @@ _BETWEEN = re.compile(r"[\s,;]*")
 _RECIPIENT = re.compile(r"\bto=(?P<name>[^\s<]+)")
 
 
-def json_reader(*marks: str) -> Callable[[str, Tools], Reading]:
+def json_reader(*marks: str) -> Read:
     """Make a reader of one JSON object, a list of them, or several one after another.
 
     Args:
         marks: What may stand between them.
     """
+    return lambda body, _tools: _read_all(body, marks, _read_objects)
 
-    def read(body: str, _tools: Tools) -> Reading:
-        calls: list[RawCall] = []
-        at = _skip(body, 0, marks)
-        while at < len(body):
-            try:
-                found, end = _read_objects(body, at)
-            except ValueError:
-                if calls:
-                    break
-                raise
-            calls += found
-            at = _skip(body, end, marks)
-        return whole(calls, body[at:])
 
-    return read
+def _read_all(
+    body: str, marks: tuple[str, ...], read: Callable[[str, int], tuple[list[RawCall], int]]
+) -> Reading:
+    """Read calls one after another, up to what is none; the first must be one."""
+    calls: list[RawCall] = []
+    at = _skip(body, 0, marks)
+    while at < len(body):
+        try:
+            found, end = read(body, at)
+        except ValueError:
+            if calls:
+                break
+            raise
+        calls += found
+        at = _skip(body, end, marks)
+    return whole(calls, body[at:])
 
 
 def whole(calls: list[RawCall], rest: str = "") -> Reading:
@@ -52,33 +55,19 @@ def whole(calls: list[RawCall], rest: str = "") -> Reading:
 
 def read_mistral(body: str, tools: Tools) -> Reading:
     """Read `name[ARGS]{…}`, `name[CALL_ID]id[ARGS]{…}`, `name{…}`, or the older list of objects."""
-    calls: list[RawCall] = []
-    marks = ("[TOOL_CALLS]",)
-    at = _skip(body, 0, marks)
-    while at < len(body):
-        try:
-            if body[at] in "[{":
-                found, end = _read_objects(body, at)
-                calls += found
-            else:
-                call, end = _read_mistral_call(body, at)
-                calls.append(call)
-        except ValueError:
-            if calls:
-                break
-            raise
-        at = _skip(body, end, marks)
-    return whole(calls, body[at:])
+    return _read_all(body, ("[TOOL_CALLS]",), _read_mistral_calls)
 
 
-def _read_mistral_call(body: str, at: int) -> tuple[RawCall, int]:
+def _read_mistral_calls(body: str, at: int) -> tuple[list[RawCall], int]:
+    if body[at] in "[{":
+        return _read_objects(body, at)
     head = re.compile(r"(?P<name>[^\s\[{]+)\s*(?:\[CALL_ID\](?P<id>[^\[{]*))?(?:\[ARGS\])?\s*(?=\{)").match(
         body, at
     )
     if head is None:
         raise ValueError("no call")
     arguments, end = decode_json(body, head.end())
-    return RawCall(head["name"], _object(arguments), body[at:end], (head["id"] or "").strip()), end
+    return [RawCall(head["name"], _object(arguments), body[at:end], (head["id"] or "").strip())], end
 
 
 def read_deepseek(body: str, tools: Tools) -> Reading:

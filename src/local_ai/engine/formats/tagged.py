@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
 from local_ai.engine.formats.format import RawCall, Reading, Tools
 from local_ai.engine.formats.json_calls import json_reader, whole
-from local_ai.engine.formats.values import convert, decode_json, ends_in_string, parse_value
+from local_ai.engine.formats.values import convert, decode_json, ends_in_string, parse_value, skip_space
 
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*", re.DOTALL)
 
@@ -27,44 +26,34 @@ class Tags:
     trims: bool = True  # a line break next to a tag is not part of the value
     block: re.Pattern[str] | None = None  # what begins all arguments as one JSON object
 
-
-def tagged_reader(tags: Tags) -> Callable[[str, Tools], Reading]:
-    """Make a reader of every call in a text."""
-
-    def read(body: str, tools: Tools) -> Reading:
+    def read(self, body: str, tools: Tools) -> Reading:
+        """Read every call in a text."""
         if body.lstrip()[:1] in ("{", "["):
             return json_reader()(body, tools)
         calls: list[RawCall] = []
         at = 0
-        while head := tags.call.search(body, at):
+        while head := self.call.search(body, at):
             name = unescape(head["name"])
-            arguments, at = _read_arguments(body, head.end(), tags, tools.get(name, {}))
-            at = max(at, _past_call(body, at, tags))
+            arguments, at = _read_arguments(body, head.end(), self, tools.get(name, {}))
+            at = max(at, _past_call(body, at, self))
             calls.append(RawCall(name, arguments, body[head.start() : at]))
-        return whole(calls, body[at:] if tags.call_end else "")
+        return whole(calls, body[at:] if self.call_end else "")
 
-    return read
-
-
-def tagged_is_open(tags: Tags) -> Callable[[str], bool]:
-    """Make what tells whether a call, as far as it came, ends within a value."""
-
-    def is_open(body: str) -> bool:
-        head = tags.argument.search(body)
+    def is_open(self, body: str) -> bool:
+        """Return True if a call, as far as it came, ends within a value."""
+        head = self.argument.search(body)
         if head is None:
-            return not tags.call.search(body) and ends_in_string(body)
+            return not self.call.search(body) and ends_in_string(body)
         while head:
-            end = _own_end(body, head.end(), tags)
+            end = _own_end(body, head.end(), self)
             if end is None:
                 return True
-            head = tags.argument.search(body, end + len(tags.argument_end))
+            head = self.argument.search(body, end + len(self.argument_end))
         return False
-
-    return is_open
 
 
 def _read_arguments(body: str, at: int, tags: Tags, schema: Any) -> tuple[dict[str, Any], int]:
-    at = _skip(body, at)
+    at = skip_space(body, at)
     if body.startswith("{", at) or (tags.block and (block := tags.block.match(body, at))):
         value, end = decode_json(body, at if body.startswith("{", at) else block.end())  # type: ignore[union-attr]
         if not isinstance(value, dict):
@@ -73,7 +62,7 @@ def _read_arguments(body: str, at: int, tags: Tags, schema: Any) -> tuple[dict[s
     declared = schema.get("properties")
     declared = declared if isinstance(declared, dict) else {}
     arguments: dict[str, Any] = {}
-    while head := tags.argument.match(body, _skip(body, at)):
+    while head := tags.argument.match(body, skip_space(body, at)):
         end, at = _end_of_value(body, head.end(), tags)
         name = unescape(head["name"])
         arguments[name] = _value(body[head.end() : end], head, tags, declared.get(name), schema)
@@ -102,7 +91,7 @@ def _own_end(body: str, start: int, tags: Tags) -> int | None:
     end = body.find(tags.argument_end, max(start, cdata))
     while end >= 0:
         after = end + len(tags.argument_end)
-        rest = _skip(body, after)
+        rest = skip_space(body, after)
         ends = rest == len(body) or (tags.call_end and body.startswith(tags.call_end, rest))
         if ends or tags.argument.match(body, rest):
             return end
@@ -124,12 +113,6 @@ def _value(text: str, head: re.Match[str], tags: Tags, schema: Any, root: Any) -
         except ValueError:
             return text
     return convert(text, schema, root, guesses=tags.guesses)
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
 
 
 def _past_call(text: str, at: int, tags: Tags) -> int:

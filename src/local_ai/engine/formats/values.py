@@ -21,14 +21,19 @@ def decode_json(text: str, at: int = 0) -> tuple[Any, int]:
     Raises:
         ValueError: There is none.
     """
-    while at < len(text) and text[at].isspace():
-        at += 1
     try:
-        value, end = _DECODER.raw_decode(text, at)
+        value, end = _DECODER.raw_decode(text, skip_space(text, at))
         json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
     return value, end
+
+
+def skip_space(text: str, at: int) -> int:
+    """Find where the white space ends that may be here."""
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
 
 
 def parse_value(text: str) -> Any:
