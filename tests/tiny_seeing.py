@@ -250,6 +250,34 @@ FAMILIES = {
             "processor_class": "Gemma4Processor",
         },
     ),
+    "gemma4_31b": Family(
+        {
+            "model_type": "gemma4",
+            "text_config": _TEXT
+            | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
+            | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
+            | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True}
+            | {"use_bidirectional_attention": "vision"},
+            "vision_config": _TOWER
+            | {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
+            | {"pooling_kernel_size": 2, "default_output_length": 9, "position_embedding_size": 64},
+            "hidden_size": 64,
+        },
+        {
+            "<|image|>": "image_token_id",
+            "<|image>": "boi_token_id",
+            "<image|>": "eoi_token_id",
+            "<|audio|>": "audio_token_id",
+            "<|video|>": "video_token_id",
+        },
+        "<|image|>",
+        {},
+        {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"},
+        {
+            "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
+            "processor_class": "Gemma4Processor",
+        },
+    ),
     "mistral3": Family(
         {
             "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
@@ -330,7 +358,8 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     own = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     vocabulary = max(tokens.values()) + 1
-    config = json.loads(json.dumps(made.config)) | ids | {"model_type": family, "vocab_size": vocabulary}
+    config = json.loads(json.dumps(made.config)) | ids | {"model_type": made.config.get("model_type", family)}
+    config["vocab_size"] = vocabulary
     config |= {name: own[name] for name in ("bos_token_id", "eos_token_id", "torch_dtype")}
     text = config.get("text_config", config)
     text["vocab_size"] = text["vocab_size_per_layer_input"] = vocabulary

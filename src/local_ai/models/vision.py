@@ -38,17 +38,7 @@ def may_see(config: Mapping[str, Any]) -> bool:
         str(config.get("model_type")) in FAMILIES
         and isinstance(config.get("vision_config"), dict)
         and config.get("model_file") is None
-        and not _looks_both_ways(config)
     )
-
-
-def _looks_both_ways(config: Mapping[str, Any]) -> bool:
-    """Return True if a picture's places attend to later ones of it (Gemma 4, of 26B and 31B).
-
-    A batch reads prompts piece by piece, and a place knows nothing of what comes after its piece.
-    """
-    text = config.get("text_config")
-    return isinstance(text, dict) and text.get("use_bidirectional_attention") == "vision"
 
 
 def is_prepared(files: Collection[str]) -> bool:

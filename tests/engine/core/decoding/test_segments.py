@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_ai.engine.core.decoding.segments import cut, pauses
+from local_ai.engine.core.decoding.segments import around, cut, pauses
 
 
 def test_a_short_prompt_pauses_at_its_branches_that_are_to_be_read():
@@ -23,3 +23,8 @@ def test_a_prompt_is_cut_at_its_pauses_whole():
     prompt = tuple(range(10))
 
     assert cut(prompt, 2, [4, 7]) == [[2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+def test_a_picture_is_a_piece_of_its_own_and_no_pause_is_inside_of_it():
+    assert around([4, 6, 20], [(5, 9), (9, 12)]) == [4, 5, 9, 12, 20]
+    assert around([4, 6], []) == [4, 6]

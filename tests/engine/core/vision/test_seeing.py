@@ -12,6 +12,7 @@ from tests.seeing_model import BLIND, QUESTION, colour_picture, names
 from tests.tiny_seeing import FAMILIES, make_tiny_seeing
 from tests.waits import scaled
 
+from local_ai.engine.core.decoding.prefill import PrefillPace
 from local_ai.engine.core.job import ModelKey, Sampling, Token
 from local_ai.engine.pictures.picture import Picture
 from local_ai.engine.text.conversation import Ask, Limits, Message
@@ -204,6 +205,26 @@ def test_a_picture_of_many_tiles_is_looked_at_tile_by_tile_while_answers_grow(tm
     assert tokens_of(seen) == _by_mlx_vlm(model, shown)
 
 
+class SmallPieces(PrefillPace):
+    """Reads prompts three tokens at a time."""
+
+    def piece(self, reading: Sequence[int], *, company: bool) -> int:
+        return 3
+
+
+def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(tmp_path: Path):
+    from local_ai.engine.core.model.model_load import load_model
+
+    model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "gemma4_31b")), trust_remote_code=False)
+    batch = make_batch(model)
+    batch._pace = SmallPieces(3)
+    shown = [user("fox", picture("red"), "one two", picture("green", side=70), "three")]
+
+    said = answer(batch, model, shown, logprobs=0, limits=Limits(max_tokens=8))
+
+    assert tokens_of(said) == _by_mlx_vlm(model, shown)
+
+
 def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:
     """Have it answer conversations side by side, then go on with the one that shows most."""
     conversations = [
@@ -256,7 +277,7 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
     return tokens
 
 
-@pytest.mark.parametrize("family", ["gemma4", "glm4v", "qwen2_5_vl", "qwen3_5"])
+@pytest.mark.parametrize("family", ["gemma4_31b", "glm4v", "qwen2_5_vl", "qwen3_5"])
 def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path, family: str):
     """Positions that pictures move are right after what was read from disk."""
     from local_ai.engine.core.model.model_load import load_model

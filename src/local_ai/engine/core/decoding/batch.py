@@ -21,7 +21,7 @@ from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
 from local_ai.engine.core.decoding.request import Request, Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
-from local_ai.engine.core.decoding.segments import cut, pauses
+from local_ai.engine.core.decoding.segments import around, cut, pauses
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.batch_rows import as_rows
 from local_ai.engine.core.memory.cache_layers import Checkpoint, Layers, checkpoint, leaves, settle
@@ -54,6 +54,8 @@ class _Running:
     answered: int = 0  # tokens
     checkpoints: tuple[Checkpoint, ...] = field(default=())  # of its prompt, until they are remembered
     starts: tuple[int, ...] = field(default=())  # of its pictures' rows, until its prompt is read
+    pauses: tuple[int, ...] = field(default=())  # where its prompt's state is kept
+    whole: int = 0  # tokens of its longest picture that must be read in one piece
 
     @property
     def tokens(self) -> int:
@@ -179,6 +181,7 @@ class Batch:
         if not reading:
             return _MOST_TOKENS, Step(answers=len(self._running))
         piece = self._pace.piece(reading, company=self._has_company or len(reading) < len(self._running))
+        piece = max(piece, *(running.whole for running in self._running.values() if running.left))
         rows = sum(left > 1 for left in reading)  # one left begins its answer
         return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
 
@@ -295,12 +298,14 @@ class Batch:
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []
         layers = as_rows(remembered.layers or make_prompt_cache(self._loaded.model))
         placed = Placed(job.prompt)
+        wholes: list[tuple[int, int]] = []
         if self.sight is not None:
+            wholes = self.sight.bounds(request, remembered.tokens)
             layers = self.sight.layers(layers, request, remembered.tokens)
             placed = self.sight.place(request, remembered.tokens)
         sampler = shared_sampler if job.sampling.seed is None else make_sampler
         (uid,) = self._generator.insert_segments(
-            segments=[cut(placed.tokens, remembered.tokens, places)],
+            segments=[cut(placed.tokens, remembered.tokens, around(places, wholes))],
             max_tokens=[job.max_tokens],
             caches=[layers],
             all_tokens=[list(job.prompt[: remembered.tokens])],
@@ -308,7 +313,15 @@ class Batch:
             logits_processors=[processors],
         )
         left = len(job.prompt) - remembered.tokens
-        self._running[uid] = _Running(Writer(request, words), remembered.tokens, left, starts=placed.starts)
+        whole = max((end - start for start, end in wholes), default=0)
+        self._running[uid] = _Running(
+            Writer(request, words),
+            remembered.tokens,
+            left,
+            starts=placed.starts,
+            pauses=tuple(places),
+            whole=whole,
+        )
         request.send(Started(remembered.tokens, remembered.miss))
 
     def _recall(self, request: Request) -> Remembered:
@@ -381,7 +394,7 @@ class Batch:
             if not self._loaded.cuts_anywhere or read >= _WORTH_TOKENS:
                 ((layers, tokens),) = self._generator.extract_cache([uid]).values()
                 self._remember(running, tokens, layers)
-        else:
+        elif len(running.writer.request.job.prompt) - running.left in running.pauses:
             ((layers, tokens),) = self._generator.extract_cache([uid]).values()
             kept = (*running.checkpoints, checkpoint(len(tokens), layers))
             running.checkpoints = thin_out(kept, self._memory.checkpoint_bytes)

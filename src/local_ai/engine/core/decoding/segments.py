@@ -31,6 +31,13 @@ def pauses(prompt_tokens: int, read: int, branches: Iterable[int]) -> list[int]:
     return sorted(chosen)
 
 
+def around(places: Iterable[int], pictures: Iterable[tuple[int, int]]) -> list[int]:
+    """Add the beginnings and ends of pictures to places, and leave out those inside of a picture."""
+    spans = list(pictures)
+    chosen = {place for place in places if not any(start < place < end for start, end in spans)}
+    return sorted(chosen.union(*spans))
+
+
 def cut(prompt: tuple[int, ...], read: int, places: list[int]) -> list[list[int]]:
     """Cut what is left to read of a prompt at these places."""
     bounds = [read, *places, len(prompt)]

@@ -12,6 +12,7 @@ from local_ai.engine.core.vision.hybrid_layers import read_hybrid
 from local_ai.engine.core.vision.picture_tokens import FIRST
 from local_ai.engine.core.vision.rows import RowTable
 from local_ai.engine.core.vision.shifted_rows import positions
+from local_ai.engine.core.vision.whole_pictures import read_pictures
 
 Array = Any  # mlx.core.array
 
@@ -27,6 +28,9 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         self.table = RowTable()
         # Pictures have positions in time, height and width, and what follows them is moved: M-RoPE.
         self.moves_positions = hasattr(whole.language_model, "get_rope_index")
+        # The places of a picture attend to each other, to later ones too.
+        text = getattr(whole.config, "text_config", None)
+        self.reads_whole = getattr(text, "use_bidirectional_attention", None) == "vision"
         caches = self.make_cache()
         self.is_hybrid = any(isinstance(cache, ArraysCache) for cache in caches)
         # The first layer of plain attention: its cache carries the shift.
@@ -72,7 +76,11 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
             options["visual_pos_masks"] = mx.ones(tokens.shape, mx.bool_)
         if made.per_layer_inputs is not None:  # Gemma 4: each layer looks tokens up for itself too
             options["per_layer_inputs"] = made.per_layer_inputs
-        options["inputs_embeds"] = mx.where(is_place, seen[..., :size], embeddings)
+        embeddings = mx.where(is_place, seen[..., :size], embeddings)
+        if self.reads_whole and tokens.shape[1] > 1:
+            language, inputs = self.whole.language_model, made.per_layer_inputs
+            return read_pictures(language, embeddings, inputs, cache, is_place[..., 0])
+        options["inputs_embeds"] = embeddings
         moves = None if rows.places is None else mx.where(is_place, rows.places[place], 0)
         return self._read(texts, cache, moves, **options)
 

@@ -109,6 +109,16 @@ class Sight:
         request.rows.clear()
         return Placed(tuple(tokens), tuple(starts.values()))
 
+    def bounds(self, request: Request, known: int) -> list[tuple[int, int]]:
+        """List where pictures begin and end that must be read in one piece, in tokens.
+
+        Args:
+            known: The first so many tokens need no reading.
+        """
+        if not self._model.reads_whole:
+            return []
+        return [(each.tokens[0], each.end) for each in _unread(request.job.pictures, known)]
+
     def layers(self, layers: list[Any], request: Request, known: int) -> list[Any]:
         """Say in a prompt's layers how far the pictures that they cover move what follows."""
         if not self._model.moves_positions:
