@@ -85,6 +85,14 @@ _GLM_PIXELS = {"image_processor_type": "Glm4vImageProcessor"} | {
 }
 
 _SQUARE = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+_GEMMA4_TOKENS = {
+    "<|image|>": "image_token_id",
+    "<|image>": "boi_token_id",
+    "<image|>": "eoi_token_id",
+    "<|audio|>": "audio_token_id",
+    "<|video|>": "video_token_id",
+}
+_GEMMA4_NAMED = {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"}
 _TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
 _PIXTRAL_TOKENS = {"[IMG]": "image_token_index", "[IMG_BREAK]": "", "[IMG_END]": ""}
 _PIXTRAL_EYES = _TOWER | {"model_type": "pixtral", "head_dim": 16, "image_size": 112, "patch_size": 14}
@@ -109,6 +117,32 @@ class Family:
     prepared: dict[str, Any]
     named: dict[str, str] = field(default_factory=dict)
     processor: dict[str, Any] = field(default_factory=dict)
+
+
+def _gemma4(**text: Any) -> Family:
+    """Describe Gemma 4, its text_config with these too."""
+    return Family(
+        {
+            "model_type": "gemma4",
+            "text_config": _TEXT
+            | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
+            | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
+            | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True}
+            | text,
+            "vision_config": _TOWER
+            | {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
+            | {"pooling_kernel_size": 2, "default_output_length": 9, "position_embedding_size": 64},
+            "hidden_size": 64,
+        },
+        _GEMMA4_TOKENS,
+        "<|image|>",
+        {},
+        _GEMMA4_NAMED,
+        {
+            "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
+            "processor_class": "Gemma4Processor",
+        },
+    )
 
 
 FAMILIES = {
@@ -224,58 +258,27 @@ FAMILIES = {
         },
         {"image_seq_length": 4, "processor_class": "Gemma3Processor"},
     ),
-    "gemma4": Family(
+    "gemma4": _gemma4(),
+    "gemma4_31b": _gemma4(use_bidirectional_attention="vision"),
+    "gemma4_unified": Family(
         {
             "text_config": _TEXT
-            | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
-            | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
-            | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True},
-            "vision_config": _TOWER
-            | {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
-            | {"pooling_kernel_size": 2, "default_output_length": 9, "position_embedding_size": 64},
+            | {"model_type": "gemma4_unified_text", "head_dim": 16, "global_head_dim": 32}
+            | {"num_hidden_layers": 4, "sliding_window": 64, "sliding_window_pattern": 2}
+            | {"tie_word_embeddings": True},
+            "vision_config": {"model_type": "gemma4_unified_vision", "patch_size": 8}
+            | {"pooling_kernel_size": 2, "model_patch_size": 16, "mm_embed_dim": 32}
+            | {"output_proj_dims": 32, "mm_posemb_size": 64, "num_soft_tokens": 9},
+            "audio_config": None,
             "hidden_size": 64,
         },
-        {
-            "<|image|>": "image_token_id",
-            "<|image>": "boi_token_id",
-            "<image|>": "eoi_token_id",
-            "<|audio|>": "audio_token_id",
-            "<|video|>": "video_token_id",
-        },
+        _GEMMA4_TOKENS,
         "<|image|>",
         {},
-        {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"},
+        _GEMMA4_NAMED,
         {
             "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
-            "processor_class": "Gemma4Processor",
-        },
-    ),
-    "gemma4_31b": Family(
-        {
-            "model_type": "gemma4",
-            "text_config": _TEXT
-            | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
-            | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
-            | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True}
-            | {"use_bidirectional_attention": "vision"},
-            "vision_config": _TOWER
-            | {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
-            | {"pooling_kernel_size": 2, "default_output_length": 9, "position_embedding_size": 64},
-            "hidden_size": 64,
-        },
-        {
-            "<|image|>": "image_token_id",
-            "<|image>": "boi_token_id",
-            "<image|>": "eoi_token_id",
-            "<|audio|>": "audio_token_id",
-            "<|video|>": "video_token_id",
-        },
-        "<|image|>",
-        {},
-        {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"},
-        {
-            "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
-            "processor_class": "Gemma4Processor",
+            "processor_class": "Gemma4UnifiedProcessor",
         },
     ),
     "mistral3": Family(

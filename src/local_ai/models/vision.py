@@ -13,6 +13,7 @@ FAMILIES = frozenset(
     {
         "gemma3",
         "gemma4",
+        "gemma4_unified",
         "glm4v",
         "glm4v_moe",
         "idefics3",

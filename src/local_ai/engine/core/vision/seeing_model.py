@@ -32,7 +32,7 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
         text = getattr(whole.config, "text_config", None)
         self.reads_whole = getattr(text, "use_bidirectional_attention", None) == "vision"
         caches = self.make_cache()
-        self.is_hybrid = any(isinstance(cache, ArraysCache) for cache in caches)
+        self.is_hybrid = hasattr(getattr(whole.language_model, "model", None), "ssm_idx")  # Qwen3.5
         # The first layer of plain attention: its cache carries the shift.
         self.shifted = next((at for at, cache in enumerate(caches) if isinstance(cache, KVCache)), 0)
 
