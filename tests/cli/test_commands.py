@@ -58,7 +58,8 @@ def test_each_short_form_means_one_command():
 
 
 def test_values_reach_the_function_under_their_own_names(capsys: pytest.CaptureFixture[str]):
-    shown = Command("a", "b", "", "", f"{__name__}:show", parse(["server", "logs"]).command.options)  # type: ignore[union-attr]
+    options = parse(["server", "logs"]).command.options  # type: ignore[union-attr]
+    shown = Command("b", "", options=options, function=f"{__name__}:show")
 
     shown.run({"program": "Engine"})
 

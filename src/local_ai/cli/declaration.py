@@ -65,13 +65,13 @@ class Argument:
 class Command:
     """One command."""
 
-    group: str
     word: str
     summary: str
-    example: str  # what follows its name; "" where it is used alone
-    function: str  # "module:function", imported when the command runs
+    example: str = ""  # what follows its name; "" where it is used alone
     options: tuple[Option, ...] = ()
     argument: Argument | None = None
+    group: str = ""
+    function: str = ""  # "module:function", imported when the command runs
     is_default: bool = False  # of its group
     takes_rest: bool = False  # words behind `--`, for another program
 
