@@ -35,6 +35,7 @@ class Described:
     next_value: Any  # what is set now: the value itself, unless the file was changed since
     in_place: bool  # whether a running server takes a change
     is_given: bool  # by command line or environment, which win over the file
+    can_change: bool  # here and now
 
     @property
     def name(self) -> str:
@@ -45,11 +46,6 @@ class Described:
     def is_default(self) -> bool:
         """True if nothing sets it."""
         return self.origin == DEFAULT
-
-    @property
-    def can_change(self) -> bool:
-        """True if it can be changed here and now."""
-        return self.in_place and not self.is_given and self.kind != "records"
 
     @property
     def text(self) -> str:
@@ -115,22 +111,24 @@ def describe_all(running: LocalAISettings, loaded: Loaded) -> list[Described]:
 
 
 def _describe(key: str, now: Any, later: Any, usual: Any, origin: str) -> Described:
-    field, is_given = _field(key), origin == COMMAND_LINE
+    field, is_given, in_place = _field(key), origin == COMMAND_LINE, changes_in_place(key)
+    kind = _kind(key, field)
     section = join_key(split_key(key)[:-1]) or key
     given = f"the command line or {variable_for(key)} at the start"
     return Described(
         key=key,
         section=section,
         description=str(field.get("description", "")),
-        kind=_kind(key, field),
+        kind=kind,
         choices=_choices(field),
         bounds=_bounds(field),
         value=now,
         default=usual,
         origin=given if is_given else origin,
         next_value=later,
-        in_place=changes_in_place(key),
+        in_place=in_place,
         is_given=is_given,
+        can_change=in_place and not is_given and kind != "records",
     )
 
 

@@ -44,6 +44,7 @@ class Problem:
 class Download:
     """A pull as it is at one moment."""
 
+    id: str  # ORG/NAME, or ORG/NAME@REVISION: of these, one pull runs at a time
     name: str  # ORG/NAME
     revision: str | None  # None: main
     started_at: float  # seconds since 1970
@@ -58,11 +59,6 @@ class Download:
     path: str | None = None  # its folder, once it is done
     warning: str = ""
     error: Problem | None = None
-
-    @property
-    def id(self) -> str:
-        """ORG/NAME, or ORG/NAME@REVISION: of these, one pull runs at a time."""
-        return self.name + (f"@{self.revision}" if self.revision else "")
 
     @property
     def has_ended(self) -> bool:

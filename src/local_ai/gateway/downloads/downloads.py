@@ -58,8 +58,9 @@ class Downloads:
         if revision is None and (peer := peer_in(name.strip(), [each.name for each in settings.peers])):
             raise model_of_peer(name.strip(), peer)
         name, _, part = name_of_address(name).partition("@")
-        download = Download(name.strip(), revision or part or None, time.time())
-        if not download.name or len(download.id) > _LONGEST_NAME:
+        name, revision = name.strip(), revision or part or None
+        download = Download(f"{name}@{revision}" if revision else name, name, revision, time.time())
+        if not name or len(download.id) > _LONGEST_NAME:
             raise _bad_name()
         running = [process.now for process in self._processes.values() if not process.now.has_ended]
         if same := next((one for one in running if one.id == download.id), None):

@@ -12,7 +12,7 @@ from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.endpoints.actions import Body, act, body_of
 from local_ai.gateway.endpoints.query import refusals
-from local_ai.gateway.endpoints.schemas import DownloadBody, DownloadsBody
+from local_ai.gateway.endpoints.schemas import DownloadsBody
 
 
 class PullBody(Body):
@@ -29,11 +29,6 @@ class CancelBody(Body):
     model: str = Field(min_length=1, max_length=700)
 
 
-def download_json(download: Download) -> dict[str, Any]:
-    """Return a pull as `/downloads.json` has it."""
-    return asdict(download) | {"id": download.id}
-
-
 def downloads_router(context: GatewayContext) -> APIRouter:
     """Answer `/downloads.json`, `/models/pull` and `/models/pull/cancel`."""
     router = APIRouter()
@@ -43,12 +38,12 @@ def downloads_router(context: GatewayContext) -> APIRouter:
     async def list_all(response: Response) -> Any:
         """List the pulls that run and the last ones that have ended, the newest first."""
         response.headers["Cache-Control"] = "no-store"
-        return {"downloads": [download_json(each) for each in downloads.all()]}
+        return {"downloads": [asdict(each) for each in downloads.all()]}
 
     @router.post(
         "/models/pull",
         status_code=202,
-        response_model=DownloadBody,
+        response_model=Download,
         responses=refusals(400, 401, 403, 415, 429, 503),
         openapi_extra=body_of(PullBody),
     )
@@ -56,7 +51,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
         """Start to download a model, or go on with an interrupted download; `/downloads.json` follows it."""
 
         async def start(body: PullBody) -> dict[str, Any]:
-            return download_json(
+            return asdict(
                 downloads.start(body.model, body.revision, even_if_too_large=body.even_if_too_large)
             )
 
@@ -64,7 +59,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
 
     @router.post(
         "/models/pull/cancel",
-        response_model=DownloadBody,
+        response_model=Download,
         responses=refusals(400, 401, 403, 404, 415),
         openapi_extra=body_of(CancelBody),
     )
@@ -72,7 +67,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
         """End a download; what has come is kept, and the next pull goes on there."""
 
         async def end(body: CancelBody) -> dict[str, Any]:
-            return download_json(await downloads.cancel(body.model))
+            return asdict(await downloads.cancel(body.model))
 
         return await act(request, CancelBody, end)
 

@@ -15,7 +15,6 @@ from pydantic import Field
 from local_ai.errors import LocalAIError
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.actions import Body, act, body_of, error_page
-from local_ai.gateway.endpoints.downloads import download_json
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import Done, ModelsBody
 from local_ai.gateway.model_cards import configured_default
@@ -47,7 +46,7 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
     async def cards(response: Response) -> Any:
         """List the models as the page shows them, the downloads, and models to begin with."""
         response.headers["Cache-Control"] = "no-store"
-        downloads = [download_json(each) for each in context.downloads.all()]
+        downloads = [asdict(each) for each in context.downloads.all()]
         return asdict(await context.cards()) | {"downloads": downloads}
 
     describes: dict[str, Any] = {

@@ -8,8 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, FiniteFloat
 
 from local_ai.gateway.activity import EndedRequest
-from local_ai.gateway.downloads.download import Problem
-from local_ai.gateway.model_cards import IncompleteCard, ModelCard, PeerCard, RecommendedCard
+from local_ai.gateway.downloads.download import Download
+from local_ai.gateway.model_cards import ModelCards
+from local_ai.settings.describe import Described
+from local_ai.settings.reload import Change
 from local_ai.settings.schema import GenerationSettings
 from local_ai.status.health import EngineHealth, PeerState, Queue
 from local_ai.status.report import ProgramStatus
@@ -110,44 +112,17 @@ class ActivityBody(BaseModel):
     requests: list[EndedRequest]
 
 
-class DownloadBody(BaseModel):
-    """A pull of a model, and how far it is."""
-
-    id: str  # ORG/NAME, or ORG/NAME@REVISION
-    name: str
-    revision: str | None
-    state: Literal["asking", "downloading", "done", "failed", "cancelled"]
-    started_at: float  # seconds since 1970
-    ended_at: float | None
-    commit: str | None
-    files: int | None
-    files_done: int
-    total_bytes: int | None  # None until the hub has told it
-    done_bytes: int
-    bytes_per_s: float | None
-    path: str | None  # its folder, once it is done
-    warning: str
-    error: Problem | None
-
-
 class DownloadsBody(BaseModel):
     """The pulls that run and the last ones that have ended, the newest first."""
 
-    downloads: list[DownloadBody]
+    downloads: list[Download]
 
 
-class ModelsBody(BaseModel):
+@dataclass(frozen=True)
+class ModelsBody(ModelCards):
     """The models of this machine, the downloads, and models to begin with."""
 
-    models: list[ModelCard]  # the newest first
-    incomplete: list[IncompleteCard]
-    peers: list[PeerCard]  # in the settings' order
-    downloads: list[DownloadBody]  # the newest first
-    recommended: list[RecommendedCard]  # the smallest first
-    best: str | None  # of these, the largest that fits
-    as_of: str  # when the list was written, YYYY-MM
-    memory_bytes: int  # that this machine has
-    only_starter: bool  # the starter model is the default, and nobody chose it
+    downloads: tuple[Download, ...] = ()  # the newest first
 
 
 class Done(BaseModel):
@@ -192,30 +167,12 @@ class DiagnosticsBody(BaseModel):
     logs: dict[str, list[str]]
 
 
-class SettingBody(BaseModel):
-    """One setting; secrets are masked."""
-
-    key: str
-    section: str
-    description: str
-    kind: str
-    choices: list[str]
-    bounds: str
-    value: Any  # in force
-    default: Any
-    origin: str  # of what is set now
-    next_value: Any  # what is set now; other than the value where that waits for a restart or a reload
-    in_place: bool  # whether a running server takes a change
-    is_given: bool  # by command line or environment, which win over the file
-    can_change: bool  # by POST /settings
-
-
 class SettingsBody(BaseModel):
     """Every setting, in the order of the example file."""
 
     file: str
     problem: str  # with the file; "" if there is none
-    settings: list[SettingBody]
+    settings: list[Described]
 
 
 class SettingsChange(BaseModel):
@@ -225,19 +182,11 @@ class SettingsChange(BaseModel):
     changes: dict[str, bool | int | FiniteFloat | str | list[str] | dict[str, str] | None]
 
 
-class ChangeBody(BaseModel):
-    """One setting that has another value now."""
-
-    key: str
-    before: Any
-    after: Any
-
-
 class ReloadBody(BaseModel):
     """The object that `local-ai config reload --json` prints."""
 
-    changed: list[ChangeBody]
-    needs_restart: list[ChangeBody]
+    changed: list[Change]
+    needs_restart: list[Change]
 
 
 class OllamaVersion(BaseModel):

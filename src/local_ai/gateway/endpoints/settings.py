@@ -54,7 +54,7 @@ def settings_router(context: GatewayContext) -> APIRouter:
         return {
             "file": str(file_of(context.state)),
             "problem": problem,
-            "settings": [_plain(row) for row in rows],
+            "settings": [asdict(row) for row in rows],
         }
 
     @router.get("/settings", include_in_schema=False)
@@ -115,10 +115,6 @@ def _read(state: State) -> tuple[list[Described], str]:
     except LocalAIError as error:
         origins = dict.fromkeys(known_keys(), _RUNNING) | dict.fromkeys(state.given.values, COMMAND_LINE)
         return describe_all(state.settings, Loaded(state.settings, origins, None, ())), error.sentence
-
-
-def _plain(row: Described) -> dict[str, Any]:
-    return asdict(row) | {"can_change": row.can_change}
 
 
 async def _change_by_data(context: GatewayContext, body: bytes) -> Response:

@@ -34,7 +34,7 @@ _NO_CARD = ModelCard(
 )
 _NO_BROKEN = IncompleteCard("", "", "", "", True, True)
 _NO_PEER = PeerCard("", "", "", 0, "", (), ())
-_NO_DOWNLOAD = Download("", None, 0)
+_NO_DOWNLOAD = Download("", "", None, 0)
 _FRESH = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding, Accept-Language, Cookie"}
 _TROUBLE_LINES = 12
 
