@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local_ai.gateway.access.middleware import AccessMiddleware
 from local_ai.gateway.context import GatewayContext
@@ -34,9 +35,6 @@ from local_ai.gateway.web.texts import load_texts
 from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _LOG = logging.getLogger("local_ai.gateway")
 

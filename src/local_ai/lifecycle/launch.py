@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from local_ai.errors import LocalAIError
 from local_ai.lifecycle import preflight, start
@@ -15,9 +15,6 @@ from local_ai.settings.paths import Paths
 from local_ai.settings.state import State, write_private, write_state
 from local_ai.supervision import supervisord
 from local_ai.supervision.omni import link_package
-
-if TYPE_CHECKING:
-    import subprocess
 
 _GRACE_S = 5.0  # from SIGTERM to SIGKILL for processes without a supervisord
 

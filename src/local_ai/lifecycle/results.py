@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from local_ai.errors import LocalAIError
-    from local_ai.status.report import Report
+from local_ai.errors import LocalAIError
+from local_ai.status.report import Report
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from local_ai.errors import HealthCheckError, LocalAIError, ServerError
 from local_ai.lifecycle.ports import check_port
 from local_ai.models.catalog import STARTER_ID
 from local_ai.models.library import read_library
 from local_ai.settings.paths import Paths
+from local_ai.settings.state import State
 from local_ai.status.health import EngineState
 from local_ai.status.probe import await_engine
 from local_ai.status.report import ProgramStatus, Report
 from local_ai.status.verdict import Health, Readiness
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import ENGINE, GATEWAY, STOPPED_S, SUPERVISORD, ProcessState
-
-if TYPE_CHECKING:
-    import subprocess
-
-    from local_ai.settings.state import State
 
 # Each look costs some milliseconds of a processor that the programs want for their imports.
 _POLL_S = 0.1

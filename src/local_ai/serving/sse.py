@@ -11,10 +11,9 @@ import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from starlette.types import Receive
+from starlette.types import Receive
 
 COMMENT = b": waiting\n\n"
 HEADERS = {

@@ -6,15 +6,13 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pydantic_core import ErrorDetails
 
 from local_ai.errors import ConfigError
 from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True)

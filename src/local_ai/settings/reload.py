@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_ai.settings.load import flatten, nest
 from local_ai.settings.schema import REVEAL, LocalAISettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TABLES = ("cache.", "generation.", "models.", "power.", "routing.", "vision.", "config.")
 _KEYS = (

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from local_ai.settings.state import State
 from local_ai.supervision.omni import omni_python
 from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, Program
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from local_ai.settings.state import State
 
 # A program that ends within start_s counts as a failed start and is retried with back-off; one that ends
 # later is restarted at once, and stopped when it keeps ending (gateway/upstream/crash_loop.py). Until then

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local_ai.gateway.access.api_keys import check_key
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _EVERY_ANSWER = (
     (

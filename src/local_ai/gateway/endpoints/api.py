@@ -6,14 +6,15 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 import starlette.routing
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from local_ai.gateway.activity import client_name
+from local_ai.gateway.admission.body_memory import Reservation
 from local_ai.gateway.admission.omni import check_part
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.forwarding.relay import Call, Forward
@@ -25,11 +26,6 @@ from local_ai.gateway.peers.trip import plan_trip
 from local_ai.printable import printable
 from local_ai.serving.multipart import read_form_model
 from local_ai.settings.state import State
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
-
-    from local_ai.gateway.admission.body_memory import Reservation
 
 # Of the client's headers; keys and cookies, for one, are none of the engine's business.
 _PASSED_ON = {

@@ -7,10 +7,11 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import number_parameter, refusals, whole_number
@@ -18,9 +19,6 @@ from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import COMMENT, HEADERS, batches
 from local_ai.supervision.log_files import follow, tail
 from local_ai.supervision.program import LOG_NAMES
-
-if TYPE_CHECKING:
-    from starlette.types import Message, Receive, Scope, Send
 
 _LINES = 200
 _MOST_LINES = 5000

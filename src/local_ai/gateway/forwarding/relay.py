@@ -18,7 +18,9 @@ import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.types import Receive, Send
 
 from local_ai.gateway.activity import Activity, EndedRequest
 from local_ai.gateway.admission.omni import OmniGate
@@ -27,6 +29,7 @@ from local_ai.gateway.admission.queue import QueuedCall, RequestQueue
 from local_ai.gateway.admission.readiness import ReadinessGate, stopping_refusal
 from local_ai.gateway.admission.shutdown import Shutdown
 from local_ai.gateway.forwarding.reply import Reply, Sent
+from local_ai.gateway.forwarding.routes import Route
 from local_ai.gateway.metrics import Metrics, Outcome
 from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, Upstream
 from local_ai.gateway.upstream.engine_exits import ended_from_outside, memory_kills
@@ -36,10 +39,6 @@ from local_ai.serving.request_id import REQUEST_ID
 from local_ai.serving.sse import WholeEvents, batches, until_gone
 from local_ai.status.health import RequestState
 from local_ai.supervision.program import ENGINE
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Send
-from local_ai.gateway.forwarding.routes import Route
 
 _LOG = logging.getLogger("local_ai.gateway")
 # A process that is ending may still seem to listen for a moment.

@@ -6,15 +6,12 @@ import re
 import time
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+
+from starlette.types import Send
 
 from local_ai.serving import sse
 from local_ai.serving.dialects import Dialect, error_event, error_response, stream_event
 from local_ai.serving.errors import ApiError
-
-if TYPE_CHECKING:
-    from starlette.types import Send
-
 
 # An event's own fields come first; within a text the quotes would be escaped.
 _SEQUENCE_NUMBER = re.compile(rb'^data: \{"type":"[\w.]+","sequence_number":(\d+)', re.MULTILINE)

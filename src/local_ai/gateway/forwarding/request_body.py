@@ -7,19 +7,15 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydantic_core import SchemaValidator, core_schema
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from local_ai.gateway.forwarding.routes import Route
 from local_ai.gateway.request_refusals import TOO_SLOW, body_not_read, too_slow
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import Receive
 
 STALL_S = 30.0
 # Slower than any network in use.

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from local_ai.gateway.admission.queue import RequestQueue
 from local_ai.gateway.forwarding.routes import ROUTES
@@ -22,10 +21,8 @@ from local_ai.gateway.peers.errors import key_words
 from local_ai.gateway.peers.model_list import MOST_BYTES, PeerModel, read_models
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
+from local_ai.settings.schema import PeerSettings
 from local_ai.status.health import MOST_PEER_MODELS, PeerHealth, PeerState
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import PeerSettings
 
 _LOG = logging.getLogger("local_ai.gateway")
 _READY_S, _AWAY_S = 5.0, 2.0  # between two looks

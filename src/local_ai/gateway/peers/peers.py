@@ -6,19 +6,16 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from local_ai.gateway.peers.affinity import Affinity
 from local_ai.gateway.peers.model_list import PeerModel
 from local_ai.gateway.peers.peer import Peer
 from local_ai.models.aliases import is_pattern
 from local_ai.models.catalog import Model
+from local_ai.serving.errors import ApiError
 from local_ai.settings.model_names import peer_in
-
-if TYPE_CHECKING:
-    from local_ai.serving.errors import ApiError
-    from local_ai.settings.schema import LocalAISettings
-    from local_ai.status.health import PeerHealth
+from local_ai.settings.schema import LocalAISettings
+from local_ai.status.health import PeerHealth
 
 
 @dataclass(frozen=True)
