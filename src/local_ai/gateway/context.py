@@ -24,7 +24,7 @@ from local_ai.gateway.upstream.abilities import Abilities
 from local_ai.gateway.upstream.client import Upstream
 from local_ai.gateway.upstream.monitor import Monitor
 from local_ai.models.catalog import Model, find_model
-from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.library import library_of
 from local_ai.models.not_found import model_not_found
 from local_ai.settings.state import State
 from local_ai.status.health import Queue
@@ -80,7 +80,7 @@ class GatewayContext:
 
     async def models(self) -> list[Model]:
         """Read the model folders, off the event loop; an alias spelt out is listed like a model."""
-        return await asyncio.to_thread(_listed, self.state)
+        return await asyncio.to_thread(lambda: library_of(self.state).listed())
 
     async def peer_models(self, headers: Mapping[str, str]) -> list[ListedModel]:
         """List the models of the peers; none for a request that another gateway sent: no list goes round.
@@ -186,16 +186,8 @@ def _peer_card(peer: Peer) -> PeerCard:
     )
 
 
-def _library(state: State) -> ModelLibrary:
-    return library_for(state.settings, state.paths, settled=state.default_model)
-
-
-def _listed(state: State) -> list[Model]:
-    return _library(state).listed()
-
-
 def _named(name: str, state: State) -> Model:
-    library = _library(state)
+    library = library_of(state)
     found = library.find(name)
     if found is None:
         raise model_not_found(name, library)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from local_ai.entry import as_called
 from local_ai.errors import whole_fix
 from local_ai.models.catalog import STARTER_ID, Incomplete, Model, list_incomplete
 from local_ai.models.incomplete import Fault
-from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.library import library_of
 from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of
 from local_ai.models.places import repository_of
-from local_ai.models.recommended import Recommended, as_of, best_for, recommended_models
+from local_ai.models.recommended import as_of, best_for, recommended_models
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import State
 from local_ai.status.figures import why_too_large
@@ -102,38 +102,49 @@ class ModelCards:
 
 def read_cards(state: State, report: Report, abilities: Abilities) -> ModelCards:
     """Read the model folders and the settings file."""
-    library = library_for(state.settings, state.paths, settled=state.default_model)
+    library = library_of(state)
     configured = configured_default(state)
     marked = {one.model: one.reason for one in report.queue.marked_models} if report.queue else {}
     engine = report.engine
     in_memory = engine.in_memory if engine else frozenset()
     pinned = {each.id for each in engine.models if each.pinned} if engine else set()
     room = engine.loadable_bytes if engine else None
-    models = tuple(
-        _card(
-            model,
-            library,
-            room=room,
-            can=abilities(model),
-            is_next=configured in (model.id, str(model.path)) and model != library.default,
-            is_loaded=model.id in in_memory,
-            is_loading=engine is not None and engine.loading == model.id,
-            is_pinned=model.id in pinned,
+
+    def card(model: Model) -> ModelCard:
+        too_large, can = why_too_large(model.size_bytes, room), abilities(model)
+        return ModelCard(
+            id=model.id,
+            path=str(model.path),
+            size_bytes=model.size_bytes,
+            quantisation=model.quantisation,
+            family=model.family,
+            context_tokens=model.context_tokens,
+            generates_text=model.generates_text,
+            can=tuple(can) if can is not None else None,
+            default=model == library.default,
+            default_next=configured in (model.id, str(model.path)) and model != library.default,
+            loaded=model.id in in_memory,
+            loading=engine is not None and engine.loading == model.id,
+            pinned=model.id in pinned,
+            fits=not too_large,
+            too_large=too_large,
             marked=marked.get(model.id, ""),
-            is_own=_is_own(model.path, state.paths),
+            aliases=tuple(library.aliases_of(model)),
+            own=_is_own(model.path, state.paths),
         )
-        for model in library.models
-    )
+
     here = {model.id for model in library.models}
     memory = total_bytes()
     listed = recommended_models()
     best = best_for(memory, listed)
     return ModelCards(
-        models=models,
+        models=tuple(map(card, library.models)),
         incomplete=tuple(
             _incomplete(one, state.paths) for one in list_incomplete(state.paths, state.settings.model.path)
         ),
-        recommended=tuple(_recommended(each, memory, here) for each in listed),
+        recommended=tuple(
+            RecommendedCard(**vars(each), fits=each.fits(memory), here=each.name in here) for each in listed
+        ),
         best=best.name if best else None,
         as_of=as_of(),
         memory_bytes=memory,
@@ -158,42 +169,6 @@ def configured_default(state: State) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _card(
-    model: Model,
-    library: ModelLibrary,
-    *,
-    room: int | None,
-    can: Sequence[str] | None,
-    is_next: bool,
-    is_loaded: bool,
-    is_loading: bool,
-    is_pinned: bool,
-    marked: str,
-    is_own: bool,
-) -> ModelCard:
-    too_large = why_too_large(model.size_bytes, room)
-    return ModelCard(
-        id=model.id,
-        path=str(model.path),
-        size_bytes=model.size_bytes,
-        quantisation=model.quantisation,
-        family=model.family,
-        context_tokens=model.context_tokens,
-        generates_text=model.generates_text,
-        can=tuple(can) if can is not None else None,
-        default=model == library.default,
-        default_next=is_next,
-        loaded=is_loaded,
-        loading=is_loading,
-        pinned=is_pinned,
-        fits=not too_large,
-        too_large=too_large,
-        marked=marked,
-        aliases=tuple(library.aliases_of(model)),
-        own=is_own,
-    )
-
-
 def _incomplete(one: Incomplete, paths: Paths) -> IncompleteCard:
     is_cached = repository_of(one.path, paths) is not None
     return IncompleteCard(
@@ -208,15 +183,3 @@ def _incomplete(one: Incomplete, paths: Paths) -> IncompleteCard:
 
 def _is_own(folder: Path, paths: Paths) -> bool:
     return folder.parent == paths.models_dir or repository_of(folder, paths) is not None
-
-
-def _recommended(each: Recommended, memory: int, here: Collection[str]) -> RecommendedCard:
-    return RecommendedCard(
-        name=each.name,
-        size_gb=each.size_gb,
-        context_tokens=each.context_tokens,
-        licence=each.licence,
-        memory_gb=each.memory_gb,
-        fits=each.fits(memory),
-        here=each.name in here,
-    )

@@ -24,6 +24,7 @@ from local_ai.settings.paths import Paths
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
+    from local_ai.settings.state import State
 
 
 @dataclass(frozen=True)
@@ -146,3 +147,8 @@ def library_for(settings: LocalAISettings, paths: Paths, *, settled: str | None 
         named=settings.models.named,
         peers=tuple(peer.name for peer in settings.peers),
     )
+
+
+def library_of(state: State) -> ModelLibrary:
+    """Read the model folders of a server that was started."""
+    return library_for(state.settings, state.paths, settled=state.default_model)

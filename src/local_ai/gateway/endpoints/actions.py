@@ -52,7 +52,7 @@ async def act(
     try:
         result = await action(await read_fields(request, kind))
     except LocalAIError as exc:
-        error = _as_api_error(exc)
+        error = as_api_error(exc)
         if not is_form:
             return error_response(Dialect.OPENAI, error, source="gateway")
         return error_page(request, error)
@@ -124,12 +124,12 @@ def _invalid(what: str, why: str, param: str | None) -> ApiError:
     )
 
 
-def _as_api_error(exc: LocalAIError) -> ApiError:
+def as_api_error(exc: LocalAIError, *, code: str = "refused") -> ApiError:
     """Return what a command would say as the error of a request."""
     if isinstance(exc, ApiError):
         return exc
     return ApiError(
-        exc.what, status=409, why=exc.why.splitlines(), fix=exc.fix, command=exc.command, code="refused"
+        exc.what, status=409, why=exc.why.splitlines(), fix=exc.fix, command=exc.command, code=code
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,23 @@ from pydantic import Field
 
 from local_ai.errors import LocalAIError
 from local_ai.gateway.context import GatewayContext
-from local_ai.gateway.endpoints.actions import Body, act, body_of, error_page
+from local_ai.gateway.endpoints.actions import Body, act, as_api_error, body_of, error_page
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import Done, ModelsBody
 from local_ai.gateway.model_cards import configured_default
 from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
 from local_ai.gateway.web.page import render_document
 from local_ai.models.catalog import find_model, list_incomplete
-from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.library import library_of
 from local_ai.models.not_found import model_not_found
 from local_ai.models.removal import Removal, plan_removal, refuse_if_used, remove
 from local_ai.serving.errors import ApiError
 from local_ai.settings.state import State
 from local_ai.status.figures import size_in_words
 
-_JSON = {"content-type": "application/json"}
 _LONGEST = 700
+
+Action = Callable[[str], Awaitable[str]]  # of a model's id
 
 
 class NamedBody(Body):
@@ -49,94 +51,86 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
         downloads = [asdict(each) for each in context.downloads.all()]
         return asdict(await context.cards()) | {"downloads": downloads}
 
-    describes: dict[str, Any] = {
-        "response_model": Done,
-        "responses": refusals(400, 401, 403, 404, 409, 415, 503),
-        "openapi_extra": body_of(NamedBody),
-    }
+    def action(path: str) -> Callable[[Action], Action]:
+        """Have a function do what is posted to a path; it returns what it did, in a sentence."""
 
-    @router.post("/models/load", **describes)
-    async def load(request: Request) -> Response:
+        def register(do: Action) -> Action:
+            @router.post(
+                path,
+                name=do.__name__,
+                description=do.__doc__,
+                response_model=Done,
+                responses=refusals(400, 401, 403, 404, 409, 415, 503),
+                openapi_extra=body_of(NamedBody),
+            )
+            async def answer(request: Request) -> Response:
+                async def done(body: NamedBody) -> dict[str, str]:
+                    return {"done": await do(body.model)}
+
+                return await act(request, NamedBody, done)
+
+            return do
+
+        return register
+
+    @action("/models/load")
+    async def load(model: str) -> str:
         """Load a model into memory; answers once it is there."""
+        await context.model_named(model)
+        await context.forwarding.gate.pass_through()
+        await _ask_engine(context, "/api/generate", {"model": model}, "loaded")
+        return f"{model} is in memory."
 
-        async def do(body: NamedBody) -> dict[str, str]:
-            await context.model_named(body.model)
-            await context.forwarding.gate.pass_through()
-            await _ask_engine(context, "/api/generate", {"model": body.model}, "loaded")
-            return {"done": f"{body.model} is in memory."}
-
-        return await act(request, NamedBody, do)
-
-    @router.post("/models/unload", **describes)
-    async def unload(request: Request) -> Response:
+    @action("/models/unload")
+    async def unload(model: str) -> str:
         """Give a model's memory back; running answers are waited for."""
+        await context.model_named(model)
+        await _ask_engine(context, "/api/generate", {"model": model, "keep_alive": 0}, "unloaded")
+        return f"{model} is no longer in memory."
 
-        async def do(body: NamedBody) -> dict[str, str]:
-            await context.model_named(body.model)
-            await _ask_engine(context, "/api/generate", {"model": body.model, "keep_alive": 0}, "unloaded")
-            return {"done": f"{body.model} is no longer in memory."}
-
-        return await act(request, NamedBody, do)
-
-    @router.post("/models/pin", **describes)
-    async def pin(request: Request) -> Response:
+    @action("/models/pin")
+    async def pin(model: str) -> str:
         """Load a model, and keep it in memory."""
+        await context.model_named(model)
+        await context.forwarding.gate.pass_through()
+        await _ask_engine(context, "/pin", {"model": model, "pinned": True}, "pinned")
+        return f"{model} stays in memory until it is unpinned, or the server ends."
 
-        async def do(body: NamedBody) -> dict[str, str]:
-            await context.model_named(body.model)
-            await context.forwarding.gate.pass_through()
-            await _ask_engine(context, "/pin", {"model": body.model, "pinned": True}, "pinned")
-            return {"done": f"{body.model} stays in memory until it is unpinned, or the server ends."}
-
-        return await act(request, NamedBody, do)
-
-    @router.post("/models/unpin", **describes)
-    async def unpin(request: Request) -> Response:
+    @action("/models/unpin")
+    async def unpin(model: str) -> str:
         """Let a pinned model be unloaded again like any other."""
+        await context.model_named(model)
+        said = await _ask_engine(context, "/pin", {"model": model, "pinned": False}, "unpinned")
+        if json.loads(said)["pinned"]:
+            raise ApiError(
+                f"{model} stays pinned",
+                status=409,
+                why="the settings pin it",
+                fix="take pin = true out of its table in the settings file, then run",
+                command="local-ai config reload",
+                code="pinned_by_settings",
+            )
+        return f"{model} is unloaded like any other again."
 
-        async def do(body: NamedBody) -> dict[str, str]:
-            await context.model_named(body.model)
-            said = await _ask_engine(context, "/pin", {"model": body.model, "pinned": False}, "unpinned")
-            if json.loads(said)["pinned"]:
-                raise ApiError(
-                    f"{body.model} stays pinned",
-                    status=409,
-                    why="the settings pin it",
-                    fix="take pin = true out of its table in the settings file, then run",
-                    command="local-ai config reload",
-                    code="pinned_by_settings",
-                )
-            return {"done": f"{body.model} is unloaded like any other again."}
-
-        return await act(request, NamedBody, do)
-
-    @router.post("/models/default", **describes)
-    async def make_default(request: Request) -> Response:
+    @action("/models/default")
+    async def make_default(model: str) -> str:
         """Write a model into the settings as the default; the server takes it with its next start."""
+        return await asyncio.to_thread(_make_default, model, context.state)
 
-        async def do(body: NamedBody) -> dict[str, str]:
-            return {"done": await asyncio.to_thread(_make_default, body.model, context.state)}
-
-        return await act(request, NamedBody, do)
-
-    @router.post("/models/remove", **describes)
-    async def remove_one(request: Request) -> Response:
+    @action("/models/remove")
+    async def remove_one(model: str) -> str:
         """Remove a model from this machine; never one that is in use."""
-
-        async def do(body: NamedBody) -> dict[str, str]:
-            plan = await _plan_removal(body.model, context)
-            await asyncio.to_thread(remove, plan, context.state.paths)
-            return {"done": f"{body.model} is removed: {size_in_words(plan.size_bytes)} given back."}
-
-        return await act(request, NamedBody, do)
+        plan = await _plan_removal(model, context)
+        await asyncio.to_thread(remove, plan, context.state.paths)
+        return f"{model} is removed: {size_in_words(plan.size_bytes)} given back."
 
     @router.get("/models/remove", include_in_schema=False)
     async def ask_before_removal(request: Request, model: str = "") -> Response:
         """Ask before a removal, for a page without JavaScript."""
         try:
             plan = await _plan_removal(model[:_LONGEST], context)
-        except ApiError as exc:
-            return error_page(request, exc)
+        except LocalAIError as exc:
+            return error_page(request, as_api_error(exc))
         page = render_document(
             request, "remove.html", model=model, size=size_in_words(plan.size_bytes), folder=plan.folder
         )
@@ -156,12 +150,7 @@ async def _ask_engine(context: GatewayContext, path: str, wanted: dict[str, Any]
         The body of its answer.
     """
     try:
-        body = json.dumps(wanted).encode()
-        answer = await context.forwarding.upstream.send("POST", path, _JSON, body)
-        try:
-            said = await answer.read()
-        finally:
-            await answer.close()
+        status, said = await context.forwarding.upstream.ask("POST", path, json.dumps(wanted).encode())
     except (EngineAbsent, EngineGone) as exc:
         context.watch.engine_is_gone()
         raise ApiError(
@@ -172,10 +161,10 @@ async def _ask_engine(context: GatewayContext, path: str, wanted: dict[str, Any]
             command="local-ai server logs --program mlx-omni-server",
             code="engine_gone",
         ) from exc
-    if answer.status >= 400:
+    if status >= 400:
         raise ApiError(
             f"{wanted['model']} was not {done}",
-            status=answer.status,
+            status=status,
             why=_said_error(said),
             command="local-ai server status",
             code="engine_refused",
@@ -191,14 +180,10 @@ def _said_error(said: bytes) -> str:
         return "the engine gave no reason"
 
 
-def _library(state: State) -> ModelLibrary:
-    return library_for(state.settings, state.paths, settled=state.default_model)
-
-
 def _make_default(name: str, state: State) -> str:
     from local_ai.settings.edit import set_value
 
-    library = _library(state)
+    library = library_of(state)
     model = find_model(name, library.models)
     if model is None:
         raise model_not_found(name, library)
@@ -215,7 +200,7 @@ async def _plan_removal(name: str, context: GatewayContext) -> Removal:
     in_memory = (*health.in_memory, health.loading) if health else ()
 
     def plan() -> Removal:
-        library = _library(state)
+        library = library_of(state)
         folders = [(model.id, model.path) for model in library.models]
         folders += [(one.id, one.path) for one in list_incomplete(state.paths, library.configured)]
         folder = next((path for found, path in folders if found == name), None)
@@ -230,11 +215,4 @@ async def _plan_removal(name: str, context: GatewayContext) -> Removal:
         )
         return plan_removal(name, folder, state.paths)
 
-    try:
-        return await asyncio.to_thread(plan)
-    except LocalAIError as exc:
-        if isinstance(exc, ApiError):
-            raise
-        raise ApiError(
-            exc.what, status=409, why=exc.why, fix=exc.fix, command=exc.command, code="refused"
-        ) from exc
+    return await asyncio.to_thread(plan)

@@ -22,6 +22,7 @@ from local_ai.errors import LocalAIError
 from local_ai.gateway.access.api_keys import given_key, is_local, require_key
 from local_ai.gateway.access.middleware import check_origin
 from local_ai.gateway.context import GatewayContext
+from local_ai.gateway.endpoints.actions import as_api_error
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import ReloadBody, SettingsBody, SettingsChange
 from local_ai.gateway.forwarding.request_body import read_body
@@ -154,9 +155,7 @@ async def _change_by_data(context: GatewayContext, body: bytes) -> Response:
             param=first.key,
         ) from error
     except LocalAIError as error:
-        raise ApiError(
-            error.what, status=409, why=error.why, fix=error.fix, command=error.command, code="not_changed"
-        ) from error
+        raise as_api_error(error, code="not_changed") from error
     return JSONResponse(
         {
             "changed": [asdict(each) for each in reload.changed],

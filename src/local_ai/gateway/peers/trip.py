@@ -16,7 +16,7 @@ from local_ai.gateway.peers.errors import loop_refused, not_spoken, peer_away, p
 from local_ai.gateway.peers.peer import Peer, peer_path
 from local_ai.models.aliases import find_target
 from local_ai.models.catalog import find_model
-from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.library import library_of
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
@@ -56,7 +56,7 @@ async def plan_trip(call: Call, context: GatewayContext, *, is_forwarded: bool) 
     state = context.state
     name = call.asked if context.peers.named(call.asked) else _target_of(call.asked, state)
     if named := context.peers.named(name):
-        if find_model(call.asked, (await asyncio.to_thread(_library, state)).models):
+        if find_model(call.asked, (await asyncio.to_thread(library_of, state)).models):
             return None  # a model of this machine, at a revision that is called so
         if is_forwarded:
             raise loop_refused(name)
@@ -65,7 +65,7 @@ async def plan_trip(call: Call, context: GatewayContext, *, is_forwarded: bool) 
         return await _trip((peer,), call, model)
     if is_forwarded or not state.settings.routing.replicas:
         return None
-    library = await asyncio.to_thread(_library, state)
+    library = await asyncio.to_thread(library_of, state)
     here = library.find(call.asked)
     model = here.id if here else name
     peers = [peer for peer in context.peers.having(model) if peer.answers(call.route.path)]
@@ -116,7 +116,3 @@ def _with_model(body: dict[str, Any], model: str) -> bytes:
             fix="send smaller numbers",
             code="invalid_json",
         ) from exc
-
-
-def _library(state: State) -> ModelLibrary:
-    return library_for(state.settings, state.paths, settled=state.default_model)

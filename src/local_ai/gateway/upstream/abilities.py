@@ -10,7 +10,6 @@ from local_ai.gateway.upstream.client import EngineAbsent, EngineGone, Upstream
 from local_ai.models.catalog import Model
 
 _PATIENCE_S = 0.3  # of who wants to see them now; what is not known by then is told the next time
-_JSON = {"content-type": "application/json"}
 # Ollama's words for them, which the engine uses, and ours.
 _WORDS = {"tools": "tools", "thinking": "thoughts", "vision": "pictures"}
 _Key = tuple[str, int, int]
@@ -44,13 +43,9 @@ class Abilities:
             return  # the next look asks again
 
     async def _ask(self, model: Model) -> tuple[str, ...]:
-        body = json.dumps({"model": model.id}).encode()
-        answer = await self._upstream.send("POST", "/api/show", _JSON, body)
-        try:
-            said = json.loads(await answer.read())
-        finally:
-            await answer.close()
-        return tuple(word for name, word in _WORDS.items() if name in said["capabilities"])
+        _, said = await self._upstream.ask("POST", "/api/show", json.dumps({"model": model.id}).encode())
+        known = json.loads(said)["capabilities"]
+        return tuple(word for name, word in _WORDS.items() if name in known)
 
 
 def _key(model: Model) -> _Key:

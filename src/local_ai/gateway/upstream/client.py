@@ -104,7 +104,7 @@ class Upstream:
         """Ask the engine for its health; takes at most a second."""
         try:
             async with asyncio.timeout(_PROBE_S):
-                body = await self._read("/health")
+                _, body = await self.ask("GET", "/health")
         except (EngineAbsent, EngineGone):  # one that closes without an answer is ending
             return EngineProbe(listens=False)
         except TimeoutError:
@@ -147,15 +147,17 @@ class Upstream:
         """Ask the engine for the figures of its last answers; none where it is silent for a second."""
         try:
             async with asyncio.timeout(_PROBE_S):
-                figures: list[dict[str, Any]] = json.loads(await self._read("/recent"))
+                _, body = await self.ask("GET", "/recent")
+                figures: list[dict[str, Any]] = json.loads(body)
         except (EngineAbsent, EngineGone, TimeoutError, ValueError):
             return []
         return figures
 
-    async def _read(self, path: str) -> bytes:
-        answer = await self.send("GET", path, {}, b"")
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Ask a question of our own; returns status and body, raises like `send`."""
+        answer = await self.send(method, path, {"content-type": "application/json"} if body else {}, body)
         try:
-            return await answer.read()
+            return answer.status, await answer.read()
         finally:
             await answer.close()
 
