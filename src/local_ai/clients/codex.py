@@ -70,11 +70,7 @@ def read_catalogue() -> str:
 
 
 def make_catalogue(own: str, endpoint: Endpoint) -> str | None:
-    """Return a catalogue with the one model that will answer, as JSON; None where none can be made.
-
-    Args:
-        own: Codex's own catalogue.
-    """
+    """Return a catalogue with the one model that will answer, as JSON; None where none can be made."""
     try:
         models: list[dict[str, Any]] = json.loads(own)["models"]
         # A model that has its tools as tools, not as functions of a program that it writes.

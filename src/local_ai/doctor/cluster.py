@@ -34,12 +34,7 @@ class ClusterCheck:
 
 
 def check_cluster(settings: ClusterSettings, model: Model | None, python: Path) -> ClusterCheck:
-    """Check each host: ssh, versions, model, ports, and the way to it; nothing is changed.
-
-    Args:
-        model: The default one.
-        python: This machine's interpreter.
-    """
+    """Check each host: ssh, versions, model, ports, and the way to it; nothing is changed."""
     if not settings.is_on:
         error = ConfigError(
             "there is no cluster",

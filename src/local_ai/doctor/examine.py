@@ -22,12 +22,7 @@ from local_ai.system_service.manage import ServiceReport
 def examine(
     paths: Paths, look: Callable[[], Report], service: Callable[[], ServiceReport]
 ) -> tuple[Check, ...]:
-    """Run every check, in the order in which a person would fix them; nothing is changed.
-
-    Args:
-        look: Returns how the server is.
-        service: Returns what the system says of the service.
-    """
+    """Run every check, in the order in which a person would fix them; nothing is changed."""
     loaded = _load(paths)
     settings = loaded.settings if isinstance(loaded, Loaded) else LocalAISettings()
     place = Place(paths.with_model_folders(settings.models.paths), settings, look())

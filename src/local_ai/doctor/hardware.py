@@ -26,11 +26,7 @@ print(json.dumps({"gpu": mx.default_device() == mx.gpu, "info": {k: v for k, v i
 
 
 def hardware_checks(blas: str) -> Iterator[Check]:
-    """Check what computes, and the memory.
-
-    Args:
-        blas: The setting `engine.blas`.
-    """
+    """Check what computes, by `engine.blas`, and the memory."""
     yield _check_blas(blas)
     yield _check_gpu()
     yield _check_memory()

@@ -19,12 +19,7 @@ _FIX = "uv sync (in the checkout), or reinstall local-ai"
 
 
 def software_checks(text: str, package: str = "local-ai") -> Iterator[Check]:
-    """Check Python and every package that local-ai requires.
-
-    Args:
-        text: The setting `engine.text`.
-        package: Whose metadata says what was tested.
-    """
+    """Check Python, what `engine.text` imports, and every package that local-ai requires."""
     own = distribution(package)
     yield _check_python(own)
     yield _check_packages(own, text)

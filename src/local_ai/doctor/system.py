@@ -35,11 +35,7 @@ def settings_check(loaded: Loaded | LocalAIError, place: Place) -> Iterator[Chec
 
 
 def environment_checks(place: Place, service: Callable[[], ServiceReport]) -> Iterator[Check]:
-    """Check the clock, open files, the server and its service.
-
-    Args:
-        service: Returns what the system says of the service.
-    """
+    """Check the clock, open files, the server and its service."""
     yield check_clock(place, now=time.time())
     yield _check_descriptors()
     yield _check_server(place)

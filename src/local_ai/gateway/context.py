@@ -83,11 +83,7 @@ class GatewayContext:
         return await asyncio.to_thread(lambda: library_of(self.state).listed())
 
     async def peer_models(self, headers: Mapping[str, str]) -> list[ListedModel]:
-        """List the models of the peers; none for a request that another gateway sent: no list goes round.
-
-        Args:
-            headers: Of the request.
-        """
+        """List the models of the peers; none for a request that another gateway sent: no list goes round."""
         if (mark := headers.get(FORWARDED)) is not None:
             self.peers.hear(mark)
         if not self.peers or mark is not None:

@@ -62,10 +62,7 @@ def prepare_folders(paths: Paths) -> None:
 
 
 def check_packages(text: str) -> None:
-    """Make sure that what the engine imports is installed.
-
-    Args:
-        text: The setting `engine.text`.
+    """Make sure that what the engine imports, by `engine.text`, is installed.
 
     Raises:
         ServerError: A package is missing from this Python environment.

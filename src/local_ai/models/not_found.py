@@ -78,11 +78,7 @@ def unusable_error(one: Incomplete, paths: Paths, *, said: str = "") -> ConfigEr
 
 
 def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:
-    """Say how a folder that cannot be used becomes a model: in words, and by a command that ends them.
-
-    Args:
-        paths: Where the folder was found.
-    """
+    """Say how a folder that cannot be used becomes a model: in words, and by a command that ends them."""
     match one.fault:
         case Fault.CONFIG:
             return f"correct or replace {one.path / 'config.json'}", ""

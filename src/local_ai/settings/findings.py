@@ -42,11 +42,7 @@ class Finding:
 
 
 def read_finding(error: ErrorDetails, model: type[BaseModel]) -> Finding:
-    """Find the field that an error is about.
-
-    Args:
-        model: The whole that was validated.
-    """
+    """Find the field that an error is about."""
     walk = _Walk([model])
     for part in error["loc"]:
         walk.step(part)

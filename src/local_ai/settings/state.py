@@ -194,11 +194,7 @@ class Target:
 
 
 def target_of(settings: LocalAISettings, *, default_model: str | None = None) -> Target:
-    """Name the server that these settings start, or would start.
-
-    Args:
-        default_model: What its start chose, if it was started.
-    """
+    """Name the server that these settings start, or would start."""
     return Target(
         settings.server.host,
         settings.server.port,

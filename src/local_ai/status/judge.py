@@ -89,10 +89,8 @@ def _process(name: str, facts: Facts) -> ProcessInfo | None:
 
 def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Facts) -> tuple[Readiness, str]:
     if state is ProcessState.STOPPED and name in facts.given_up:
-        return (
-            Readiness.UNHEALTHY,
-            f"it ended too often and is no longer restarted; {facts.exit_reasons.get(name)}",
-        )
+        reason = facts.exit_reasons.get(name)
+        return Readiness.UNHEALTHY, f"it ended too often and is no longer restarted; {reason}"
     if state in {ProcessState.STOPPED, ProcessState.STOPPING}:
         return Readiness.STOPPED, "stopping" if state is ProcessState.STOPPING else "stopped by hand"
     if state in {ProcessState.FATAL, ProcessState.EXITED}:
@@ -107,15 +105,9 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
         return _engine_readiness(facts.engine, facts.now, in_queue=facts.queue.waiting if facts.queue else 0)
     if name == ENGINE and uptime_s is not None and facts.engine_began is not None:
         uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
-    young = uptime_s is None or uptime_s < _YOUNG_S
-    return (
-        (Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s")
-        if young
-        else (
-            Readiness.UNHEALTHY,
-            "does not answer its probe",
-        )
-    )
+    if uptime_s is None or uptime_s < _YOUNG_S:
+        return Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s"
+    return Readiness.UNHEALTHY, "does not answer its probe"
 
 
 def _engine_readiness(engine: EngineHealth, now: float, *, in_queue: int) -> tuple[Readiness, str]:

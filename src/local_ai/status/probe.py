@@ -30,13 +30,15 @@ def reachable_host(host: str) -> str:
 
 def address_for_others(host: str) -> str | None:
     """Return an address by which other machines reach a server that binds all of this one's; else None."""
+    # Addresses for documentation: a UDP socket "connected" to one sends nothing, and tells our own address.
+    # Source: RFC 5737 and RFC 3849.
     towards = {"0.0.0.0": (socket.AF_INET, "192.0.2.1"), "::": (socket.AF_INET6, "2001:db8::1")}.get(host)
     if towards is None:
         return None
     family, example = towards
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as unsent:
-            unsent.connect((example, 9))  # chooses a route, and sends nothing
+            unsent.connect((example, 9))
             return str(unsent.getsockname()[0])
     except OSError:
         return None
@@ -59,18 +61,14 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
     if raw is None:
         return None
     try:
+        known = {name: raw[name] for name in Queue.__annotations__ if name in raw}  # an older one tells less
         requests = [{**one, "state": RequestState(one["state"])} for one in raw["requests"]]
-        return Queue(
-            running=raw["running"],
-            waiting=raw["waiting"],
-            max_concurrency=raw["max_concurrency"],
-            max_queue=raw["max_queue"],
-            longest_wait_s=raw["longest_wait_s"],
-            requests=tuple(QueuedRequest(**one) for one in requests),
-            marked_models=tuple(MarkedModel(**one) for one in raw["marked_models"]),
-            is_closed=raw.get("is_closed", False),  # an older gateway does not say it
-            peers=tuple(_peer(one) for one in raw.get("peers", ())),
-        )
+        lists = {
+            "requests": tuple(QueuedRequest(**one) for one in requests),
+            "marked_models": tuple(MarkedModel(**one) for one in raw["marked_models"]),
+            "peers": tuple(_peer(one) for one in raw.get("peers", ())),
+        }
+        return Queue(**known | lists)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -48,11 +48,7 @@ class Crashes:
 
 
 def read_crashes(log: Path, *, max_crashes: int = FLAPPING_COUNT) -> dict[str, Crashes]:
-    """Read the end of supervisord's log; programs that never ended by themselves are not in it.
-
-    Args:
-        max_crashes: How many ends within five minutes are too many.
-    """
+    """Read the end of supervisord's log; programs that never ended by themselves are not in it."""
     found: dict[str, Crashes] = {}
     for line in _tail(log).splitlines():
         if " supervisord started with pid " in line:

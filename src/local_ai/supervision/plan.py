@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 from local_ai.settings.state import State
 from local_ai.supervision.omni import omni_python
@@ -36,35 +36,19 @@ def plan(state: State) -> tuple[Program, ...]:
 
     The commands hold no user text but paths; programs read their settings from state.json.
     """
+    engine = "local_ai.engine.cluster" if state.settings.cluster.is_on else "local_ai.engine"
     programs = [
+        _program(state, ENGINE, engine, _ENGINE_ENVIRONMENT, priority=10, start_s=_ENGINE_START_S),
         _program(
-            state,
-            ENGINE,
-            "local_ai.engine.cluster" if state.settings.cluster.is_on else "local_ai.engine",
-            environment=_ENGINE_ENVIRONMENT,
-            priority=10,
-            start_s=_ENGINE_START_S,
-        ),
-        _program(
-            state,
-            GATEWAY,
-            "local_ai.gateway",
-            environment=_GATEWAY_ENVIRONMENT,
-            priority=20,
-            start_s=_GATEWAY_START_S,
+            state, GATEWAY, "local_ai.gateway", _GATEWAY_ENVIRONMENT, priority=20, start_s=_GATEWAY_START_S
         ),
     ]
     if state.omni_parts:
         omni = _program(
-            state,
-            OMNI,
-            "local_ai.engine.omni",
-            environment=_ENGINE_ENVIRONMENT,
-            priority=30,
-            start_s=_GATEWAY_START_S,
-            python=omni_python(state.paths),
+            state, OMNI, "local_ai.engine.omni", _ENGINE_ENVIRONMENT, priority=30, start_s=_GATEWAY_START_S
         )
-        programs.append(omni)
+        python = str(omni_python(state.paths))
+        programs.append(replace(omni, command=(python, *omni.command[1:])))
     return tuple(programs)
 
 
@@ -72,17 +56,16 @@ def _program(
     state: State,
     name: str,
     module: str,
-    *,
     environment: tuple[tuple[str, str], ...],
+    *,
     priority: int,
     start_s: int,
-    python: Path | None = None,
 ) -> Program:
     paths = state.paths
     return Program(
         name=name,
         # -P: a stray module in the state folder must not be imported instead of the real one.
-        command=(str(python or state.python), "-P", "-m", module, "--state", str(paths.state_file)),
+        command=(str(state.python), "-P", "-m", module, "--state", str(paths.state_file)),
         directory=paths.state_dir,
         log=paths.log(name),
         environment=environment,

@@ -22,12 +22,6 @@ class LaunchdService:
     system = "launchd"
 
     def __init__(self, home: Path, *, uid: int, user: str, at_boot: bool) -> None:
-        """Name the service.
-
-        Args:
-            home: The user's.
-            at_boot: Started without a login, for which its file belongs to root.
-        """
         self._uid = uid
         self._user = user
         self._at_boot = at_boot

@@ -97,11 +97,7 @@ def _catalogue_words(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def configure(client: str, *, model: str | None, undo: bool, yes: bool) -> None:
-    """Name this server in a client's own file, after showing the change and asking; `undo` takes it back.
-
-    Args:
-        model: That the client should use; None: the default one.
-    """
+    """Name this server in a client's own file, after showing the change and asking; `undo` takes it back."""
     if client not in FILES:
         raise ConfigError(
             "there is nothing to write",

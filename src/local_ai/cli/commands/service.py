@@ -100,9 +100,6 @@ def installed_service() -> Service | None:
 def start_installed(given: Mapping[str, object]) -> bool:
     """Start the server through its service; False if that is not installed, or the server runs already.
 
-    Args:
-        given: The options of the start.
-
     Raises:
         ConfigError: There are options, which a service does not take.
     """

@@ -29,9 +29,6 @@ _POLL_S = 0.2
 def check_part(part: Part, model: str | None, state: State) -> None:
     """Let a request for a part pass where its model is here and the program `omni` was started with the part.
 
-    Args:
-        model: That the request names.
-
     Raises:
         ApiError: 404, no such model is on this machine; 501, it cannot work here; 503, a command is missing.
     """

@@ -40,11 +40,6 @@ class Turn:
     """A suspect's time alone: until its answer begins, it ends, or others have waited long enough."""
 
     def __init__(self, over: Callable[[], None]) -> None:
-        """Begin a turn.
-
-        Args:
-            over: Called once, at its end.
-        """
         self._over = over
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False

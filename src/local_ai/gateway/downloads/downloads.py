@@ -23,11 +23,6 @@ class Downloads:
     """At most one pull of a model at a time, at most two in all; the last twenty are remembered."""
 
     def __init__(self, hub_cache: Path, settings: Callable[[], LocalAISettings] = LocalAISettings) -> None:
-        """Run none yet.
-
-        Args:
-            settings: Returns them as they are now.
-        """
         self._hub_cache = hub_cache
         self._settings = settings
         self._processes: dict[str, DownloadProcess] = {}  # by id, the one that began last at the end

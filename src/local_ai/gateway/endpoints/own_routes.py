@@ -30,11 +30,7 @@ Json = dict[str, Any]
 
 
 def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAPI:
-    """Put it together.
-
-    Args:
-        handlers: What answers exceptions, as in the application around it.
-    """
+    """Put it together."""
     app = FastAPI(
         title="local-ai",
         version=context.state.version,

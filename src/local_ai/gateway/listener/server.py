@@ -113,11 +113,7 @@ async def _serve(state: State, listener: socket.socket) -> None:
 
 
 def uvicorn_config(app: ASGIApp, *, most: int | None = None) -> uvicorn.Config:
-    """Return how the gateway is served, here and in tests.
-
-    Args:
-        most: How many connections there may be.
-    """
+    """Return how the gateway is served, here and in tests."""
     import uvicorn
 
     from local_ai.gateway.listener.protocol import BoundedProtocol

@@ -41,11 +41,7 @@ class Affinity:
         self._turn = 0
 
     def choose(self, beginnings: Sequence[bytes], places: Sequence[Place]) -> Place:
-        """Choose of one place or more.
-
-        Args:
-            beginnings: From `beginnings_of`.
-        """
+        """Choose of one place or more."""
         by_name = {place.name: place for place in places}
         for beginning in reversed(beginnings):
             read_at = self._read_at.get(beginning)
@@ -71,11 +67,7 @@ class Affinity:
 
 
 def beginnings_of(model: str, body: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """Hash the beginnings of a request, the shortest first: through the user's first turn, then turn by turn.
-
-    Args:
-        body: The request in any dialect.
-    """
+    """Hash a request's beginnings, the shortest first: through the user's first turn, then turn by turn."""
     turns = _turns(body)
     digest = hashlib.blake2b(
         _written([model, *(body.get(name) for name in _BEFORE)]), digest_size=_HASH_BYTES

@@ -117,11 +117,7 @@ class Peer:
                 await asyncio.wait_for(self._poked.wait(), pause_s)
 
     async def look(self, *, again: bool = False) -> None:
-        """Look, unless that was done in the last half second.
-
-        Args:
-            again: Look all the same.
-        """
+        """Look, unless that was done in the last half second; `again` looks all the same."""
         if again:
             self._look.forget()
         await self._look.get()

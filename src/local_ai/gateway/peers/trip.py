@@ -45,9 +45,6 @@ class Trip:
 async def plan_trip(call: Call, context: GatewayContext, *, is_forwarded: bool) -> Trip | None:
     """Find the ways of a request; None where this machine answers as if there were no peers.
 
-    Args:
-        is_forwarded: Another gateway sent it.
-
     Raises:
         ApiError: It names a peer that cannot answer it.
     """
