@@ -39,15 +39,15 @@ def run(samples: Samples, options: Options) -> None:
                 say(f"streams {number + 1}/{options.rounds}: {clients}")
                 text = f"events/s of {clients} stream{'s' if clients > 1 else ''}"
                 what = What("streams", text, "events/s", _ALONE, more_is_better=True)
-                samples.add(what, _ALONE, asyncio.run(_rate(state.engine_socket, clients, events)))
+                samples.add(what, _ALONE, asyncio.run(_rate(state.paths.engine_socket, clients, events)))
                 samples.add(what, OURS, asyncio.run(_rate(state.settings.server.port, clients, events)))
 
 
 @contextmanager
 def _upstream(state: State) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, str(upstream.__file__), str(state.engine_socket)])
+    process = subprocess.Popen([sys.executable, str(upstream.__file__), str(state.paths.engine_socket)])
     try:
-        wait(state.engine_socket.exists)
+        wait(state.paths.engine_socket.exists)
         yield
     finally:
         process.kill()

@@ -22,7 +22,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> State:
 @pytest.fixture(scope="module")
 def _engine(state: State) -> Iterator[FakeEngine]:
     with (
-        run_engine(FakeEngine(), state.engine_socket) as engine,
+        run_engine(FakeEngine(), state.paths.engine_socket) as engine,
         run_engine(engine, state.paths.omni_socket),
     ):
         yield engine

@@ -22,7 +22,7 @@ def running_gateway(state: State, *, descriptors: int | None = None) -> Iterator
     Args:
         descriptors: The most files it may have open.
     """
-    state.state_dir.mkdir(parents=True, exist_ok=True)
+    state.paths.state_dir.mkdir(parents=True, exist_ok=True)
     write_state(state, state.paths.state_file)
     command = [sys.executable, "-P", "-m", "local_ai.gateway", "--state", str(state.paths.state_file)]
     if descriptors is not None:

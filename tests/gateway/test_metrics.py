@@ -65,7 +65,7 @@ def test_names_that_never_answered_make_no_series(client: httpx.Client, engine: 
 def test_the_server_itself_is_described(client: httpx.Client, state: State, engine: FakeEngine) -> None:
     engine.tokens = {"tiny": {"prompt": 7, "cached": 2, "answer": 3}}
 
-    with FakeSupervisord(state.supervisor_socket).run():
+    with FakeSupervisord(state.paths.supervisor_socket).run():
         client.post(CHAT, json={"model": "tiny"})
         series = fresh(client)
 

@@ -22,7 +22,7 @@ def test_answers_of_a_gateway_that_is_too_busy_to_tell_of_them_still_run(tmp_pat
     state = make_test_state(tmp_path, server={"drain_s": 60})
     looks: Iterator[Queue | None] = iter([queue(2), None, queue(1), None, queue(0)])
 
-    with FakeSupervisord(state.supervisor_socket).run():
+    with FakeSupervisord(state.paths.supervisor_socket).run():
         drained = drain(
             target_of(state.settings), state.paths, queue(2), lambda _: None, ask=lambda: next(looks)
         )
@@ -41,7 +41,7 @@ def test_gateway_that_does_not_answer_the_first_look_is_asked_again_where_it_lis
             server.close()
         state = make_test_state(tmp_path, server={"drain_s": 60, "port": port})
         looks: Iterator[Queue | None] = iter([None, queue(2), queue(1), queue(0)])
-        with FakeSupervisord(state.supervisor_socket).run():
+        with FakeSupervisord(state.paths.supervisor_socket).run():
             drained = drain(
                 target_of(state.settings), state.paths, None, lambda _: None, ask=lambda: next(looks)
             )

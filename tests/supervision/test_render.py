@@ -31,13 +31,7 @@ def state_under(folder: Path, python: Path = Path("/usr/bin/python3")) -> State:
         version="1.2.3",
         python=python,
         settings=LocalAISettings(),
-        config_dir=paths.config_dir,
-        state_dir=paths.state_dir,
-        data_dir=paths.data_dir,
-        hub_cache=paths.hub_cache,
-        cache_dir=paths.cache_dir,
-        supervisor_socket=paths.supervisor_socket,
-        engine_socket=paths.engine_socket,
+        paths=paths,
     )
 
 

@@ -72,9 +72,9 @@ def _run_server(root: Path, **gateway: int) -> Iterator[Server]:
     for program in ("mlx-omni-server", "welcome-page", "supervisord"):
         state.paths.log(program).write_text(f"first line of {program}\nsecond line of {program}\n")
     with ExitStack() as stack:
-        supervisord = stack.enter_context(FakeSupervisord(state.supervisor_socket).run())
+        supervisord = stack.enter_context(FakeSupervisord(state.paths.supervisor_socket).run())
         engine = ChatEngine()
-        stack.enter_context(run_engine(engine, state.engine_socket))
+        stack.enter_context(run_engine(engine, state.paths.engine_socket))
         yield Server(state, engine, supervisord, stack)
 
 

@@ -182,8 +182,8 @@ def only_starter(root: Path, **settings: object) -> Iterator[Server]:
     state = make_test_state(root, **settings)
     make_model(state.paths.models_dir / STARTER_ID)
     with (
-        FakeSupervisord(state.supervisor_socket).run() as supervisord,
-        run_engine(ChatEngine(), state.engine_socket) as engine,
+        FakeSupervisord(state.paths.supervisor_socket).run() as supervisord,
+        run_engine(ChatEngine(), state.paths.engine_socket) as engine,
         run_gateway(state) as gateway,
     ):
         yield Server(state, engine, supervisord, ExitStack(), gateway)

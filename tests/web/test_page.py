@@ -109,8 +109,8 @@ def test_server_with_keys_is_asked_with_the_one_that_is_entered(browser: Browser
     state = make_test_state(tmp_path, server={"api_keys": ["k" * 32]})
     make_model(state.paths.models_dir / "tiny")
     with (
-        FakeSupervisord(state.supervisor_socket).run(),
-        run_engine(ChatEngine(), state.engine_socket),
+        FakeSupervisord(state.paths.supervisor_socket).run(),
+        run_engine(ChatEngine(), state.paths.engine_socket),
         run_gateway(state) as gateway,
     ):
         page = browser.new_page()

@@ -54,12 +54,12 @@ def main() -> int:
     try:
         state = read_state(arguments.state)
         set_entry(state.entry)
-        listener = socket.socket(fileno=arguments.listener) if goes_on else listen(state.engine_socket)
+        listener = socket.socket(fileno=arguments.listener) if goes_on else listen(state.paths.engine_socket)
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
-    os.chdir(state.state_dir)
-    tell_libraries(os.environ, state.state_dir)
+    os.chdir(state.paths.state_dir)
+    tell_libraries(os.environ, state.paths.state_dir)
     log_without_blocking(state.settings.server.log_level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     if channel is None:
@@ -77,7 +77,7 @@ def main() -> int:
                     os.utime(state.paths.engine_pid)
                 restart_in_place(kept)
         finally:
-            state.engine_socket.unlink(missing_ok=True)
+            state.paths.engine_socket.unlink(missing_ok=True)
     return 0
 
 

@@ -116,7 +116,7 @@ class GatewayContext:
 def make_context(state: State) -> GatewayContext:
     """Put together what a gateway needs; nothing is opened or read yet."""
     live = LiveState(state)
-    upstream = Upstream(state.engine_socket)
+    upstream = Upstream(state.paths.engine_socket)
     settings = state.settings.gateway
     first, _ = concurrency(state.settings)
     request_queue = RequestQueue(most_running=first, most_waiting=settings.max_queue)

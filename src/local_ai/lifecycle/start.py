@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 def check_port_of(state: State) -> None:
     """Make sure the gateway's port is free; raises as `check_port` does."""
     server = state.settings.server
-    check_port(server.host, server.port, state_dir=state.state_dir)
+    check_port(server.host, server.port, state_dir=state.paths.state_dir)
 
 
 def prepare_model(state: State, on_progress: Progress) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -22,17 +23,9 @@ from local_ai.settings.paths import Paths
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings
 
-_PATHS = (
-    "python",
-    "config_dir",
-    "state_dir",
-    "data_dir",
-    "hub_cache",
-    "supervisor_socket",
-    "engine_socket",
-)
-
 _MODEL_FOLDERS = ("data_dir", "hub_cache", "cache_dir")
+_FOLDERS = ("config_dir", "state_dir", *_MODEL_FOLDERS)
+_SOCKETS = ("supervisor_socket", "engine_socket")  # as older versions read them
 
 
 @dataclass(frozen=True)
@@ -51,28 +44,12 @@ class State:
     version: str
     python: Path
     settings: LocalAISettings
-    config_dir: Path
-    state_dir: Path
-    data_dir: Path
-    hub_cache: Path
-    cache_dir: Path
-    supervisor_socket: Path
-    engine_socket: Path
+    paths: Paths  # with the folders of `models.paths`
     entry: str = DEFAULT  # how it was started, as people type it (see entry.py)
     omni_parts: tuple[str, ...] = ()  # what the program `omni` can do; without any, it is not run
     default_model: str | None = None  # id of what a start chose where `model.path` is not set
     given: Given = field(default_factory=Given)
     revision: int = 0  # how often its settings were changed while it ran
-
-    @property
-    def paths(self) -> Paths:
-        return Paths(
-            config_dir=self.config_dir,
-            state_dir=self.state_dir,
-            data_dir=self.data_dir,
-            hub_cache=self.hub_cache,
-            cache_dir=self.cache_dir,
-        ).with_model_folders(self.settings.models.paths)
 
 
 @cache
@@ -89,13 +66,7 @@ def make_state(settings: LocalAISettings, paths: Paths) -> State:
         version=own_version(),
         python=Path(sys.executable),
         settings=settings,
-        config_dir=paths.config_dir,
-        state_dir=paths.state_dir,
-        data_dir=paths.data_dir,
-        hub_cache=paths.hub_cache,
-        cache_dir=paths.cache_dir,
-        supervisor_socket=paths.supervisor_socket,
-        engine_socket=paths.engine_socket,
+        paths=paths.with_model_folders(settings.models.paths),
         entry=current_entry(),
     )
 
@@ -106,13 +77,14 @@ def write_state(state: State, file: Path) -> None:
 
     plain = {
         "version": state.version,
+        "python": str(state.python),
         "settings": state.settings.model_dump(mode="json", context=REVEAL),
         "entry": state.entry,
         "omni_parts": state.omni_parts,
         "default_model": state.default_model,
         "given": asdict(state.given),
         "revision": state.revision,
-        **{name: str(getattr(state, name)) for name in (*_PATHS, "cache_dir")},
+        **{name: str(getattr(state.paths, name)) for name in (*_FOLDERS, *_SOCKETS)},
     }
     write_private(file, json.dumps(plain, indent=2) + "\n")
 
@@ -127,17 +99,19 @@ def read_state(file: Path) -> State:
     """
     try:
         raw = json.loads(file.read_text("utf-8"))
+        settings = _known_settings(raw["settings"])
+        raw.setdefault("cache_dir", f"{raw['data_dir']}/cache")  # an older version named none
+        folders: dict[str, Any] = {name: Path(raw[name]) for name in _FOLDERS}
         return State(
             version=raw["version"],
-            settings=_known_settings(raw["settings"]),
+            python=Path(raw["python"]),
+            settings=settings,
+            paths=Paths(**folders).with_model_folders(settings.models.paths),
             entry=str(raw.get("entry", DEFAULT)),  # an older version wrote none
             omni_parts=tuple(raw.get("omni_parts", ())),
             default_model=raw.get("default_model"),
             given=Given(**raw.get("given", {})),
             revision=int(raw.get("revision", 0)),
-            **{name: Path(raw[name]) for name in _PATHS},
-            # An older version named none.
-            cache_dir=Path(raw.get("cache_dir", Path(raw["data_dir"]) / "cache")),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its content is not what a start writes"
@@ -178,19 +152,12 @@ class Target:
     drain_s: float = 0.0  # `server.drain_s`
     max_crashes: int = 3  # `engine.max_crashes`
     default_model: str | None = None  # what the start chose where `model.path` is not set
-    # Of the server that runs; None: those of the shell that a command runs in.
-    data_dir: Path | None = None
-    hub_cache: Path | None = None
-    cache_dir: Path | None = None
+    # By their names in `Paths`, of the server that runs; where it has none, those of the shell count.
+    folders: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, paths: Paths) -> Paths:
         """Return paths with the folders of this server instead of the shell's."""
-        return replace(
-            paths,
-            data_dir=self.data_dir or paths.data_dir,
-            hub_cache=self.hub_cache or paths.hub_cache,
-            cache_dir=self.cache_dir or paths.cache_dir,
-        )
+        return replace(paths, **self.folders)
 
 
 def target_of(settings: LocalAISettings, *, default_model: str | None = None) -> Target:
@@ -232,7 +199,7 @@ def read_target(state_file: Path) -> Target | None:
             # An older one's record has none.
             int(settings["engine"].get("max_crashes", 3)),
             state.get("default_model"),
-            **{name: Path(state[name]) for name in _MODEL_FOLDERS if name in state},
+            {name: Path(state[name]) for name in _MODEL_FOLDERS if name in state},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -68,5 +68,5 @@ def reload_settings(state: State) -> tuple[State, Reload]:
     state = replace(state, settings=reload.settings, given=given, revision=state.revision + 1)
     write_state(state, state.paths.state_file)
     with suppress(OSError, http.client.HTTPException):  # it does not run, or is busy starting
-        exchange(state.engine_socket, "/reload", timeout_s=_ENGINE_S, body=b"")
+        exchange(state.paths.engine_socket, "/reload", timeout_s=_ENGINE_S, body=b"")
     return state, reload

@@ -44,7 +44,7 @@ def with_part(state: State) -> State:
 
 @pytest.fixture
 def supervisord(state: State) -> Iterator[FakeSupervisord]:
-    with FakeSupervisord(state.supervisor_socket).run() as fake:
+    with FakeSupervisord(state.paths.supervisor_socket).run() as fake:
         yield fake
 
 
@@ -127,7 +127,7 @@ def test_a_request_waits_for_the_program_to_listen(tmp_path: Path):
     with (
         run_gateway(state) as gateway,
         ThreadPoolExecutor() as pool,
-        FakeSupervisord(state.supervisor_socket).run(),
+        FakeSupervisord(state.paths.supervisor_socket).run(),
     ):
         asked = pool.submit(ask, gateway)
         wait_until(

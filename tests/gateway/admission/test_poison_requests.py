@@ -91,7 +91,7 @@ def mortal_engine(socket_path: Path) -> Iterator[MortalEngine]:
 def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answered(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=scaled(10))
     with (
-        mortal_engine(state.engine_socket) as engine,
+        mortal_engine(state.paths.engine_socket) as engine,
         run_gateway(state) as gateway,
         httpx.Client(base_url=gateway.url, timeout=scaled(60)) as client,
         ThreadPoolExecutor(8) as pool,
@@ -115,7 +115,7 @@ def test_poisonous_request_is_refused_after_two_deaths_and_bystanders_are_answer
 
 def test_poisonous_stream_ends_in_words_too(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=scaled(10))
-    with mortal_engine(state.engine_socket) as engine, run_gateway(state) as gateway:
+    with mortal_engine(state.paths.engine_socket) as engine, run_gateway(state) as gateway:
         answer = httpx.post(f"{gateway.url}{CHAT}", json=POISON | {"stream": True}, timeout=scaled(60))
 
     assert "request_ends_engine" in answer.text

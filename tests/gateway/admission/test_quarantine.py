@@ -31,7 +31,7 @@ def state(tmp_path: Path) -> State:
 
 @pytest.fixture
 def engine(state: State) -> Iterator[MortalEngine]:
-    with MortalEngine(state.engine_socket).run() as engine:
+    with MortalEngine(state.paths.engine_socket).run() as engine:
         yield engine
 
 

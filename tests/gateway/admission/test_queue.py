@@ -42,7 +42,7 @@ def state(tmp_path: Path) -> State:
 
 @pytest.fixture
 def engine(state: State) -> Iterator[FakeEngine]:
-    with run_engine(FakeEngine(), state.engine_socket) as engine:
+    with run_engine(FakeEngine(), state.paths.engine_socket) as engine:
         yield engine
         engine.release.set()
 
@@ -174,7 +174,7 @@ def test_status_counts_the_queue(
     ask(), ask()
     wait_until(lambda: queue_of(gateway)["waiting"] == 1)
 
-    with FakeSupervisord(state.supervisor_socket).run():
+    with FakeSupervisord(state.paths.supervisor_socket).run():
         sentence = wait_until(lambda: (found := verdict(gateway)).startswith("Busy") and found)
 
     assert sentence == "Busy: 1 answer running, 1 waiting"

@@ -44,7 +44,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, engine: ModelEngine) -> It
     make_model(state.paths.models_dir / "tiny", created=1_700_000_009)
     for name in ("sick", "spare", "next"):
         make_model(state.paths.models_dir / name)
-    with run_engine(engine, state.engine_socket), run_gateway(state) as gateway:
+    with run_engine(engine, state.paths.engine_socket), run_gateway(state) as gateway:
         yield gateway
 
 

@@ -41,7 +41,7 @@ def test_healthz_says_which_copy_this_is(client: httpx.Client, state: State) -> 
 
     assert answer.status_code == 200
     assert answer.json()["service"] == "local-ai"
-    assert answer.json()["state_dir"] == str(state.state_dir)
+    assert answer.json()["state_dir"] == str(state.paths.state_dir)
     assert answer.json()["version"] == state.version
 
 
@@ -72,7 +72,7 @@ def test_folders_and_reasons_are_told_on_this_machine_alone(
     log = state.paths.log(SUPERVISORD)
     log.parent.mkdir(exist_ok=True)
     log.write_text("2026-01-01 11:00:00,000 WARN exited: mlx-omni-server (exit status 1; not expected)\n")
-    with FakeSupervisord(state.supervisor_socket).run() as supervisord:
+    with FakeSupervisord(state.paths.supervisor_socket).run() as supervisord:
         supervisord.states["mlx-omni-server"] = "FATAL"
         health, failed = asyncio.run(both())
         supervisord.states["mlx-omni-server"] = "BACKOFF"
@@ -135,7 +135,7 @@ def test_model_that_cannot_be_used_is_told_with_its_reason_and_a_fix(
 
 
 def test_models_with_a_slash_in_their_id_are_found(client: httpx.Client, state: State) -> None:
-    make_model(state.hub_cache / "models--org--name/snapshots/abc")
+    make_model(state.paths.hub_cache / "models--org--name/snapshots/abc")
 
     for base in ("/v1", "/anthropic/v1"):
         assert client.get(f"{base}/models/org/name").json()["id"] == "org/name"
@@ -362,7 +362,7 @@ def test_names_and_files_of_any_kind_are_shown_everywhere(tmp_path: Path) -> Non
     make_model(state.paths.models_dir / os.fsdecode(b"bad\xff\x1b[31m"))
     asked = [b'{"model": "slow", "x": "\\ud800"}', b'{"model": "half\\ud800\\u001b\\u0000"}']
     with (
-        FakeSupervisord(state.supervisor_socket).run(),
+        FakeSupervisord(state.paths.supervisor_socket).run(),
         run_gateway(state) as gateway,
         httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client,
         ThreadPoolExecutor(2) as pool,
@@ -377,7 +377,7 @@ def test_names_and_files_of_any_kind_are_shown_everywhere(tmp_path: Path) -> Non
             for path in ("/", "/v1/models", "/anthropic/v1/models", "/queue.json", "/status.json", "/metrics")
         }
         shown["/diagnostics.json"] = client.get("/diagnostics.json")
-        with run_engine(FakeEngine(), state.engine_socket) as engine:
+        with run_engine(FakeEngine(), state.paths.engine_socket) as engine:
             wait_until(lambda: len(engine.requests) == 2)
             engine.release.set()
             assert [each.result().status_code for each in waiting] == [200, 200]

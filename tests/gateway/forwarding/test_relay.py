@@ -149,7 +149,7 @@ def test_answer_cut_in_the_middle_is_asked_for_again_and_never_given_by_half(
 def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=5)
 
-    with run_dying_engine(state.engine_socket, deaths=1), run_gateway(state) as gateway:
+    with run_dying_engine(state.paths.engine_socket, deaths=1), run_gateway(state) as gateway:
         answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=scaled(10))
 
     assert answer.json() == {"answered": True}
@@ -158,7 +158,7 @@ def test_request_the_engine_died_on_is_sent_once_more(tmp_path: Path) -> None:
 def test_request_the_engine_died_on_twice_is_refused(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=5)
 
-    with run_dying_engine(state.engine_socket, deaths=2), run_gateway(state) as gateway:
+    with run_dying_engine(state.paths.engine_socket, deaths=2), run_gateway(state) as gateway:
         answer = httpx.post(gateway.url + CHAT, json={"model": "x"}, timeout=scaled(10))
 
     assert answer.status_code == 422
@@ -185,7 +185,7 @@ def test_request_waits_for_an_engine_that_is_not_there_yet(tmp_path: Path) -> No
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()
-        with run_engine(FakeEngine(), state.engine_socket):
+        with run_engine(FakeEngine(), state.paths.engine_socket):
             waiting.join(10)
 
     assert answers == [200]
@@ -201,7 +201,7 @@ def test_waiting_stream_says_so_and_then_streams(tmp_path: Path) -> None:
     ):
         lines = answer.iter_lines()
         assert next(lines) == ": waiting"
-        with run_engine(FakeEngine(), state.engine_socket):
+        with run_engine(FakeEngine(), state.paths.engine_socket):
             said = [line for line in lines if line.startswith("data")]
 
     assert said == ["data: one", "data: two", "data: [DONE]"]
@@ -218,7 +218,7 @@ def test_waiting_stream_of_lines_is_kept_alive_by_spaces_and_then_streams(tmp_pa
     ):
         parts = answer.iter_raw()
         assert next(parts).strip(b" ") == b""
-        with run_engine(FakeEngine(), state.engine_socket):
+        with run_engine(FakeEngine(), state.paths.engine_socket):
             text = b"".join(parts)
 
     assert answer.headers["content-type"].startswith("application/x-ndjson")
@@ -248,8 +248,8 @@ def test_wait_ends_with_a_503_that_says_how_far_it_is(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=0.3)
 
     with (
-        FakeSupervisord(state.supervisor_socket).run(),
-        run_engine(FakeEngine(state="importing"), state.engine_socket) as engine,
+        FakeSupervisord(state.paths.supervisor_socket).run(),
+        run_engine(FakeEngine(state="importing"), state.paths.engine_socket) as engine,
         run_gateway(state) as gateway,
     ):
         answer = httpx.post(gateway.url + CHAT, json={})
@@ -283,7 +283,7 @@ def test_engine_that_failed_for_good_is_answered_at_once(tmp_path: Path) -> None
         "2026-01-01 10:00:01,000 WARN exited: mlx-omni-server (exit status 7; not expected)\n"
     )
 
-    with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state) as gateway:
+    with FakeSupervisord(state.paths.supervisor_socket).run() as supervisord, run_gateway(state) as gateway:
         supervisord.states["mlx-omni-server"] = "FATAL"
         answer = httpx.post(gateway.url + MESSAGES, json={"model": "x"}, timeout=scaled(5))
 

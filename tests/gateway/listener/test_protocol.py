@@ -215,7 +215,7 @@ def test_large_bodies_at_once_never_fill_the_memory(tmp_path: Path) -> None:
     state = make_test_state(tmp_path, gateway={"max_body_mb": 1})
     large = {"model": "slow", "input": "x" * 1_000_000}
     with (
-        run_engine(FakeEngine(), state.engine_socket) as engine,
+        run_engine(FakeEngine(), state.paths.engine_socket) as engine,
         run_gateway(state) as gateway,
         httpx.Client(base_url=gateway.url, timeout=scaled(20)) as client,
         ThreadPoolExecutor(4) as pool,
@@ -328,7 +328,7 @@ def test_connections_never_use_up_the_file_descriptors(tmp_path: Path) -> None:
     state = make_patient_state(tmp_path, wait_s=5)
     url = f"http://127.0.0.1:{state.settings.server.port}"
     with (
-        run_engine(FakeEngine(), state.engine_socket) as engine,
+        run_engine(FakeEngine(), state.paths.engine_socket) as engine,
         running_gateway(state, descriptors=256) as process,
         ExitStack() as stack,
     ):

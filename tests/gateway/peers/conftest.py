@@ -121,8 +121,8 @@ def house(studio_state: State, tmp_path_factory: pytest.TempPathFactory) -> Iter
     make_model(state.paths.models_dir / "local")
     make_model(state.paths.models_dir / "pinned@studio")
     with (
-        run_engine(engine, state.engine_socket),
-        run_engine(studio, studio_state.engine_socket),
+        run_engine(engine, state.paths.engine_socket),
+        run_engine(studio, studio_state.paths.engine_socket),
         run_gateway(studio_state),
         run_app(other.app(), listener),
         run_gateway(state) as gateway,

@@ -51,7 +51,7 @@ def _three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
         ]
         state = make_test_state(tmp_path_factory.mktemp("three"), peers=peers, routing={"replicas": True})
         make_model(state.paths.models_dir / "shared")
-        with run_engine(FakeEngine(), state.engine_socket) as engine, run_gateway(state) as gateway:
+        with run_engine(FakeEngine(), state.paths.engine_socket) as engine, run_gateway(state) as gateway:
             yield Three(gateway, engine, first, second)
 
 

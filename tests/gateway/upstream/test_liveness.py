@@ -26,10 +26,10 @@ def test_supervisord_is_woken_whenever_the_engine_ends(tmp_path: Path) -> None:
             writer.close()
             await writer.wait_closed()  # or the loop may end before the connection does
 
-    with FakeSupervisord(state.supervisor_socket).run() as supervisord, run_gateway(state):
+    with FakeSupervisord(state.paths.supervisor_socket).run() as supervisord, run_gateway(state):
         for _ in range(2):
             held.clear()
-            with serving(engine, state.engine_socket):
+            with serving(engine, state.paths.engine_socket):
                 assert held.wait(10)
                 before = supervisord.asked
 

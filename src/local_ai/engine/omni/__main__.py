@@ -46,8 +46,8 @@ def main() -> int:
         return exc.exit_code
     signal.signal(signal.SIGTERM, _stop)
     ignore_signals()  # it reads changed settings with each request
-    os.chdir(state.state_dir)
-    tell_libraries(os.environ, state.state_dir)
+    os.chdir(state.paths.state_dir)
+    tell_libraries(os.environ, state.paths.state_dir)
     _provide_ffmpeg(state)
     _LOG.info("%s: matrices are multiplied with %s", ", ".join(state.omni_parts), blas.name)
 

@@ -74,7 +74,7 @@ def folder_of(name: str, state: State) -> str:
     """
     state = _present(state)
     library = library_for(state.settings, state.paths)
-    if folder := find_folder(name, library, state.hub_cache):
+    if folder := find_folder(name, library, state.paths.hub_cache):
         return folder
     raise model_not_found(name, library)
 

@@ -43,7 +43,7 @@ def check_part(part: Part, model: str | None, state: State) -> None:
 
 def _check_model(name: str, refusal: ApiError | None, state: State) -> None:
     library = library_for(state.settings, state.paths)
-    if find_folder(name, library, state.hub_cache) is not None:
+    if find_folder(name, library, state.paths.hub_cache) is not None:
         return
     error = model_not_found(name, library)
     if refusal is not None:  # a download alone would not help

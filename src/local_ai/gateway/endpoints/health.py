@@ -33,7 +33,7 @@ def health_router(context: GatewayContext) -> APIRouter:
         response.headers.update(_NOT_STORED)
         answer = {"service": "local-ai", "status": "ok", "version": context.state.version}
         own = {
-            "state_dir": str(context.state.state_dir),
+            "state_dir": str(context.state.paths.state_dir),
             "pid": os.getpid(),
             "revision": context.state.revision,
         }

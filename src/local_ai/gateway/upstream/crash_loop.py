@@ -38,7 +38,7 @@ def stop_if_flapping(state: State) -> None:
     flapping = {name for name in (ENGINE, OMNI) if name in exits and exits[name].is_flapping}
     if not flapping:
         return
-    client = SupervisorClient(state.supervisor_socket)
+    client = SupervisorClient(state.paths.supervisor_socket)
     try:
         for info in client.processes():
             # In any other state a stop leaves no trace in the log, or supervisord gives up by itself.

@@ -21,7 +21,7 @@ async def watch_liveness(state: State, watch: Monitor) -> None:
     """Hold a connection to the engine, whichever runs, until cancelled."""
     while True:
         try:
-            reader, writer = await asyncio.open_unix_connection(str(state.engine_socket))
+            reader, writer = await asyncio.open_unix_connection(str(state.paths.engine_socket))
         except OSError:
             await asyncio.sleep(_RECONNECT_S)
             continue
@@ -34,4 +34,4 @@ async def watch_liveness(state: State, watch: Monitor) -> None:
         watch.engine_is_gone()
         for pause_s in _POKES_S:
             await asyncio.sleep(pause_s)
-            await asyncio.to_thread(SupervisorClient(state.supervisor_socket).poke)
+            await asyncio.to_thread(SupervisorClient(state.paths.supervisor_socket).poke)
