@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,15 +10,12 @@ import pytest
 from local_ai.clients.endpoint import Endpoint, Needs
 from local_ai.clients.launch import (
     CLIENTS,
-    aider_arguments,
-    aider_environment,
+    PROGRAMS,
     claude_code_environment,
     doubts,
     export_lines,
     interpreter_arguments,
-    kilo_environment,
     model_in,
-    opencode_environment,
     past_proxies,
 )
 
@@ -47,13 +43,10 @@ def test_claude_code_asks_for_no_more_than_the_model_can_hold(context: int, answ
 
 
 @pytest.mark.parametrize(
-    ("environment", "name"),
-    [(opencode_environment, "OPENCODE_CONFIG_CONTENT"), (kilo_environment, "KILO_CONFIG_CONTENT")],
+    ("client", "name"), [("opencode", "OPENCODE_CONFIG_CONTENT"), ("kilo", "KILO_CONFIG_CONTENT")]
 )
-def test_opencode_and_kilo_are_told_a_provider_with_the_models_limits(
-    environment: Callable[[Endpoint], dict[str, str]], name: str
-):
-    settings = json.loads(environment(replace(ENDPOINT, context_tokens=16_000))[name])
+def test_opencode_and_kilo_are_told_a_provider_with_the_models_limits(client: str, name: str):
+    settings = json.loads(PROGRAMS[client].environment(replace(ENDPOINT, context_tokens=16_000))[name])
 
     provider = settings["provider"]["local-ai"]
     assert provider["options"] == {"baseURL": "http://127.0.0.1:1/v1", "apiKey": "local"}
@@ -64,8 +57,9 @@ def test_opencode_and_kilo_are_told_a_provider_with_the_models_limits(
 def test_aider_and_open_interpreter_are_told_the_model_as_one_of_openais():
     words = interpreter_arguments(replace(ENDPOINT, context_tokens=8192))
 
-    assert aider_arguments(ENDPOINT)[:2] == words[:2] == ["--model", "openai/org/Model"]
-    assert aider_environment(ENDPOINT)["OPENAI_API_BASE"] == "http://127.0.0.1:1/v1"
+    aider = PROGRAMS["aider"]
+    assert aider.arguments(ENDPOINT)[:2] == words[:2] == ["--model", "openai/org/Model"]
+    assert aider.environment(ENDPOINT)["OPENAI_API_BASE"] == "http://127.0.0.1:1/v1"
     assert words[-2:] == ["--context_window", "8192"]
     assert "--context_window" not in interpreter_arguments(ENDPOINT)
 

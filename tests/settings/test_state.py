@@ -114,9 +114,9 @@ def test_target_is_what_was_started(paths: Paths):
 
     assert target is not None
     folders = {"data_dir": paths.data_dir, "hub_cache": paths.hub_cache, "cache_dir": paths.cache_dir}
-    assert target == replace(target_of(settings), **folders)
+    assert target == replace(target_of(settings), folders=folders)
     assert target == Target(
-        "127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10, **folders
+        "127.0.0.1", 9, "m", target.version, ("~/.lmstudio/models",), drain_s=10, folders=folders
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from local_ai.entry import as_called, entry_of
-from local_ai.errors import LocalAIError
+from local_ai.errors import ConfigError, LocalAIError
 from local_ai.printable import printable
 from local_ai.status.figures import in_words, model_in_words, size_in_words
 from local_ai.status.health import ModelInMemory
@@ -117,19 +117,35 @@ def progress(*, lazily: bool = False) -> Iterator[Callable[[str], None]]:
         lazily: Show nothing, and import nothing, until there is something to say.
     """
     if not _is_terminal(sys.stderr):
-        yield _StepPrinter()
+        yield _step_printer()
         return
     with ExitStack() as stack:
-        live = _LiveLine(stack)
+        status: Status | None = None
+
+        def show(sentence: str) -> None:
+            from rich.console import Console
+            from rich.text import Text
+
+            nonlocal status
+            if status is None:
+                live = Console(stderr=True, highlight=False).status(Text(sentence))
+                status = stack.enter_context(live)
+            status.update(Text(sentence))
+
         if not lazily:
-            live("Starting")
-        yield live
+            show("Starting")
+        yield show
 
 
-def ask(question: str) -> bool | None:
-    """Ask a person yes or no, no being the default; None if there is no terminal."""
+def confirm(question: str, what: str, *, also: str = "", fix: str = "if you mean it", command: str) -> bool:
+    """Ask a person yes or no, no being the default.
+
+    Raises:
+        ConfigError: There is no terminal, so `what` did not happen; `command` does not ask.
+    """
     if not sys.stdin.isatty():
-        return None
+        why = f"this is not a terminal, so local-ai cannot ask{also}"
+        raise ConfigError(what, why=why, fix=fix, command=command)
     sys.stderr.write(f"{_shown(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
@@ -142,7 +158,7 @@ def changing_line() -> Iterator[Callable[[str, float], None]]:
     The callable takes the sentence, and how far along it is, from 0 to 1.
     """
     if not _is_terminal(sys.stderr):
-        yield _TenthPrinter()
+        yield _tenth_printer()
         return
     line = _ChangingLine()
     try:
@@ -231,46 +247,31 @@ def describe(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-class _LiveLine:
-    """A line that changes in place, from the first sentence on."""
+def _step_printer() -> Callable[[str], None]:
+    """Print a sentence when it tells of another step, not of another second of the same."""
+    last = ""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._status: Status | None = None
-
-    def __call__(self, sentence: str) -> None:
-        from rich.console import Console
-        from rich.text import Text
-
-        if self._status is None:
-            status = Console(stderr=True, highlight=False).status(Text(sentence))
-            self._status = self._stack.enter_context(status)
-        self._status.update(Text(sentence))
-
-
-class _StepPrinter:
-    """Prints a sentence when it tells of another step, not of another second of the same."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, sentence: str) -> None:
+    def say(sentence: str) -> None:
+        nonlocal last
         step = re.sub(r",? \d+(\.\d+)? ?(s|%)$", "", sentence)
-        if step != self._last:
-            self._last = step
+        if step != last:
+            last = step
             _write(sys.stderr, step)
 
+    return say
 
-class _TenthPrinter:
-    """Prints a sentence when another tenth of the way is done."""
 
-    def __init__(self) -> None:
-        self._tenths = 0
+def _tenth_printer() -> Callable[[str, float], None]:
+    """Print a sentence when another tenth of the way is done."""
+    tenths = 0
 
-    def __call__(self, sentence: str, share: float) -> None:
-        if int(share * 10) > self._tenths:
-            self._tenths = int(share * 10)
+    def say(sentence: str, share: float) -> None:
+        nonlocal tenths
+        if int(share * 10) > tenths:
+            tenths = int(share * 10)
             print_note(sentence)
+
+    return say
 
 
 class _ChangingLine:

@@ -119,7 +119,7 @@ def _named(words: list[str]) -> tuple[Command, list[str], bool]:
         return command, left, False
     if is_option(first):
         near = nearest_of_all(words)
-        raise _usage(
+        raise ConfigError(
             f"local-ai has no option {first.partition('=')[0]}",
             why="options come after a command: local-ai COMMAND [options]",
             fix="did you mean" if near else "local-ai --help shows the commands",
@@ -141,7 +141,7 @@ def _no_command(first: str, left: list[str]) -> ConfigError:
         other = f"{first} --help" if in_group else "--help"
         instead = "did you mean" if near else "", f"local-ai {near or other}"
     fix, command = instead
-    return _usage(
+    return ConfigError(
         f"there is no command {asked}",
         why=f"{first if in_group else 'local-ai'} has: {known}{short}",
         fix=fix,
@@ -185,13 +185,13 @@ def _wrong_value(command: Command, flag: str) -> ConfigError:
     option = command.option(flag)
     assert option is not None
     if option.is_switch:
-        return _usage(
+        return ConfigError(
             f"{flag} takes no value",
             why=f"it is a switch: {option.help}",
             fix=f"give {flag} alone",
         )
     sample = option.values[0] if option.values else option.metavar
-    return _usage(
+    return ConfigError(
         f"{flag} needs a value",
         why=f"{option.metavar} is missing: {option.description}",
         fix=f"{flag} {sample}",
@@ -207,13 +207,13 @@ def _no_option(command: Command, flag: str, words: list[str]) -> ConfigError:
     if command.takes_rest and command.argument:
         at = next(index for index, word in enumerate(words) if is_option(word))
         name = "".join(words[:at]) or command.argument.values[0]
-        return _usage(
+        return ConfigError(
             what,
             why=f"{why}; a client's own options come after --",
             command=f"local-ai {command.title} {name} -- {shlex.join(map(with_plain_dashes, words[at:]))}",
         )
     near = nearest_option(flag, command)
-    return _usage(what, why=why, fix=near, command="" if near else f"local-ai {command.title} --help")
+    return ConfigError(what, why=why, fix=near, command="" if near else f"local-ai {command.title} --help")
 
 
 def _missing_argument(command: Command) -> ConfigError:
@@ -221,7 +221,7 @@ def _missing_argument(command: Command) -> ConfigError:
     name = command.argument.name.upper()
     is_here = command.argument.is_model and command.word != "pull"
     names = "; local-ai models list shows the names" if is_here else ""
-    return _usage(
+    return ConfigError(
         f"{command.title} needs {name}",
         why=f"{name} is {command.argument.description}",
         fix=f"local-ai {command.title} {command.example.partition(' --')[0]}{names}",
@@ -233,7 +233,7 @@ def _too_much(command: Command, extra: list[str]) -> ConfigError:
 
     takes = f"it takes one {command.argument.name.upper()}" if command.argument else "it takes only options"
     near = nearest_for_words(extra, command)
-    return _usage(
+    return ConfigError(
         f"{command.title} does not take {extra[0]!r}",
         why=takes,
         fix="did you mean" if near else "",
@@ -247,7 +247,3 @@ def _is_blank(value: object) -> bool:
 
 def _quoted(word: str) -> str:
     return word if re.fullmatch(r"\S+", word) and word.isprintable() else repr(word)
-
-
-def _usage(what: str, *, why: str, fix: str = "", command: str = "") -> ConfigError:
-    return ConfigError(what, why=why, fix=fix, command=command)

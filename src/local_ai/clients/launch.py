@@ -79,16 +79,6 @@ def claude_code_environment(endpoint: Endpoint) -> dict[str, str]:
     }
 
 
-def opencode_environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return the variable that makes opencode use this server alone."""
-    return {"OPENCODE_CONFIG_CONTENT": _provider(endpoint)}
-
-
-def kilo_environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return the variable that makes Kilo use this server alone."""
-    return {"KILO_CONFIG_CONTENT": _provider(endpoint)}
-
-
 def _provider(endpoint: Endpoint) -> str:
     """Describe this server as opencode, and Kilo which is made of it, reads its providers.
 
@@ -107,16 +97,6 @@ def _provider(endpoint: Endpoint) -> str:
     named = f"local-ai/{endpoint.model}"
     settings = {"provider": {"local-ai": provider}, "model": named, "small_model": named}
     return json.dumps(settings, ensure_ascii=False)
-
-
-def aider_environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return the variables that Aider reads its server from."""
-    return {"OPENAI_API_BASE": endpoint.openai_url, "OPENAI_API_KEY": endpoint.key}
-
-
-def aider_arguments(endpoint: Endpoint) -> list[str]:
-    """Return the words that make Aider use this server's model."""
-    return ["--model", f"openai/{endpoint.model}", "--no-show-model-warnings"]
 
 
 def interpreter_arguments(endpoint: Endpoint) -> list[str]:
@@ -148,10 +128,15 @@ class Program:
 PROGRAMS = {
     "claude-code": Program("claude", Needs(23_300), claude_code_environment),
     "codex": Program("codex", Needs(10_400), codex_environment, codex_arguments),
-    "opencode": Program("opencode", Needs(7_600), opencode_environment),
-    "kilo": Program("kilo", Needs(14_700), kilo_environment),
+    "opencode": Program("opencode", Needs(7_600), lambda to: {"OPENCODE_CONFIG_CONTENT": _provider(to)}),
+    "kilo": Program("kilo", Needs(14_700), lambda to: {"KILO_CONFIG_CONTENT": _provider(to)}),
     "qwen-code": Program("qwen", Needs(14_700), openai_environment),
-    "aider": Program("aider", Needs(700, tools=False), aider_environment, aider_arguments),
+    "aider": Program(
+        "aider",
+        Needs(700, tools=False),
+        lambda to: {"OPENAI_API_BASE": to.openai_url, "OPENAI_API_KEY": to.key},
+        lambda to: ["--model", f"openai/{to.model}", "--no-show-model-warnings"],
+    ),
     "open-interpreter": Program(
         "interpreter", Needs(2_200, tools=False), lambda _endpoint: {}, interpreter_arguments
     ),

@@ -49,9 +49,9 @@ class DiskCacheSettings:
 class ModelPrompts:
     """The remembered prompts of one model, with one state of its weights."""
 
-    folder: Path
     model: str
     model_folder: Path
+    folder: Path
     files: int
     size_bytes: int
     last_used: float | None  # seconds since 1970; None: it has no file
@@ -123,7 +123,7 @@ def _read_model(folder: Path) -> ModelPrompts:
         model, model_folder = folder.name, Path()
     stats = [stat for _, stat in files_of(folder)]
     used = max((stat.st_mtime for stat in stats), default=None)
-    return ModelPrompts(folder, model, model_folder, len(stats), sum(stat.st_size for stat in stats), used)
+    return ModelPrompts(model, model_folder, folder, len(stats), sum(stat.st_size for stat in stats), used)
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from local_ai.errors import LocalAIError
-from local_ai.pull.hub import Remote, RemoteFile, hub_errors
+from local_ai.pull.hub import Remote, RemoteFile, hub_errors, not_downloaded
 from local_ai.settings.state import own_version
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ _CHUNK_BYTES = 1024 * 1024
 _SILENCE_S = 30.0
 _MOST_FRUITLESS = 5  # attempts in a row that bring nothing
 _PAUSE_S = 1.0
-_NOT_DONE = "the model was not downloaded"
 # Left free by every download, so that other programs can still write.
 SPARE_DISK_BYTES = 500_000_000
 
@@ -80,8 +78,7 @@ def download(
             on_file(file)
         _name_revision(remote, hub_cache)
     except OSError as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"{exc.filename or blobs} cannot be written: {exc.strerror or exc}",
             fix="free some space there, then pull it again, which continues where it stopped"
             if exc.errno == errno.ENOSPC
@@ -113,8 +110,7 @@ def _fetch(file: RemoteFile, blob: Path, model: str, on_bytes: OnBytes) -> None:
         size = partial.stat().st_size
         if size != file.size_bytes or not _is_right(file, partial):
             partial.unlink()
-            raise LocalAIError(
-                _NOT_DONE,
+            raise not_downloaded(
                 why=f"{file.name} was damaged during the download: its checksum is not the one the hub names",
                 fix="pull it again: only that file is downloaded again",
             )
@@ -134,8 +130,7 @@ def _only_here(out: IO[bytes], model: str) -> Iterator[None]:
     try:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"{model} is being downloaded already, by another command",
             fix="wait for it, or end it first",
         ) from exc
@@ -186,8 +181,7 @@ def _append(response: httpx2.Response, out: IO[bytes], file: RemoteFile, on_byte
     for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size_bytes:
             out.truncate(0)  # what is here is not the file that was described
-            raise LocalAIError(
-                _NOT_DONE,
+            raise not_downloaded(
                 why=f"the hub sends more of {file.name} than the {file.size_bytes:,} bytes it named",
                 fix="pull it again; if it stays so, take another model",
             )

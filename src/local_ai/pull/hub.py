@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _NEEDED = ("*.json", "*.jsonl", "*.jinja", "*.txt", "*.tiktoken", "*.py", "*toke
 _WEIGHTS = "*.safetensors"
 _OTHER_WEIGHTS = (".gguf", ".bin", ".pth", ".pt", ".onnx")
 _NOT_DONE = "the model was not downloaded"
+not_downloaded = partial(LocalAIError, _NOT_DONE)
 _ANSWER_S = 20.0
 _CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -127,8 +129,8 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
             raise errors.OfflineModeIsEnabled
         yield
     except errors.OfflineModeIsEnabled as exc:
-        raise LocalAIError(
-            _NOT_DONE, why="HF_HUB_OFFLINE is set: nothing is downloaded", fix="unset HF_HUB_OFFLINE"
+        raise not_downloaded(
+            why="HF_HUB_OFFLINE is set: nothing is downloaded", fix="unset HF_HUB_OFFLINE"
         ) from exc
     except AnswerTooLongError as exc:
         raise _not_understood(str(exc)) from exc
@@ -140,34 +142,29 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
             command="local-ai models pull mlx-community/Llama-3.2-3B-Instruct-4bit",
         ) from exc
     except errors.GatedRepoError as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"the owner of {name} asks for an agreement first, or this machine is not signed in",
             fix=f"agree at {constants.ENDPOINT}/{name}, then sign in with: hf auth login (or set HF_TOKEN)",
         ) from exc
     except errors.RepositoryNotFoundError as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"the hub shows no model named {name!r}: there is none, or it is private",
             fix=f"look for the name at {constants.ENDPOINT}/models; for a private one: hf auth login",
         ) from exc
     except errors.RevisionNotFoundError as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"{name} has no revision {revision!r}",
             fix=f"take a branch, tag or commit listed at {constants.ENDPOINT}/{name}/commits/main",
         ) from exc
     except errors.HfHubHTTPError as exc:
         status = exc.response.status_code
         said = _shortened(str(exc.server_message or exc.response.reason_phrase))
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"{constants.ENDPOINT} answered {status}: {said}",
             fix="sign in again with: hf auth login" if status in (401, 403) else f"try later; {again}",
         ) from exc
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise not_downloaded(
             why=f"{constants.ENDPOINT} cannot be reached: {exc or type(exc).__name__}",
             fix=f"check the network (and HF_ENDPOINT, if you set it); {again}",
         ) from exc
@@ -206,8 +203,7 @@ def _remote_file(sibling: RepoSibling, url: str) -> RemoteFile:
 
 
 def _not_understood(what: str) -> LocalAIError:
-    return LocalAIError(
-        _NOT_DONE,
+    return not_downloaded(
         why=f"the hub's answer is not one that can be used: {_shortened(what)}",
         fix="take another model, and please report this one",
     )
@@ -230,8 +226,7 @@ def _not_for_mlx(name: str, names: set[str]) -> LocalAIError:
     has = f"only weights in {', '.join(other)}" if other else "none"
     if "config.json" not in names and any(fnmatchcase(file, _WEIGHTS) for file in names):
         has = "no config.json"
-    return LocalAIError(
-        _NOT_DONE,
+    return not_downloaded(
         why=f"MLX needs a config.json and weights in *.safetensors, and {name} has {has}",
         fix=f"look for it at https://huggingface.co/mlx-community?search_models={name.rpartition('/')[2]}",
     )

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_ai.errors import LocalAIError
 from local_ai.models.fit import loadable_bytes
 from local_ai.pull.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
-from local_ai.pull.hub import DEFAULT_REVISION, Remote, ask_hub
+from local_ai.pull.hub import DEFAULT_REVISION, Remote, ask_hub, not_downloaded
 from local_ai.settings.schema import ModelsSettings
 from local_ai.status.figures import size_in_words, why_too_large
-
-_NOT_DONE = "the model was not downloaded"
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,7 @@ def plan_pull(
     if too_large:
         too_large = f"{remote.name} does not fit: {too_large}"
         if settings.fit_check and not even_if_too_large:
-            raise LocalAIError(
-                _NOT_DONE,
+            raise not_downloaded(
                 why=too_large,
                 fix="take a smaller one, or one with fewer bits; to download it anyway: "
                 f"{pull_command(remote)} --even-if-too-large",
@@ -72,8 +68,7 @@ def _check_disk(remote: Remote, missing: int, hub_cache: Path) -> None:
     free = free_disk_bytes(hub_cache)
     if not missing or missing + SPARE_DISK_BYTES <= free:
         return
-    raise LocalAIError(
-        _NOT_DONE,
+    raise not_downloaded(
         why=f"{size_in_words(missing)} are still to be downloaded (and "
         f"{size_in_words(SPARE_DISK_BYTES)} should stay free), and the disk of {hub_cache} has "
         f"{size_in_words(free)} free",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import asdict
 
 from local_ai.cli import console
 from local_ai.cli.run import load_settings
@@ -41,7 +41,7 @@ def show(*, as_json: bool) -> None:
                 "written_since": written.since or None,
                 "written_this_hour_bytes": written.in_hour(now),
                 "written_per_hour_limit_bytes": int(settings.writes_gb_per_hour * GB),
-                "models": [_as_plain(one) for one in found],
+                "models": [asdict(one) for one in found],
             }
         )
         return
@@ -83,14 +83,3 @@ def clear(*, model: str | None) -> None:
 def _cells(one: ModelPrompts, now: float) -> tuple[str, ...]:
     used = "–" if one.last_used is None else f"{in_words(max(0.0, now - one.last_used))} ago"
     return one.model, size_in_words(one.size_bytes), str(one.files), used
-
-
-def _as_plain(one: ModelPrompts) -> dict[str, Any]:
-    return {
-        "model": one.model,
-        "model_folder": one.model_folder,
-        "folder": one.folder,
-        "files": one.files,
-        "size_bytes": one.size_bytes,
-        "last_used": one.last_used,
-    }

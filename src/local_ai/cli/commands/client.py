@@ -132,15 +132,9 @@ def _show_and_make(change: Change, *, yes: bool, command: str) -> bool:
     """Show a change, ask, and make it; say whether it was made."""
     for line in change.diff:
         console.print_line(line)
-    answer = True if yes else console.ask("Write it?" if change.after is not None else "Remove the file?")
-    if answer is None:
-        raise ConfigError(
-            f"the settings of {change.client} were not changed",
-            why="this is not a terminal, so local-ai cannot ask",
-            fix="if you want this change",
-            command=command,
-        )
-    if not answer:
+    question = "Write it?" if change.after is not None else "Remove the file?"
+    what = f"the settings of {change.client} were not changed"
+    if not yes and not console.confirm(question, what, fix="if you want this change", command=command):
         console.print_line("Nothing was changed.")
         return False
     make_change(change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from local_ai.cli import console
@@ -27,10 +28,7 @@ def check(*, as_json: bool) -> int:
         checks += (check_split(settings.cluster, model, python, trust_remote_code=trusts),)
     code = exit_code(checks)
     if as_json:
-        links = [
-            {"host": host, "latency_s": link.latency_s, "bytes_per_s": link.bytes_per_s}
-            for host, link in found.links.items()
-        ]
+        links = [{"host": host, **asdict(link)} for host, link in found.links.items()]
         plain = [as_plain(each) for each in checks]
         console.print_json({"ok": code == 0, "checks": plain, "links": links})
     else:

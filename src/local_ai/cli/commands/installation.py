@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.cli import console
-from local_ai.errors import ConfigError
 from local_ai.settings.paths import find_paths
 from local_ai.status.figures import size_in_words
 
@@ -90,7 +89,8 @@ def uninstall(*, yes: bool) -> None:
     is_running = manager.is_running()
     _print_plan(parts, service, completions, is_running=is_running)
     _print_left(parts, manager.paths)
-    if not yes and not _confirm():
+    nothing, also = "nothing was removed", ", and a removal cannot be undone"
+    if not yes and not console.confirm("Remove it?", nothing, also=also, command="local-ai uninstall --yes"):
         console.print_line("Nothing was removed.")
         return
     if service is not None:
@@ -130,18 +130,6 @@ def _print_left(parts: tuple[Part, ...], paths: Paths) -> None:
         console.print_line(f"  {entry} (not written by local-ai)")
     if paths.hub_cache.exists():
         console.print_line(f"  {paths.hub_cache} (downloaded models, which other programs use too)")
-
-
-def _confirm() -> bool:
-    answer = console.ask("Remove it?")
-    if answer is None:
-        raise ConfigError(
-            "nothing was removed",
-            why="this is not a terminal, so local-ai cannot ask, and a removal cannot be undone",
-            fix="if you mean it",
-            command="local-ai uninstall --yes",
-        )
-    return answer
 
 
 def as_plain(check: Check) -> dict[str, Any]:

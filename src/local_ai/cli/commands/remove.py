@@ -6,15 +6,12 @@ from pathlib import Path
 
 from local_ai.cli import console
 from local_ai.cli.commands.models import Shelf, as_folder, look, not_found
-from local_ai.errors import ConfigError
 from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
 from local_ai.models.removal import Home, Removal, plan_removal, refuse_if_used
 from local_ai.models.removal import remove as remove_files
 from local_ai.settings.state import read_target
 from local_ai.status.figures import size_in_words
 from local_ai.status.probe import probe_engine
-
-_NOT_DONE = "the model was not removed"
 
 
 def remove(name: str, *, yes: bool) -> None:
@@ -63,13 +60,7 @@ def _confirm(name: str, removal: Removal) -> bool:
         question = f"Remove {name}: the link {removal.folder} (its target stays)?"
     else:
         question = f"Remove {name}: {size_in_words(removal.size_bytes)} in {removal.folder}?"
-    answer = console.ask(question)
-    if answer is None:
-        raise ConfigError(
-            _NOT_DONE,
-            why="this is not a terminal, so local-ai cannot ask, and a removal cannot be undone: "
-            f"{removal.folder}",
-            fix="if you mean it",
-            command=f"local-ai models remove {name} --yes",
-        )
-    return answer
+    also = f", and a removal cannot be undone: {removal.folder}"
+    return console.confirm(
+        question, "the model was not removed", also=also, command=f"local-ai models remove {name} --yes"
+    )

@@ -22,13 +22,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from local_ai.gateway.request_refusals import (
-    body_not_read,
-    headers_too_large,
-    not_taken,
-    not_understood,
-    too_slow,
-)
+from local_ai.gateway import request_refusals as refusals
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.joined_writes import JoinedWrites
@@ -155,7 +149,11 @@ class BoundedProtocol(HttpToolsProtocol):
         # The parser keeps the half of a line to itself, so what it was fed is what counts.
         self._head_bytes = self._head_bytes + len(data) if self._is_in_head else 0
         if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(_url_too_long() if len(self.url) > MOST_URL_BYTES else _head_too_long())
+            self._refuse(
+                refusals.url_too_long(MOST_URL_BYTES)
+                if len(self.url) > MOST_URL_BYTES
+                else refusals.head_too_long(MOST_HEAD_BYTES)
+            )
         elif self._unused_bytes > MOST_HEAD_BYTES:
             self._refuse_body()
         elif self.is_idle:
@@ -215,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refusal is not None:
             return
         if len(self.pipeline) >= MOST_PIPELINED:
-            self._refuse(_too_many_pipelined())
+            self._refuse(refusals.too_many_pipelined(MOST_PIPELINED))
             return
         refusal = self._refusal_of_head()
         application = self.app
@@ -245,11 +243,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP: at once, unless a request before it waits for its answer."""
         if self.is_idle or not self.cycle.more_body:
-            self._refuse(_not_http())
+            self._refuse(refusals.not_http())
         elif self.cycle.response_started or self.pipeline:
             self.transport.close()
         else:
-            self._write_refusal(_not_http())
+            self._write_refusal(refusals.not_http())
 
     def _go_on_after_upgrade(self, rest: bytes) -> None:
         """Take the body of a request that asked for another protocol, which it does not get.
@@ -264,21 +262,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refusal_of_head(self) -> ApiError | None:
         if len(self.url) > MOST_URL_BYTES:
-            return _url_too_long()
+            return refusals.url_too_long(MOST_URL_BYTES)
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.headers) > MOST_HEADERS:
-            return _too_many_headers(len(self.headers))
+            return refusals.too_many_headers(len(self.headers), MOST_HEADERS)
         if size > MOST_HEAD_BYTES:
-            return _head_too_long()
+            return refusals.head_too_long(MOST_HEAD_BYTES)
         names = [name for name, _ in self.headers]
         if twice := next((name for name in _SINGLE_HEADERS if names.count(name) > 1), None):
-            return _header_twice(twice.decode())
+            return refusals.header_twice(twice.decode())
         encoding = next((value for name, value in self.headers if _encodes(name, value)), None)
-        return None if encoding is None else _encoded(encoding.decode("latin-1"))
+        return None if encoding is None else refusals.encoded(encoding.decode("latin-1"))
 
     def _refuse_body(self) -> None:
         """Refuse what comes between the parts of a body, or after it, without end."""
-        self._refusal = _trailers_too_long()
+        self._refusal = refusals.trailers_too_long(MOST_HEAD_BYTES)
         if self.is_idle or self.cycle.response_started or self.pipeline:
             self.transport.close()
         else:
@@ -316,7 +314,7 @@ class BoundedProtocol(HttpToolsProtocol):
             oldest._has_made_way = True
             oldest.transport.abort()
         else:
-            self._refuse(_too_many_connections(len(self.connections) - 1))
+            self._refuse(refusals.too_many_connections(len(self.connections) - 1))
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -327,7 +325,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.is_idle:
             return
         if self._is_in_head:
-            self._refuse(_head_too_slow(self.head_s))
+            self._refuse(refusals.too_slow(f"its headers were not complete after {self.head_s:g} s"))
         else:
             self.transport.close()
 
@@ -366,78 +364,8 @@ def _path(url: bytes) -> str:
     return url.partition(b"?")[0].decode("latin-1")
 
 
-def _not_http() -> ApiError:
-    fix = "send plain HTTP (not HTTPS, not HTTP/2) with well-formed headers"
-    return not_understood("it is not valid HTTP/1.1 (RFC 9112)", fix, code="invalid_http")
-
-
-def _url_too_long() -> ApiError:
-    return ApiError(
-        "the request's address is too long",
-        status=414,
-        why=f"it has more than {MOST_URL_BYTES // 1024} KB",
-        fix="send long values in the body",
-        code="uri_too_long",
-    )
-
-
-def _head_too_long() -> ApiError:
-    return headers_too_large(
-        "the request's headers are too large",
-        f"together they have more than {MOST_HEAD_BYTES // 1024} KB",
-        "send smaller headers; for a browser, clear the cookies of this address",
-    )
-
-
-def _too_many_headers(count: int) -> ApiError:
-    why = f"it has {count}, and at most {MOST_HEADERS} are taken"
-    return headers_too_large("the request has too many headers", why, "send fewer headers")
-
-
-def _header_twice(name: str) -> ApiError:
-    why = f"it has more than one {name} header"
-    return not_understood(why, "send that header once", code="duplicate_header")
-
-
 def _encodes(name: bytes, value: bytes) -> bool:
     """Tell whether a header says that the body is not sent as it is; an empty list says nothing."""
     if name == b"content-encoding":
         return any(coding.strip().lower() not in {b"", b"identity"} for coding in value.split(b","))
     return name == b"transfer-encoding" and value.lower() != b"chunked"
-
-
-def _encoded(encoding: str) -> ApiError:
-    return body_not_read(
-        f'it is encoded ("{encoding}"), and encoded bodies are not accepted',
-        "send the body without compression, and without the header Content-Encoding",
-        code="unsupported_encoding",
-    )
-
-
-def _trailers_too_long() -> ApiError:
-    why = f"what follows its body has more than {MOST_HEAD_BYTES // 1024} KB"
-    return headers_too_large(
-        "the request's trailers are too large", why, "send no trailers: they are not used"
-    )
-
-
-def _too_many_pipelined() -> ApiError:
-    return not_taken(
-        "the request was not taken",
-        f"{MOST_PIPELINED} requests are waiting on this connection already",
-        "wait for answers, or use more connections",
-        code="too_many_requests",
-    )
-
-
-def _head_too_slow(seconds: float) -> ApiError:
-    return too_slow(f"its headers were not complete after {seconds:g} s")
-
-
-def _too_many_connections(count: int) -> ApiError:
-    return not_taken(
-        "the gateway cannot take another connection",
-        f"all its {count} connections are busy with a request",
-        "try again in a moment, or use fewer connections",
-        code="too_many_connections",
-    )
