@@ -56,7 +56,7 @@ class LocalAIError(Exception):
             (
                 f"error: {self.what}",
                 *(
-                    f"  {label}: {_indent(text)}"
+                    f"  {label}: {text}".replace("\n", "\n       ")
                     for label, text in (("why", self.why), ("fix", self.whole_fix), ("see", self.see))
                     if text
                 ),
@@ -93,7 +93,3 @@ class HealthCheckError(ServerError):
 def whole_fix(fix: str, command: str) -> str:
     """Write a fix and the command that ends it: "read the log, then run: local-ai server restart"."""
     return ": ".join(filter(None, (fix, command)))
-
-
-def _indent(text: str) -> str:
-    return text.replace("\n", "\n       ")

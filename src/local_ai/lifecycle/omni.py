@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from local_ai.errors import LocalAIError
 from local_ai.settings.paths import Paths
@@ -61,21 +62,21 @@ def install_part(part: Part, paths: Paths, on_progress: Progress) -> tuple[str, 
 
 
 def _install(part: Part, wanted: Sequence[str], paths: Paths, on_progress: Progress) -> None:
-    installer = _Installer(part, paths, on_progress)
+    run = partial(_run, part, paths, on_progress)
     uv = shutil.which("uv")
     environment, python = str(paths.omni_dir / "env"), str(omni_python(paths))
     if not _is_usable(paths):
         shutil.rmtree(environment, ignore_errors=True)
         make = [uv, "venv", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
-        installer.run("making the environment", [*make, environment])
+        run("making the environment", [*make, environment])
     pip = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
     needed = requirements(wanted)
-    installer.run("installing packages", [*pip, *needed.packages])
-    installer.run("installing MLX Omni Server", [*pip, "--no-deps", *needed.bare])
+    run("installing packages", [*pip, *needed.packages])
+    run("installing MLX Omni Server", [*pip, "--no-deps", *needed.bare])
     link_package(paths)
     for each in PARTS:
         if each.name in wanted:
-            installer.run(f"trying {each.name}", [python, "-P", "-c", f"import {each.module}"])
+            run(f"trying {each.name}", [python, "-P", "-c", f"import {each.module}"])
 
 
 def _is_usable(paths: Paths) -> bool:
@@ -87,41 +88,33 @@ def _is_usable(paths: Paths) -> bool:
     return False
 
 
-class _Installer:
-    """Runs one command after another, telling of each what it says."""
+def _run(part: Part, paths: Paths, on_progress: Progress, step: str, words: Sequence[str]) -> None:
+    """Run a command to its end, telling what it says.
 
-    def __init__(self, part: Part, paths: Paths, on_progress: Progress) -> None:
-        self._part = part
-        self._paths = paths
-        self._on_progress = on_progress
-
-    def run(self, step: str, words: Sequence[str]) -> None:
-        """Run a command to its end.
-
-        Raises:
-            LocalAIError: It failed; with the last that it said.
-        """
-        self._on_progress(f"{self._part.name}: {step}")
-        # Not in the caller's folder: uv would take the overrides of a project there.
-        with subprocess.Popen(
-            words,
-            cwd=self._paths.omni_dir,
-            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout is not None
-            said: deque[str] = deque(maxlen=_SHOWN_LINES)
-            for line in process.stdout:
-                if text := line.strip():
-                    said.append(text)
-                    self._on_progress(f"{self._part.name}: {step}: {text}")
-        if process.returncode != 0:
-            raise LocalAIError(
-                f"{self._part.name} could not be installed",
-                why=[f"{step} failed with exit code {process.returncode}", *said],
-                fix="fix the fault that the lines above name, then run the command again",
-            )
+    Raises:
+        LocalAIError: It failed; with the last that it said.
+    """
+    on_progress(f"{part.name}: {step}")
+    # Not in the caller's folder: uv would take the overrides of a project there.
+    with subprocess.Popen(
+        words,
+        cwd=paths.omni_dir,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        said: deque[str] = deque(maxlen=_SHOWN_LINES)
+        for line in process.stdout:
+            if text := line.strip():
+                said.append(text)
+                on_progress(f"{part.name}: {step}: {text}")
+    if process.returncode != 0:
+        raise LocalAIError(
+            f"{part.name} could not be installed",
+            why=[f"{step} failed with exit code {process.returncode}", *said],
+            fix="fix the fault that the lines above name, then run the command again",
+        )

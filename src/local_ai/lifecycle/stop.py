@@ -133,7 +133,8 @@ def drain(
     left = running
     try:
         while left and (rest_s := deadline - time.monotonic()) > 0:
-            say(f"Waiting for {_answers(left)} to finish (Ctrl-C cuts them off), {rest_s:.0f} s")
+            answers = "1 running answer" if left == 1 else f"{left} running answers"
+            say(f"Waiting for {answers} to finish (Ctrl-C cuts them off), {rest_s:.0f} s")
             time.sleep(_DRAIN_POLL_S)
             # A gateway too busy to answer in time still has them; one that ended is restarted, and has none.
             if now := ask():
@@ -159,7 +160,3 @@ def _close(paths: Paths) -> bool:
     except SupervisorError:
         return False
     return True
-
-
-def _answers(count: int) -> str:
-    return "1 running answer" if count == 1 else f"{count} running answers"

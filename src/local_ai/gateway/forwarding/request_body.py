@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from pydantic_core import SchemaValidator, core_schema
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
 
 from local_ai.gateway.forwarding.routes import Route
 from local_ai.gateway.request_refusals import TOO_SLOW, body_not_read, too_slow
@@ -52,7 +51,7 @@ async def read_body(
     Raises:
         ApiError: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
     """
-    parts = _Parts(request.receive)
+    parts = request.stream()
     try:
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > most_bytes:
@@ -61,56 +60,38 @@ async def read_body(
     except ApiError as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
         closes = "close" in request.headers.get("connection", "").lower()
-        if closes and not parts.is_whole and refusal.status != TOO_SLOW:
+        if closes and refusal.status != TOO_SLOW:
             await _drop(parts)
         raise
 
 
-async def _collect(parts: _Parts, *, most_bytes: int, hold: Callable[[int], None], stall_s: float) -> bytes:
+async def _collect(
+    parts: AsyncGenerator[bytes], *, most_bytes: int, hold: Callable[[int], None], stall_s: float
+) -> bytes:
     body = bytearray()
     began = time.monotonic()
     while True:
         patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
         try:
             async with asyncio.timeout(min(stall_s, patience_s)):
-                part = await parts.next()
+                part = await anext(parts, None)
         except TimeoutError:
             why = f"after {len(body)} bytes of its body almost nothing came for {stall_s:g} s"
             raise too_slow(why) from None
+        if part is None:
+            return bytes(body)
         body += part
         if len(body) > most_bytes:
             raise _too_large(most_bytes)
         hold(len(body))
-        if parts.is_whole:
-            return bytes(body)
 
 
-async def _drop(parts: _Parts) -> None:
+async def _drop(parts: AsyncGenerator[bytes]) -> None:
     """Read and forget what still comes, for a moment."""
     with contextlib.suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_DROP_S):
-            while not parts.is_whole:
-                await parts.next()
-
-
-class _Parts:
-    """A body as it comes."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.is_whole = False
-
-    async def next(self) -> bytes:
-        """Wait for a part.
-
-        Raises:
-            ClientDisconnect: The client left.
-        """
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        self.is_whole = not message.get("more_body", False)
-        return bytes(message.get("body", b""))
+            async for _ in parts:
+                pass
 
 
 @dataclass(frozen=True)

@@ -114,10 +114,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
-        self._stop_timer()
-        if self._probe_timer is not None:
-            self._probe_timer.cancel()
-        self._stop_stuck_timer()
+        for timer in (self._head_timer, self._probe_timer, self._stuck_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -353,11 +352,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif left:
             self._look_again()
-
-    def _stop_stuck_timer(self) -> None:
-        if self._stuck_timer is not None:
-            self._stuck_timer.cancel()
-            self._stuck_timer = None
 
 
 def _path(url: bytes) -> str:

@@ -180,12 +180,12 @@ class Peer:
         except ValueError:
             self._become(PeerState.AWAY, "what it answers at /v1/models is no list of models")
             return
-        if self._paths is None:
-            try:
-                self._paths = await self._ask_for_paths()
-            except _KeyRefusedError as exc:
-                self._refuses_key(exc.status)
+        if self._paths is None and (found := await self._ask_for_paths()) is not None:
+            statuses = set(found.values())
+            if statuses and statuses <= REFUSES_KEY:  # though its list may ask for none
+                self._refuses_key(min(statuses))
                 return
+            self._paths = frozenset(found)
         self._become(PeerState.READY, self.why if self.is_ready else "")
 
     def _refuses_key(self, status: int) -> None:
@@ -209,12 +209,8 @@ class Peer:
             _LOG.info("the peer %s is %s%s", self.name, state.value, f": {why}" if why else "")
         self.state, self.why, self.refusal_status = state, why, None
 
-    async def _ask_for_paths(self) -> frozenset[str] | None:
-        """Find out which paths it answers; None where that could not be found out.
-
-        Raises:
-            _KeyRefusedError: It refuses the key at each of them, though its list may ask for none.
-        """
+    async def _ask_for_paths(self) -> dict[str, int] | None:
+        """Find out which paths it answers, and with which status; None where that could not be found out."""
         found: dict[str, int] = {}
         try:
             for path in _ASKED_PATHS:
@@ -225,16 +221,7 @@ class Peer:
                     found[path] = status
         except (EngineAbsent, EngineGone, TimeoutError):
             return None
-        statuses = set(found.values())
-        if statuses and statuses <= REFUSES_KEY:
-            raise _KeyRefusedError(min(statuses))
-        return frozenset(found)
-
-
-class _KeyRefusedError(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__()
-        self.status = status
+        return found
 
 
 def peer_path(target: str) -> str:

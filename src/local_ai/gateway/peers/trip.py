@@ -51,7 +51,8 @@ async def plan_trip(call: Call, context: GatewayContext, *, is_forwarded: bool) 
     if call.asked is None or call.route.part is not None:
         return None
     state = context.state
-    name = call.asked if context.peers.named(call.asked) else _target_of(call.asked, state)
+    is_named = context.peers.named(call.asked)
+    name = call.asked if is_named else find_target(call.asked, state.settings.all_aliases) or call.asked
     if named := context.peers.named(name):
         if find_model(call.asked, (await asyncio.to_thread(library_of, state)).models):
             return None  # a model of this machine, at a revision that is called so
@@ -70,11 +71,6 @@ async def plan_trip(call: Call, context: GatewayContext, *, is_forwarded: bool) 
         # A kept answer is on the machine that gave it, so all of them have one place.
         peers = [] if here else peers[:1]
     return await _trip(peers, call, model, is_here_too=here is not None) if peers else None
-
-
-def _target_of(name: str, state: State) -> str:
-    """Return what an alias leads to, else the name itself."""
-    return find_target(name, state.settings.all_aliases) or name
 
 
 async def _check(peer: Peer, model: str, call: Call, state: State) -> None:

@@ -21,7 +21,7 @@ class Cached(Generic[T]):
 
     async def get(self) -> T:
         """Return a result at most `max_age_s` old, joining a look-up that is under way."""
-        if self._task is None or (self._task.done() and self._age_s() > self._max_age_s):
+        if self._task is None or (self._task.done() and time.monotonic() - self._done_at > self._max_age_s):
             self._task = asyncio.create_task(self._run())
         # Shielded: one client that leaves must not end the look-up for the others.
         return await asyncio.shield(self._task)
@@ -35,6 +35,3 @@ class Cached(Generic[T]):
             return await self._look_up()
         finally:
             self._done_at = time.monotonic()
-
-    def _age_s(self) -> float:
-        return time.monotonic() - self._done_at

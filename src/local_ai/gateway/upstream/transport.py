@@ -121,12 +121,10 @@ class _Stream(httpcore.AsyncNetworkStream):
         try:
             async with asyncio.timeout(timeout):
                 await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
-        except TimeoutError as exc:
-            await self.aclose()
-            raise httpcore.ConnectTimeout from exc
         except OSError as exc:
             await self.aclose()
-            raise httpcore.ConnectError from exc
+            failed = httpcore.ConnectTimeout if isinstance(exc, TimeoutError) else httpcore.ConnectError
+            raise failed from exc
         return self
 
     async def aclose(self) -> None:
