@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,17 +266,19 @@ class Forward:
 
     async def _relay_events(self, answer: EngineAnswer, reply: Reply) -> None:
         whole = WholeEvents(self._call.route.dialect.framing.boundary)
-        async with aclosing(batches(answer.chunks())) as chunks:
-            async for together in chunks:
-                events = whole.feed(b"".join(together))
-                if not events:
-                    continue
-                await reply.begin(answer.status, answer.headers, Sent.EVENTS)
-                await reply.pass_on_events(events)
-                if self._first_at is None and not reply.is_silent:
-                    self._note_answer(answer.status)
+        await self._pass_on(answer, reply, whole.feed)
         if rest := whole.rest():
             await reply.write(rest)
+
+    async def _pass_on(self, answer: EngineAnswer, reply: Reply, whole: Callable[[bytes], bytes]) -> None:
+        """Give the client the events of a stream, once each is whole."""
+        async with aclosing(batches(answer.chunks())) as chunks:
+            async for together in chunks:
+                if events := whole(b"".join(together)):
+                    await reply.begin(answer.status, answer.headers, Sent.EVENTS)
+                    await reply.pass_on_events(events)
+                    if self._first_at is None and not reply.is_silent:
+                        self._note_answer(answer.status)
 
     async def _relay_bytes(self, answer: EngineAnswer, reply: Reply) -> None:
         async for chunk in answer.chunks():

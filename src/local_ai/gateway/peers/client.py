@@ -63,14 +63,12 @@ class PeerAnswer(EngineAnswer):
             AnswerTooLong: The body is longer than that.
             EngineGone: The connection ended before the answer did.
         """
-        parts: list[bytes] = []
-        left = most_bytes
+        body = bytearray()
         async for chunk in self.chunks():
-            parts.append(chunk)
-            left -= len(chunk)
-            if left < 0:
+            body += chunk
+            if len(body) > most_bytes:
                 raise AnswerTooLong(most_bytes)
-        return b"".join(parts)
+        return bytes(body)
 
 
 class PeerClient:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
 from http import HTTPStatus
 
 from local_ai.gateway.admission.queue import QueuedCall
@@ -36,7 +35,6 @@ from local_ai.gateway.peers.trip import Trip
 from local_ai.gateway.upstream.client import EngineAbsent, EngineGone
 from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
-from local_ai.serving.sse import batches
 from local_ai.status.health import RequestState
 
 _HERE = ""  # no peer has that name
@@ -180,7 +178,7 @@ class PeerForward(Forward):
         call = self._trip.call
         answer = await peer.client.send(call.method, call.target, call.headers, call.body)
         try:
-            return await self._pass_on(peer, answer, reply, is_last=is_last)
+            return await self._judge(peer, answer, reply, is_last=is_last)
         except AnswerTooLong as exc:
             raise peer_unusable(peer, str(exc)) from exc
         except ApiError as refusal:
@@ -190,7 +188,7 @@ class PeerForward(Forward):
         finally:
             await answer.close()
 
-    async def _pass_on(self, peer: Peer, answer: PeerAnswer, reply: Reply, *, is_last: bool) -> Outcome:
+    async def _judge(self, peer: Peer, answer: PeerAnswer, reply: Reply, *, is_last: bool) -> Outcome:
         """Give the client an answer, once it is known to be one of the dialect.
 
         Raises:
@@ -234,13 +232,7 @@ class PeerForward(Forward):
 
     async def _relay_stream(self, peer: Peer, answer: PeerAnswer, reply: Reply) -> Outcome:
         events = PeerEvents(self._call.route.dialect, peer.client.key)
-        async with aclosing(batches(answer.chunks())) as chunks:
-            async for together in chunks:
-                if whole := events.feed(b"".join(together)):
-                    await reply.begin(answer.status, answer.headers, Sent.EVENTS)
-                    await reply.pass_on_events(whole)
-                    if self._first_at is None and not reply.is_silent:
-                        self._note_answer(answer.status)
+        await self._pass_on(answer, reply, events.feed)
         if not events.have_ended:
             raise peer_unfinished(peer)
         if rest := events.rest():

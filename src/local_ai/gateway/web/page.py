@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,7 @@ def load_template(name: str) -> jinja2.Template:
         "duration": in_words,
         # A text with its words in braces replaced, and everything escaped that is no markup of ours.
         "fill": lambda text, **values: Markup.escape(text).format(**values),
+        "time_of_day": lambda seconds: datetime.fromtimestamp(seconds).strftime("%H:%M"),
         "thousands": lambda number: "" if number is None else f"{number:,}",
     }
     return environment.get_template(name)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.entry import as_called
@@ -14,7 +14,8 @@ from local_ai.models.catalog import STARTER_ID
 from local_ai.status.figures import in_words, size_in_words
 from local_ai.status.health import MarkedModel, Queue, QueuedRequest, RequestState
 from local_ai.status.report import ProgramStatus, Report
-from local_ai.status.verdict import Health
+from local_ai.status.verdict import Health, Readiness
+from local_ai.supervision.program import ProcessState
 
 if TYPE_CHECKING:
     from local_ai.models.catalog import Model
@@ -37,41 +38,9 @@ MARKS = {
 Script = Mapping[str, Mapping[str, str]]  # the texts that the page's JavaScript has, too: by view and name
 
 
-@dataclass(frozen=True)
-class Row:
-    """One program's line of the table."""
-
-    name: str
-    role: str
-    state: str
-    readiness: str
-    mark: str
-    detail: str
-    uptime: str
-    restarts: int
-    memory: str
-
-
-@dataclass(frozen=True)
-class RequestRow:
-    """One request's line of the table."""
-
-    id: str
-    state: str
-    mark: str
-    place: str  # in the queue
-    model: str
-    path: str
-    seconds: str  # since it arrived
-
-
-@dataclass(frozen=True)
-class MarkedRow:
-    """A model that is marked, and why."""
-
-    model: str
-    reason: str
-    since: str  # time of day
+# The shapes of the rows that page.js fills.
+_NO_PROGRAM = ProgramStatus("", ProcessState.UNKNOWN, Readiness.UNKNOWN, "", None, None, 0, None, Path())
+_NO_REQUEST = QueuedRequest("", "", None, RequestState.WAITING, None, 0.0, streams=False)
 
 
 @dataclass(frozen=True)
@@ -80,7 +49,6 @@ class View:
 
     report: Report
     mark: str
-    rows: tuple[Row, ...]
     snippets: tuple[Snippet, ...]
     commands: tuple[Snippet, ...]  # of clients
     qr_code: str  # SVG of the address for other machines; "" where there is none
@@ -97,11 +65,11 @@ class View:
     start_command: str  # what it names once the gateway does not answer
     trouble_lines: tuple[str, ...]
     queue_words: str
-    requests: tuple[RequestRow, ...]
-    marked: tuple[MarkedRow, ...]
-    # The shapes of the rows that page.js fills.
-    no_program: Row = Row("", "", "", "", "", "", "", 0, "")
-    no_request: RequestRow = RequestRow("", "", "", "", "", "", "")
+    requests: tuple[QueuedRequest, ...]
+    marked: tuple[MarkedModel, ...]
+    marks: Mapping[str, str] = field(default_factory=lambda: MARKS)
+    no_program: ProgramStatus = _NO_PROGRAM
+    no_request: QueuedRequest = _NO_REQUEST
 
 
 def make_view(
@@ -126,7 +94,6 @@ def make_view(
     return View(
         report=report,
         mark=MARKS[report.verdict.health.value],
-        rows=tuple(_row(program, texts["server"]) for program in report.programs),
         snippets=snippets(
             openai_url=report.openai_url, anthropic_url=report.anthropic_url, needs_key=needs_key
         ),
@@ -145,8 +112,8 @@ def make_view(
         start_command=as_called("local-ai server start"),
         trouble_lines=tuple(log_lines),
         queue_words=_queue_words(queue, texts["server"]) if queue else "",
-        requests=tuple(_request(request) for request in queue.requests) if queue else (),
-        marked=tuple(_marked(model) for model in queue.marked_models) if queue else (),
+        requests=queue.requests if queue else (),
+        marked=queue.marked_models if queue else (),
     )
 
 
@@ -173,32 +140,6 @@ def failing_program(report: Report) -> str:
     return next((row.name for row in report.programs if str(row.log) == report.verdict.see), "")
 
 
-def _row(program: ProgramStatus, texts: Mapping[str, str]) -> Row:
-    return Row(
-        name=program.name,
-        role=texts[program.name],
-        state=program.state.value.lower(),
-        readiness=program.readiness.value,
-        mark=MARKS[program.readiness.value],
-        detail=program.detail,
-        uptime=in_words(program.uptime_s),
-        restarts=program.restarts,
-        memory=size_in_words(program.memory_bytes),
-    )
-
-
-def _request(request: QueuedRequest) -> RequestRow:
-    return RequestRow(
-        id=request.id,
-        state=request.state.value,
-        mark=MARKS[request.state.value],
-        place=str(request.position or "–"),
-        model=request.model or "–",
-        path=request.path,
-        seconds=in_words(request.seconds),
-    )
-
-
 def _queue_words(queue: Queue, texts: Mapping[str, str]) -> str:
     words = [
         texts["queue"].format(
@@ -214,8 +155,3 @@ def _queue_words(queue: Queue, texts: Mapping[str, str]) -> str:
     if (more := queue.running + queue.waiting - len(listed)) > 0:
         words.append(texts["not_listed"].format(count=more))
     return "; ".join(words) + "."
-
-
-def _marked(marked: MarkedModel) -> MarkedRow:
-    since = datetime.fromtimestamp(marked.since).strftime("%H:%M")
-    return MarkedRow(model=marked.model, reason=marked.reason, since=since)
