@@ -160,7 +160,7 @@ def test_a_failed_program_is_told_at_once_and_leaves_text_alone(
 ):
     supervisord.states["omni"] = program_state
 
-    with run_engine(FakeEngine(), with_part.engine_socket), run_gateway(with_part) as gateway:
+    with run_engine(FakeEngine(), with_part.paths.engine_socket), run_gateway(with_part) as gateway:
         answer = ask(gateway)
         chat = httpx.post(
             f"{gateway.url}/v1/chat/completions", json={"model": "tiny", "messages": []}, timeout=20
