@@ -27,7 +27,7 @@ from local_ai.doctor.software import software_checks
 from local_ai.doctor.system import check_clock, environment_checks, settings_check
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.models.memory import total_bytes
-from local_ai.settings.example import write_example
+from local_ai.settings.edit import write_example
 from local_ai.settings.load import load, override
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.status.verdict import Health, Verdict

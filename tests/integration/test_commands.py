@@ -11,7 +11,7 @@ import pytest
 from tests.server import SCRIPT, Server, wait_until
 from tests.waits import scaled
 
-from local_ai.settings.example import example_text
+from local_ai.settings.edit import example_text
 
 CHECKOUT = Path(__file__).parents[2]
 

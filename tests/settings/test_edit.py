@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ConfigError
-from local_ai.settings.edit import set_value
-from local_ai.settings.example import example_text
+from local_ai.settings.edit import example_text, set_value
 from local_ai.settings.load import load
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local_ai.errors import ConfigError
-from local_ai.settings.example import example_text, write_example
+from local_ai.settings.edit import example_text, write_example
 from local_ai.settings.load import known_keys, load
 from local_ai.settings.schema import LocalAISettings, NamedModelSettings, PeerSettings
 

@@ -10,11 +10,11 @@ from local_ai.doctor.check import Check, Place, ok, warning, wrong
 from local_ai.errors import LocalAIError, whole_fix
 from local_ai.lifecycle.preflight import check_model
 from local_ai.models.catalog import Model, list_incomplete
-from local_ai.models.fit import loadable_bytes
+from local_ai.models.incomplete import damaged_weights
 from local_ai.models.library import read_library
+from local_ai.models.memory import loadable_bytes
 from local_ai.models.not_found import fix_of
 from local_ai.models.places import newer_commit, repository_of
-from local_ai.models.weight_files import damaged_weights
 from local_ai.status.figures import why_too_large
 
 

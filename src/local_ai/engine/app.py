@@ -40,8 +40,8 @@ from local_ai.engine.text.pictures import PictureReader
 from local_ai.engine.text.service import Service
 from local_ai.errors import LocalAIError
 from local_ai.models.catalog import find_model
-from local_ai.models.fit import budget_bytes
 from local_ai.models.library import ModelLibrary, library_for
+from local_ai.models.memory import budget_bytes
 from local_ai.models.not_found import model_not_found
 from local_ai.models.prompt_files import DiskCacheSettings, prompts_dir
 from local_ai.serving.dialects import refused_response

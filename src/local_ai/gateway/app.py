@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -29,7 +30,7 @@ from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
 from local_ai.gateway.web.assets import asset_routes, load_assets
-from local_ai.gateway.web.page import load_page, page_routes
+from local_ai.gateway.web.page import load_template, page_routes
 from local_ai.gateway.web.preferences import preference_routes
 from local_ai.gateway.web.texts import load_texts
 from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
@@ -157,7 +158,7 @@ async def _warm_up(context: GatewayContext, own: _Own) -> None:
     """Do in advance what the first visitor and the first request would wait for."""
     await context.watch.report()
     for prepare in (
-        load_page,
+        partial(load_template, "page.html"),
         load_assets,
         load_texts,
         context.forwarding.upstream.load,

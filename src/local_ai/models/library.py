@@ -1,14 +1,20 @@
-"""The models of this machine as requests and people name them: which there are, and which is the default."""
+"""The models of this machine as requests and people name them: which there are, and which is the default.
+
+A name that clients insist on ("gpt-4o", "claude-*") is an alias: it leads to a model or to "default", never
+to another alias. A model's own name always wins; then an alias spelt out; then the wildcard that says the
+most, by its number of literal characters.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_ai.models.aliases import DEFAULT_TARGET, find_target, is_pattern
 from local_ai.models.catalog import (
     Incomplete,
     Model,
@@ -25,6 +31,23 @@ from local_ai.settings.paths import Paths
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
     from local_ai.settings.state import State
+
+DEFAULT_TARGET = "default"
+_WILDCARDS = re.compile(r"[*?]|\[[^]]*\]")
+
+
+def find_target(name: str, aliases: Mapping[str, str]) -> str | None:
+    """Return what an alias leads to; None for a name that is none."""
+    if name in aliases:
+        return aliases[name]
+    matching = [pattern for pattern in aliases if is_pattern(pattern) and fnmatchcase(name, pattern)]
+    literal_characters = {pattern: len(_WILDCARDS.sub("", pattern)) for pattern in matching}
+    return aliases[max(matching, key=literal_characters.__getitem__)] if matching else None
+
+
+def is_pattern(name: str) -> bool:
+    """Tell whether an alias has a wildcard: *, ? or [set]."""
+    return bool(_WILDCARDS.search(name))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The memory that this machine has for models, by the figures that the system itself compares with.
+"""The memory that this machine has for models, and what fits: by the figures that the system compares with.
 
 On Linux the kernel's figures and the limits of the cgroups this process is in (version 2); on macOS
 also what Metal recommends to keep in use at once. The macOS parts have not been tried on a Mac yet.
@@ -13,8 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from local_ai.settings.schema import ModelsSettings
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
@@ -24,6 +28,8 @@ _CARDS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # NVIDIA's driver; the same
 # Of what a machine has, models may take this much: the rest is for the system and other programs.
 _SHARE_OF_MEMORY = 0.8
 _SHARE_OF_CARD = 0.9
+_MARGIN_SHARE = 0.02  # of what models may have: for what one step takes for a moment
+_MOST_MARGIN = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,28 @@ class Machine:
 def this_machine() -> Machine:
     """Read this machine's figures. Imports mlx, but not on Linux without a card."""
     return Machine(total_bytes(), working_set_bytes(), card_total_bytes())
+
+
+def margin_of(most_bytes: int) -> int:
+    """Return the bytes that no load takes, of those that models may have."""
+    return int(min(_MARGIN_SHARE * most_bytes, _MOST_MARGIN))
+
+
+def loadable_bytes(settings: ModelsSettings, machine: Machine | None = None) -> int:
+    """Return the bytes that a model's weights and a conversation with it can have.
+
+    Args:
+        settings: `[models]`; whether a model that does not fit is refused is not looked at.
+        machine: Another one than this, whose figures may import mlx.
+    """
+    budget = budget_bytes(settings)
+    most = (machine or this_machine()).most_bytes if budget is None else budget
+    return most - margin_of(most)
+
+
+def budget_bytes(settings: ModelsSettings) -> int | None:
+    """Return what `models.budget` says, in bytes; None: as the machine has them."""
+    return None if settings.budget == "auto" else int(settings.budget * 1e9)
 
 
 def total_bytes() -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_ai.models.fit import loadable_bytes
+from local_ai.models.memory import loadable_bytes
 from local_ai.pull.download import SPARE_DISK_BYTES, free_disk_bytes, missing_bytes
 from local_ai.pull.hub import DEFAULT_REVISION, Remote, ask_hub, not_downloaded
 from local_ai.settings.schema import ModelsSettings

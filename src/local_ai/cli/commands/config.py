@@ -66,7 +66,7 @@ def _values(change: Change) -> str:
 
 def init(*, config: str | None) -> None:
     """Write a commented settings file; never over an existing one."""
-    from local_ai.settings.example import write_example
+    from local_ai.settings.edit import write_example
 
     file = Path(config).expanduser().absolute() if config else find_paths().config_file
     write_example(file)

@@ -13,9 +13,8 @@ from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, whole_fix
 from local_ai.models.catalog import STARTER_ID, Model, find_model, list_incomplete, list_models
-from local_ai.models.fit import loadable_bytes
 from local_ai.models.library import ModelLibrary, library_for
-from local_ai.models.memory import total_bytes
+from local_ai.models.memory import loadable_bytes, total_bytes
 from local_ai.models.not_found import fix_of, model_of_peer, unusable_error
 from local_ai.models.recommended import best_for, recommended_models
 from local_ai.printable import printable

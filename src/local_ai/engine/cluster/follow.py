@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.cluster.channel import Channel, Message
+from local_ai.engine.cluster.digest import model_digest
 from local_ai.engine.cluster.join import join, tell_mlx
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.process.blas import preload_blas
 from local_ai.engine.process.environment import limits_as_they_are, tell_libraries
 from local_ai.errors import LocalAIError
-from local_ai.models.digest import model_digest
 from local_ai.models.library import read_library
 from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.cluster.channel import Channel, Message
+from local_ai.engine.cluster.digest import model_digest
 from local_ai.engine.cluster.join import join, tell_mlx
 from local_ai.engine.errors import model_not_loadable
-from local_ai.models.digest import model_digest
 from local_ai.status.health import RankHealth
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from local_ai.models.digest import model_digest
+from local_ai.engine.cluster.digest import model_digest
 from local_ai.models.library import read_library
 from local_ai.settings.paths import find_paths
 

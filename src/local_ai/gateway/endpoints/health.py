@@ -1,4 +1,4 @@
-"""The server's state for programs: liveness, readiness, and the whole report."""
+"""The server's state for programs: liveness, readiness, the whole report, and what a problem report holds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from fastapi.responses import PlainTextResponse
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.endpoints.query import refusals
-from local_ai.gateway.endpoints.schemas import ActivityBody, Liveness, QueueBody, ReadinessBody, StatusBody
+from local_ai.gateway.endpoints.schemas import (
+    ActivityBody,
+    DiagnosticsBody,
+    Liveness,
+    QueueBody,
+    ReadinessBody,
+    StatusBody,
+)
 from local_ai.gateway.metrics import CONTENT_TYPE
+from local_ai.status.diagnostics import gather
 from local_ai.status.report import to_plain
 
 _NOT_STORED = {"Cache-Control": "no-store"}
@@ -22,7 +30,7 @@ _NOT_READY: dict[str, Any] = {"model": ReadinessBody, "description": "It cannot.
 
 
 def health_router(context: GatewayContext) -> APIRouter:
-    """Answer `/healthz`, `/readyz`, `/status.json`, `/queue.json`, `/activity.json` and `/metrics`."""
+    """Answer `/healthz`, `/readyz`, `/metrics`, and status, queue, activity and diagnostics as JSON."""
     router = APIRouter()
 
     @router.get(
@@ -76,6 +84,13 @@ def health_router(context: GatewayContext) -> APIRouter:
         report = await context.watch.report()
         text = await asyncio.to_thread(context.forwarding.metrics.render, report)
         return Response(text, headers=_NOT_STORED, media_type=CONTENT_TYPE)
+
+    @router.get("/diagnostics.json", response_model=DiagnosticsBody, responses=refusals(401, 403))
+    async def diagnostics(response: Response) -> Any:
+        """Return the content of a problem report, as the page's "Copy diagnostics" copies it."""
+        response.headers.update(_NOT_STORED)
+        report, state = await context.watch.report(), context.state
+        return await asyncio.to_thread(gather, state.settings, state.paths, report)
 
     return router
 

@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 import local_ai
 from local_ai.gateway.context import GatewayContext
-from local_ai.gateway.endpoints.diagnostics import diagnostics_router
 from local_ai.gateway.endpoints.downloads import downloads_router
 from local_ai.gateway.endpoints.health import health_router
 from local_ai.gateway.endpoints.logs import log_router
@@ -48,7 +47,6 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         ollama_pull_router,
         health_router,
         log_router,
-        diagnostics_router,
         settings_router,
     ):
         app.include_router(make(context))

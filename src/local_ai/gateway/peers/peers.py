@@ -10,8 +10,8 @@ from pathlib import Path
 from local_ai.gateway.peers.affinity import Affinity
 from local_ai.gateway.peers.model_list import PeerModel
 from local_ai.gateway.peers.peer import Peer
-from local_ai.models.aliases import is_pattern
 from local_ai.models.catalog import Model
+from local_ai.models.library import is_pattern
 from local_ai.serving.errors import ApiError
 from local_ai.settings.model_names import peer_in
 from local_ai.settings.schema import LocalAISettings

@@ -14,9 +14,8 @@ from local_ai.gateway.forwarding.relay import Call
 from local_ai.gateway.peers.affinity import beginnings_of
 from local_ai.gateway.peers.errors import loop_refused, not_spoken, peer_away, peer_model_not_found
 from local_ai.gateway.peers.peer import Peer, peer_path
-from local_ai.models.aliases import find_target
 from local_ai.models.catalog import find_model
-from local_ai.models.library import library_of
+from local_ai.models.library import find_target, library_of
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json

@@ -85,7 +85,7 @@ async def _shelf(request: Request, context: GatewayContext) -> Shelf:
 
 def render_page(view: View, preferences: Preferences, shelf: Shelf) -> str:
     """Render the page."""
-    return load_page().render(
+    return load_template("page.html").render(
         view=view, report=view.report, script=preferences.texts.script, **_shared(preferences), **vars(shelf)
     )
 
@@ -96,11 +96,6 @@ def _html(request: Request, text: str) -> Response:
         headers["Content-Encoding"] = "gzip"
         content = gzip.compress(content, compresslevel=5, mtime=0)
     return Response(content, headers=headers, media_type="text/html")
-
-
-def load_page() -> jinja2.Template:
-    """Load the page's template."""
-    return load_template("page.html")
 
 
 def render_document(request: Request, name: str, **values: object) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local_ai.models.fit import budget_bytes, loadable_bytes
-from local_ai.models.memory import Machine
+from local_ai.models.memory import Machine, budget_bytes, loadable_bytes
 from local_ai.settings.schema import ModelsSettings
 from local_ai.status.figures import why_too_large
 

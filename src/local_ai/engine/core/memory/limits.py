@@ -7,11 +7,11 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from local_ai.engine.core.memory.guard import device_room
-from local_ai.models.fit import margin_of
 from local_ai.models.memory import (
     Machine,
     available_bytes,
     card_free_bytes,
+    margin_of,
     this_machine,
     working_set_bytes,
 )
