@@ -9,15 +9,14 @@ from pathlib import Path
 from local_ai.cli import console
 from local_ai.cli.commands.installation import as_plain
 from local_ai.cli.run import load_settings
+from local_ai.doctor.cluster import check_cluster, check_split
+from local_ai.doctor.examine import exit_code
 from local_ai.models.library import library_for
 from local_ai.settings.paths import find_paths
 
 
 def check(*, as_json: bool) -> int:
     """Check each host, and measure the way to it; return the exit code."""
-    from local_ai.doctor.cluster import check_cluster, check_split
-    from local_ai.doctor.examine import exit_code
-
     settings = load_settings(None, {}).settings
     library = library_for(settings, find_paths().with_model_folders(settings.models.paths))
     model, python = library.default, Path(sys.executable)

@@ -5,25 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_ai.cli import console
-from local_ai.settings.paths import find_paths
+from local_ai.cli.commands.completion import files_with_completion
+from local_ai.cli.commands.service import installed_service, look
+from local_ai.cli.completion_file import take_block
+from local_ai.doctor.archive import write_archive
+from local_ai.doctor.check import Check
+from local_ai.doctor.examine import examine, exit_code
+from local_ai.lifecycle.manager import ServerManager
+from local_ai.lifecycle.uninstall import Part, list_parts, remove_parts
+from local_ai.settings.load import find_config_file
+from local_ai.settings.paths import Paths, find_paths
+from local_ai.settings.secrets import find_secrets
+from local_ai.settings.state import running_paths
+from local_ai.status.diagnostics import gather
 from local_ai.status.figures import size_in_words
-
-if TYPE_CHECKING:
-    from local_ai.doctor.check import Check
-    from local_ai.lifecycle.uninstall import Part
-    from local_ai.settings.paths import Paths
-    from local_ai.system_service.manage import Service
+from local_ai.system_service.manage import Service
+from local_ai.system_service.manage import uninstall as uninstall_service
 
 _LOG_LINES = 500
 
 
 def doctor(*, as_json: bool, fix: bool) -> int:
     """Check everything that the server needs; with `fix`, do what is safe and check again."""
-    from local_ai.doctor.examine import exit_code
-
     checks = _examine()
     repairs = [check.repair for check in checks if fix and check.repair]
     for repair in repairs:
@@ -47,12 +53,6 @@ def doctor(*, as_json: bool, fix: bool) -> int:
 
 def diagnostics(*, out: str | None) -> None:
     """Write one archive for a bug report, without prompts and keys."""
-    from local_ai.doctor.archive import write_archive
-    from local_ai.lifecycle.manager import ServerManager
-    from local_ai.settings.load import find_config_file
-    from local_ai.settings.secrets import find_secrets
-    from local_ai.status.diagnostics import gather
-
     file = Path(out).expanduser() if out else Path(time.strftime("local-ai-diagnostics-%Y%m%d-%H%M%S.zip"))
     manager = ServerManager()
     paths = manager.paths
@@ -73,13 +73,6 @@ def diagnostics(*, out: str | None) -> None:
 
 def uninstall(*, yes: bool) -> None:
     """Remove what local-ai wrote on this machine, after asking: service, state, settings, data."""
-    from local_ai.cli.commands.completion import files_with_completion
-    from local_ai.cli.commands.service import installed_service
-    from local_ai.cli.completion_file import take_block
-    from local_ai.lifecycle.manager import ServerManager
-    from local_ai.lifecycle.uninstall import list_parts, remove_parts
-    from local_ai.system_service.manage import uninstall as uninstall_service
-
     manager, service = ServerManager(), installed_service()
     parts, completions = list_parts(manager.paths), files_with_completion()
     if service is None and not completions and not any(part.entries for part in parts):
@@ -146,10 +139,6 @@ def as_plain(check: Check) -> dict[str, Any]:
 
 
 def _examine() -> tuple[Check, ...]:
-    from local_ai.cli.commands.service import look
-    from local_ai.doctor.examine import examine
-    from local_ai.lifecycle.manager import ServerManager
-    from local_ai.settings.state import running_paths
 
     with console.progress(lazily=True) as say:
         manager = ServerManager(on_progress=say)

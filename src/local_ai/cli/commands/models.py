@@ -12,6 +12,7 @@ from local_ai.cli import console
 from local_ai.cli.run import load_settings
 from local_ai.engine.formats.folder import read_format
 from local_ai.errors import ConfigError, whole_fix
+from local_ai.lifecycle.memory import pin_model, unload_model
 from local_ai.models.catalog import STARTER_ID, Model, find_model, list_incomplete, list_models
 from local_ai.models.library import ModelLibrary, library_for
 from local_ai.models.memory import loadable_bytes, total_bytes
@@ -178,8 +179,6 @@ def use(name: str, *, config: str | None) -> None:
 
 def unload(name: str | None) -> None:
     """Unload a model once its running answers have ended, or all, which frees their memory."""
-    from local_ai.lifecycle.memory import unload_model
-
     model = _find(name, look(name)) if name else None
     path = str(model.path) if model else None
     done = unload_model(find_paths().engine_socket, path, on_wait=console.print_note)
@@ -193,8 +192,6 @@ def unload(name: str | None) -> None:
 
 def pin(name: str) -> None:
     """Load a model, and keep it in memory."""
-    from local_ai.lifecycle.memory import pin_model
-
     model = _find(name, look(name))
     pin_model(find_paths().engine_socket, str(model.path), pinned=True)
     console.print_line(f"{model.id} is pinned: it stays in memory until the server ends.")
@@ -204,8 +201,6 @@ def pin(name: str) -> None:
 
 def unpin(name: str) -> None:
     """Let a model be unloaded again."""
-    from local_ai.lifecycle.memory import pin_model
-
     model = _find(name, look(name))
     if pin_model(find_paths().engine_socket, str(model.path), pinned=False):
         raise ConfigError(

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from local_ai.cli import console
 from local_ai.cli.run import flag_of, load_settings
 from local_ai.errors import ConfigError, ServerError
-from local_ai.settings.paths import find_paths
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from local_ai.settings.paths import Paths
-    from local_ai.system_service.definition import ServiceDefinition
-    from local_ai.system_service.manage import Service, ServiceReport
+from local_ai.lifecycle.manager import ServerManager
+from local_ai.settings.paths import Paths, find_paths
+from local_ai.system_service.definition import ServiceDefinition, define
+from local_ai.system_service.manage import Service, ServiceReport, find_service, inspect
+from local_ai.system_service.manage import install as install_service
+from local_ai.system_service.manage import uninstall as uninstall_service
 
 _APPEARS_S = 60.0  # from the system's start of the service to a supervisord that answers
 _POLL_S = 0.1
@@ -26,9 +24,6 @@ _POLL_S = 0.1
 
 def install(*, boot: bool, config: str | None) -> None:
     """Have the system start the server now and at each login, or at boot."""
-    from local_ai.system_service.manage import find_service, inspect
-    from local_ai.system_service.manage import install as install_service
-
     paths = find_paths()
     service = find_service(paths, at_boot=boot)
     definition = _definition(paths, config, os.environ)
@@ -46,9 +41,6 @@ def install(*, boot: bool, config: str | None) -> None:
 
 def uninstall() -> None:
     """Stop the service; the system no longer starts the server."""
-    from local_ai.system_service.manage import find_service
-    from local_ai.system_service.manage import uninstall as uninstall_service
-
     service = find_service(find_paths())
     if uninstall_service(service):
         console.print_line("Uninstalled: the server is stopped and no longer starts by itself.")
@@ -79,7 +71,6 @@ def status(*, as_json: bool) -> int:
 def look() -> ServiceReport:
     """Compare the installed service with the one that would be installed now."""
     from local_ai.settings.load import ENV_PREFIX
-    from local_ai.system_service.manage import find_service, inspect
 
     paths = find_paths()
     service = find_service(paths)
@@ -91,8 +82,6 @@ def look() -> ServiceReport:
 
 def installed_service() -> Service | None:
     """Return the service, if it is installed."""
-    from local_ai.system_service.manage import find_service
-
     service = find_service(find_paths())
     return service if service.file.exists() else None
 
@@ -103,8 +92,6 @@ def start_installed(given: Mapping[str, object]) -> bool:
     Raises:
         ConfigError: There are options, which a service does not take.
     """
-    from local_ai.lifecycle.manager import ServerManager
-
     service = installed_service()
     if service is None or ServerManager().is_running():
         return False
@@ -120,8 +107,6 @@ def restart_installed(given: Mapping[str, object]) -> bool:
     Raises:
         ConfigError: The settings are wrong, or options were given; the server keeps running.
     """
-    from local_ai.lifecycle.manager import ServerManager
-
     service = installed_service()
     if service is None or not service.state().is_active:
         return False
@@ -144,8 +129,6 @@ def _refuse_options(given: Mapping[str, object]) -> None:
 
 
 def _wait_for_server(service: Service) -> None:
-    from local_ai.lifecycle.manager import ServerManager
-
     manager = ServerManager()
     deadline = time.monotonic() + _APPEARS_S
     while not manager.is_running():
@@ -163,8 +146,6 @@ def _wait_for_server(service: Service) -> None:
 
 
 def _end_server_run_by_hand(before: ServiceReport) -> None:
-    from local_ai.lifecycle.manager import ServerManager
-
     manager = ServerManager()
     if before.state.is_active or not manager.is_running():
         return
@@ -174,8 +155,6 @@ def _end_server_run_by_hand(before: ServiceReport) -> None:
 
 
 def _definition(paths: Paths, config: str | None, environ: Mapping[str, str]) -> ServiceDefinition:
-    from local_ai.system_service.definition import define
-
     loaded = load_settings(config, {})
     return define(
         sys.executable,
