@@ -97,39 +97,22 @@ class Command:
         values: dict[str, Any] = {}
         for option in self.options:
             value = given.get(option.name, False if option.is_switch else option.default)
-            values[option.name] = checked(option, value) if isinstance(value, str) else value
-        if (
-            self.argument is not None
-            and given.get(self.argument.name) is None
-            and self.argument.shown_default
-        ):
-            values[self.argument.name] = None
-        elif self.argument is not None:
-            word = name_of_address(given[self.argument.name]) if self.argument.is_model else None
-            values[self.argument.name] = word or _allowed(
-                self.argument.name.upper(),
-                given[self.argument.name],
-                self.argument.values,
-                self.argument.other_names,
-            )
+            values[option.name] = _checked(option, option.flag, value) if isinstance(value, str) else value
+        if (wanted := self.argument) is not None:
+            word = given.get(wanted.name)
+            is_left_out = word is None and wanted.shown_default
+            values[wanted.name] = None if is_left_out else _checked(wanted, wanted.name.upper(), word or "")
         if self.takes_rest:
             values["arguments"] = given.get("arguments", ())
         code: int | None = getattr(import_module(module), name)(**values)
         return code
 
 
-def checked(option: Option, text: str) -> str:
-    """Return an option's value under its own name.
-
-    Raises:
-        ConfigError: It is not one of those that are allowed.
-    """
-    if option.is_model:
+def _checked(declared: Option | Argument, what: str, text: str) -> str:
+    """Return a value under its own name; one that is not allowed is refused."""
+    if declared.is_model:
         return name_of_address(text)
-    return _allowed(option.flag, text, option.values, option.other_names)
-
-
-def _allowed(what: str, text: str, values: tuple[str, ...], other_names: Mapping[str, str]) -> str:
+    values, other_names = declared.values, declared.other_names
     own = {value.lower(): value for value in values} | dict(other_names)
     if not values or text.lower() in own:
         return own.get(text.lower(), text)

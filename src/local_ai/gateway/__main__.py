@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def main() -> int:
         listener = listener or listen(server.host, server.port)
         log_without_blocking(server.log_level)
         _LOG.info("listening on %s:%d", server.host, server.port)
-        serve(state, listener)
+        asyncio.run(serve(state, listener))
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code

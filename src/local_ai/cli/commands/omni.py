@@ -47,15 +47,11 @@ def _rows(paths: Paths) -> list[dict[str, Any]]:
     return [
         {
             "name": part.name,
-            "state": _state(part.name in installed, can_run=runs_here(part)),
+            "state": ("installed" if part.name in installed else "not installed")
+            if runs_here(part)
+            else "cannot work here",
             "path": part.path,
             "why": "" if runs_here(part) else part.why_not_here,
         }
         for part in PARTS
     ]
-
-
-def _state(is_installed: bool, *, can_run: bool) -> str:
-    if not can_run:
-        return "cannot work here"
-    return "installed" if is_installed else "not installed"

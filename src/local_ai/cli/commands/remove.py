@@ -7,7 +7,7 @@ from pathlib import Path
 from local_ai.cli import console
 from local_ai.cli.commands.models import Shelf, as_folder, look, not_found
 from local_ai.models.catalog import STARTER_ID, find_model, list_incomplete
-from local_ai.models.removal import Home, Removal, plan_removal, refuse_if_used
+from local_ai.models.removal import Removal, plan_removal, refuse_if_used
 from local_ai.models.removal import remove as remove_files
 from local_ai.settings.state import read_target
 from local_ai.status.figures import size_in_words
@@ -24,7 +24,7 @@ def remove(name: str, *, yes: bool) -> None:
         console.print_line("Nothing was removed.")
         return
     remove_files(removal, shelf.paths)
-    if removal.home is Home.LINK:
+    if removal.is_link:
         console.print_line(f"Removed the link {removal.folder}; its target stays.")
     else:
         freed = size_in_words(removal.size_bytes)
@@ -56,7 +56,7 @@ def _refuse_if_used(name: str, folder: Path, shelf: Shelf) -> None:
 
 
 def _confirm(name: str, removal: Removal) -> bool:
-    if removal.home is Home.LINK:
+    if removal.is_link:
         question = f"Remove {name}: the link {removal.folder} (its target stays)?"
     else:
         question = f"Remove {name}: {size_in_words(removal.size_bytes)} in {removal.folder}?"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -81,28 +82,20 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str] = ()) -> 
         )
 
 
+@dataclass
 class AccessMiddleware:
     """ASGI middleware that refuses strangers before any other code sees a request."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        bound: str,
-        allowed: Sequence[str],
-        origins: Sequence[str] = (),
-        keys: Callable[[], Sequence[str]] = tuple,
-    ) -> None:
-        self._app = app
-        self._origins = tuple(origins)
-        self._keys = keys
-        self._bound = bound
-        self._allowed = tuple(allowed)
+    app: ASGIApp
+    bound: str  # `server.host`
+    allowed: Sequence[str]  # `server.allowed_hosts`
+    origins: Sequence[str] = ()  # `server.allowed_origins`
+    keys: Callable[[], Sequence[str]] = tuple
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -112,20 +105,20 @@ class AccessMiddleware:
 
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            check_host(headers.get(b"host", ""), bound=self._bound, allowed=self._allowed)
+            check_host(headers.get(b"host", ""), bound=self.bound, allowed=self.allowed)
             if scope["method"] not in {"GET", "HEAD"}:
-                check_origin(headers.get(b"origin"), headers.get(b"host", ""), self._origins)
+                check_origin(headers.get(b"origin"), headers.get(b"host", ""), self.origins)
             check_key(
                 headers,
                 method=scope["method"],
                 path=scope["path"],
                 peer=(scope.get("client") or (None,))[0],
-                keys=self._keys(),
+                keys=self.keys(),
             )
         except ApiError as refusal:
             await _send_refusal(refusal, scope["path"], send_with_headers)
         else:
-            await self._app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
 
 
 async def _send_refusal(refusal: ApiError, path: str, send: Send) -> None:

@@ -72,9 +72,6 @@ class Downloads:
     def follow(self, id: str) -> AsyncIterator[Download]:  # noqa: A002
         """Yield how a pull is now, then each change; ends with the pull.
 
-        Args:
-            id: ORG/NAME or ORG/NAME@REVISION, as `Download.id` has it.
-
         Raises:
             ApiError: 404, there is none of that name.
         """

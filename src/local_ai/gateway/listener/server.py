@@ -55,12 +55,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(state: State, listener: socket.socket) -> None:
+async def serve(state: State, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT."""
-    asyncio.run(_serve(state, listener))
-
-
-async def _serve(state: State, listener: socket.socket) -> None:
     # These take a tenth of a second and more, in which the socket already listens.
     with undisturbed_imports():
         import uvicorn
