@@ -1,4 +1,4 @@
-"""One model computed by one process and by two: tokens per second, and the memory that each holds.
+"""One model computed by one process and by two: tokens per second.
 
 By `ring` on this machine, where the two share its cores: read what the exchange costs, not what two machines
 do.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-
-import httpx
 
 from benchmarks.clock import free_port, say
 from benchmarks.many_streams import answer_all
@@ -48,8 +46,6 @@ def run(samples: Samples, options: Options) -> None:
                 for name, ours in served.items():
                     _tokens_per_s(ours, model.name, rows, _QUICK_TOKENS, f"before {number}")
                     samples.add(what, name, _tokens_per_s(ours, model.name, rows, tokens, f"round {number}"))
-        for name, ours in served.items():
-            samples.add(What("cluster", "memory of a process", "MB", _ALONE), name, *_memory_mb(ours))
 
 
 def _make(home: Path, processes: int, model: Path) -> Ours:
@@ -64,12 +60,3 @@ def _tokens_per_s(ours: Ours, model: str, rows: int, tokens: int, mark: str) -> 
     streams = answer_all(ours.port, model, texts, tokens)
     took = max(stream.ended or 0.0 for stream in streams) - min(stream.began for stream in streams)
     return sum(stream.tokens for stream in streams) / took
-
-
-def _memory_mb(ours: Ours) -> list[float]:
-    """Return what each process that holds the model has in memory, in megabytes."""
-    engine = httpx.get(f"{ours.url}/status.json").raise_for_status().json()["engine"]
-    held = [rank["memory_bytes"] for rank in engine["ranks"]] or [
-        ours.processes()["mlx-omni-server"].memory_info().rss
-    ]
-    return [each / 1e6 for each in held]
