@@ -45,6 +45,12 @@ def test_help_on_a_group_lists_its_commands(group: str):
     assert all(f"  {each.word:<10}{each.summary}\n" in text for each in commands_of(group))
 
 
+def test_group_whose_command_changes_a_file_shows_help_where_it_stands_alone():
+    """People type `completion` for a script to read, as other programs have it."""
+    assert help_text(parse(["completion"])) == help_text(parse(["help", "completion"]))
+    assert parse(["completion"]).command is None
+
+
 def test_help_on_options_is_whole():
     assert help_text(parse(["help", "stop"])) == (
         "usage: local-ai server stop [options]\n\n"

@@ -62,7 +62,7 @@ MISTAKES = [
     ("down", "there is no command down", _ALL, "did you mean: local-ai server stop"),
     ("kill", "there is no command kill", _ALL, "did you mean: local-ai server stop"),
     ("ps", "there is no command ps", _ALL, "did you mean: local-ai server status"),
-    ("reload", "there is no command reload", _ALL, "did you mean: local-ai server restart"),
+    ("reload", "there is no command reload", _ALL, "did you mean: local-ai config reload"),
     ("tail", "there is no command tail", _ALL, "did you mean: local-ai server logs"),
     ("download org/name", "there is no command download", _ALL, "did you mean: local-ai models pull"),
     ("ls", "there is no command ls", _ALL, "did you mean: local-ai models list"),

@@ -79,7 +79,7 @@ def test_unknown_model_is_told_with_the_nearest_name(server: Server):
     assert refused.stderr == (
         "error: the model was not found\n"
         "  why: 'tinny' is not a model on this machine\n"
-        "  fix: local-ai models info tiny\n"
+        "  fix: local-ai models use tiny\n"
     )
     assert not server.paths.config_file.exists()
 

@@ -27,11 +27,17 @@ from local_ai.settings.model_names import name_of_address
         ("https://huggingface.co/datasets/org/name", "https://huggingface.co/datasets/org/name"),
         ("https://huggingface.co/models?search=qwen", "https://huggingface.co/models?search=qwen"),
         ("hf.coop/org/name", "hf.coop/org/name"),
+        ("https://github.com/org/name", "https://github.com/org/name"),
+        ("https://modelscope.cn/models/org/name", "https://modelscope.cn/models/org/name"),
+        ("https://hub.example.evil.example/org/name", "https://hub.example.evil.example/org/name"),
+        ("http://[/org/name", "http://[/org/name"),
         ("https://huggingface.co/org", "https://huggingface.co/org"),
         ("org/name", "org/name"),
         ("/a/folder", "/a/folder"),
         (" tiny ", "tiny"),
     ],
 )
-def test_address_is_taken_as_a_name(text: str, name: str):
+def test_address_is_taken_as_a_name(text: str, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example:8000")
+
     assert name_of_address(text) == name

@@ -9,6 +9,7 @@ import pytest
 
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
+from local_ai.supervision.rpc import SupervisorClient, SupervisorUnreachable
 from local_ai.supervision.supervisord import launch, wait_gone
 
 
@@ -56,3 +57,10 @@ def test_complaint_of_supervisord_is_told(paths: Paths):
 
     assert raised.value.what == "supervisord did not start"
     assert raised.value.why == "bad logging level name 'loud'"
+
+
+def test_supervisord_does_not_run_where_its_folder_is_a_file(tmp_path: Path):
+    (tmp_path / "local-ai").touch()
+
+    with pytest.raises(SupervisorUnreachable):
+        SupervisorClient(tmp_path / "local-ai/supervisord.sock").pid()

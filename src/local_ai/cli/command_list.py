@@ -265,7 +265,6 @@ _COMPLETION = (
         "zsh",
         (Option("--undo", "take it out again"),),
         Argument("shell", "the shell", ("bash", "zsh", "fish"), shown_default="the one of $SHELL"),
-        is_default=True,
     ),
 )
 _SELF = (

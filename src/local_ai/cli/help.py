@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of
+from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command
 from local_ai.cli.parser import Wanted, parser_of
 
 _OPTIONS_OF_ALL = "Help on each: local-ai COMMAND --help. Settings: local-ai config show."
@@ -32,9 +32,10 @@ def _help_on_all() -> str:
 
 def _help_on_group(group: str) -> str:
     commands = commands_of(group)
-    default = next(each for each in commands if each.is_default)
+    default = find_command(group, None)
+    alone = f" Without a command it is: local-ai {default.title}" if default else ""
     lines = [
-        f"local-ai {group}: {GROUPS[group]}. Without a command it is: local-ai {default.title}",
+        f"local-ai {group}: {GROUPS[group]}.{alone}",
         "",
         f"Usage: local-ai {group} COMMAND [options]",
         "",

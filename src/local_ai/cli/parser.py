@@ -59,6 +59,8 @@ def parse(words: Sequence[str]) -> Wanted:
             own = own[1:]
     if not own or own[0] in {"--list", "-l"}:
         return Wanted(is_help=True)
+    if own[0] in GROUPS and not own[1:2] and find_command(own[0], None) is None:
+        return Wanted(group=own[0], is_help=True)  # one that only has commands that change something
     command, left, is_group = _named(own)
     if is_help:
         return Wanted(group=command.group, is_help=True) if is_group else Wanted(command, is_help=True)

@@ -14,7 +14,7 @@ from local_ai.supervision.program import LOG_NAMES
 _MEANT = {
     "server start": "serve run up begin boot enable on open daemon",
     "server stop": "down kill quit end halt exit off shutdown disable terminate",
-    "server restart": "reload reboot refresh again",
+    "server restart": "reboot refresh again",
     "server status": "ps health state ping top alive check-status is-active",
     "server logs": "log journal tail output journalctl",
     "models pull": "download get fetch install add clone",

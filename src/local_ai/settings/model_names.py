@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-# As browsers, git, `hf` and ollama write it; a host of its own needs its scheme.
+# As browsers, git, `hf` and ollama write it; a mirror of its own (HF_ENDPOINT) needs its scheme.
 _HUB = re.compile(
     r"(?:(?:(?:https?:)?//)?(?:www\.)?(?:huggingface\.co|hf\.co)/|git@(?:huggingface|hf)\.co:|hf://)",
     re.IGNORECASE,
@@ -44,7 +45,7 @@ def name_of_address(text: str) -> str:
     address = text.strip("<>")
     if hub := _HUB.match(address):
         address = f"https://huggingface.co/{address[hub.end() :]}"
-    if not address.lower().startswith(("https://", "http://")):
+    if not address.lower().startswith(("https://", "http://")) or not _is_hub(address):
         return text
     parts = [unquote(part) for part in urlsplit(address).path.split("/") if part]
     for prefix in ("api", "models"):
@@ -54,3 +55,12 @@ def name_of_address(text: str) -> str:
     name = "/".join(parts[:2]).removesuffix(".git")
     revision = parts[3] if len(parts) > 3 and parts[2] in _REVISION_FOLLOWS else "main"
     return name if revision == "main" else f"{name}@{revision}"
+
+
+def _is_hub(address: str) -> bool:
+    """Return True if the address is of the hub that is asked: another host's models are not there."""
+    asked = os.environ.get("HF_ENDPOINT", "")
+    try:
+        return urlsplit(address).hostname in {"huggingface.co", urlsplit(asked).hostname}
+    except ValueError:  # "http://[": no host at all
+        return False

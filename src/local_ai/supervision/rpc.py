@@ -107,8 +107,12 @@ class SupervisorClient:
             return value
         except xmlrpc.client.Fault as exc:
             raise SupervisorFault(exc.faultCode, exc.faultString) from exc
-        except (FileNotFoundError, ConnectionRefusedError, PermissionError) as exc:
-            # The last: another user's, or in a folder of another's.
+        except (
+            FileNotFoundError,
+            NotADirectoryError,  # the state folder's place is a file
+            ConnectionRefusedError,
+            PermissionError,  # another user's, or in a folder of another's
+        ) as exc:
             raise SupervisorUnreachable(str(exc)) from exc
         except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError, ValueError) as exc:
             raise SupervisorError(str(exc) or type(exc).__name__) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -63,8 +64,12 @@ def as_folder(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if name.startswith(_PATH_SIGNS) else name
 
 
-def not_found(name: str, shelf: Shelf) -> ConfigError:
-    """Say why the folder of that name is no model; or that there is none, with the nearest."""
+def not_found(name: str, shelf: Shelf, *, command: str = "models info") -> ConfigError:
+    """Say why the folder of that name is no model; or that there is none, with the nearest.
+
+    Args:
+        command: The one that the fix gives the nearest name to.
+    """
     given = as_folder(name)
     at = given if given.startswith("/") else shelf.library.configured  # a folder may lie anywhere
     library = replace(shelf.library, configured=at)
@@ -78,7 +83,7 @@ def not_found(name: str, shelf: Shelf) -> ConfigError:
         "the model was not found",
         why=f"{given!r} is not a model on this machine",
         fix="" if near else "local-ai models list shows what there is",
-        command=f"local-ai models info {near[0]}" if near else "",
+        command=f"local-ai {command} {shlex.quote(near[0])}" if near else "",
     )
 
 
@@ -133,7 +138,7 @@ def _suggest() -> None:
 def info(name: str, *, as_json: bool) -> None:
     """Show everything known about one model."""
     shelf = look(name)
-    model = _find(name, shelf)
+    model = _find(name, shelf, "models info")
     form = read_format(model.path)
     thought = [form.thought.start, form.thought.end] if form.thought else None
     row = _describe([model], shelf)[0] | {
@@ -167,7 +172,7 @@ def use(name: str, *, config: str | None) -> None:
     """Make a model the default, in the settings file."""
     from local_ai.settings.edit import set_value
 
-    model = _find(name, look(name))
+    model = _find(name, look(name), "models use")
     file = load_settings(config, {}).config_file or find_paths().config_file
     value = str(model.path) if name.startswith(_PATH_SIGNS) else model.id
     set_value(file, "model.path", value)
@@ -179,7 +184,7 @@ def use(name: str, *, config: str | None) -> None:
 
 def unload(name: str | None) -> None:
     """Unload a model once its running answers have ended, or all, which frees their memory."""
-    model = _find(name, look(name)) if name else None
+    model = _find(name, look(name), "models unload") if name else None
     path = str(model.path) if model else None
     done = unload_model(find_paths().engine_socket, path, on_wait=console.print_note)
     if not done.models:
@@ -192,7 +197,7 @@ def unload(name: str | None) -> None:
 
 def pin(name: str) -> None:
     """Load a model, and keep it in memory."""
-    model = _find(name, look(name))
+    model = _find(name, look(name), "models pin")
     pin_model(find_paths().engine_socket, str(model.path), pinned=True)
     console.print_line(f"{model.id} is pinned: it stays in memory until the server ends.")
     console.print_line(f"To end that: local-ai models unpin {model.id}")
@@ -201,7 +206,7 @@ def pin(name: str) -> None:
 
 def unpin(name: str) -> None:
     """Let a model be unloaded again."""
-    model = _find(name, look(name))
+    model = _find(name, look(name), "models unpin")
     if pin_model(find_paths().engine_socket, str(model.path), pinned=False):
         raise ConfigError(
             "the model stays pinned",
@@ -217,10 +222,10 @@ def own_table(model: str) -> str:
     return f"[{join_key(['models', model])}]"
 
 
-def _find(name: str, shelf: Shelf) -> Model:
+def _find(name: str, shelf: Shelf, command: str) -> Model:
     if model := shelf.library.find(as_folder(name)):
         return model
-    raise not_found(name, shelf)
+    raise not_found(name, shelf, command=command)
 
 
 def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
