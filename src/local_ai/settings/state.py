@@ -113,7 +113,7 @@ def read_state(file: Path) -> State:
             given=Given(**raw.get("given", {})),
             revision=int(raw.get("revision", 0)),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "its content is not what a start writes"
         raise ServerError(
             "the record of the last start cannot be read",
@@ -178,7 +178,7 @@ def read_given(state_file: Path) -> Given:
     """Return what the last start was given by hand; nothing where that cannot be read."""
     try:
         return Given(**json.loads(state_file.read_bytes())["given"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Given()
 
 
@@ -201,7 +201,7 @@ def read_target(state_file: Path) -> Target | None:
             state.get("default_model"),
             {name: Path(state[name]) for name in _MODEL_FOLDERS if name in state},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
