@@ -233,6 +233,22 @@ FAMILIES = {
         _GLM_MARK,
         _GLM_PIXELS,
     ),
+    "glm_ocr": Family(
+        {
+            "text_config": {name: value for name, value in _TEXT.items() if name != "rope_theta"}
+            | {"model_type": "glm_ocr_text", "head_dim": 16}
+            | {"rope_parameters": _QWEN_SCALING | {"rope_theta": 10000, "partial_rotary_factor": 1.0}},
+            "vision_config": _GLM_EYES | {"model_type": "glm_ocr_vision"},
+        },
+        {
+            "<|begin_of_image|>": "image_start_token_id",
+            "<|end_of_image|>": "image_end_token_id",
+            "<|image|>": "image_token_id",
+            "<|video|>": "video_token_id",
+        },
+        _GLM_MARK,
+        _GLM_PIXELS | {"image_processor_type": "Glm46VImageProcessor"},
+    ),
     "gemma3": Family(
         {
             "text_config": _TEXT
@@ -365,7 +381,9 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     config["vocab_size"] = vocabulary
     config |= {name: own[name] for name in ("bos_token_id", "eos_token_id", "torch_dtype")}
     text = config.get("text_config", config)
-    text["vocab_size"] = text["vocab_size_per_layer_input"] = vocabulary
+    text["vocab_size"] = vocabulary
+    if family.startswith("gemma4"):
+        text["vocab_size_per_layer_input"] = vocabulary
     config["vision_config"].setdefault("model_type", family)
     _write(folder / "config.json", config)
     template = _TEMPLATE.replace("MARK", made.mark)

@@ -16,6 +16,7 @@ FAMILIES = frozenset(
         "gemma4_unified",
         "glm4v",
         "glm4v_moe",
+        "glm_ocr",
         "idefics3",
         "mistral3",
         "pixtral",
