@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local_ai.engine.core.delivery import Delivery
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.engine.core.memory.release import MemoryRelease
 from local_ai.engine.core.tasks import (
@@ -104,7 +105,8 @@ class Worker:
         self._preload = False
         self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
-        self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
+        self._delivery = Delivery()
+        self._step_s = 0.0  # of the latest step
         self._thread = threading.Thread(target=self._run_to_the_end, name="generate", daemon=True)
 
     def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
@@ -382,16 +384,18 @@ class Worker:
         batch = resident.batch
         assert batch is not None
         self._answered = 0
+        began = time.monotonic()
         try:
             batch.step(company=self._running > len(batch))
         except Exception as exc:
             log.exception("a step of generating failed")
             batch.fail_all(unexpected("the answer was cut off", exc))
         resident.last_used = time.monotonic()
+        self._step_s = resident.last_used - began
         self._memory_release.stepped(resident.last_used)
         self._board.stepped(resident.key.id, answer=self._answered)
         self._count()
-        self._flush()
+        self._flush(urgent=batch.is_reading)
 
     def _fail_all(self, error: ApiError) -> None:
         """End everything that runs or waits."""
@@ -431,13 +435,10 @@ class Worker:
 
     def _send(self, item: Ask, event: Event) -> None:
         item.send(event)
-        if item.flush is not None:
-            self._flushes[item.flush] = None
+        self._delivery.sent(item.flush, urgent=not isinstance(event, Token))
 
-    def _flush(self) -> None:
-        flushes, self._flushes = self._flushes, {}
-        for flush in flushes:
-            flush()
+    def _flush(self, *, urgent: bool = False) -> None:
+        self._delivery.hand_over(running=self._running, step_s=self._step_s, urgent=urgent)
 
     def _refuse_broken(self, item: Item, error: ApiError) -> None:
         """End what comes to an engine that cannot generate."""

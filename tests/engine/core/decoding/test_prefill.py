@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
 
 
 def pace_of(tokens_per_s: float) -> PrefillPace:
@@ -80,3 +80,17 @@ def test_short_prompts_find_room_beside_long_ones():
     assert not has_room(long, 4000)
     assert has_room(long, 100)
     assert not has_room([*long, *[100] * (MOST_PROMPTS - 4)], 100)
+
+
+def test_on_a_card_short_prompts_are_read_whole_beside_an_answer_about_to_begin():
+    """A step takes as long there for 512 tokens as for fewer."""
+    assert PrefillPace(512, least_tokens=512).piece([60] * 7 + [1], company=True) >= 60
+
+
+@pytest.mark.parametrize(
+    ("prompts", "longest", "piece"), [(1, 8_000, 2048), (1, 100_000, 335), (4, 100_000, 83), (8, 10**6, 32)]
+)
+def test_pieces_of_long_prompts_are_smaller_where_attention_keeps_all_scores(
+    prompts: int, longest: int, piece: int
+):
+    assert bounded_by_scores(2048, prompts, longest) == piece

@@ -17,8 +17,8 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache
 
-from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
-from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, has_room
+from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU, device
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
 from local_ai.engine.core.decoding.request import Request, Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import around, cut, pauses
@@ -99,11 +99,16 @@ class Batch:
         self._is_scarce = False  # memory
         self._steps = 0
         self.sight = Sight(loaded.model) if loaded.words.eyes is not None else None
-        self._pace = PrefillPace(512 if mx.default_device() == mx.gpu else 64)
+        self._pace = _pace()
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
         return len(self._running) + len(self._held) + len(self._fetching)
+
+    @property
+    def is_reading(self) -> bool:
+        """True if prompts are read or wait for that."""
+        return bool(self._held) or any(running.left for running in self._running.values())
 
     def add(self, request: Request) -> None:
         """Let a request join; its prompt is read from where memory ends, as soon as memory allows."""
@@ -182,6 +187,9 @@ class Batch:
             return _MOST_TOKENS, Step(answers=len(self._running))
         piece = self._pace.piece(reading, company=self._has_company or len(reading) < len(self._running))
         piece = max(piece, *(running.whole for running in self._running.values() if running.left))
+        if device() == "cuda":
+            longest = max(len(running.writer.request.job.prompt) for running in self._running.values())
+            piece = bounded_by_scores(piece, len(reading), longest)
         rows = sum(left > 1 for left in reading)  # one left begins its answer
         return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
 
@@ -430,3 +438,9 @@ class Batch:
                 end = len(running.writer.request.job.prompt) - 1
                 self._disk.offer(tokens, layers, [each for each in kept if each.tokens != end])
         running.checkpoints = ()
+
+
+def _pace() -> PrefillPace:
+    """Begin with a guess at how fast this device reads prompts."""
+    on = device()
+    return PrefillPace(64 if on == "cpu" else 512, least_tokens=512 if on == "cuda" else 0)

@@ -1,0 +1,51 @@
+"""The moment at which events that steps have sent are handed over to be written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_FEW = 4  # answers at once, whose tokens leave at once
+_TOGETHER_S = 0.04  # tokens of more answers leave together, so often
+
+
+class Delivery:
+    """Events that were sent and not handed over yet; for the generating thread alone.
+
+    Reading and writing an event takes as long whatever it holds, and the interpreter's lock, so the next step
+    waits. Where many answers grow quickly, tokens of several steps go together; nobody reads 25 in a second.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._flushes: dict[Callable[[], None], None] = {}  # of those that something was sent to
+        self._last = clock()
+        self._is_urgent = False
+
+    def sent(self, flush: Callable[[], None] | None, *, urgent: bool) -> None:
+        """Take note of an event.
+
+        Args:
+            flush: Hands over all that was sent to its receiver; None: the event is there already.
+            urgent: It is more than a token.
+        """
+        if flush is not None:
+            self._flushes[flush] = None
+        self._is_urgent |= urgent
+
+    def hand_over(self, *, running: int, step_s: float, urgent: bool = False) -> None:
+        """Hand over what was sent, unless it may wait for the next step.
+
+        Args:
+            running: Answers that grow.
+            step_s: How long a step takes.
+            urgent: The next step may take longer.
+        """
+        now = self._clock()
+        is_soon = now + step_s < self._last + _TOGETHER_S
+        if running > _FEW and is_soon and not (urgent or self._is_urgent):
+            return
+        self._is_urgent, self._last = False, now
+        flushes, self._flushes = self._flushes, {}
+        for flush in flushes:
+            flush()
