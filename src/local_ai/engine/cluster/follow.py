@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _TIDY_STEPS = 64  # as Batch
 
 
-_References = dict[str, tuple[int, int | None]]  # by kind of cache: a state's number, and where it is cut
+_References = dict[str, tuple[int, int]]  # by kind of cache: a state's number, and tokens cut off it
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class Follower:
         from local_ai.engine.cluster.shards import RanksDiffer
 
         tokens: list[int] = []
-        for number, _ in references.values():
+        for number, cut in references.values():
             tokens = self._kept[number].tokens[:length]
-            if len(tokens) != length or checksum_of(tokens) != checksum:
+            if len(self._kept[number].tokens) != length + cut or checksum_of(tokens) != checksum:
                 raise RanksDiffer(
                     f"the state {number} is not that of the {length} tokens that rank 0 goes on from"
                 )
@@ -160,10 +160,10 @@ class Follower:
             reference = references.get(kind_of(cache)) or next(iter(references.values()), None)
             if reference is None:
                 return cache
-            number, tokens = reference
+            number, cut = reference
             own = copy.deepcopy(self._kept[number].caches[place])
-            if tokens is not None and getattr(own, "offset", 0) > tokens:
-                own.trim(own.offset - tokens)
+            if cut:
+                own.trim(cut)
             return own
 
         return [fill(cache) for cache in new]

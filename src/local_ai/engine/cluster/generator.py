@@ -47,7 +47,7 @@ class Kept:
         handle = _Handle()
         weakref.finalize(handle, self._dropped.append, number).atexit = False
         for leaf in leaves(layers):
-            leaf.kept = _Tag(handle, number)
+            leaf.kept = _Tag(handle, number, getattr(leaf, "offset", 0))
 
     def dropped(self) -> list[int]:
         """Take the numbers that no cache bears any more."""
@@ -59,8 +59,8 @@ class _Handle:
 
 
 class _Tag:
-    def __init__(self, handle: _Handle, number: int) -> None:
-        self.handle, self.number = handle, number
+    def __init__(self, handle: _Handle, number: int, offset: int) -> None:
+        self.handle, self.number, self.offset = handle, number, offset
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self
@@ -71,13 +71,14 @@ def kind_of(leaf: Any) -> str:
     return "attention" if cuts_anywhere([leaf]) else "other"
 
 
-def _references(layers: Layers) -> dict[str, list[int | None]]:
-    """Say by kind where the others find what a row's caches hold: a state's number, and where it is cut."""
-    return {
-        kind_of(leaf): [leaf.kept.number, getattr(leaf, "offset", None)]
-        for leaf in leaves(layers)
-        if hasattr(leaf, "kept")
-    }
+def _references(layers: Layers) -> dict[str, list[int]]:
+    """Say by kind where the others find what a row's caches hold: a state's number, and tokens cut off it."""
+    found: dict[str, list[int]] = {}
+    for leaf in leaves(layers):
+        if tag := getattr(leaf, "kept", None):
+            _, most = found.get(kind_of(leaf), (0, 0))
+            found[kind_of(leaf)] = [tag.number, max(most, tag.offset - getattr(leaf, "offset", 0))]
+    return found
 
 
 def checksum(tokens: Sequence[int]) -> int:
