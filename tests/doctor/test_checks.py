@@ -30,6 +30,7 @@ from local_ai.models.memory import total_bytes
 from local_ai.settings.edit import write_example
 from local_ai.settings.load import load, override
 from local_ai.settings.paths import Paths, find_paths
+from local_ai.settings.schema import EngineSettings
 from local_ai.status.verdict import Health, Verdict
 from local_ai.system_service.definition import define
 from local_ai.system_service.manage import ServiceReport, inspect
@@ -99,7 +100,7 @@ def test_blas_that_is_none_is_wrong(tmp_path: Path):
     file = tmp_path / "blas.so"
     file.write_text("no library")
 
-    fault = next(hardware_checks(str(file)))
+    fault = next(hardware_checks(EngineSettings(blas=str(file))))
 
     assert (fault.name, fault.outcome, fault.exit_code) == ("blas", Outcome.WRONG, 2)
     assert str(file) in fault.why
@@ -113,9 +114,15 @@ def test_mlx_that_cannot_be_imported_is_wrong(
     (tmp_path / "mlx/__init__.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    fault = only_fault(hardware_checks("none"))
+    fault = only_fault(hardware_checks(EngineSettings(blas="none")))
 
     assert (fault.name, fault.why) == ("gpu", "ImportError: libcuda.so.1: no such file")
+
+
+def test_gpu_that_the_settings_ask_for_and_mlx_does_not_find_is_wrong(only_fault: OnlyFault):
+    fault = only_fault(hardware_checks(EngineSettings(blas="none", device="gpu")))
+
+    assert (fault.name, fault.why, fault.exit_code) == ("gpu", 'engine.device is "gpu"', 2)
 
 
 def test_card_that_mlx_does_not_use_is_named(
@@ -125,7 +132,7 @@ def test_card_that_mlx_does_not_use_is_named(
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert only_fault(hardware_checks("none")).finding == "an NVIDIA card is not used"
+    assert only_fault(hardware_checks(EngineSettings(blas="none"))).finding == "an NVIDIA card is not used"
 
 
 def test_taken_port_is_wrong_with_its_holder(place: Place, only_fault: OnlyFault):

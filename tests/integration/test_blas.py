@@ -19,11 +19,12 @@ def test_the_packages_blas_is_named_where_it_is_chosen(server: Server):
     started = server.start()
     status = server.run("server.status")
 
-    line = next(line for line in status.stdout.splitlines() if line.startswith("  BLAS "))
-    assert line.split(maxsplit=1)[1].startswith("OpenBLAS 0.3.")
+    line = next(line for line in status.stdout.splitlines() if line.startswith("  computes on "))
+    blas = line.partition("the CPU, with ")[2]
+    assert blas.startswith("OpenBLAS 0.3.")
     assert line.endswith(" (scipy-openblas32)")
     assert line in started.stdout
-    assert server.status()["engine"]["blas"] == line.split(maxsplit=1)[1]
+    assert (server.status()["engine"]["device"], server.status()["engine"]["blas"]) == ("cpu", blas)
     assert "slowly" not in started.stderr + status.stdout
 
 

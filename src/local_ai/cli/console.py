@@ -22,7 +22,7 @@ from local_ai.entry import as_called, entry_of
 from local_ai.errors import ConfigError, LocalAIError
 from local_ai.printable import printable
 from local_ai.status.figures import in_words, model_in_words, size_in_words
-from local_ai.status.health import ModelInMemory
+from local_ai.status.health import EngineHealth, ModelInMemory
 from local_ai.status.probe import address_for_others
 from local_ai.status.report import Report, base_url
 from local_ai.status.verdict import Health, Readiness
@@ -218,12 +218,21 @@ def print_addresses(report: Report, *, logs_dir: Path, held: Sequence[ModelInMem
         ("other models", _shortened(others)),
         ("peers", _peers(report)),
         ("in memory", ", ".join(model_in_words(each, time.time()) for each in held)),
-        ("BLAS", (report.engine and report.engine.blas) or ""),
+        ("computes on", _device(report.engine)),
         ("logs", str(logs_dir)),
     )
     for label, text in rows:
         if text:
             _write(sys.stdout, f"  {_styled(sys.stdout, f'{label:<15}', 'bold')}{printable(text)}")
+
+
+def _device(engine: EngineHealth | None) -> str:
+    """Write what computes, and on a CPU with which BLAS."""
+    if engine is None or engine.device is None:
+        return ""
+    if engine.device != "cpu":
+        return {"metal": "the GPU (Metal)", "cuda": "an NVIDIA card (CUDA)"}.get(engine.device, engine.device)
+    return f"the CPU, with {engine.blas}" if engine.blas else "the CPU"
 
 
 def _peers(report: Report) -> str:

@@ -28,7 +28,7 @@ def examine(
     place = Place(paths.with_model_folders(settings.models.paths), settings, look())
     return (
         *software_checks(settings.engine.text),
-        *hardware_checks(settings.engine.blas),
+        *hardware_checks(settings.engine),
         *settings_check(loaded, place),
         *folder_checks(place),
         *network_checks(place),

@@ -14,6 +14,7 @@ from local_ai.doctor.check import Check, ok, warning, wrong
 from local_ai.engine.process.blas import preload_blas
 from local_ai.errors import ConfigError, ServerError
 from local_ai.models.memory import available_bytes, total_bytes
+from local_ai.settings.schema import EngineSettings
 from local_ai.status.figures import size_in_words
 
 _NVIDIA_DRIVER = "/proc/driver/nvidia/version"
@@ -25,10 +26,10 @@ print(json.dumps({"gpu": mx.default_device() == mx.gpu, "info": {k: v for k, v i
 """
 
 
-def hardware_checks(blas: str) -> Iterator[Check]:
-    """Check what computes, by `engine.blas`, and the memory."""
-    yield _check_blas(blas)
-    yield _check_gpu()
+def hardware_checks(engine: EngineSettings) -> Iterator[Check]:
+    """Check what computes, by `engine.blas` and `engine.device`, and the memory."""
+    yield _check_blas(engine.blas)
+    yield _check_gpu(engine.device)
     yield _check_memory()
 
 
@@ -42,7 +43,7 @@ def _check_blas(choice: str) -> Check:
     return ok("blas", blas.name or "not needed: MLX multiplies on the GPU")
 
 
-def _check_gpu() -> Check:
+def _check_gpu(choice: str) -> Check:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _ASK_MLX],
@@ -65,6 +66,8 @@ def _check_gpu() -> Check:
         )
     info = found["info"]
     name = info.get("device_name") or info.get("architecture") or "unknown"
+    if choice == "cpu":
+        return ok("gpu", 'not used: engine.device is "cpu"')
     if found["gpu"]:
         size = (
             info.get("max_recommended_working_set_size")
@@ -80,6 +83,14 @@ def _check_gpu() -> Check:
             fix="install local-ai[cuda13] or local-ai[cuda12], then run",
             command="local-ai server restart",
         )
+    if choice == "gpu":
+        fault = ConfigError(
+            "MLX finds no GPU",
+            why='engine.device is "gpu"',
+            fix='set engine.device to "auto", then run',
+            command="local-ai server restart",
+        )
+        return wrong("gpu", fault)
     return ok("gpu", f"none: MLX computes on the CPU ({name})")
 
 

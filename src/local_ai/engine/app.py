@@ -263,6 +263,7 @@ def assemble(state: State, *, anew: bool = False, lead: Lead | None = None) -> E
             fit_check=lambda: live.settings.models.fit_check,
             is_pinned=live.is_pinned,
             lead=lead,
+            device=settings.engine.device,
         ),
         board,
         problem=problem,

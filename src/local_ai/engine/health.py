@@ -27,6 +27,7 @@ class HealthBoard:
         self._lock = threading.Lock()
         self._blas = blas or Blas(None)
         self._text = text
+        self._device: str | None = None
         self._imported = imported
         self._loading = False
         self._model: str | None = None
@@ -56,6 +57,7 @@ class HealthBoard:
                 steps=self._steps,
                 tokens={model: dict(counts) for model, counts in self._tokens.items()},
                 loading=self._next if self._loading else None,
+                device=self._device,
                 blas=self._blas.name,
                 blas_fix=self._blas.fix,
                 max_batch=self._max_batch if self._model else None,
@@ -67,10 +69,14 @@ class HealthBoard:
         while self._state == state and time.monotonic() < deadline:
             await asyncio.sleep(_CHANGE_POLL_S)
 
-    def imported(self, *, loads_next: bool) -> None:
-        """Everything is imported; with a model to load next, no instant of "ready" comes between."""
+    def imported(self, *, loads_next: bool, device: str | None = None) -> None:
+        """Everything is imported; with a model to load next, no instant of "ready" comes between.
+
+        Args:
+            device: What computes: cpu, metal or cuda.
+        """
         with self._lock:
-            self._imported, self._loading = True, loads_next
+            self._imported, self._loading, self._device = True, loads_next, device
             self._derive()
 
     def loading(self, model: str, *, beside: str | None) -> None:

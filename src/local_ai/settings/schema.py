@@ -297,6 +297,9 @@ class EngineSettings(_Section):
     text: Literal["mlx-lm", "mlx-omni-server"] = Field(
         "mlx-lm", description="What generates text: mlx-lm's batching core, or omni's own routers."
     )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description='What computes: "auto" takes a GPU where MLX finds one; "gpu" needs one.'
+    )
     blas: str = Field(
         "auto",
         min_length=1,

@@ -80,6 +80,7 @@ class EngineHealth:
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
     loading: str | None = None  # id of the model that is being loaded
     unloads_in_s: float | None = None  # seconds until that model is unloaded if it is idle; None: it stays
+    device: str | None = None  # what computes: cpu | metal | cuda; None while it is not known
     blas: str | None = None  # what multiplies matrices on the CPU: name, version and where it is from
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
     max_batch: int | None = None  # answers generated at once by the models in memory, at most

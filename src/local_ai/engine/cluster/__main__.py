@@ -38,6 +38,7 @@ def main() -> int:
             backend=backend,
             addresses=rank_addresses(settings.cluster),
             devices=find_devices(settings.cluster) if backend == "jaccl" else (),
+            device=settings.engine.device,
             blas=settings.engine.blas,
             log_level=settings.server.log_level,
             group=secrets.randbits(32),

@@ -221,7 +221,9 @@ def _follow(channel: Channel) -> None:
     with undisturbed_imports(), limits_as_they_are():
         import mlx_lm.generate  # noqa: F401
 
+        from local_ai.engine.core.device import choose_device
         from local_ai.engine.core.residents import spare_compiler
+    choose_device(channel.hello.device)
     spare_compiler()
     follower = Follower(channel, join(channel))
     log.info("rank %d of %d follows", channel.hello.rank, channel.hello.size)

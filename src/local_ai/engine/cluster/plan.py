@@ -27,6 +27,7 @@ class Hello:
     addresses: tuple[str, ...]  # IP:PORT of each rank
     beat_s: float  # between two signs of life, in seconds
     silence_s: float
+    device: str = "auto"  # as engine.device
     blas: str = "none"  # as engine.blas
     log_level: str = "INFO"
     group: int = 0  # its number, another one at each start
@@ -60,6 +61,7 @@ def plan_ranks(
     backend: str,
     addresses: Sequence[str],
     devices: Sequence[Sequence[str | None]] = (),
+    device: str = "auto",
     blas: str = "none",
     log_level: str = "INFO",
     group: int = 0,
@@ -83,6 +85,7 @@ def plan_ranks(
             addresses=tuple(addresses),
             beat_s=min(_SLOWEST_BEAT_S, settings.silence_s / _BEATS),
             silence_s=settings.silence_s,
+            device=device,
             blas=blas,
             log_level=log_level,
             group=group,

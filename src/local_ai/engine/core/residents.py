@@ -15,9 +15,10 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from local_ai.engine.core.decoding.batch import Batch
-from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch, device
+from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch
 from local_ai.engine.core.decoding.request import Request
 from local_ai.engine.core.decoding.sequential import Sequence
+from local_ai.engine.core.device import device
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey
 from local_ai.engine.core.memory.disk_store import DiskStore
 from local_ai.engine.core.memory.guard import MemoryGuard
@@ -250,7 +251,7 @@ class Residents:
         resident = Resident(key, "text", weights, pinned, batch, loaded.words, prompts, drop)
         took = time.perf_counter() - started
         log.info("loaded %s in %.1f s, for %d answers at once", key.id, took, batch.most)
-        if mx.default_device() != mx.Device(mx.cpu):
+        if device() != "cpu":
             started = time.perf_counter()
             for _ in warm(batch, loaded):
                 yield
@@ -375,5 +376,5 @@ def spare_compiler() -> None:
     Measured with mlx 0.31.2 on two cores: a step of one answer, or of eight, is as fast without. With it, the
     first answer waits half a second for each kernel, and where g++ is missing or fails there is none at all.
     """
-    if mx.default_device() == mx.Device(mx.cpu):
+    if device() == "cpu":
         mx.disable_compile()

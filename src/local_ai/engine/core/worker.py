@@ -70,6 +70,7 @@ class WorkerSettings:
     fit_check: Callable[[], bool] = lambda: True  # whether a model that does not fit is refused
     is_pinned: Callable[[ModelKey], bool] = lambda _key: False
     lead: Lead | None = None  # of the ranks that compute models together; None: this process does
+    device: str = "auto"  # as engine.device
 
 
 class Worker:
@@ -311,6 +312,10 @@ class Worker:
             with undisturbed_imports(), limits_as_they_are():
                 from local_ai.engine.core import residents, schedule
                 from local_ai.engine.core.decoding import request
+                from local_ai.engine.core.device import choose_device
+            device = choose_device(self._settings.device)
+        except LocalAIError as exc:
+            return _as_unavailable(exc)
         except Exception as exc:
             log.exception("what generates text could not be imported")
             return unavailable(
@@ -332,8 +337,8 @@ class Worker:
             on_change=self._settle,
             give_back=self._inbox.put,
         )
-        log.info("imported mlx-lm in %.1f s", time.perf_counter() - started)
-        self._board.imported(loads_next=self._preload)
+        log.info("imported mlx-lm in %.1f s; it computes on %s", time.perf_counter() - started, device)
+        self._board.imported(loads_next=self._preload, device=device)
         return None
 
     def _loading(self, key: ModelKey) -> None:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
-import mlx.core as mx
+from local_ai.engine.core.device import Device
 
 SPACE_TOKENS = 1024  # of each answer's conversation that there should be memory for
 # A step of more answers takes hardly longer on a card: measured on an H100 with an 8B model in bf16, 9 ms for
 # one and 24 ms for 64. On a CPU it takes nearly as much longer as there are more.
 MOST_ON_CPU, _MOST_ON_METAL, _MOST_ON_CUDA = 16, 32, 64
-
-Device = Literal["cpu", "metal", "cuda"]
-
-
-def device() -> Device:
-    """Tell what MLX computes on."""
-    if mx.default_device() == mx.Device(mx.cpu):
-        return "cpu"
-    return "metal" if mx.metal.is_available() else "cuda"
 
 
 def auto_batch(on: Device, bytes_each: int, room: Callable[[], int]) -> int:

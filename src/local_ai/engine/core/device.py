@@ -1,0 +1,42 @@
+"""What MLX computes on, for the whole process. Imports mlx."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+import mlx.core as mx
+
+from local_ai.errors import ConfigError
+
+Device = Literal["cpu", "metal", "cuda"]
+
+
+def device() -> Device:
+    """Tell what MLX computes on."""
+    if mx.default_device() == mx.Device(mx.cpu):
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def choose_device(choice: str) -> Device:
+    """Have MLX compute on what `engine.device` says, in every thread.
+
+    Args:
+        choice: "auto" takes a GPU where MLX finds one; "cpu"; "gpu".
+
+    Raises:
+        ConfigError: "gpu", and MLX finds none.
+    """
+    if choice == "cpu":
+        mx.set_default_device(mx.Device(mx.cpu))
+    elif choice == "gpu" and device() == "cpu":
+        is_linux = sys.platform == "linux"
+        raise ConfigError(
+            "models cannot be computed on a GPU",
+            why='engine.device is "gpu", and MLX finds none',
+            fix="install local-ai[cuda13] or local-ai[cuda12], or " * is_linux
+            + 'set engine.device to "auto", then run',
+            command="local-ai server restart",
+        )
+    return device()
