@@ -21,6 +21,8 @@ const PARTS = ["./status.js", "./requests.js", "./activity.js", "./models.js", "
 
 async function start() {
   const parts = await Promise.all(PARTS.map((part) => import(part)));
+  // A page that is not looked at has no frames: there its main part would never appear, and could not be scrolled.
+  for (const animation of document.querySelector("main").getAnimations()) animation.finish();
   for (const part of parts) part.start();
 }
 

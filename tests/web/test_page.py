@@ -44,6 +44,18 @@ def test_first_visit_says_how_it_is_and_one_enter_gets_an_answer(page: Page, ser
     ]
 
 
+def test_state_is_painted_before_the_rest(page: Page) -> None:
+    largest = """() => new Promise((resolve) => {
+      const told = (list) => list.getEntries().find(({ element }) => element?.closest("#empty"));
+      const tell = (list) => told(list) && resolve(told(list).startTime);
+      new PerformanceObserver(tell).observe({ type: "largest-contentful-paint", buffered: true });
+    })"""
+
+    first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+
+    assert first < page.evaluate(largest)
+
+
 def test_markdown_is_shown_as_such_and_can_do_nothing(page: Page, server: Server) -> None:
     page.keyboard.press("Enter")
     expect(answer_of(page).locator(".figures")).not_to_be_empty()
