@@ -178,8 +178,12 @@ def test_every_family_answers_as_by_mlx_vlm_in_a_batch_and_from_memory(tmp_path:
     from local_ai.engine.core.model.model_load import load_model
 
     model = load_model(ModelKey(family, make_tiny_seeing(tmp_path, family)), trust_remote_code=False)
+    batch = make_batch(model)
 
-    compare_with_mlx_vlm(make_batch(model), model)
+    compare_with_mlx_vlm(batch, model)
+
+    # Computed one by one; this one has no tower.
+    assert batch.sight._tower.layers >= 2 or family == "gemma4_unified"
 
 
 def test_a_picture_of_many_tiles_is_looked_at_tile_by_tile_while_answers_grow(tmp_path: Path):
@@ -223,6 +227,30 @@ def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(tmp_pa
     said = answer(batch, model, shown, logprobs=0, limits=Limits(max_tokens=8))
 
     assert tokens_of(said) == _by_mlx_vlm(model, shown)
+
+
+def test_answers_grow_between_the_layers_of_a_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from local_ai.engine.core.model.model_load import load_model
+    from local_ai.engine.core.vision import sight
+
+    monkeypatch.setattr(sight, "_STEP_S", 0.0)
+    model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "qwen2_vl")), trust_remote_code=False)
+    batch = make_batch(model)
+    options: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
+    growing = ask(batch, model, [user("the quick brown fox")], logprobs=0, limits=Limits(max_tokens=40))
+    while not tokens_of(growing):
+        batch.step()
+    shown = [user(picture("red", side=100), "one two")]
+
+    seen = ask(batch, model, shown, **options)
+    before = len(tokens_of(growing))
+    while not batch.sight.looked:
+        batch.step()
+    meanwhile = len(tokens_of(growing)) - before
+    finish(batch)
+
+    assert meanwhile >= batch.sight._tower.layers >= 2
+    assert tokens_of(seen) == _by_mlx_vlm(model, shown)
 
 
 def compare_with_mlx_vlm(batch: Any, loaded: Any) -> None:

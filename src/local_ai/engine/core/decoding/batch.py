@@ -164,7 +164,7 @@ class Batch:
             self._tidy()
 
     def _look(self) -> None:
-        """Make the rows of one picture that a prompt waits for; meanwhile no answer grows."""
+        """Go on with the rows of one picture that a prompt waits for; meanwhile no answer grows."""
         for request in self._held if self.sight else ():
             picture = self.sight.lacks(request, self._known(request)) if self.sight else None
             if picture is None or self.sight is None:

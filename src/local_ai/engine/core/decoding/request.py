@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -25,7 +25,7 @@ class Request:
         self.job = job
         self.send = send
         self.rows: dict[str, Rows] = {}  # of its pictures, by digest, until they are read
-        self.tiles: dict[str, list[Array]] = {}  # of those that are not whole yet
+        self.looks: dict[str, Iterator[bool]] = {}  # at those whose rows are not made yet
         self.restored: Restored | None = None  # of its prompt's beginning, from disk
         self.cancelled = False  # set by the thread that asked, read by the one that generates
 

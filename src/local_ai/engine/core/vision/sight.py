@@ -1,11 +1,12 @@
-"""The pictures of the prompts that a batch reads: their rows are made, one picture a step, and looked up."""
+"""The pictures of the prompts that a batch reads: their rows are made in short steps, and looked up."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
@@ -14,6 +15,7 @@ import numpy as np
 from local_ai.engine.core.vision.picture_tokens import PictureInputs, PromptPicture
 from local_ai.engine.core.vision.rows import LatestRows, Rows, table_tokens
 from local_ai.engine.core.vision.shifted_rows import ShiftedRow
+from local_ai.engine.core.vision.tower import Tower
 
 if TYPE_CHECKING:
     from local_ai.engine.core.decoding.request import Request
@@ -23,6 +25,7 @@ Array = Any  # mlx.core.array
 
 log = logging.getLogger(__name__)
 
+_STEP_S = 0.1  # of looking, between two steps of answers
 _MOST_BYTES = 128_000_000  # of the latest pictures' rows
 
 
@@ -39,6 +42,7 @@ class Sight:
 
     def __init__(self, model: SeeingModel, max_bytes: int = _MOST_BYTES) -> None:
         self._model = model
+        self._tower = Tower(model.whole)
         self._latest = LatestRows(max_bytes)
         self.looked = 0  # pictures that went through the tower
 
@@ -58,27 +62,42 @@ class Sight:
         return None
 
     def look(self, request: Request, picture: PromptPicture) -> None:
-        """Make the rows of a picture, or of the next of its tiles; nothing else is done meanwhile.
+        """Go on making the rows of a picture: for a short time, or to the end of a tile.
 
         Raises:
             Exception: As the model does.
         """
-        started = time.perf_counter()
-        tiles = request.tiles.setdefault(picture.digest, [])
-        tiles.append(self._embeddings_of(picture.inputs, len(tiles)))
-        took = time.perf_counter() - started
-        log.info("looked at tile %d of %d of a picture in %.2f s", len(tiles), picture.inputs.tiles, took)
-        if len(tiles) < picture.inputs.tiles:
-            return
-        moves = picture.inputs.moves
-        embeddings = mx.concatenate(request.tiles.pop(picture.digest))
-        rows = Rows(embeddings, None if moves is None else mx.array(moves))
+        digest, started = picture.digest, time.perf_counter()
+        steps = request.looks.get(digest) or self._look(request, picture)
+        request.looks[digest] = steps
+        try:
+            while not next(steps) and time.perf_counter() - started < _STEP_S:
+                pass
+        except StopIteration:
+            del request.looks[digest]
+        except Exception:
+            del request.looks[digest]
+            raise
+
+    def _look(self, request: Request, picture: PromptPicture) -> Iterator[bool]:
+        """Make the rows of a picture step by step; yield True where a tile ends."""
+        started, inputs = time.perf_counter(), picture.inputs
+        tiles = []
+        for tile in range(inputs.tiles):
+            embeddings = yield from self._tower.steps(partial(self._embeddings_of, inputs, tile))
+            tiles.append(embeddings)
+            yield tile + 1 < inputs.tiles
+        moves = inputs.moves
+        rows = Rows(mx.concatenate(tiles), None if moves is None else mx.array(moves))
         mx.eval(rows.embeddings)
         request.rows[picture.digest] = rows
         self._latest.add(picture.digest, rows)
         self.looked += 1
+        took = time.perf_counter() - started
+        log.info("looked at a picture of %d places, %d tiles, within %.2f s", inputs.rows, inputs.tiles, took)
 
     def _embeddings_of(self, inputs: PictureInputs, tile: int) -> Array:
+        """Write down how a tile's rows are made; nothing is computed yet."""
         arrays = {name: mx.array(value) for name, value in inputs.of_tile(tile).items()}
         ids = arrays.pop("input_ids")
         mask = arrays.pop("attention_mask", None)
@@ -88,7 +107,6 @@ class Sight:
         if made.deepstack_visual_embeds is not None:
             deeper = [level.astype(embeddings.dtype) for level in made.deepstack_visual_embeds]
             embeddings = mx.concatenate([embeddings, *deeper], axis=1)
-        mx.eval(embeddings)
         return embeddings
 
     def place(self, request: Request, known: int) -> Placed:
