@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
 from local_ai.engine.api.body import Body
-from local_ai.engine.api.endpoints import Endpoint
 from local_ai.engine.api.ollama.routes import ollama_routes
 from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
 from local_ai.engine.api.problems import read_model
@@ -27,14 +26,14 @@ from local_ai.engine.api.responses.routes import responses_routes
 from local_ai.engine.api.responses.store import ResponseStore
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.worker import Worker, WorkerSettings
-from local_ai.engine.embeddings import Embedder, embedding_body, read_embedding_request
+from local_ai.engine.embeddings import Embedder, EmbeddingRequest, embedding_body
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_text
 from local_ai.engine.omni.routers import ANTHROPIC_TEXT, OPENAI_TEXT, OmniRouters
 from local_ai.engine.process.blas import Blas, preload_blas
 from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.engine.process.self_restart import SelfRestart
-from local_ai.engine.rerank import Reranker, read_rerank_request, rerank_body
+from local_ai.engine.rerank import Reranker, RerankRequest, rerank_body
 from local_ai.engine.templating.process import TemplateProcesses
 from local_ai.engine.text.pictures import PictureReader
 from local_ai.engine.text.service import Service
@@ -100,6 +99,14 @@ def make_app(
         done = service.pin(wanted.model, pinned=wanted.pinned)
         return json_response({"pinned": await unless_gone(request, done)})
 
+    async def embeddings(request: Request) -> Response:
+        wanted = await read_body(request, partial(read_model, model=EmbeddingRequest))
+        return json_response(embedding_body(await embedder.embed(wanted.texts()), wanted))
+
+    async def rerank(request: Request) -> Response:
+        wanted = await read_body(request, partial(read_model, model=RerankRequest))
+        return json_response(rerank_body(await reranker.rank(wanted), wanted))
+
     async def take_settings(_request: Request) -> Response:
         """Not forwarded either."""
         await asyncio.to_thread(reload)
@@ -113,8 +120,8 @@ def make_app(
             Route("/pin", in_openai_errors(pin), methods=["POST"]),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
             *(_omni_text_routes(omni, service) if omni_text else ()),
-            Route("/v1/embeddings", in_openai_errors(_embeddings(embedder)), methods=["POST"]),
-            Route("/v1/rerank", in_openai_errors(_rerank(reranker)), methods=["POST"]),
+            Route("/v1/embeddings", in_openai_errors(embeddings), methods=["POST"]),
+            Route("/v1/rerank", in_openai_errors(rerank), methods=["POST"]),
             *responses_routes(service, responses),
             *openai_routes(service),
             *anthropic_routes(service),
@@ -156,22 +163,6 @@ def _seconds(text: str) -> float:
         return min(max(float(text), 0.0), _LONGEST_WAIT_S)
     except ValueError:
         return 0.0
-
-
-def _embeddings(embedder: Embedder) -> Endpoint:
-    async def embeddings(request: Request) -> Response:
-        wanted = await read_body(request, read_embedding_request)
-        return json_response(embedding_body(await embedder.embed(wanted.texts()), wanted))
-
-    return embeddings
-
-
-def _rerank(reranker: Reranker) -> Endpoint:
-    async def rerank(request: Request) -> Response:
-        wanted = await read_body(request, read_rerank_request)
-        return json_response(rerank_body(await reranker.rank(wanted), wanted))
-
-    return rerank
 
 
 def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:

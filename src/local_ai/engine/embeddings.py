@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import math
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +18,6 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from local_ai.engine.api.body import Body, Must, NoEffect, wrong
-from local_ai.engine.api.problems import read_model
 from local_ai.engine.core.memory.release import release_buffers
 from local_ai.engine.errors import bad_field
 from local_ai.engine.side_models import SideModels
@@ -27,7 +25,6 @@ from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
     from local_ai.engine.core.model.embedding_model import EmbeddingModel
-    from local_ai.engine.core.worker import Worker
 
 MOST_INPUTS = 2048
 _AT_ONCE = 16  # texts embedded in one step
@@ -85,28 +82,15 @@ class Embedded:
     tokens: int
 
 
-def read_embedding_request(raw: bytes) -> EmbeddingRequest:
-    """Read a body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    return read_model(raw, EmbeddingRequest)
-
-
-class Embedder:
+class Embedder(SideModels["EmbeddingModel"]):
     """Embeds with the models of this machine."""
 
-    def __init__(self, worker: Worker, find: Callable[[str], Model]) -> None:
-        self._find = find
-        self._models: SideModels[EmbeddingModel] = SideModels(
-            worker, _load, kind="embedding", does="embeds texts"
-        )
+    kind, does = "embedding", "embeds texts"
 
-    @property
-    def has_model(self) -> bool:
-        """True if one is in memory."""
-        return self._models.is_loaded
+    def load(self, folder: Path) -> EmbeddingModel:
+        from local_ai.engine.core.model.embedding_model import load_embedding_model
+
+        return load_embedding_model(folder)
 
     async def embed(self, wanted: Texts) -> Embedded:
         """Turn texts into vectors of length 1.
@@ -114,15 +98,7 @@ class Embedder:
         Raises:
             ApiError: No such model, it is not one that embeds, or a text is too long for it.
         """
-        found = self._find(wanted.model)
-        return await self._models.use(found, lambda model: _embed(model, found, wanted))
-
-
-def _load(folder: Path) -> EmbeddingModel:
-    # On its thread, since MLX is not imported where no text is embedded or generated.
-    from local_ai.engine.core.model.embedding_model import load_embedding_model
-
-    return load_embedding_model(folder)
+        return await self.use(wanted.model, lambda model, found: _embed(model, found, wanted))
 
 
 def _embed(model: EmbeddingModel, found: Model, wanted: Texts) -> Embedded:
@@ -184,5 +160,4 @@ def _shorten(vector: tuple[float, ...], dimensions: int | None) -> tuple[float, 
 
 def _as_base64(vector: tuple[float, ...]) -> str:
     """Spell 32-bit floats, little-endian, which OpenAI's SDKs ask for by default."""
-    values = array("f", vector)
-    return base64.b64encode(values.tobytes()).decode("ascii")
+    return base64.b64encode(array("f", vector).tobytes()).decode("ascii")

@@ -6,7 +6,6 @@ Source: https://docs.cohere.com/reference/rerank and https://jina.ai/reranker.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from local_ai.engine.api.body import Body, Flag, ListOf, Must, NoEffect, Reason, Refused, TextOr
-from local_ai.engine.api.problems import read_model
 from local_ai.engine.core.memory.release import release_buffers
 from local_ai.engine.errors import bad_field
 from local_ai.engine.side_models import SideModels
@@ -22,7 +20,6 @@ from local_ai.models.catalog import Model
 
 if TYPE_CHECKING:
     from local_ai.engine.core.model.rerank_model import RerankModel
-    from local_ai.engine.core.worker import Worker
 
 MOST_DOCUMENTS = 1000
 _AT_ONCE = 16  # pairs read in one step
@@ -65,26 +62,15 @@ class Ranked:
     tokens: int
 
 
-def read_rerank_request(raw: bytes) -> RerankRequest:
-    """Read a body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
-    return read_model(raw, RerankRequest)
-
-
-class Reranker:
+class Reranker(SideModels["RerankModel"]):
     """Ranks with the models of this machine."""
 
-    def __init__(self, worker: Worker, find: Callable[[str], Model]) -> None:
-        self._find = find
-        self._models: SideModels[RerankModel] = SideModels(worker, _load, kind="rerank", does="reranks")
+    kind, does = "rerank", "reranks"
 
-    @property
-    def has_model(self) -> bool:
-        """True if one is in memory."""
-        return self._models.is_loaded
+    def load(self, folder: Path) -> RerankModel:
+        from local_ai.engine.core.model.rerank_model import load_rerank_model
+
+        return load_rerank_model(folder)
 
     async def rank(self, request: RerankRequest) -> Ranked:
         """Score all documents.
@@ -92,8 +78,7 @@ class Reranker:
         Raises:
             ApiError: No such model, it is no reranker, or a document is too long for it.
         """
-        found = self._find(request.model)
-        return await self._models.use(found, lambda model: _rank(model, found, request))
+        return await self.use(request.model, lambda model, found: _rank(model, found, request))
 
 
 def rerank_body(ranked: Ranked, request: RerankRequest) -> dict[str, Any]:
@@ -111,13 +96,6 @@ def rerank_body(ranked: Ranked, request: RerankRequest) -> dict[str, Any]:
         "results": results,
         "usage": {"prompt_tokens": ranked.tokens, "total_tokens": ranked.tokens},
     }
-
-
-def _load(folder: Path) -> RerankModel:
-    # On its thread, since MLX is not imported where nothing is generated.
-    from local_ai.engine.core.model.rerank_model import load_rerank_model
-
-    return load_rerank_model(folder)
 
 
 def _rank(model: RerankModel, found: Model, request: RerankRequest) -> Ranked:

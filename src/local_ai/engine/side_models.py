@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.tasks import SideModel
@@ -19,43 +20,48 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 
-class SideModels(Generic[M]):
+class SideModels(ABC, Generic[M]):
     """The models of one kind, as many as there is room for."""
 
-    def __init__(self, worker: Worker, load: Callable[[Path], M], *, kind: str, does: str) -> None:
+    kind: ClassVar[str]  # of such a model: "embedding"
+    does: ClassVar[str]  # what such a model does, in words: "embeds texts"
+
+    def __init__(self, worker: Worker, find: Callable[[str], Model]) -> None:
         """Hold nothing yet.
 
         Args:
             worker: Gives them room, and takes it back.
-            load: Reads a model's folder; may raise anything.
-            kind: Of such a model: "embedding".
-            does: What such a model does, in words: "embeds texts".
+            find: Finds a model of this machine by its name; raises ApiError where there is none.
         """
         self._worker = worker
-        self._read = load
-        self._kind = kind
-        self._does = does
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=kind)
+        self._find = find
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.kind)
         self._loaded: dict[Path, M] = {}
 
+    @abstractmethod
+    def load(self, folder: Path) -> M:
+        """Read a model's folder; may raise anything."""
+        # On its thread, since MLX is not imported where no such model is used.
+
     @property
-    def is_loaded(self) -> bool:
+    def has_model(self) -> bool:
         """True if one is in memory."""
         return bool(self._loaded)
 
-    async def use(self, found: Model, work: Callable[[M], R]) -> R:
+    async def use(self, name: str, work: Callable[[M, Model], R]) -> R:
         """Do something with a model; it is loaded first where it is not in memory.
 
         Raises:
-            ApiError: It cannot be loaded, or as `work` raises.
+            ApiError: There is no such model, it cannot be loaded, or as `work` raises.
         """
+        found = self._find(name)
         key = ModelKey(found.id, found.path)
-        wanted = SideModel(key, self._kind, found.size_bytes, partial(self._drop, found.path))
+        wanted = SideModel(key, self.kind, found.size_bytes, partial(self._drop, found.path))
         lease = await asyncio.wrap_future(self._worker.reserve(wanted))
 
         def run() -> R:
             try:
-                return work(self._load(found))
+                return work(self._loaded_or_load(found), found)
             finally:
                 self._worker.arrived(key)
                 lease.end()
@@ -68,11 +74,11 @@ class SideModels(Generic[M]):
     def _drop(self, folder: Path) -> None:
         self._loaded.pop(folder, None)
 
-    def _load(self, found: Model) -> M:
+    def _loaded_or_load(self, found: Model) -> M:
         if found.path in self._loaded:
             return self._loaded[found.path]
         try:
-            model = self._read(found.path)
+            model = self.load(found.path)
         except ModuleNotFoundError as exc:
             raise unavailable(
                 "this model cannot be used here",
@@ -81,6 +87,6 @@ class SideModels(Generic[M]):
             ) from exc
         except Exception as exc:  # mlx-lm, mlx-vlm and transformers raise whatever they like here
             reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
-            raise model_not_loadable(found.id, reason, f"take a model that {self._does}") from exc
+            raise model_not_loadable(found.id, reason, f"take a model that {self.does}") from exc
         self._loaded[found.path] = model
         return model

@@ -23,8 +23,8 @@ from local_ai.engine.api.ollama.request import (
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest
 from local_ai.engine.api.problems import read_model, understand
 from local_ai.engine.api.responses.request import ResponseRequest, read_response_request
-from local_ai.engine.embeddings import EmbeddingRequest, read_embedding_request
-from local_ai.engine.rerank import RerankRequest, read_rerank_request
+from local_ai.engine.embeddings import EmbeddingRequest
+from local_ai.engine.rerank import RerankRequest
 from local_ai.serving.errors import ApiError
 from local_ai.settings.schema import GenerationSettings
 
@@ -46,8 +46,8 @@ READERS: dict[str, tuple[Reader, dict[str, Any]]] = {
     "POST /v1/chat/completions": (reader(understand, ChatRequest, defaults), {"messages": MESSAGES}),
     "POST /v1/completions": (reader(understand, CompletionRequest, defaults), {"prompt": "x"}),
     "POST /v1/responses": (reader(read_response_request, defaults), {"input": "x"}),
-    "POST /v1/rerank": (reader(read_rerank_request), {"model": "m", "query": "x", "documents": ["y"]}),
-    "POST /v1/embeddings": (reader(read_embedding_request), {"model": "m", "input": "x"}),
+    "POST /v1/rerank": (reader(read_model, RerankRequest), {"model": "m", "query": "x", "documents": ["y"]}),
+    "POST /v1/embeddings": (reader(read_model, EmbeddingRequest), {"model": "m", "input": "x"}),
     "POST /anthropic/v1/messages": (reader(understand, MessagesRequest, defaults), {"messages": MESSAGES}),
     "POST /api/chat": (reader(understand, OllamaChatRequest, defaults), {"model": "m"}),
     "POST /api/generate": (reader(understand, OllamaGenerateRequest, defaults), {"model": "m"}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local_ai.engine.api.endpoints import Endpoint, in_dialect
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
 from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
-from local_ai.serving.dialects import Dialect, error_response
-from local_ai.serving.errors import ApiError
+from local_ai.serving.dialects import Dialect
 from local_ai.settings.state import State, read_state
 from local_ai.supervision.omni import PARTS, Part
 
@@ -30,40 +29,24 @@ def make_app(state: State, board: HealthBoard) -> Starlette:
     async def health(_request: Request) -> Response:
         return JSONResponse(dataclasses.asdict(board.read()))
 
+    guard = in_dialect(Dialect.OPENAI)
     place = place_model(lambda name: folder_of(name, state))
     parts = [part for part in PARTS if part.name in state.omni_parts]
     keep_awake = KeepAwake(lambda: _present(state).settings.power.keep_awake)
     return Starlette(
         routes=[
             Route("/health", health),
-            *(
-                Route(part.path, in_words(_endpoint(routers, part, place)), methods=["POST"])
-                for part in parts
-            ),
+            *(Route(part.path, guard(_endpoint(routers, part, place)), methods=["POST"]) for part in parts),
         ],
         middleware=[Middleware(AwakeWhileAnswering, keep_awake=keep_awake)],
     )
 
 
-def _endpoint(routers: OmniRouters, part: Part, place: Place) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(routers: OmniRouters, part: Part, place: Place) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         return await routers.call(part.module, request, path=part.path, place=place)
 
     return endpoint
-
-
-def in_words(
-    endpoint: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    """Answer with an endpoint's error as OpenAI's clients expect it."""
-
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ApiError as exc:
-            return error_response(Dialect.OPENAI, exc, source="engine")
-
-    return guarded
 
 
 def folder_of(name: str, state: State) -> str:

@@ -44,11 +44,16 @@ Verbosity = Literal["low", "medium", "high"]  # agents send it with a model's na
 _Choices = Annotated[int, Field(ge=1, le=MOST_CHOICES)] | None
 
 
-class StreamOptions(Body):
+class StreamPadding(Body):
+    """Additions of a stream to the answer."""
+
+    include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
+
+
+class StreamOptions(StreamPadding):
     """Additions of a stream to the answer."""
 
     include_usage: Flag = None
-    include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
 
 
 class Function(Cacheable):
@@ -59,6 +64,10 @@ class Function(Cacheable):
     parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
     strict: Flag = None  # forced calls always keep to the schema
 
+    def described(self, name: str) -> Tool:
+        """Describe it to a model by this name."""
+        return Tool(name, self.description or "", self.parameters or {"type": "object", "properties": {}})
+
 
 class FunctionTool(Cacheable):
     """A function as a tool."""
@@ -67,8 +76,7 @@ class FunctionTool(Cacheable):
     function: Function
 
     def tool(self) -> Tool:
-        parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description or "", parameters)
+        return self.function.described(self.function.name)
 
 
 class ChatGrammar(Body):

@@ -25,7 +25,14 @@ from local_ai.engine.api.body import (
 )
 from local_ai.engine.api.content import message_of
 from local_ai.engine.api.custom_tools import custom_arguments
-from local_ai.engine.api.openai.messages import TEXT_ONLY, Arguments, Detail, blind_to, refuse_media
+from local_ai.engine.api.openai.messages import (
+    TEXT_ONLY,
+    Arguments,
+    Detail,
+    RefusalPart,
+    blind_to,
+    refuse_media,
+)
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import ResponseTool, qualify
 from local_ai.engine.api.unreadable import Unreadable
@@ -66,13 +73,6 @@ class ItemTextPart(Cacheable):
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
 
 
-class ItemRefusalPart(Cacheable):
-    """A piece of a refusal."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-
 class ItemImagePart(Cacheable):
     """A picture."""
 
@@ -99,7 +99,7 @@ class ItemMediaPart(Unreadable):
 
 
 _Part = Annotated[
-    ItemTextPart | ItemImagePart | ItemRefusalPart | ItemMediaPart,
+    ItemTextPart | ItemImagePart | RefusalPart | ItemMediaPart,
     Field(discriminator="type"),
     Kinds(blind_to("{tag}"), TEXT_ONLY),
 ]
@@ -345,4 +345,4 @@ def _pieces_of(content: Any, at: str) -> list[str | PictureSource]:
 def _piece_of(part: Any, at: str) -> str | PictureSource:
     if isinstance(part, ItemImagePart):
         return part.source(at)
-    return part.refusal if isinstance(part, ItemRefusalPart) else str(part.text)
+    return part.refusal if isinstance(part, RefusalPart) else str(part.text)

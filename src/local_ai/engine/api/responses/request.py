@@ -27,7 +27,14 @@ from local_ai.engine.api.body import (
     shown,
     wrong,
 )
-from local_ai.engine.api.openai.request import Effort, NamedSchema, PlainFormat, Verbosity, read_effort
+from local_ai.engine.api.openai.request import (
+    Effort,
+    NamedSchema,
+    PlainFormat,
+    StreamPadding,
+    Verbosity,
+    read_effort,
+)
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.items import (
     AdditionalToolsItem,
@@ -89,12 +96,6 @@ class Reasoning(Body):
     mode: Literal["standard"] | None = None
 
 
-class ResponseStreamOptions(Body):
-    """Additions of a stream to the answer."""
-
-    include_obfuscation: Flag = None  # pads events against eavesdroppers; there are none on a loopback
-
-
 def _check_include(include: list[Any]) -> list[Any]:
     if not all(name in _INCLUDED for name in include):
         raise wrong(f"it must be {' or '.join(_INCLUDED)}, got {shown(include)}")
@@ -115,7 +116,7 @@ class ResponseRequest(Sampled):
     input: Annotated[TextOr[Annotated[ListOf[Item], Field(min_length=1)]], Must("a text or a list of items")]
     instructions: Filled = None
     previous_response_id: Filled = None
-    stream_options: ResponseStreamOptions | None = None
+    stream_options: StreamPadding | None = None
     store: Flag = None
     max_output_tokens: MaxTokens = None
     text: TextField | None = None

@@ -14,7 +14,6 @@ from local_ai.engine.api.body import (
     Body,
     Cacheable,
     Flag,
-    Json,
     Kinds,
     ListOf,
     Must,
@@ -25,6 +24,7 @@ from local_ai.engine.api.body import (
     WordOr,
 )
 from local_ai.engine.api.custom_tools import custom_tool
+from local_ai.engine.api.openai.request import Function
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Tool, ToolChoice
 
@@ -62,22 +62,16 @@ def qualify(namespace: str | None, name: str) -> str:
     return f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}"
 
 
-class ResponseFunctionTool(Cacheable):
+class ResponseFunctionTool(Function):
     """A function that may be called."""
 
     type: Literal["function"]
-    name: _Name
-    description: Text = None
-    parameters: Annotated[Json, Must("a JSON Schema object")] | None = None
-    strict: Flag = None  # forced calls always keep to the schema
     defer_loading: Flag = None  # there is no tool search here: each tool is offered at once
     allowed_callers: Annotated[Refused, Reason("tools are called by the client")] = None
     output_schema: Annotated[Refused, Reason("chat templates cannot show it")] = None
 
     def tool(self, namespace: str | None) -> tuple[Name, Tool]:
-        parameters = {"type": "object", "properties": {}} if self.parameters is None else self.parameters
-        qualified = qualify(namespace, self.name)
-        return Name(namespace, self.name), Tool(qualified, self.description or "", parameters)
+        return Name(namespace, self.name), self.described(qualify(namespace, self.name))
 
 
 class CustomFormat(Body):
