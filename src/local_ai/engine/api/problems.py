@@ -77,7 +77,7 @@ def _in_words(finding: Finding, model: type[BaseModel]) -> ApiError:
         return bad_field(name, reason.why, reason.fix, details=reason.details)
     if finding.kind == "extra_forbidden":
         return _unknown(name[:_SHORT], str(finding.path[-1]), finding.siblings, model)
-    if finding.kind in ("union_tag_invalid", "union_tag_not_found"):
+    if finding.kind in ("union_tag_invalid", "union_tag_not_found") and _must(finding) is None:
         return _wrong_tag(finding)
     if finding.kind == "missing" or finding.value is None:
         return bad_field(name, "it is required and missing", "add it")
@@ -117,11 +117,6 @@ def _must(finding: Finding) -> Must | None:
 
 
 def _wrong_tag(finding: Finding) -> ApiError:
-    if (must := _must(finding)) is not None:
-        if finding.value is None:
-            return bad_field(finding.name, "it is required and missing", "add it")
-        fix = "correct it or leave it out"
-        return bad_field(finding.name, f"it must be {must.be}, got {shown(finding.value)}", fix)
     field = str(finding.context.get("discriminator", "")).strip("'")
     at = f"{finding.name}.{field if field.isidentifier() else 'type'}"
     if not isinstance(finding.value, dict):

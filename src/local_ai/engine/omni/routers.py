@@ -98,12 +98,12 @@ class OmniRouters:
                 self._apps[module] = _import_app(module)
             await self._apps[module](scope, exchange.receive, exchange.send)
         except ApiError as exc:
-            exchange.fail(exc)
+            exchange.put(exc)
         except Exception as exc:
             log.exception("a router of mlx-omni-server failed")
-            exchange.fail(_as_error(500, str(exc).encode()))
+            exchange.put(_as_error(500, str(exc).encode()))
         finally:
-            exchange.finish()
+            exchange.put(None)
 
 
 class _Exchange:
@@ -121,13 +121,11 @@ class _Exchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Message) -> None:
-        self._put(message)
+        self.put(message)
 
-    def fail(self, error: ApiError) -> None:
-        self._put(error)
-
-    def finish(self) -> None:
-        self._put(None)
+    def put(self, item: Message | ApiError | None) -> None:
+        """Give out a part of the response, why there is none, or None: it has ended."""
+        self._ours.call_soon_threadsafe(partial(self._out.put_nowait, item))
 
     async def start(self) -> tuple[int, dict[str, str]] | ApiError:
         """Wait for the response's head."""
@@ -142,9 +140,6 @@ class _Exchange:
         while isinstance(message := await self._out.get(), dict):
             if message["type"] == "http.response.body":
                 yield message.get("body", b"")
-
-    def _put(self, item: Message | ApiError | None) -> None:
-        self._ours.call_soon_threadsafe(partial(self._out.put_nowait, item))
 
 
 async def _until_closed(
@@ -166,8 +161,8 @@ def _import_app(module: str) -> ASGIApp:
         from fastapi import FastAPI
 
         app = FastAPI()
-        app.add_exception_handler(ValueError, _complain)
-        app.add_exception_handler(Exception, _fail)
+        app.add_exception_handler(ValueError, partial(_failed, 400))
+        app.add_exception_handler(Exception, partial(_failed, 500))
         app.include_router(importlib.import_module(module).router)
     except BaseException as exc:  # Metal's absence is a RuntimeError, torch's an ImportError, …
         is_text = module in {OPENAI_TEXT, ANTHROPIC_TEXT}
@@ -188,12 +183,8 @@ def _import_app(module: str) -> ASGIApp:
     return app
 
 
-async def _complain(_request: Request, exc: Exception) -> Response:
-    return Response(str(exc), status_code=400)
-
-
-async def _fail(_request: Request, exc: Exception) -> Response:
-    return Response(str(exc) or type(exc).__name__, status_code=500)
+async def _failed(status: int, _request: Request, exc: Exception) -> Response:
+    return Response(str(exc) or type(exc).__name__, status)
 
 
 def _with_fields(body: bytes, place: Place) -> tuple[bytes, list[Rename]]:
@@ -215,15 +206,12 @@ def _renames(folder: str, name: str) -> list[Rename]:
     Within a text such a field has its quotes escaped, so only a real one is found. The routers send each
     event, and each whole answer, in one piece.
     """
-    return [
-        (_model_field(folder, space, escapes), _model_field(name, space, escapes))
-        for space in ("", " ")
-        for escapes in (True, False)
-    ]
 
+    def field(name: str, space: str, escapes: bool) -> bytes:
+        return f'"model":{space}{json.dumps(name, ensure_ascii=escapes)}'.encode("utf-8", "replace")
 
-def _model_field(name: str, space: str, escapes: bool) -> bytes:
-    return f'"model":{space}{json.dumps(name, ensure_ascii=escapes)}'.encode("utf-8", "replace")
+    ways = [(space, escapes) for space in ("", " ") for escapes in (True, False)]
+    return [(field(folder, *way), field(name, *way)) for way in ways]
 
 
 def _plain_scope(request: Request, path: str, length: int) -> dict[str, Any]:

@@ -50,7 +50,8 @@ async def run(
     Raises:
         ApiError: It could not be begun or finished.
     """
-    post = _post_of(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    post = _posts.setdefault(loop, _Post(loop))
     box = _Box()
     reader = _Reader(prepared, ask, words)
     answer = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon, lease=lease)
@@ -111,10 +112,6 @@ class _Post:
 
 
 _posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
-
-
-def _post_of(loop: asyncio.AbstractEventLoop) -> _Post:
-    return _posts.setdefault(loop, _Post(loop))
 
 
 _Pending = tuple[
@@ -227,8 +224,8 @@ class _Reader:
                 self._forced += segment.text
             else:
                 pieces.append(_text_piece(segment.text, self._release()))
-        if not any(segment.kind == "text" for segment in segments):
-            self._drop_decided()
+        if self._splitter.kind != "text" and not any(segment.kind == "text" for segment in segments):
+            self._release()  # these tokens are of no text
         return pieces
 
     def _read_calls(self, segment: Segment) -> list[Piece]:
@@ -260,10 +257,6 @@ class _Reader:
         ready = [entry for entry in self._pending if entry[0] < consumed]
         self._pending = [entry for entry in self._pending if entry[0] >= consumed]
         return ready
-
-    def _drop_decided(self) -> None:
-        if self._splitter.kind != "text":
-            self._release()
 
     def usage(self) -> Usage:
         """Return the tokens so far."""

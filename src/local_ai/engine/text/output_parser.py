@@ -101,11 +101,9 @@ class OutputParser:
         if self.stop is None and self._state == "call":
             segments += self._end_call("", self._body + self._take(len(self._held)))
         elif self.stop is None and self._state != "header":
-            segments += self._give(self._without_cut(self._take(len(self._held))))
+            rest = self._take(len(self._held))
+            segments += self._give(self._form.without_cut(rest) if self._form else rest)
         return segments
-
-    def _without_cut(self, text: str) -> str:
-        return self._form.without_cut(text) if self._form else text
 
     def _begin(self) -> bool:
         """Decide how an answer without a mark begins; False if more text is needed."""
@@ -181,14 +179,11 @@ class OutputParser:
         elif self._thought and mark == self._thought.start:
             self._state, self._trim_next = "thought", True
         elif mark in self._openings:
-            self._open_call(self._openings[mark])
+            self._state, self._opening = "call", self._openings[mark]
+            self._body = mark if self._opening.keeps else ""
         elif mark in self._stops:
             self.stop = mark
         return segments
-
-    def _open_call(self, opening: Opening) -> None:
-        self._state, self._opening = "call", opening
-        self._body = opening.mark if opening.keeps else ""
 
     def _pass_header(self, mark: str) -> list[Segment]:
         channels = self._channels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from local_ai.engine.errors import bad_field
@@ -16,9 +15,7 @@ from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Ask, Message, Part
 from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.left_out import newest_of_user, placeholder
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import VisionSettings
+from local_ai.settings.schema import VisionSettings
 
 _LONGEST_S = 30.0  # that decoding one picture may take; a large photograph takes a second
 _MOST_NAMED = 3  # models
@@ -48,7 +45,7 @@ class PictureReader:
             ApiError: 400, one cannot be used, by its place; 503, there is no room for them now.
         """
         settings = self._settings()
-        sources = list(_sources(ask))
+        sources = list(_sources(*ask.messages))
         if len(sources) > settings.max_pictures:
             first = sources[settings.max_pictures]
             raise bad_field(
@@ -103,7 +100,7 @@ def without_pictures(
         ApiError: 400, the user's newest message shows one, so that the answer should be about it.
     """
     newest = newest_of_user([message.role for message in ask.messages])
-    shown = None if newest is None else next(_sources_of(ask.messages[newest]), None)
+    shown = None if newest is None else next(_sources(ask.messages[newest]), None)
     if shown:
         raise bad_field(
             shown.place,
@@ -135,13 +132,8 @@ def _base64_of(source: PictureSource) -> str | None:
     return text
 
 
-def _sources(ask: Ask) -> Iterator[PictureSource]:
-    for message in ask.messages:
-        yield from _sources_of(message)
-
-
-def _sources_of(message: Message) -> Iterator[PictureSource]:
-    return (part for part in message.parts if isinstance(part, PictureSource))
+def _sources(*messages: Message) -> Iterator[PictureSource]:
+    return (part for each in messages for part in each.parts if isinstance(part, PictureSource))
 
 
 def _with_parts(ask: Ask, change: Callable[[Part], Part]) -> Ask:

@@ -208,8 +208,9 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
     shown = ask.tools if ask.tool_choice.kind != "none" else ()
     messages = _without_client_header(ask.messages)
     if shown and not words.format.knows_tools:
-        messages = _with_system_text(messages, describe_plainly(shown))
-        shown = ()
+        told, shown = Message("system", describe_plainly(shown)), ()
+        has_system = messages and messages[0].role == "system"
+        messages = (joined(messages[0], told), *messages[1:]) if has_system else (told, *messages)
     options: dict[str, Any] = dict(ask.template_options)
     if words.thought and ask.thinking.wanted is not None:
         options.setdefault("enable_thinking", ask.thinking.wanted)
@@ -319,12 +320,6 @@ def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
             written.append(message)
         was_system = is_system
     return tuple(written)
-
-
-def _with_system_text(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
-    if messages and messages[0].role == "system":
-        return (joined(messages[0], Message("system", text)), *messages[1:])
-    return (Message("system", text), *messages)
 
 
 def _as_template_message(

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
@@ -27,9 +27,7 @@ from local_ai.models.library import ModelLibrary
 from local_ai.models.not_found import model_not_found
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import REQUEST_ID
-
-if TYPE_CHECKING:
-    from local_ai.settings.schema import GenerationSettings, LocalAISettings
+from local_ai.settings.schema import GenerationSettings, LocalAISettings
 
 log = logging.getLogger("local_ai.engine.requests")
 _MOST_RECENT = 100

@@ -32,31 +32,16 @@ def usage_body(usages: list[Usage], prompts: int = 1) -> Json:
     }
 
 
-@dataclass(frozen=True)
-class Heading:
-    """The facts of an answer that each of its chunks repeats."""
+def make_heading(kind: str, model: str) -> Json:
+    """Write what each chunk of a new answer repeats.
 
-    kind: str  # chat.completion | text_completion
-    model: str  # as the client named it
-    id: str
-    created: int
-
-    def body(self, choices: list[Json], *, chunk: bool = False) -> Json:
-        suffix = ".chunk" if chunk and self.kind == "chat.completion" else ""
-        return {
-            "id": self.id,
-            "object": self.kind + suffix,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": "local-ai",
-            "choices": choices,
-        }
-
-
-def make_heading(kind: str, model: str) -> Heading:
-    """Give a new answer its id and time."""
+    Args:
+        kind: chat.completion or text_completion.
+        model: As the client named it.
+    """
     prefix = "chatcmpl" if kind == "chat.completion" else "cmpl"
-    return Heading(kind, model, f"{prefix}-{uuid.uuid4().hex}", int(time.time()))
+    about = {"created": int(time.time()), "model": model, "system_fingerprint": "local-ai"}
+    return {"id": f"{prefix}-{uuid.uuid4().hex}", "object": kind} | about
 
 
 @dataclass

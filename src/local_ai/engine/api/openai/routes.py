@@ -18,7 +18,6 @@ from local_ai.engine.api.merge import merge
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, OpenAIBody
 from local_ai.engine.api.openai.response import (
     ChatChoice,
-    Heading,
     Json,
     TextChoice,
     make_heading,
@@ -95,8 +94,9 @@ def _reseed(opened: Opened, number: int) -> Opened:
 class _ChunkWriter:
     """Writes one answer's chunks as events."""
 
-    def __init__(self, heading: Heading, *, with_usage: bool) -> None:
-        self._heading = heading
+    def __init__(self, heading: Json, *, with_usage: bool) -> None:
+        is_chat = heading["object"] == "chat.completion"
+        self._heading = heading | ({"object": "chat.completion.chunk"} if is_chat else {})
         self._more: Json = {"usage": None} if with_usage else {}
         self._templates: dict[tuple[int, type[Piece]], EventTemplate] = {}
 
@@ -117,22 +117,21 @@ class _ChunkWriter:
 
     def usage(self, usage: Json) -> bytes:
         """Write the chunk that tells of the whole answer's tokens."""
-        return event(self._heading.body([], chunk=True) | {"usage": usage})
+        return event(self._heading | {"choices": [], "usage": usage})
 
     def _body(self, choice: Json) -> Json:
-        return self._heading.body([choice], chunk=True) | self._more
+        return self._heading | {"choices": [choice]} | self._more
 
 
 class _Answer:
     """All choices of one request."""
-
-    _heading: Heading  # known once it is open
 
     def __init__(self, service: Service, body: OpenAIBody, opening: asyncio.Future[list[Opened]]) -> None:
         self._service = service
         self._body = body
         self._opening = opening
         self._choices: list[Choice] = []
+        self._heading: Json = {}  # known once it is open
 
     async def chunks(self) -> AsyncIterator[Callable[[], bytes]]:
         """Generate all choices; what is given out writes a chunk."""
@@ -159,8 +158,8 @@ class _Answer:
 
     def whole(self) -> Json:
         """Write the whole answer."""
-        body = self._heading.body([choice.whole() for choice in self._choices])
-        return body | {"usage": self._usage()}
+        choices = [choice.whole() for choice in self._choices]
+        return self._heading | {"choices": choices, "usage": self._usage()}
 
     def _choice(self, number: int, opened: Opened) -> Choice:
         with_logprobs = opened.ask.logprobs is not None
