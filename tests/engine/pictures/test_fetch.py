@@ -17,7 +17,7 @@ from tests.engine.pictures.files import plain
 from tests.waits import scaled
 
 from local_ai.engine.pictures import fetch as fetching
-from local_ai.engine.pictures.address import AddressRefused, is_public, read_address
+from local_ai.engine.pictures.address import is_public, read_address
 from local_ai.engine.pictures.fetch import PictureFetcher
 from local_ai.serving.errors import ApiError
 
@@ -235,8 +235,8 @@ def test_only_public_addresses_are_connected_to(address: str, public: bool):
     ],
 )
 def test_an_address_that_the_settings_do_not_name_is_refused(url: str, why: str):
-    with pytest.raises(AddressRefused) as caught:
-        read_address(url, ("good.example",))
+    with pytest.raises(ApiError) as caught:
+        read_address(url, "input[0]", ("good.example",))
 
     assert caught.value.why.startswith(why)
     assert "data:image/png;base64," in caught.value.fix
@@ -244,4 +244,4 @@ def test_an_address_that_the_settings_do_not_name_is_refused(url: str, why: str)
 
 def test_a_named_host_may_be_written_otherwise():
     for url in ("https://GOOD.example/a", "https://good.example./a", "https://good.example:8443/a"):
-        assert read_address(url, ("Good.Example",)).host == "good.example"
+        assert read_address(url, "input[0]", ("Good.Example",)).host == "good.example"

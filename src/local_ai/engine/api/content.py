@@ -1,12 +1,37 @@
-"""A message whose content has parts: its texts and pictures, in the core's terms."""
+"""Contents that have parts: their texts and pictures, in the core's terms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from local_ai.engine.api.body import Cacheable
 from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Message, Role
+
+
+class PicturePart(Cacheable):
+    """A part that shows a picture; every other one has a text."""
+
+    def picture(self, at: str) -> PictureSource:
+        """Say where its file is.
+
+        Args:
+            at: Place of the part in the request.
+        """
+        raise NotImplementedError
+
+
+def pieces_of(content: Any, at: str) -> list[str | PictureSource]:
+    """List the texts and pictures of a content, a text or a list of parts, at this place of the request."""
+    if content is None or isinstance(content, str):
+        return [content] if content else []
+    return [piece_of(part, f"{at}[{index}]") for index, part in enumerate(content)]
+
+
+def piece_of(part: Any, at: str) -> str | PictureSource:
+    """Return the text or the picture of one part."""
+    return part.picture(at) if isinstance(part, PicturePart) else str(part.text)
 
 
 def message_of(role: Role, pieces: Iterable[str | PictureSource], **about: Any) -> Message:

@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from local_ai.engine.errors import bad_field
+from local_ai.serving.errors import ApiError
+
 _PORTS = {"http": 80, "https": 443}
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address is its last part
 _MOST_SHOWN = 100
-
-
-class AddressRefused(Exception):
-    """An address that nothing is fetched from; the texts say why and what to do."""
-
-    def __init__(self, why: str, fix: str) -> None:
-        super().__init__(why)
-        self.why, self.fix = why, fix
+_INSTEAD = "send the picture as data:image/png;base64,…"
 
 
 @dataclass(frozen=True)
@@ -28,30 +24,36 @@ class Target:
     port: int
 
 
-def read_address(url: str, allowed_hosts: tuple[str, ...]) -> Target:
+def read_address(url: str, place: str, allowed_hosts: tuple[str, ...]) -> Target:
     """Check an address against the settings.
 
+    Args:
+        place: Where in the request it stands.
+
     Raises:
-        AddressRefused: It is none, or its host is not named by them.
+        ApiError: 400, naming the place: it is no address, or its host is not named by the settings.
     """
-    instead = "send the picture as data:image/png;base64,…"
+
+    def refused(why: str, fix: str = _INSTEAD) -> ApiError:
+        return bad_field(place, why, fix, code="invalid_image_url")
+
     url = url.strip()
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
-        raise AddressRefused("it is no address", instead) from None
+        raise refused("it is no address") from None
     if not parts.scheme:
-        raise AddressRefused("it is no address: there is no https: or data: before it", instead)
+        raise refused("it is no address: there is no https: or data: before it")
     if parts.scheme not in _PORTS:
         shown = parts.scheme[:20]
-        raise AddressRefused(f"addresses with {shown}: are not read, only data:, https: and http:", instead)
+        raise refused(f"addresses with {shown}: are not read, only data:, https: and http:")
     if not host or not host.isascii() or not url.isprintable() or parts.username is not None:
-        raise AddressRefused("it is no plain address of a host", instead)
+        raise refused("it is no plain address of a host")
     if host not in {allowed.lower().rstrip(".") for allowed in allowed_hosts}:
-        raise AddressRefused(
+        raise refused(
             f"pictures are not fetched from {host[:_MOST_SHOWN]!r}",
-            f"{instead}, or add that host to vision.allowed_hosts in config.toml",
+            f"{_INSTEAD}, or add that host to vision.allowed_hosts in config.toml",
         )
     return Target(url, host, port or _PORTS[parts.scheme])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 from local_ai.engine.errors import bad_field
-from local_ai.engine.pictures.address import AddressRefused, Target, is_public, read_address
+from local_ai.engine.pictures.address import Target, is_public, read_address
 from local_ai.serving.certificates import trusted
 from local_ai.serving.errors import ApiError
 
@@ -37,10 +37,7 @@ class PictureFetcher:
         Raises:
             ApiError: 400, naming the place: it may not be fetched, or could not be.
         """
-        try:
-            target = read_address(url, allowed_hosts)
-        except AddressRefused as exc:
-            raise bad_field(place, exc.why, exc.fix, code="invalid_image_url") from exc
+        target = read_address(url, place, allowed_hosts)
         trust = await asyncio.to_thread(_trust)
         import httpx
 

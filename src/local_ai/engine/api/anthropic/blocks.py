@@ -20,7 +20,7 @@ from local_ai.engine.api.body import (
     Text,
     TextOr,
 )
-from local_ai.engine.api.content import message_of
+from local_ai.engine.api.content import PicturePart, message_of, piece_of, pieces_of
 from local_ai.engine.api.unreadable import Unreadable
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.source import PictureSource
@@ -84,9 +84,6 @@ class BytesSource(Body):
     media_type: Annotated[Text, Must("a media type, such as image/png")] = None
     data: str
 
-    def source(self, at: str) -> PictureSource:
-        return PictureSource("base64", self.data, at)
-
 
 class UrlSource(Body):
     """The source of a picture."""
@@ -94,11 +91,8 @@ class UrlSource(Body):
     type: Literal["url"]
     url: Annotated[str, Field(min_length=1)]
 
-    def source(self, at: str) -> PictureSource:
-        return PictureSource("url", self.url, at)
 
-
-class ImageBlock(Cacheable):
+class ImageBlock(PicturePart):
     """A picture."""
 
     type: Literal["image"]
@@ -108,6 +102,10 @@ class ImageBlock(Cacheable):
         Kinds("no files are kept here", "send a base64 source"),
     ]
     transformations: NoEffect = None  # what Anthropic's servers do to it before
+
+    def picture(self, at: str) -> PictureSource:
+        value = self.source.data if isinstance(self.source, BytesSource) else self.source.url
+        return PictureSource(self.source.type, value, at)
 
 
 class MediaBlock(Unreadable):
@@ -176,10 +174,7 @@ class ToolResultBlock(Cacheable):
     is_error: Flag = None
 
     def message(self, at: str) -> Message:
-        if isinstance(self.content, str):
-            pieces: list[str | PictureSource] = [self.content]
-        else:
-            pieces = [_piece_of(block, f"{at}.content[{i}]") for i, block in enumerate(self.content or ())]
+        pieces = pieces_of(self.content, f"{at}.content")
         if self.is_error:
             first = pieces.pop(0) if pieces and isinstance(pieces[0], str) else ""
             pieces.insert(0, f"Error: {first}")
@@ -217,7 +212,7 @@ class UserTurn(Body):
             if isinstance(block, ToolResultBlock):
                 results.append(block.message(where))
             else:
-                pieces.append(_piece_of(block, where))
+                pieces.append(piece_of(block, where))
         yield from results
         if pieces or not results:
             yield message_of("user", pieces)
@@ -295,7 +290,3 @@ def _refuse_unreadable(content: Any, at: str) -> None:
         if isinstance(block, Unreadable):
             why = f"blocks of type {block.type!r} cannot be read here"
             raise bad_field(f"{at}[{index}]", why, f"send blocks of type {_USERS} only")
-
-
-def _piece_of(block: Any, at: str) -> str | PictureSource:
-    return block.source.source(at) if isinstance(block, ImageBlock) else str(block.text)

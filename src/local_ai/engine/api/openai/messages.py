@@ -22,7 +22,7 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
-from local_ai.engine.api.content import message_of
+from local_ai.engine.api.content import PicturePart, message_of, pieces_of
 from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.unreadable import BLIND, Unreadable
 from local_ai.engine.errors import bad_field
@@ -55,6 +55,10 @@ class RefusalPart(Cacheable):
     type: Literal["refusal"]
     refusal: str
 
+    @property
+    def text(self) -> str:
+        return self.refusal
+
 
 class ImageUrl(Body):
     """The source of a picture."""
@@ -63,14 +67,14 @@ class ImageUrl(Body):
     detail: Detail | None = None
 
 
-class ImagePart(Cacheable):
+class ImagePart(PicturePart):
     """A picture."""
 
     type: Literal["image_url"]
     image_url: Annotated[TextOr[ImageUrl], Must('an object, {"url": …}')]
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
 
-    def source(self, at: str) -> PictureSource:
+    def picture(self, at: str) -> PictureSource:
         if isinstance(self.image_url, str):
             return PictureSource("url", self.image_url, at)
         return PictureSource("url", self.image_url.url, at, is_small=self.image_url.detail == "low")
@@ -215,19 +219,6 @@ class ToolMessage(Cacheable):
 ChatMessage = Annotated[
     SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
 ]
-
-
-def pieces_of(content: Any, at: str) -> list[str | PictureSource]:
-    """List the texts and pictures of a content that stands at this place of the request."""
-    if content is None or isinstance(content, str):
-        return [content] if content else []
-    return [_piece_of(part, f"{at}[{index}]") for index, part in enumerate(content)]
-
-
-def _piece_of(part: Any, at: str) -> str | PictureSource:
-    if isinstance(part, ImagePart):
-        return part.source(at)
-    return part.refusal if isinstance(part, RefusalPart) else str(part.text)
 
 
 def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:

@@ -23,7 +23,7 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
-from local_ai.engine.api.content import message_of
+from local_ai.engine.api.content import PicturePart, message_of, pieces_of
 from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.openai.messages import (
     TEXT_ONLY,
@@ -73,7 +73,7 @@ class ItemTextPart(Cacheable):
     prompt_cache_breakpoint: NoEffect = None  # prefixes are always remembered
 
 
-class ItemImagePart(Cacheable):
+class ItemImagePart(PicturePart):
     """A picture."""
 
     type: Literal["input_image", "computer_screenshot"]
@@ -88,7 +88,7 @@ class ItemImagePart(Cacheable):
             raise wrong("image_url is required and missing", "add it")
         return self
 
-    def source(self, at: str) -> PictureSource:
+    def picture(self, at: str) -> PictureSource:
         return PictureSource("url", self.image_url or "", at, is_small=self.detail == "low")
 
 
@@ -115,7 +115,7 @@ class MessageItem(_Item):
     phase: NoEffect = None  # whether it was the last word of a turn: the order of items tells
 
     def message(self, at: str) -> Message:
-        return message_of(_ROLES[self.role], _pieces_of(self.content, f"{at}.content"))
+        return message_of(_ROLES[self.role], pieces_of(self.content, f"{at}.content"))
 
 
 class CallItem(_Item):
@@ -155,7 +155,7 @@ class OutputItem(_Item):
     output: _Content
 
     def message(self, at: str) -> Message:
-        return message_of("tool", _pieces_of(self.output, f"{at}.output"), call_id=self.call_id)
+        return message_of("tool", pieces_of(self.output, f"{at}.output"), call_id=self.call_id)
 
 
 class ThoughtPart(Body):
@@ -334,15 +334,3 @@ def _role_of(item: Any) -> str:
     if isinstance(item, MessageItem):
         return item.role
     return "tool" if isinstance(item, OutputItem) else "assistant"
-
-
-def _pieces_of(content: Any, at: str) -> list[str | PictureSource]:
-    if isinstance(content, str):
-        return [content]
-    return [_piece_of(part, f"{at}[{index}]") for index, part in enumerate(content)]
-
-
-def _piece_of(part: Any, at: str) -> str | PictureSource:
-    if isinstance(part, ItemImagePart):
-        return part.source(at)
-    return part.refusal if isinstance(part, RefusalPart) else str(part.text)
