@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.status.figures import in_words, size_in_words
+from local_ai.status.figures import in_words, size_in_words, why_slow
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,13 @@ def test_seconds_are_whole_units_that_have_passed(seconds: float | None, text: s
 )
 def test_sizes_round_halves_up_as_the_page_does(size: int | None, text: str):
     assert size_in_words(size) == text
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "device", "is_slow"),
+    [("4-bit", "cuda", True), ("", "cuda", False), ("4-bit", "metal", False), ("4-bit", None, False)],
+)
+def test_a_quantised_model_is_called_slow_on_an_nvidia_card_alone(
+    quantisation: str, device: str | None, is_slow: bool
+):
+    assert bool(why_slow(quantisation, device)) is is_slow

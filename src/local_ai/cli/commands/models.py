@@ -24,7 +24,7 @@ from local_ai.settings.keys import join_key
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.schema import LocalAISettings
 from local_ai.settings.state import read_target, running_paths
-from local_ai.status.figures import size_in_words, why_too_large
+from local_ai.status.figures import size_in_words, why_slow, why_too_large
 from local_ai.status.health import PeerState
 from local_ai.status.probe import probe_engine, probe_peers
 
@@ -154,6 +154,7 @@ def info(name: str, *, as_json: bool) -> None:
         "size": size_in_words(row["size_bytes"]),
         "family": row["family"] or "not said",
         "quantisation": row["quantisation"] or "none",
+        "speed": row["slow"],
         "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
         "kind": "generates text" if row["generates_text"] else "does not generate text",
         "thoughts": f"between {' and '.join(thought)}" if thought else "none",
@@ -165,7 +166,8 @@ def info(name: str, *, as_json: bool) -> None:
         or "none of its own",
     }
     for label, text in shown.items():
-        console.print_line(f"{label:<14}{text}")
+        if text:
+            console.print_line(f"{label:<14}{text}")
 
 
 def use(name: str, *, config: str | None) -> None:
@@ -239,6 +241,7 @@ def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
             "path": str(model.path),
             "default": model == shelf.library.default,
             "too_large": why_too_large(model.size_bytes, most),
+            "slow": why_slow(model.quantisation, health.device if health else None),
             "loaded": model.id in held,
             "in_memory": asdict(held[model.id]) if model.id in held else None,
             "aliases": shelf.library.aliases_of(model),
