@@ -90,14 +90,8 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
             help=_literal(command.argument.description),
         )
     for option in command.options:
-        if option.is_switch:
-            parser.add_argument(
-                option.flag, dest=option.name, action="store_true", help=_literal(option.description)
-            )
-        else:
-            parser.add_argument(
-                option.flag, dest=option.name, metavar=option.metavar, help=_literal(option.description)
-            )
+        kind: dict[str, Any] = {"action": "store_true"} if option.is_switch else {"metavar": option.metavar}
+        parser.add_argument(option.flag, dest=option.name, help=_literal(option.description), **kind)
     return parser
 
 

@@ -39,23 +39,18 @@ def folder_checks(place: Place) -> Iterator[Check]:
 
 def _check_folders(paths: Paths) -> Iterator[Check]:
     folders = dict.fromkeys((paths.state_dir, paths.logs_dir, paths.socket_dir))
-    faults = [fault for folder in folders if (fault := _fault_of_private(folder))]
-    faults += [
-        fault
-        for folder in (paths.config_dir, paths.data_dir)
-        if (fault := _fault_of_writing("folders", folder))
-    ]
-    faults += [
-        fault
-        for file in (paths.config_file, paths.state_file)
-        if (fault := _fault_of_secret("folders", file))
-    ]
+    found = (
+        *map(_fault_of_private, folders),
+        *map(_fault_of_writing, (paths.config_dir, paths.data_dir)),
+        *map(_fault_of_secret, (paths.config_file, paths.state_file)),
+    )
+    faults = [fault for fault in found if fault]
     yield from faults or [ok("folders", f"{paths.state_dir}, {paths.config_dir}, {paths.data_dir}")]
 
 
 def _fault_of_private(folder: Path) -> Check | None:
     if not os.path.lexists(folder):
-        return _fault_of_writing("folders", folder)
+        return _fault_of_writing(folder)
     try:
         refuse_foreign(folder, f"the folder {folder}", f"mv {folder} {folder}.old")
     except ConfigError as exc:
@@ -72,23 +67,18 @@ def _fault_of_private(folder: Path) -> Check | None:
     )
 
 
-def _fault_of_writing(name: str, folder: Path) -> Check | None:
+def _fault_of_writing(folder: Path) -> Check | None:
     existing = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID):
         return None
     what = "cannot be written to" if os.path.isdir(existing) else "is not a folder"
+    why, command = f"{existing} {what}", f"ls -ld {existing}"
     return wrong(
-        name,
-        ConfigError(
-            f"{folder} cannot be used",
-            why=f"{existing} {what}",
-            fix="correct it there",
-            command=f"ls -ld {existing}",
-        ),
+        "folders", ConfigError(f"{folder} cannot be used", why=why, fix="correct it there", command=command)
     )
 
 
-def _fault_of_secret(name: str, file: Path) -> Check | None:
+def _fault_of_secret(file: Path) -> Check | None:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
         if not mode & 0o077 or not _NAMES_KEYS.search(file.read_bytes()):
@@ -96,7 +86,7 @@ def _fault_of_secret(name: str, file: Path) -> Check | None:
     except OSError:
         return None
     return warning(
-        name,
+        "folders",
         f"{file} can be read by others",
         why=f"it may hold keys, and its mode is {mode:04o}",
         command=f"chmod 600 {file}",

@@ -160,7 +160,7 @@ def configured_default(state: State) -> str | None:
     if given := state.given.values.get("model.path"):
         return str(given)
     try:
-        file = tomllib.loads(Path(state.given.file or state.paths.config_file).read_text("utf-8"))
+        file = tomllib.loads(state.file.read_text("utf-8"))
         found = file.get("model", {}).get("path")
     except FileNotFoundError:
         return None

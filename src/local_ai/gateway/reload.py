@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.errors import LocalAIError
 from local_ai.settings.state import State, read_state
-from local_ai.supervision.reload import file_of, load_for, reload_settings
+from local_ai.supervision.reload import load_for, reload_settings
 
 if TYPE_CHECKING:
     from local_ai.gateway.context import GatewayContext
@@ -69,7 +69,7 @@ def _write(running: State, changes: Mapping[str, Any]) -> tuple[State, Reload]:
         check_exposure(compare(running.settings, wanted).settings.server)
 
     if changes:
-        set_values(file_of(running), changes, check=check)
+        set_values(running.file, changes, check=check)
     return _reloaded(running)
 
 
@@ -90,7 +90,7 @@ def _reloaded(running: State) -> tuple[State, Reload]:
 def _stamp(state: State) -> tuple[int, int, int] | None:
     """Return what is another with each change of the file; None where there is none."""
     try:
-        stat = Path(state.given.file or state.paths.config_file).stat()
+        stat = state.file.stat()
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

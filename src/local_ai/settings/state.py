@@ -51,6 +51,11 @@ class State:
     given: Given = field(default_factory=Given)
     revision: int = 0  # how often its settings were changed while it ran
 
+    @property
+    def file(self) -> Path:
+        """The settings file; the user's own, which may not be there, where the start read none."""
+        return Path(self.given.file) if self.given.file else self.paths.config_file
+
 
 @cache
 def own_version() -> str:

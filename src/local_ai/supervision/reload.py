@@ -24,11 +24,6 @@ if TYPE_CHECKING:
 _ENGINE_S = 5.0  # to answer; it answers at once, but where it does not, it reads them with its next start
 
 
-def file_of(state: State) -> Path:
-    """Return the settings file of a start; the user's own, which may not be there, where it read none."""
-    return Path(state.given.file) if state.given.file else state.paths.config_file
-
-
 def load_for(state: State, *, config_file: Path | None = None) -> Loaded:
     """Load the settings as a restart would: what the start was given wins over the file.
 
@@ -40,8 +35,8 @@ def load_for(state: State, *, config_file: Path | None = None) -> Loaded:
     """
     from local_ai.settings.load import load_again
 
-    own = file_of(state)
-    file = config_file or (own if state.given.file or os.path.isfile(own) else None)
+    is_there = state.given.file or os.path.isfile(state.file)
+    file = config_file or (state.file if is_there else None)
     loaded, _kept = load_again(state.given.values, config_path=file, paths=state.paths, environ={})
     return loaded
 

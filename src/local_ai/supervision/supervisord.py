@@ -171,13 +171,9 @@ def _not_launched(paths: Paths, reason: str) -> ServerError:
 
 
 def _own_processes() -> Iterator[psutil.Process]:
-    uid = os.getuid()
-    for process in psutil.process_iter():
-        try:
-            if process.uids().real == uid:
-                yield process
-        except psutil.Error:
-            continue
+    for process in psutil.process_iter(["uids"]):
+        if (uids := process.info["uids"]) and uids.real == os.getuid():
+            yield process
 
 
 def _runs_with(process: psutil.Process, argument: str) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -187,11 +186,10 @@ def _make_default(name: str, state: State) -> str:
     model = find_model(name, library.models)
     if model is None:
         raise model_not_found(name, library)
-    file = Path(state.given.file or state.paths.config_file)
-    set_value(file, "model.path", model.id)
+    set_value(state.file, "model.path", model.id)
     if (given := configured_default(state)) != model.id:
-        return f"{model.id} is written into {file}, but this server was started with {given} by hand."
-    return f"{model.id} is the default from the next start on ({file})."
+        return f"{model.id} is written into {state.file}, but this server was started with {given} by hand."
+    return f"{model.id} is the default from the next start on ({state.file})."
 
 
 async def _plan_removal(name: str, context: GatewayContext) -> Removal:

@@ -36,7 +36,7 @@ from local_ai.settings.describe import Described, describe_all
 from local_ai.settings.load import COMMAND_LINE, Loaded, known_keys
 from local_ai.settings.problems import InvalidSettings
 from local_ai.settings.state import State
-from local_ai.supervision.reload import file_of, load_for
+from local_ai.supervision.reload import load_for
 
 _FRESH = {"Cache-Control": "no-store", "Vary": "Accept-Language, Cookie"}
 _MOST_BYTES = 256 * 1024
@@ -53,7 +53,7 @@ def settings_router(context: GatewayContext) -> APIRouter:
         response.headers.update(_FRESH)
         rows, problem = await asyncio.to_thread(_read, context.state)
         return {
-            "file": str(file_of(context.state)),
+            "file": str(context.state.file),
             "problem": problem,
             "settings": [asdict(row) for row in rows],
         }
@@ -202,7 +202,7 @@ async def _page(
         "settings_page.html",
         form=form,
         problem=problem,
-        file=str(file_of(state)),
+        file=str(state.file),
         needs_key=bool(state.settings.server.api_keys),
         restart_command=as_called("local-ai server restart"),
         version=state.version,

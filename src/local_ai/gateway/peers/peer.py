@@ -46,6 +46,7 @@ class Peer:
 
     def __init__(self, settings: PeerSettings, *, most_waiting: int) -> None:
         self.settings = settings
+        self.name = settings.name
         self.client = PeerClient(settings)
         self.queue = RequestQueue(most_running=settings.max_concurrency, most_waiting=most_waiting)
         self.running = 0  # requests that it has now
@@ -60,10 +61,6 @@ class Peer:
         self._silent_since: float | None = None  # time.monotonic()
         self._away = asyncio.Event()
         self._poked = asyncio.Event()
-
-    @property
-    def name(self) -> str:
-        return self.settings.name
 
     @property
     def is_ready(self) -> bool:
