@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.engine.core.batches import ask, finish, make_batch, words
@@ -61,8 +63,6 @@ def _chats(family: str, tokens: int) -> Iterator[tuple[int, int, int, int]]:
     """Hold chats; yield the tokens so far and three figures, after each turn."""
     import mlx.core as mx
 
-    from local_ai.models.memory import own_bytes
-
     batch = make_batch(family, memory_bytes=_CACHE_BYTES)
     done = turn = 0
     while done < tokens:
@@ -76,7 +76,7 @@ def _chats(family: str, tokens: int) -> Iterator[tuple[int, int, int, int]]:
         turn += 1
         gc.collect()
         mx.synchronize()
-        yield done, int(mx.get_active_memory()), batch._memory.n_bytes, own_bytes()
+        yield done, int(mx.get_active_memory()), batch._memory.n_bytes, psutil.Process().memory_info().rss
 
 
 def _options() -> Any:

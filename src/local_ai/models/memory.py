@@ -6,8 +6,6 @@ also what Metal recommends to keep in use at once. The macOS parts have not been
 
 from __future__ import annotations
 
-import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,12 +84,6 @@ def total_bytes() -> int:
 def available_bytes() -> int:
     """Bytes that are available now, without pushing anything else out."""
     return min([psutil.virtual_memory().available, *cgroup_rooms()])
-
-
-def own_bytes() -> int:
-    """Bytes that this process takes: its physical footprint on macOS, its resident set elsewhere."""
-    footprint = physical_footprint() if sys.platform == "darwin" else None
-    return footprint if footprint is not None else int(psutil.Process().memory_info().rss)
 
 
 def working_set_bytes() -> int | None:
@@ -179,20 +171,3 @@ def _inactive_file_bytes(file: Path) -> int:
         return next((int(value) for name, value in words if name == "inactive_file"), 0)
     except (OSError, ValueError):
         return 0
-
-
-class _RusageInfoV2(ctypes.Structure):
-    """Source: struct rusage_info_v2 in XNU's bsd/sys/resource.h; ri_phys_footprint is the eighth count."""
-
-    _fields_ = (("ri_uuid", ctypes.c_uint8 * 16), ("counts", ctypes.c_uint64 * 18))
-
-
-def physical_footprint() -> int | None:
-    """Read what Activity Monitor shows and the system's memory pressure counts; None if it cannot be read."""
-    try:
-        libproc = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)
-        usage = _RusageInfoV2()
-        failed = libproc.proc_pid_rusage(os.getpid(), 2, ctypes.byref(usage))
-    except (OSError, AttributeError):
-        return None
-    return None if failed else int(usage.counts[7])
