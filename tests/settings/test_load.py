@@ -191,6 +191,35 @@ def test_broken_toml_is_told_with_the_place(tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("\ufeff[server]\n", "it begins with a byte order mark (BOM): have your editor save it as UTF-8"),
+        (f"[x]\na = {'[' * 100_000}", "it is nested too deeply"),
+        (f"[{'.'.join(['a'] * 20_000)}]", "it is nested too deeply"),
+        (f"[server]\nport = {'9' * 5000}", "exceeds the limit (4300 digits) for integer string conversion"),
+    ],
+    ids=["bom", "lists", "tables", "digits"],
+)
+def test_file_that_no_person_writes_by_hand_is_told_in_words_too(tmp_path: Path, text: str, why: str):
+    file = write(tmp_path, text)
+
+    assert f"why: {file}: {why}" in failure(config_path=file)
+
+
+@pytest.mark.parametrize(
+    ("value", "must"),
+    [("0", "above 0, got 0"), ('"8GB"', "a number, got '8GB'"), ("true", "a number, got true")],
+)
+def test_number_that_may_be_auto_is_one_problem(tmp_path: Path, value: str, must: str):
+    file = write(tmp_path, f"[models]\nbudget = {value}\n")
+
+    assert failure(config_path=file).splitlines()[:2] == [
+        "error: a setting is not valid",
+        f'  why: models.budget: must be "auto" or {must} ({file})',
+    ]
+
+
 def test_file_that_is_not_text_is_told(tmp_path: Path):
     file = tmp_path / "settings.toml"
     file.write_bytes(b"[server]\n\xff\xfe")

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from local_ai.errors import ConfigError
 from local_ai.settings.keys import as_key, split_key
 from local_ai.settings.paths import Paths, current_folder, find_paths
-from local_ai.settings.problems import InvalidSettings, Problem, describe, nearest
+from local_ai.settings.problems import InvalidSettings, Problem, describe_all, nearest
 from local_ai.settings.schema import REVEAL, LocalAISettings
 
 ENV_PREFIX = "LOCAL_AI_"
@@ -287,11 +287,16 @@ def _values_of(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_file(file: Path) -> _Layer:
     try:
-        values = tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as exc:
-        raise _broken_file(file, str(exc)) from exc
+        text = file.read_text("utf-8")
+        values = tomllib.loads(text)
+        keys = flatten(values)
     except UnicodeDecodeError as exc:
         raise _broken_file(file, "it is not UTF-8 text") from exc
+    except RecursionError as exc:
+        raise _broken_file(file, "it is nested too deeply") from exc
+    except ValueError as exc:  # tomllib's own, or Python's: a number of 5,000 digits
+        has_mark = text.startswith("\ufeff")
+        raise _broken_file(file, _BYTE_ORDER_MARK if has_mark else str(exc)) from exc
     except OSError as exc:
         raise ConfigError(
             "the settings file cannot be read",
@@ -299,7 +304,10 @@ def _read_file(file: Path) -> _Layer:
             fix="" if isinstance(exc, PermissionError) else "name a file that can be read",
             command=f"chmod u+r {file}" if isinstance(exc, PermissionError) else "",
         ) from exc
-    return _Layer(values, dict.fromkeys(flatten(values), str(file)), file.parent, strict=True)
+    return _Layer(values, dict.fromkeys(keys, str(file)), file.parent, strict=True)
+
+
+_BYTE_ORDER_MARK = "it begins with a byte order mark (BOM): have your editor save it as UTF-8 without one"
 
 
 def _broken_file(file: Path, reason: str) -> ConfigError:
@@ -326,7 +334,7 @@ def _problems(layer: _Layer) -> list[Problem]:
         # A file's values too: a date would have passed as text above.
         LocalAISettings.model_validate(layer.values)
     except ValidationError as exc:
-        return [describe(error, layer.origins, known_keys()) for error in exc.errors()]
+        return describe_all(exc.errors(), layer.origins, known_keys())
     return []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic_core import ErrorDetails
@@ -13,6 +13,8 @@ from local_ai.errors import ConfigError
 from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
+
+_AUTO = "literal['auto']"  # pydantic's name for that side of a union
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,24 @@ class InvalidSettings(ConfigError):
             see=str(config_file) if config_file else None,
         )
         self.problems = tuple(problems)
+
+
+def describe_all(
+    errors: Iterable[ErrorDetails], origins: Mapping[str, str], keys: list[str]
+) -> list[Problem]:
+    """Put pydantic's findings into words; a number that may also be "auto" has two, which are one problem."""
+    found = list(errors)
+    autos = {error["loc"][:-1] for error in found if error["loc"][-1:] == (_AUTO,)}
+    problems = []
+    for error in found:
+        *outer, last = error["loc"] or ("",)
+        if tuple(outer) not in autos:
+            problems.append(describe(error, origins, keys))
+        elif last != _AUTO:
+            number = describe(ErrorDetails({**error, "loc": tuple(outer)}), origins, keys)
+            words = number.message.replace("must be ", 'must be "auto" or ', 1)
+            problems.append(replace(number, message=words))
+    return problems
 
 
 def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -139,6 +140,7 @@ def test_body_that_breaks_its_own_encoding_is_refused_at_once(gateway: Gateway) 
 def test_slow_head_is_refused_and_one_that_never_begins_is_closed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert BoundedProtocol.head_s == 30  # the first head of a client of a busy machine came after 10
     monkeypatch.setattr(BoundedProtocol, "head_s", 0.2)
 
     assert exchange(gateway) == b""
@@ -146,6 +148,21 @@ def test_slow_head_is_refused_and_one_that_never_begins_is_closed(
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"its headers were not complete after 0.2 s" in answer
+
+
+def test_head_that_came_while_the_gateway_stood_still_is_not_late(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = BoundedProtocol.connection_made
+
+    def accept_and_stand_still(connection: BoundedProtocol, transport: asyncio.Transport) -> None:
+        accept(connection, transport)
+        time.sleep(0.4)
+
+    monkeypatch.setattr(BoundedProtocol, "head_s", 0.1)
+    monkeypatch.setattr(BoundedProtocol, "connection_made", accept_and_stand_still)
+
+    assert exchange(gateway, head("/healthz", "connection: close")).startswith(b"HTTP/1.1 200 ")
 
 
 def test_blank_lines_do_not_keep_a_connection(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
