@@ -105,7 +105,7 @@ class Family:
     Args:
         config: Its config.json, beside what all have.
         tokens: Its special tokens, and how its config.json calls their ids.
-        mark: What its template writes for a picture.
+        mark: What its template writes for a picture; None: it has no template.
         prepared: Its preprocessor_config.json.
         named: Names of its special tokens, in tokenizer_config.json.
         processor: Its processor_config.json.
@@ -113,7 +113,7 @@ class Family:
 
     config: dict[str, Any]
     tokens: dict[str, str]
-    mark: str
+    mark: str | None
     prepared: dict[str, Any]
     named: dict[str, str] = field(default_factory=dict)
     processor: dict[str, Any] = field(default_factory=dict)
@@ -354,12 +354,15 @@ _TEMPLATE = (
 )
 
 
-def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: Any) -> Path:
-    """Write a random model of one of `FAMILIES`.
+def make_tiny_seeing(
+    folder: Path, family: str, *, made: Family | None = None, seed: int = 0, **prepared: Any
+) -> Path:
+    """Write a random model.
 
     Args:
         folder: Where to; made if need be.
         family: Its `model_type`.
+        made: Its family, where that is none of `FAMILIES`.
         seed: Another one gives another model.
         prepared: Changes of its preprocessor_config.json.
 
@@ -370,7 +373,7 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     from mlx.utils import tree_flatten, tree_map_with_path
     from mlx_vlm.utils import get_model_and_args, update_module_configs
 
-    made = FAMILIES[family]
+    made = made or FAMILIES[family]
     make_tiny_model(folder)
     tokens = {text: add_token(folder, text) for text in made.tokens}
     ids = {name: tokens[text] for text, name in made.tokens.items() if name}
@@ -386,10 +389,11 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
         text["vocab_size_per_layer_input"] = vocabulary
     config["vision_config"].setdefault("model_type", family)
     _write(folder / "config.json", config)
-    template = _TEMPLATE.replace("MARK", made.mark)
+    del stated["chat_template"]
+    template = {"chat_template": _TEMPLATE.replace("MARK", made.mark)} if made.mark is not None else {}
     _write(
         folder / "tokenizer_config.json",
-        stated | {"chat_template": template} | ({"extra_special_tokens": made.named} if made.named else {}),
+        stated | template | ({"extra_special_tokens": made.named} if made.named else {}),
     )
     _write(folder / "preprocessor_config.json", made.prepared | prepared)
     if made.processor:
@@ -398,7 +402,8 @@ def make_tiny_seeing(folder: Path, family: str, *, seed: int = 0, **prepared: An
     read = json.loads(json.dumps(config))
     arch, _ = get_model_and_args(read)
     arguments = arch.ModelConfig.from_dict(read)
-    arguments = update_module_configs(arguments, arch, read, ["text", "vision"])
+    arguments = update_module_configs(arguments, arch, read, ["text", "vision", "perceiver"])
+    mx.random.seed(seed)  # of what is drawn as it is made
     model = arch.Model(arguments)
     key = mx.random.key(seed)
     # Wide ones that are tied would have each token say itself again.

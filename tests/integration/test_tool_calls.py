@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from playwright.sync_api import Browser, expect
 from tests.seeing_model import BLIND, colour_picture, names
 from tests.seeing_model import QUESTION as WHAT_COLOUR
 from tests.server import Server, end, free_port
+from tests.tiny_lone_families import LONE_FAMILIES
+from tests.tiny_seeing import make_tiny_seeing
 from tests.trained_model import (
     ARGUMENTS,
     DESCRIPTION,
@@ -55,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, seeing_model: Path) -> Iter
     train_weather_model(server.paths.models_dir / "weather")
     train_reranker(server.paths.models_dir / "reranker")
     (server.paths.models_dir / "seeing").symlink_to(seeing_model)
+    make_tiny_seeing(server.paths.models_dir / "lone", "internvl_chat", made=LONE_FAMILIES["internvl_chat"])
     server.start()
     yield server
     end(server)
@@ -230,7 +234,7 @@ def test_ollama_client_lists_shows_loads_and_unloads(ollama_client: ollama.Clien
     running = ollama_client.ps().models
     unloaded = ollama_client.generate("weather", keep_alive=0)
 
-    assert sorted(model.model for model in listed) == ["reranker", "seeing", "weather"]
+    assert sorted(model.model for model in listed) == ["lone", "reranker", "seeing", "weather"]
     assert shown.capabilities == ["completion", "tools"]
     assert (loaded.done_reason, unloaded.done_reason) == ("load", "unload")
     assert [(model.model, model.context_length) for model in running] == [
@@ -279,6 +283,33 @@ def test_openai_s_sdk_shows_pictures(openai_client: openai.OpenAI, colours: tupl
         else answer.choices[0].message.content
     )
     assert said == (names(*colours) if colours else BLIND)
+
+
+def test_a_model_that_answers_one_at_a_time_has_others_wait(server: Server, openai_client: openai.OpenAI):
+    """Its second request is answered once the client of the first has left in the middle."""
+
+    def ask(colour: str, most: int = 6, *, stream: bool = False) -> Any:
+        url = f"data:image/png;base64,{picture_in_base64(colour)}"
+        asked: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+        return openai_client.chat.completions.create(
+            model="lone", messages=asked, max_tokens=most, stream=stream
+        )
+
+    said = {colour: ask(colour).choices[0].message.content for colour in ("red", "blue")}
+    streamed = "".join(chunk.choices[0].delta.content or "" for chunk in ask("red", stream=True))
+    endless = ask("blue", 4000, stream=True)
+    next(iter(endless))
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(ask, "red")
+        endless.close()
+        late = waits.result(scaled(30)).choices[0].message.content
+
+    server.run("models.unload", "lone")
+
+    assert said["red"] != said["blue"]
+    assert said["red"] == streamed == late
+    listed = httpx.get(f"{server.url}/v1/models/lone", trust_env=False).json()
+    assert (listed["input_modalities"], listed["one_at_a_time"]) == (["text", "image"], True)
 
 
 def test_responses_show_pictures_and_go_on_after_them(openai_client: openai.OpenAI):
@@ -454,7 +485,7 @@ def test_ollama_s_client_for_javascript_goes_through_a_whole_loop(server: Server
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "models": ["reranker", "seeing", "weather"],
+        "models": ["lone", "reranker", "seeing", "weather"],
         "calls": [{"name": NAME, "arguments": ARGUMENTS}],
         "text": says(result),
         "refused": 404,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_ai.models.incomplete import Fault, find_fault, missing_weights, special_file
 from local_ai.models.places import MOST_JSON_BYTES, candidates, is_weights
-from local_ai.models.vision import is_installed, is_prepared, may_see
+from local_ai.models.vision import answers_one_at_a_time, is_installed, is_prepared, may_see
 from local_ai.printable import printable
 from local_ai.settings.paths import Paths
 
@@ -48,6 +48,7 @@ class Model:
     )  # config.json's max_position_embeddings, or less by the settings; None: not said
     generates_text: bool
     sees: bool = False  # pictures may be shown to it
+    one_at_a_time: bool = False  # since it sees, its answers are not generated side by side
     own: NamedModelSettings | None = None  # what the settings say of it alone
 
 
@@ -101,6 +102,7 @@ def read_model(name: str, folder: Path) -> Model | None:
         context_tokens=traits.context_tokens,
         generates_text=traits.generates_text,
         sees=traits.may_see and is_prepared(files),
+        one_at_a_time=traits.one_at_a_time and is_prepared(files),
     )
 
 
@@ -178,6 +180,7 @@ class _Traits:
     context_tokens: int | None
     generates_text: bool
     may_see: bool  # where its folder says how pictures are prepared
+    one_at_a_time: bool  # where it sees
 
 
 @lru_cache(maxsize=4096)
@@ -198,6 +201,7 @@ def _read_traits(config_file: Path, mtime_ns: int, size: int, inode: int) -> _Tr
         context_tokens=context_tokens(config),
         generates_text=family != _TRANSCRIBES and _generates_text(kinds if isinstance(kinds, list) else []),
         may_see=may_see(config) and is_installed(),
+        one_at_a_time=answers_one_at_a_time(config) and is_installed(),
     )
 
 

@@ -158,7 +158,7 @@ def info(name: str, *, as_json: bool) -> None:
         "context": f"{row['context_tokens']} tokens" if row["context_tokens"] else "not said",
         "kind": "generates text" if row["generates_text"] else "does not generate text",
         "thoughts": f"between {' and '.join(thought)}" if thought else "none",
-        "pictures": "can be shown to it" if row["sees"] else "it does not see",
+        "pictures": _pictures(row),
         "calls": row["calls"] or "its template knows no tools",
         "state": _state(row) or "not loaded",
         "aliases": ", ".join(row["aliases"]) or "none",
@@ -249,6 +249,12 @@ def _describe(models: Sequence[Model], shelf: Shelf) -> list[dict[str, Any]]:
         }
         for model in models
     ]
+
+
+def _pictures(row: dict[str, Any]) -> str:
+    if not row["sees"]:
+        return "it does not see"
+    return "can be shown to it" + ("; it answers one request at a time" if row["one_at_a_time"] else "")
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_ai.engine.core.vision.picture_tokens import PromptPicture
+from local_ai.engine.core.vision.prompt_eyes import PromptInputs
 from local_ai.serving.errors import ApiError
 
 
@@ -55,6 +56,7 @@ class Job:
     thought_tokens: int | None = None  # a thought is ended after this many
     in_thought: bool = False  # the prompt ends inside a thought
     pictures: tuple[PromptPicture, ...] = ()  # in the prompt's order
+    inputs: PromptInputs | None = None  # of a prompt whose pictures were prepared together with it
     branches: tuple[int, ...] = ()  # places, in tokens, where other prompts may continue differently
 
 

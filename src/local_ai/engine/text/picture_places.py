@@ -9,13 +9,14 @@ from typing import Any
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.vision.eyes import Eyes, ShownText, UnreadablePicture
 from local_ai.engine.core.vision.picture_tokens import PromptPicture
+from local_ai.engine.core.vision.prompt_eyes import PromptEyes, PromptInputs
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.picture import Picture
 from local_ai.serving.errors import ApiError
 
 
-def hidden(content: Any, eyes: Eyes | None) -> Any:
-    """Write what people wrote so that no mark for a picture is in it; `show` takes that back.
+def hidden(content: Any, eyes: Eyes | PromptEyes | None) -> Any:
+    """Write what people wrote so that no mark for a picture is in it; `show` takes that back, for Eyes.
 
     Args:
         content: Of lists, objects and texts.
@@ -31,7 +32,7 @@ def show(text: str, pictures: Sequence[Picture], words: ModelWords, param: str) 
     Raises:
         ApiError: 400, naming the picture.
     """
-    assert words.eyes is not None
+    assert isinstance(words.eyes, Eyes)
     try:
         return words.eyes.show(text, pictures)
     except UnreadablePicture as exc:
@@ -42,6 +43,19 @@ def show(text: str, pictures: Sequence[Picture], words: ModelWords, param: str) 
         raise _unlike(words, param, f"its chat template does not fit: {exc}") from exc
 
 
+def show_in_prompt(text: str, pictures: Sequence[Picture], words: ModelWords, param: str) -> PromptInputs:
+    """Prepare a template's text together with its pictures.
+
+    Raises:
+        ApiError: 400.
+    """
+    assert isinstance(words.eyes, PromptEyes)
+    try:
+        return words.eyes.show(text, pictures)
+    except ValueError as exc:
+        raise _unlike(words, pictures[0].place if len(pictures) == 1 else param, str(exc)) from exc
+
+
 def place(
     shown: ShownText, tokens: list[int], words: ModelWords, param: str
 ) -> tuple[list[int], tuple[PromptPicture, ...]]:
@@ -50,7 +64,7 @@ def place(
     Raises:
         ApiError: 400, tokenizer and processor do not belong together.
     """
-    assert words.eyes is not None
+    assert isinstance(words.eyes, Eyes)
     try:
         return words.eyes.place(shown, tokens, words.offsets(shown.text))
     except ValueError as exc:

@@ -13,13 +13,14 @@ from typing import Any
 from local_ai.engine.core.job import Job
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.vision.picture_tokens import PromptPicture
+from local_ai.engine.core.vision.prompt_eyes import PromptEyes, PromptInputs
 from local_ai.engine.errors import bad_field
 from local_ai.engine.formats.format import Format
 from local_ai.engine.templating.process import TemplateStopped
 from local_ai.engine.text.branches import branch_places, token_places
 from local_ai.engine.text.conversation import Ask, Message, joined
 from local_ai.engine.text.grammars import make_grammar
-from local_ai.engine.text.picture_places import hidden, place, show
+from local_ai.engine.text.picture_places import hidden, place, show, show_in_prompt
 from local_ai.engine.text.tools import as_function, describe_plainly
 from local_ai.serving.errors import ApiError, ContextLengthError
 
@@ -27,6 +28,7 @@ _SHORT_ID = 9
 _CLIENT_HEADER = re.compile(
     r"\A\s*(?:x-(?:anthropic-[\w-]+|(?:\w+-)+header):[^\n]*(?:\n\s*|\Z))+", re.ASCII | re.IGNORECASE
 )
+_PICTURE = {"type": "image"}  # as templates call it in a list of parts
 _PROBE = "\N{REFERENCE MARK}"
 MOST_TOKENS = 1_000_000  # of an answer, where the model states no context
 # Of a text that may be too long, the first part that is tokenised: this many characters for each token of the
@@ -69,6 +71,7 @@ def prepare(ask: Ask, words: ModelWords, *, names: FieldNames) -> Prepared:
             thought_tokens=ask.thinking.max_tokens,
             in_thought=in_thought,
             pictures=written.pictures,
+            inputs=written.inputs,
             branches=written.branches,
         ),
         forced_call=forced_call,
@@ -82,6 +85,8 @@ def count_tokens(ask: Ask, words: ModelWords, *, names: FieldNames) -> int:
         ApiError: 400, naming the field: no template, or one that refuses the messages.
     """
     text, _ = _apply_template(ask, words, names)
+    if ask.pictures and isinstance(words.eyes, PromptEyes):
+        return len(show_in_prompt(text, ask.pictures, words, names.messages).tokens)
     if ask.pictures:
         text = show(text, ask.pictures, words, names.messages).text
     return sum(words.count(part) for part in _parts(text))
@@ -104,6 +109,7 @@ class _Written:
     tokens: list[int]
     branches: tuple[int, ...] = ()  # in tokens
     pictures: tuple[PromptPicture, ...] = ()
+    inputs: PromptInputs | None = None
 
 
 def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
@@ -115,6 +121,10 @@ def _write(ask: Ask, words: ModelWords, names: FieldNames) -> _Written:
         return _Written(ask.prompt, _readable(tokens or words.encode(" "), words, names))
     _check_length(sum(len(message.text) for message in ask.messages), words, names)
     text, places = _apply_template(ask, words, names)
+    if ask.pictures and isinstance(words.eyes, PromptEyes):
+        _readable(_encode(text, words, names), words, names)
+        inputs = show_in_prompt(text, ask.pictures, words, names.messages)
+        return _Written(text, list(inputs.tokens), inputs=inputs)
     shown = show(text, ask.pictures, words, names.messages) if ask.pictures else None
     if shown is not None:
         text, places = shown.text, [shown.moved(each) for each in places]
@@ -220,6 +230,7 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
     # Templates of models that see take a content's parts; others may know texts alone.
     in_parts = ask.has_pictures or _takes_parts_alone(words)
     eyes = words.eyes if ask.pictures else None
+    picture = eyes.picture if isinstance(eyes, PromptEyes) else _PICTURE
 
     def write(
         messages: Sequence[Message], *, as_text: bool = False, begins: bool = False, continues: bool = False
@@ -228,7 +239,9 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
             words.tokenizer.apply_chat_template(
                 hidden(
                     [
-                        _as_template_message(message, words.format, as_text=as_text, in_parts=in_parts)
+                        _as_template_message(
+                            message, words.format, as_text=as_text, in_parts=in_parts, picture=picture
+                        )
                         for message in messages
                     ],
                     eyes,
@@ -323,13 +336,19 @@ def _later_system_as_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 
 def _as_template_message(
-    message: Message, form: Format, *, as_text: bool, in_parts: bool = False
+    message: Message,
+    form: Format,
+    *,
+    as_text: bool,
+    in_parts: bool = False,
+    picture: str | dict[str, str] = _PICTURE,
 ) -> dict[str, Any]:
     """Write a turn as templates expect it.
 
     Args:
         as_text: Whether a call's arguments are the text of an object, or the object.
         in_parts: Whether a content is a list of its texts and pictures.
+        picture: Stands for each: in a content that is a text, or as a part of a list.
     """
     written: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.thought:
@@ -355,19 +374,23 @@ def _as_template_message(
             }
             for call in message.calls
         ]
-    if in_parts:
-        written["content"] = _parts_of(message, written["content"])
+    if isinstance(picture, str):
+        if message.has_pictures:
+            written["content"] = "".join(part if isinstance(part, str) else picture for part in message.parts)
+    elif in_parts:
+        written["content"] = _parts_of(message, written["content"], picture)
     return written
 
 
-def _parts_of(message: Message, text: str) -> list[dict[str, str]]:
+def _parts_of(message: Message, text: str, picture: dict[str, str]) -> list[dict[str, str]]:
     """Write a content as its parts; a picture's own embeddings come later, where the template puts a mark."""
     if not message.has_pictures:
-        return [{"type": "text", "text": text}]
-    return [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-        for part in message.parts
-    ]
+        return [_text_part(text)]
+    return [_text_part(part) if isinstance(part, str) else picture for part in message.parts]
+
+
+def _text_part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text, "content": text}  # InternVL's template has its own name for it
 
 
 def _call_id(call_id: str, form: Format) -> str:

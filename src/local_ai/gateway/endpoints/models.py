@@ -37,6 +37,7 @@ def openai_model(model: Model, generation: GenerationSettings) -> dict[str, Any]
         "owned_by": owner,
         "context_length": model.context_tokens,
         "input_modalities": ["text", "image"] if model.sees else ["text"],
+        "one_at_a_time": model.one_at_a_time,
         "defaults": generation.of_model(model.own).model_dump(),
         "peer": None,
     }
@@ -52,6 +53,7 @@ def peer_model(listed: ListedModel) -> dict[str, Any]:
         "owned_by": peer.name,
         "context_length": model.context_tokens,
         "input_modalities": ["text", "image"] if model.sees else ["text"],
+        "one_at_a_time": None,
         "defaults": None,
         "peer": {"name": peer.name, "state": peer.state, "since": peer.since, "why": peer.why},
     }

@@ -35,7 +35,8 @@ class OpenAIModel(BaseModel):
     owned_by: str
     context_length: int | None  # tokens; OpenAI has no such field, other servers do
     input_modalities: list[Literal["text", "image"]]  # that it takes; a field of other servers, too
-    # Of requests that do not say; None: the peer's own. OpenAI has neither this nor the next field.
+    one_at_a_time: bool | None  # its answers are not generated side by side; None: a peer's, not known
+    # Of requests that do not say; None: the peer's own. OpenAI has none of these three fields.
     defaults: GenerationSettings | None
     peer: PeerNote | None  # None: a model of this machine
 

@@ -1,4 +1,4 @@
-"""One answer at a time, for the few models whose attention state cannot be batched."""
+"""One answer at a time, for models whose attention state cannot be batched, and for many that see."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from local_ai.engine.core.decoding.sampling import make_sampler
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.model.loading import LoadedModel
+from local_ai.engine.core.vision.lone_model import LoneModel
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 
@@ -45,7 +46,7 @@ class Sequence:
         self._steps = self._generate(request)
 
     def step(self, *, company: bool = False) -> None:  # as Batch's
-        """Generate one token; the first step reads the whole prompt, in pieces."""
+        """Generate one token, or read a prompt: its next piece for a LoneModel, else all of it."""
         try:
             if self._request and not self._request.cancelled and next(self._steps, False):
                 return
@@ -53,20 +54,33 @@ class Sequence:
             pass
         except ApiError as exc:
             self.fail_all(exc)
-        self._request = None
+        self._end()
 
     def fail_all(self, error: ApiError) -> None:
         if self._request:
             self._request.send(Failed(error))
-        self._request = None
+        self._end()
 
     def close(self) -> None:
-        self._steps = iter(())
+        self._end()
+
+    def _end(self) -> None:
+        self._request = None
+        self._steps = iter(())  # with what it holds
+        if isinstance(self._loaded.model, LoneModel):
+            self._loaded.model.end()
 
     def _generate(self, request: Request) -> Iterator[bool]:
         job, words = request.job, self._loaded.words
         writer = Writer(request, words)
         request.send(Started(0))
+        model, total = self._loaded.model, len(job.prompt)
+        lone = model if isinstance(model, LoneModel) else None
+        if lone is not None:
+            for read in lone.read(job.prompt, job.inputs):
+                request.send(Progress(min(read, total - 1), total))
+                self._check_memory(read)
+                yield True
 
         def progress(done: int, total: int) -> None:
             request.send(Progress(done, total))
@@ -76,14 +90,15 @@ class Sequence:
 
         drawn: Any = generate_step(
             mx.array(job.prompt),
-            self._loaded.model,
+            model,
             # This thread's own: mlx-lm's module-wide one belongs to the thread that imported it first.
             mx.default_stream(mx.default_device()),
             max_tokens=job.max_tokens,
             sampler=make_sampler(job.sampling, words.vocabulary_size),
             logits_processors=request_processors(job, words, words.vocabulary_size),
-            prefill_step_size=_PROMPT_STEP,
-            prompt_progress_callback=progress,
+            prompt_cache=[] if lone is not None else None,  # it has its own
+            prefill_step_size=_PROMPT_STEP if lone is None else total,
+            prompt_progress_callback=progress if lone is None else None,
         )
         for answered, (token, logprobs) in enumerate(drawn, start=1):
             if token in words.eos:

@@ -22,7 +22,7 @@ from local_ai.engine.core.vision.loading import blindness, read_seeing_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
-from local_ai.models.vision import FAMILIES, INSTALL, is_installed
+from local_ai.models.vision import INSTALL, REFUSED, family_of, is_installed, may_see
 from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -125,7 +125,7 @@ def _check_weights(key: ModelKey, config: dict[str, Any], *, trust_remote_code: 
     why = blindness(key, config)
     if why is None:
         try:
-            read_seeing_model(key)
+            read_seeing_model(key, config)
             return
         except Exception as exc:  # mlx-vlm and mlx raise whatever they like here
             if not is_of_mlx_lm(config):
@@ -232,9 +232,9 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
             )
         return
     family = config.get("model_type")
-    if is_of_mlx_lm(config) or (str(family) in FAMILIES and is_installed()):
+    if is_of_mlx_lm(config) or (may_see(config) and is_installed()):
         return
-    if str(family) in FAMILIES:
+    if may_see(config):
         raise model_not_loadable(
             key.id,
             f"its model_type {family!r} needs mlx-vlm, which is not installed",
@@ -243,7 +243,8 @@ def _check_type(key: ModelKey, config: dict[str, Any], *, trust_remote_code: boo
         )
     raise model_not_loadable(
         key.id,
-        f"mlx-lm does not know its model_type {family!r}",
+        f"mlx-lm does not know its model_type {family!r}"
+        + (f", and {why}" if (why := REFUSED.get(family_of(config))) else ""),
         "take a model that mlx-lm supports, or a newer local-ai where the model is newer",
     )
 

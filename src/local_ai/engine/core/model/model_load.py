@@ -42,6 +42,8 @@ from local_ai.engine.core.model.weight_check import cannot_read, read_model
 from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.core.vision.loading import blindness, read_eyes, read_seeing_model
+from local_ai.engine.core.vision.lone_model import LoneModel
+from local_ai.engine.core.vision.prompt_eyes import PromptEyes
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.serving.errors import ApiError
@@ -52,6 +54,12 @@ _PIECE_BYTES = 64_000_000  # a larger tensor is a piece of its own
 _FIRST_RATE = 1e9  # bytes per second, until a piece has told
 _FASTER = 1.25  # where a piece was there before it was waited for
 _POLL_S = 0.05
+# Of models that see and say nothing of turns (PaliGemma), as mlx-vlm writes them.
+_PLAIN_TEMPLATE = (
+    "{% if messages | length == 1 and messages[0].role == 'user' %}{{ messages[0].content }}"
+    "{% else %}{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n"
+    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}{% endif %}"
+)
 
 
 class ModelLoad:
@@ -70,6 +78,7 @@ class ModelLoad:
         built = _build(key, trust_remote_code=trust_remote_code, lead=lead)
         self.number = built.number
         self._model, self._config = built.model, built.config
+        self._is_lone = isinstance(self._model, LoneModel)
         try:
             if key.adapter:
                 load_adapters(self._model, str(key.adapter)).eval()
@@ -92,7 +101,7 @@ class ModelLoad:
                 key,
                 built,
                 trust_remote_code=trust_remote_code,
-                keeps_branches=not cuts_anywhere(self._layers),
+                keeps_branches=not self._is_lone and not cuts_anywhere(self._layers),
             )
         )
         reader.shutdown(wait=False)
@@ -141,7 +150,7 @@ class ModelLoad:
         Raises:
             ApiError: Its tokenizer cannot be read.
         """
-        batchable = all(hasattr(layer, "merge") for layer in self._layers)
+        batchable = not self._is_lone and all(hasattr(layer, "merge") for layer in self._layers)
         can_cut = cuts_anywhere(self._layers)
         words = self._words.result()
         return LoadedModel(words, self._model, batchable, can_cut, self._config, self.number)
@@ -165,7 +174,7 @@ class _Built:
 
     model: Any
     config: dict[str, Any]
-    eyes: Eyes | None = None
+    eyes: Eyes | PromptEyes | None = None
     blind_why: str = ""
     number: int = 0  # as LoadedModel's
 
@@ -176,9 +185,11 @@ def _build(key: ModelKey, *, trust_remote_code: bool, lead: Lead | None) -> _Bui
     why = blindness(key, config) if lead is None else "several ranks compute it, which see nothing"
     if why is None:
         try:
-            model = read_seeing_model(key)
+            model = read_seeing_model(key, config)
             eyes = read_eyes(key, model)
-            if not all(hasattr(layer, "merge") for layer in model.make_cache()):
+            if not isinstance(model, LoneModel) and not all(
+                hasattr(layer, "merge") for layer in model.make_cache()
+            ):
                 raise ValueError("its layers remember in what cannot be batched")
             return _Built(model, config, eyes)
         except Exception as exc:  # mlx-vlm, transformers and mlx raise whatever they like here
@@ -224,6 +235,9 @@ def _read_words(key: ModelKey, built: _Built, *, trust_remote_code: bool, keeps_
             tokenizer.chat_template = read_template(key, key.template)
             tokenizer.has_chat_template = True
         prepare_tokenizer(tokenizer, key.path)
+        if isinstance(built.eyes, PromptEyes) and not key.template:
+            tokenizer.chat_template = built.eyes.template or tokenizer.chat_template or _PLAIN_TEMPLATE
+            tokenizer.has_chat_template = True
         return make_words(
             key,
             tokenizer,

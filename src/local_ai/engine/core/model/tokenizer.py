@@ -11,6 +11,7 @@ from typing import Any
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.vision.eyes import Eyes
+from local_ai.engine.core.vision.prompt_eyes import PromptEyes
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format, Marks
 
@@ -29,7 +30,7 @@ class ModelWords:
     control: frozenset[int] = frozenset()  # tokens that are no text: special ones that are none of its marks
     embedding_rows: int | None = None  # the model reads only token ids below it; None: not known
     longest_token: int | None = None  # a token stands for at most so many characters; None: not known
-    eyes: Eyes | None = None  # None: its prompts can show no pictures
+    eyes: Eyes | PromptEyes | None = None  # None: its prompts can show no pictures
     blind_why: str = "it reads text alone"  # of a model without eyes
     keeps_branches: bool = False  # its state is kept where prompts branch, for it cannot be cut back
     joins_bytes: bool = False  # a text is its tokens' bytes, one after the other
@@ -87,7 +88,7 @@ def make_words(
     eos: frozenset[int] = frozenset(),
     *,
     keeps_branches: bool = False,
-    eyes: Eyes | None = None,
+    eyes: Eyes | PromptEyes | None = None,
     blind_why: str = "",
 ) -> ModelWords:
     """Read a tokenizer's abilities."""

@@ -12,20 +12,31 @@ import mlx.core as mx
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.vision.eyes import Eyes
-from local_ai.models.vision import INSTALL, is_installed, is_prepared, may_see
+from local_ai.engine.core.vision.prompt_eyes import PromptEyes
+from local_ai.models.vision import FAMILIES, INSTALL, REFUSED, family_of, is_installed, is_prepared, may_see
 
 log = logging.getLogger(__name__)
 
-_TOWERS = ("vision", "visual", "image_encoder")  # what names of a tower's tensors have in them
+_TOWERS = (
+    "vision",
+    "visual",
+    "image_encoder",
+    "img_projector",
+    "img_processor",
+    "vpm.",
+)  # what names of a tower's tensors have in them
 _MOST_HEADER_BYTES = 100_000_000
 
 
 def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
     """Say why a model is loaded for text alone; None where it sees."""
-    if config.get("vision_config") is None or config.get("model_file") is not None:
+    if may_see(config):
+        pass
+    elif config.get("vision_config") is None or config.get("model_file") is not None:
         return "it reads text alone"
-    if not may_see(config):
-        return f"pictures cannot be shown to its family yet ({config.get('model_type')})"
+    else:
+        why = REFUSED.get(family_of(config), "mlx-vlm does not know it")
+        return f"pictures cannot be shown to its family ({config.get('model_type')}): {why}"
     if not is_installed():
         return f"mlx-vlm is not installed, by which models see ({INSTALL})"
     if key.adapter is not None:
@@ -45,35 +56,41 @@ def _has_tower(shard: Path) -> bool:
     return any(part in name for name in names for part in _TOWERS)
 
 
-def read_seeing_model(key: ModelKey) -> Any:
+def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:
     """Build a model, its weights looked up but unread; its own code is never run.
 
     Returns:
-        A SeeingModel.
+        A SeeingModel, or a LoneModel where several answers cannot be generated at once.
 
     Raises:
         Exception: As mlx-vlm does.
     """
     from mlx_vlm.utils import load_model
 
+    from local_ai.engine.core.vision.lone_model import LoneModel
     from local_ai.engine.core.vision.seeing_model import SeeingModel
 
-    model = SeeingModel(load_model(key.path, lazy=True))
+    kind = SeeingModel if family_of(config) in FAMILIES else LoneModel
+    model = kind(load_model(key.path, lazy=True))
     mx.eval(mx.random.state)  # see `check_weights`
     return model
 
 
-def read_eyes(key: ModelKey, model: Any) -> Eyes:
+def read_eyes(key: ModelKey, model: Any) -> Eyes | PromptEyes:
     """Load what prepares pictures for a model.
 
     Args:
-        model: A SeeingModel.
+        model: A SeeingModel or a LoneModel.
 
     Raises:
         Exception: As transformers does.
     """
     from mlx_vlm.utils import load_processor
 
+    from local_ai.engine.core.vision.lone_model import LoneModel
+
     processor = load_processor(key.path, add_detokenizer=False, trust_remote_code=False)
+    if isinstance(model, LoneModel):
+        return PromptEyes(processor, model.whole.config)
     merged = model.whole.config.vision_config.spatial_merge_size if model.moves_positions else None
     return Eyes(processor, model.image_token, merged)
