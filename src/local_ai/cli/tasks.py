@@ -66,21 +66,15 @@ def _understands(contexts: list[ParserContext], words: list[str]) -> bool:
 def _task(command: Command) -> Task[Any]:
     """Make a task whose expected failures end in words and an exit code."""
     names = {_python_name(option.flag): option.name for option in command.options}
-    parameters = [Parameter("context", Parameter.POSITIONAL_OR_KEYWORD)]
     help_texts = {option.flag.removeprefix("--"): option.description for option in command.options}
-    if command.argument is not None:
-        default = None if command.argument.shown_default else Parameter.empty
-        parameters.append(Parameter(command.argument.name, Parameter.POSITIONAL_OR_KEYWORD, default=default))
-        help_texts[command.argument.name] = command.argument.description
-        names[command.argument.name] = command.argument.name
-    parameters += [
-        Parameter(
-            _python_name(option.flag),
-            Parameter.POSITIONAL_OR_KEYWORD,
-            default=False if option.is_switch else option.default,
-        )
-        for option in command.options
-    ]
+    defaults: dict[str, Any] = {"context": Parameter.empty}
+    if (argument := command.argument) is not None:
+        names[argument.name], help_texts[argument.name] = argument.name, argument.description
+        defaults[argument.name] = None if argument.shown_default else Parameter.empty
+    for option in command.options:
+        defaults[_python_name(option.flag)] = False if option.is_switch else option.default
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [Parameter(name, kind, default=default) for name, default in defaults.items()]
 
     def run(context: Context, *args: Any, **kwargs: Any) -> None:
         given = dict(zip((each.name for each in parameters[1:]), args, strict=False)) | kwargs

@@ -43,9 +43,8 @@ class Model:
     size_bytes: int  # of its weights
     family: str  # config.json's model_type, "" if it says none
     quantisation: str  # "4-bit", "" for full weights
-    context_tokens: (
-        int | None
-    )  # config.json's max_position_embeddings, or less by the settings; None: not said
+    # By config.json's max_position_embeddings, or less by the settings; None: not said.
+    context_tokens: int | None
     generates_text: bool
     sees: bool = False  # pictures may be shown to it
     one_at_a_time: bool = False  # since it sees, its answers are not generated side by side

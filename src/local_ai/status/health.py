@@ -45,9 +45,7 @@ class ModelInMemory:
     running: int  # requests that it works on
     waiting: int  # requests that wait for a place beside those
     pinned: bool  # never unloaded by itself
-    unloads_in_s: float | None = (
-        None  # seconds until it is unloaded if nothing is asked of it; None: it stays
-    )
+    unloads_in_s: float | None = None  # seconds until it is unloaded if it is idle; None: it stays
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,9 @@ class EngineHealth:
     waiting: int  # requests that wait for their turn
     text: str  # what generates text: mlx-lm | mlx-omni-server
     failure: Failure | None = None  # while it has failed
-    # Both since the engine started, of text that mlx-lm generates.
-    steps: int = (
-        0  # pieces of prompts read and steps of generating: grows while the generating thread gets on
-    )
+    # Both since the engine started, of text that mlx-lm generates; the first are pieces of prompts read and
+    # steps of generating, which grow while the generating thread gets on.
+    steps: int = 0
     tokens: dict[str, dict[str, int]] = field(default_factory=dict)  # by model id, see TOKEN_COUNTS
     loading: str | None = None  # id of the model that is being loaded
     unloads_in_s: float | None = None  # seconds until that model is unloaded if it is idle; None: it stays
@@ -85,9 +82,8 @@ class EngineHealth:
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
     max_batch: int | None = None  # answers generated at once by the models in memory, at most
     models: tuple[ModelInMemory, ...] = ()  # all in memory, the latest used first
-    loadable_bytes: int | None = (
-        None  # that a model and a conversation can have in memory; None: any is loaded, or not known yet
-    )
+    # That a model and a conversation can have in memory; None: any is loaded, or not known yet.
+    loadable_bytes: int | None = None
     ranks: tuple[RankHealth, ...] = ()  # where several processes compute each model, rank 0 first
 
     @property
