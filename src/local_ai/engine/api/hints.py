@@ -98,12 +98,8 @@ def _alike(asked: str, known: str) -> bool:
     """Tell a spelling mistake from another word: max_token is max_tokens, min_tokens is not."""
     words, theirs = asked.split("_"), known.split("_")
     if len(words) == len(theirs):
-        return _words_alike(words, theirs)
+        return all(_ratio(*pair) >= _WORD_CUTOFF for pair in zip(words, theirs, strict=True))
     return _ratio("".join(words), "".join(theirs)) >= _SQUASHED_CUTOFF
-
-
-def _words_alike(words: list[str], theirs: list[str]) -> bool:
-    return all(_ratio(word, other) >= _WORD_CUTOFF for word, other in zip(words, theirs, strict=True))
 
 
 def _ratio(first: str, second: str) -> float:

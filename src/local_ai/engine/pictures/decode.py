@@ -83,9 +83,7 @@ def decode(asked: Asked) -> tuple[int, int, bytes]:
             return upright.width, upright.height, upright.tobytes()
     except (Unusable, MemoryError):
         raise
-    except (
-        Exception
-    ) as exc:  # decoders raise what they like: OSError, SyntaxError, ValueError, struct.error, …
+    except Exception as exc:  # decoders raise what they like: OSError, SyntaxError, struct.error, …
         raise Unusable(
             f"its file is broken or cut off ({_reason(exc)})",
             "send the whole file; a viewer shows whether it is",

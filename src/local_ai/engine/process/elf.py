@@ -13,9 +13,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-_HEADER = struct.Struct(
-    "<4sBB34xQ10xHH2x"
-)  # magic, class, byte order, then of the sections: offset, size, count
+# Magic, class, byte order, then of the sections: offset, size, count.
+_HEADER = struct.Struct("<4sBB34xQ10xHH2x")
 _SECTION = struct.Struct("<4xI8xQQQI20x")  # type, address, offset, size, index of the linked section
 _SYMBOL = struct.Struct("<IBBHQQ")
 _DYNAMIC = struct.Struct("<qQ")

@@ -139,9 +139,8 @@ class TextPiece:
     """A piece of the answer proper."""
 
     text: str
-    chances: tuple[
-        tuple[TokenLogprob, tuple[TokenLogprob, ...]], ...
-    ] = ()  # of its tokens: the chosen, the likeliest
+    # Of its tokens: the chosen, the likeliest.
+    chances: tuple[tuple[TokenLogprob, tuple[TokenLogprob, ...]], ...] = ()
     offsets: tuple[int, ...] = ()  # of its tokens: where in the whole text each begins, in characters
 
 

@@ -114,9 +114,8 @@ class _Post:
 _posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
 
 
-_Pending = tuple[
-    int, TokenLogprob, tuple[TokenLogprob, ...]
-]  # where the token begins, the chosen, the likeliest
+# Where the token begins, the chosen, the likeliest.
+_Pending = tuple[int, TokenLogprob, tuple[TokenLogprob, ...]]
 
 
 def _text_piece(text: str, tokens: list[_Pending]) -> TextPiece:

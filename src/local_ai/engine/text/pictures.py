@@ -137,12 +137,11 @@ def _sources(*messages: Message) -> Iterator[PictureSource]:
 
 
 def _with_parts(ask: Ask, change: Callable[[Part], Part]) -> Ask:
-    return replace(ask, messages=tuple(_changed(message, change) for message in ask.messages))
+    def changed(message: Message) -> Message:
+        if not message.has_pictures:
+            return message
+        parts = tuple(change(part) for part in message.parts)
+        texts = [part for part in parts if isinstance(part, str)]
+        return replace(message, text="\n".join(texts), parts=parts if len(texts) < len(parts) else ())
 
-
-def _changed(message: Message, change: Callable[[Part], Part]) -> Message:
-    if not message.has_pictures:
-        return message
-    parts = tuple(change(part) for part in message.parts)
-    texts = [part for part in parts if isinstance(part, str)]
-    return replace(message, text="\n".join(texts), parts=parts if len(texts) < len(parts) else ())
+    return replace(ask, messages=tuple(map(changed, ask.messages)))

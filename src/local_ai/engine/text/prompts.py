@@ -402,9 +402,8 @@ def _call_id(call_id: str, form: Format) -> str:
 
 def _ends_in_thought(text: str, words: ModelWords) -> bool:
     assert words.thought
-    return text.rfind(words.thought.start) > text.rfind(words.thought.end) and text.rstrip().endswith(
-        words.thought.start
-    )
+    start, end = words.thought.start, words.thought.end
+    return text.rstrip().endswith(start) and text.rfind(start) > text.rfind(end)
 
 
 def _bound(ask: Ask, prompt_tokens: int, words: ModelWords, names: FieldNames) -> int:

@@ -158,17 +158,6 @@ class ResponseRequest(Sampled):
         Refused, Reason("no model here paints", "send a picture as a part of a message: input_image")
     ] = None
 
-    def check(self) -> None:
-        """Check what goes together.
-
-        Raises:
-            ApiError: 400, naming the field.
-        """
-        if self.stream_options is not None and not self.stream:
-            raise bad_field("stream_options", "it needs stream", 'set "stream": true')
-        if self.top_logprobs and not self.gives_logprobs:
-            raise bad_field("top_logprobs", "it needs logprobs", f'set "include": ["{_LOGPROBS}"]')
-
     @property
     def gives_logprobs(self) -> bool:
         """True if the tokens' log probabilities are wanted."""
@@ -180,12 +169,6 @@ class ResponseRequest(Sampled):
         items = () if isinstance(self.input, str) else self.input
         added = [tool for item in items if isinstance(item, AdditionalToolsItem) for tool in item.tools]
         return [*(self.tools or ()), *added]
-
-    @property
-    def schema_text(self) -> str | None:
-        """The JSON Schema that the answer must keep to."""
-        wanted = self.text.format if self.text else None
-        return wanted.schema_of() if wanted is not None else None
 
 
 def read_response_request(
@@ -200,7 +183,10 @@ def read_response_request(
         ApiError: 400, naming the field, or an item that is not kept.
     """
     body = read_model(raw, ResponseRequest)
-    body.check()
+    if body.stream_options is not None and not body.stream:
+        raise bad_field("stream_options", "it needs stream", 'set "stream": true')
+    if body.top_logprobs and not body.gives_logprobs:
+        raise bad_field("top_logprobs", "it needs logprobs", f'set "include": ["{_LOGPROBS}"]')
     generation = defaults(body.model)
     items, messages = _read_input(body.input, find_item)
     parallel = body.parallel_tool_calls is not False
@@ -210,7 +196,7 @@ def read_response_request(
         messages=messages,
         tools=toolbox.tools,
         tool_choice=choice,
-        schema=body.schema_text,
+        schema=body.text.format.schema_of() if body.text and body.text.format else None,
         sampling=body.sampling(generation),
         limits=Limits(wanted, is_default=body.max_output_tokens is None),
         thinking=read_effort(body.reasoning.effort if body.reasoning else None, generation.thinking),
