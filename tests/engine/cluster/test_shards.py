@@ -20,13 +20,17 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model
 from local_ai.engine.cluster.join import check_group
-from local_ai.engine.cluster.shards import RanksDiffer, share, split
+from local_ai.engine.cluster.shards import RanksDiffer, compare, share, split
 rank = int(os.environ["MLX_RANK"])
 group = mx.distributed.init(strict=True, backend="ring")
 drawn = mx.array([[5, 6, 7], [0, 0, 0]][rank], mx.uint32)
-print(share(drawn, 2**32 - 1, group).tolist(), share(None, 8, group).tolist())
+def agree(tokens, mark):
+    summed = share(tokens, mark, group)
+    compare(summed, mark, group)
+    return summed[:-1].tolist()
+print(agree(drawn, 2**32 - 1), agree(None, 8))
 check_group(9, group)
-for differ in (lambda: share(drawn, rank, group), lambda: check_group(rank, group)):
+for differ in (lambda: agree(drawn, rank), lambda: check_group(rank, group)):
     try:
         differ()
     except (RanksDiffer, RuntimeError) as exc:

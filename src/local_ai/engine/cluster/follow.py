@@ -31,6 +31,7 @@ from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.settings.paths import find_paths
 
 if TYPE_CHECKING:
+    from local_ai.engine.cluster.generator import Agreement
     from local_ai.engine.core.memory.cache_layers import Layers
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Follower:
         self._group = group
         self._models: dict[int, Any] = {}
         self._generators: dict[int, Any] = {}
-        self._marks: dict[int, int] = {}  # by generator
+        self._agreements: dict[int, Agreement] = {}  # by generator
         self._kept: dict[int, _State] = {}
         self._next = 0  # number of the next state
         self._steps = 0
@@ -103,6 +104,8 @@ class Follower:
         import mlx.core as mx
         from mlx_lm.generate import BatchGenerator
 
+        from local_ai.engine.cluster.generator import Agreement
+
         # What it draws counts for nothing: zeros, to which the sum over all ranks adds what rank 0 drew.
         self._generators[order["generator"]] = BatchGenerator(
             self._models[order["model"]],
@@ -110,10 +113,10 @@ class Follower:
             stream=mx.default_stream(mx.default_device()),
             **order["options"],
         )
-        self._marks[order["generator"]] = 0
+        self._agreements[order["generator"]] = Agreement(self._group)
 
     def _do_close(self, order: Message) -> None:
-        del self._marks[order["generator"]]
+        del self._agreements[order["generator"]]
         self._generators.pop(order["generator"]).close()
 
     def _do_insert(self, order: Message) -> None:
@@ -171,14 +174,12 @@ class Follower:
     def _do_next(self, order: Message) -> None:
         import mlx.core as mx
 
-        from local_ai.engine.cluster.generator import share_next
         from local_ai.engine.core.memory.cache_layers import leaves
 
         generator = self._generators[order["generator"]]
         generator.prefill_step_size = order["piece"]
         _, answers = generator.next()
-        name = order["generator"]
-        self._marks[name] = share_next(generator, self._marks[name], self._group)
+        self._agreements[order["generator"]].go_on(generator)
         for answer in answers:
             if answer.prompt_cache is not None:
                 self._keep(answer.prompt_cache, answer.all_tokens)

@@ -25,7 +25,7 @@ import numpy as np
 from mlx_lm.generate import BatchGenerator
 
 from local_ai.engine.cluster.channel import Message
-from local_ai.engine.cluster.shards import RanksDiffer, share
+from local_ai.engine.cluster.shards import RanksDiffer, compare, share
 from local_ai.engine.core.memory.batch_rows import BatchRows
 from local_ai.engine.core.memory.cache_layers import Layers, cuts_anywhere, leaves
 
@@ -107,8 +107,8 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
             model_name: That of its model.
             options: As BatchGenerator's.
         """
-        self._send, self._name, self._kept, self._group = send, name, kept, group
-        self._mark = 0  # of all that its steps have done
+        self._send, self._name, self._kept = send, name, kept
+        self._agreement = Agreement(group)
         super().__init__(model, **options)
         plain = {key: value for key, value in options.items() if key != "stream"}
         self._order("generator", model=model_name, options=plain)
@@ -146,7 +146,7 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
         try:
             prompts, answers = super().next()
             with mx.stream(self._stream):
-                self._mark = share_next(self, self._mark, self._group)
+                self._agreement.go_on(self)
         except Exception as exc:
             raise GroupFailed("a step failed on rank 0") from exc
         for answer in answers:
@@ -177,28 +177,36 @@ class LeadingGenerator(BatchGenerator):  # type: ignore[misc]
             self._order("close")
 
 
-def share_next(generator: BatchGenerator, mark: int, group: Any) -> int:
-    """Let all ranks go on with the tokens that rank 0 has just drawn.
+class Agreement:
+    """Lets all ranks go on with the tokens that rank 0 draws, and makes sure that all do the same.
 
-    All that is under way is waited for.
-
-    Args:
-        mark: As it returned for the step before; 0 for the first.
-
-    Raises:
-        RanksDiffer: The ranks have not done the same.
+    A step is compared within the next one, which tells its tokens: to wait for it at once would leave a
+    graphics card idle while the next step is prepared.
     """
-    prompts, answers = generator._prompt_batch, generator._generation_batch
-    done = [(batch.uids, [(len(row), row[-1:]) for row in batch.tokens]) for batch in (prompts, answers)]
-    mark = zlib.crc32(repr(done).encode(), mark)
-    shared = share(answers._next_tokens if answers.uids else None, mark, group)
-    if answers.uids:
-        answers._next_tokens = shared
-    for batch in (prompts, answers):
-        caches = leaves(batch.prompt_cache)
-        _check_lengths(batch.tokens, next((each for each in caches if isinstance(each, BatchRows)), None))
-        mx.eval([cache.state for cache in caches])
-    return mark
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self._mark = 0  # of all that was done so far
+        self._shared: Any = None  # by the last step
+
+    def go_on(self, generator: BatchGenerator) -> None:
+        """Share what a step has just drawn, and compare the step before.
+
+        Raises:
+            RanksDiffer: The ranks have not done the same.
+        """
+        if self._shared is not None:
+            compare(self._shared, self._mark, self._group)
+        batches = (generator._prompt_batch, generator._generation_batch)
+        done = [(batch.uids, [(len(row), row[-1:]) for row in batch.tokens]) for batch in batches]
+        self._mark = zlib.crc32(repr(done).encode(), self._mark)
+        for batch in batches:
+            rows = (each for each in leaves(batch.prompt_cache) if isinstance(each, BatchRows))
+            _check_lengths(batch.tokens, next(rows, None))
+        answers = generator._generation_batch
+        self._shared = share(answers._next_tokens if answers.uids else None, self._mark, self._group)
+        if answers.uids:
+            answers._next_tokens = self._shared[:-1]
 
 
 def _check_lengths(tokens: list[list[int]], rows: BatchRows | None) -> None:

@@ -68,23 +68,30 @@ class RanksDiffer(Exception):
 
 
 def share(tokens: Any | None, mark: int, group: Any) -> Any:
-    """Give all ranks the tokens of rank 0; the others bring zeros.
+    """Begin to give all ranks the tokens of rank 0; the others bring zeros.
 
-    Waited for, so that nothing comes of a step that the ranks took differently. On the default stream: NCCL
-    has no other.
+    On the default stream: NCCL has no other. Begun at once, so that all ranks come to it in one order.
 
     Args:
         tokens: (rows,); None: there are no rows.
         mark: A number for all that this rank has done, below 2**32.
 
-    Raises:
-        RanksDiffer: Another rank has another mark.
+    Returns:
+        (rows + 1,); the last one is for `compare`.
     """
     own = mx.array([mark], mx.uint32)
     summed = mx.distributed.all_sum(
         own if tokens is None else mx.concatenate([tokens.astype(mx.uint32), own]), group=group
     )
-    mx.eval(summed)
+    mx.async_eval(summed)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def compare(summed: Any, mark: int, group: Any) -> None:
+    """Make sure that all ranks gave `share` the same mark; waits for it.
+
+    Raises:
+        RanksDiffer: They did not.
+    """
     if summed[-1].item() != mark * group.size() % 2**32:
         raise RanksDiffer(f"the ranks have not done the same: {mark:#x} is not the mark of all")
-    return summed[:-1]
