@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +221,13 @@ def test_places_that_are_not_there_are_warned_of_not_refused(paths: Paths, tmp_p
         "models.tiny.chat_template: /no/such is not a file, so the model cannot be loaded",
         "models.tiny.adapter_path: /none is not a folder, so the model cannot be loaded",
     ]
+
+
+def test_limit_of_processes_below_the_usual_one_is_used_as_far_as_it_goes():
+    """Where it may not have what it asks for, supervisord refuses to start."""
+    words = "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (90, 90)); "
+    asks = "from local_ai.lifecycle.preflight import most_processes; print(most_processes())"
+
+    done = subprocess.run([sys.executable, "-c", words + asks], capture_output=True, text=True)
+
+    assert done.stdout == "90\n", done.stderr

@@ -74,7 +74,8 @@ def _fault_of_writing(folder: Path) -> Check | None:
     what = "cannot be written to" if os.path.isdir(existing) else "is not a folder"
     why, command = f"{existing} {what}", f"ls -ld {existing}"
     return wrong(
-        "folders", ConfigError(f"{folder} cannot be used", why=why, fix="correct it there", command=command)
+        "folders",
+        ConfigError(f"{folder} cannot be used", why=why, fix="look at its owner and mode", command=command),
     )
 
 
@@ -99,7 +100,7 @@ def _check_disk(name: str, folder: Path, least: int, *, is_needed: bool = False)
     try:
         free = shutil.disk_usage(existing).free
     except OSError as exc:
-        return warning(name, "not known", why=f"{existing}: {exc.strerror}", fix="correct that")
+        return warning(name, "not known", why=f"{existing}: {exc.strerror}", fix="make it readable")
     if free >= least:
         return ok(name, f"{size_in_words(free)} free at {existing}")
     fault = ServerError(

@@ -238,7 +238,7 @@ async def _answer_unexpected(request: Request, exc: Exception) -> Response:
     refusal = ApiError(
         "the gateway failed on this request",
         status=500,
-        why="of a mistake in local-ai itself",
+        why="it is a mistake in local-ai itself",
         fix="report it with the last lines of",
         command="local-ai server logs --program welcome-page",
         code="internal_error",

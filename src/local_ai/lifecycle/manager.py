@@ -229,7 +229,12 @@ class ServerManager:
             given=self._by_hand,
             omni_parts=installed_parts(self.paths),
         )
-        conf = render(plan(state), self.paths, open_files=preflight.check_open_files())
+        conf = render(
+            plan(state),
+            self.paths,
+            open_files=preflight.check_open_files(),
+            processes=preflight.most_processes(),
+        )
         with exclusive(self.paths.lock, timeout_s=_LOCK_TIMEOUT_S):
             report = self._settled_report(stop_s=_STOP_S)
             if report.verdict.health is Health.UNKNOWN:

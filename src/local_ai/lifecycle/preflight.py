@@ -21,7 +21,7 @@ from local_ai.settings.keys import join_key
 from local_ai.settings.model_names import peer_in
 from local_ai.settings.paths import MAX_SOCKET_PATH_BYTES, Paths
 from local_ai.supervision.program import LOG_NAMES
-from local_ai.supervision.render import OPEN_FILES
+from local_ai.supervision.render import OPEN_FILES, PROCESSES
 
 if TYPE_CHECKING:
     from local_ai.settings.schema import LocalAISettings, NamedModelSettings
@@ -98,6 +98,12 @@ def check_open_files() -> int:
             fix=f"open a new shell, or raise the limit there to {OPEN_FILES}: ulimit -n {OPEN_FILES}",
         )
     return hard
+
+
+def most_processes() -> int:
+    """Return how many processes supervisord may ask for: as many as it usually does, or the limit below."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    return PROCESSES if hard == resource.RLIM_INFINITY else min(hard, PROCESSES)
 
 
 def check_model(configured: str | None, paths: Paths) -> None:

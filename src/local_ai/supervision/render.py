@@ -18,7 +18,9 @@ from local_ai.settings.paths import Paths
 from local_ai.supervision.program import FINAL_EXITS, SUPERVISORD, Program
 
 CONF_TEMPLATE = "supervisord.conf"
-OPEN_FILES = 1024  # what supervisord itself asks for where nothing is said
+# What supervisord itself asks for where nothing is said.
+OPEN_FILES = 1024
+PROCESSES = 200
 
 
 def template_dir() -> Path:
@@ -28,11 +30,14 @@ def template_dir() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "templates"
 
 
-def render(programs: tuple[Program, ...], paths: Paths, *, open_files: int = OPEN_FILES) -> str:
+def render(
+    programs: tuple[Program, ...], paths: Paths, *, open_files: int = OPEN_FILES, processes: int = PROCESSES
+) -> str:
     """Render supervisord.conf.
 
     Args:
         open_files: How many files supervisord asks the system to let it have open; it needs to get them.
+        processes: The same for the processes of this user.
 
     Raises:
         ConfigError: A path holds a character that the file's format has no way to write.
@@ -54,6 +59,7 @@ def render(programs: tuple[Program, ...], paths: Paths, *, open_files: int = OPE
         supervisord_log=paths.log(SUPERVISORD),
         final_exits=FINAL_EXITS,
         open_files=open_files,
+        processes=processes,
     )
 
 

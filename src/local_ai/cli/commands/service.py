@@ -136,7 +136,7 @@ def _wait_for_server(service: Service) -> None:
             raise ServerError(
                 "the service did not start the server",
                 why=f"{service.system} started it, and it ended or does not answer",
-                fix="see what it says itself",
+                fix="read what it prints",
                 command="local-ai server start --foreground",
                 see=f"journalctl --user --unit {service.file.name}"
                 if service.system == "systemd"

@@ -164,7 +164,7 @@ def peer_unfinished(peer: Peer) -> ApiError:
 def loop_refused(name: str) -> ApiError:
     """Say that a request which a peer sent is not sent on (400)."""
     return ApiError(
-        f"the model {printable(name[:_MOST_SHOWN])!r} is not at this machine",
+        f"the model {printable(name[:_MOST_SHOWN])!r} is not on this machine",
         status=400,
         why="the request came from another local-ai, and such a request is sent to no third machine",
         fix="add that machine to [[peers]] where the request began",

@@ -190,7 +190,7 @@ def _build(key: ModelKey, *, trust_remote_code: bool, lead: Lead | None) -> _Bui
             if not isinstance(model, LoneModel) and not all(
                 hasattr(layer, "merge") for layer in model.make_cache()
             ):
-                raise ValueError("its layers remember in what cannot be batched")
+                raise ValueError("its cache cannot be batched")
             return _Built(model, config, eyes)
         except Exception as exc:  # mlx-vlm, transformers and mlx raise whatever they like here
             if not is_of_mlx_lm(config):

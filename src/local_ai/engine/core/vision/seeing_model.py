@@ -109,4 +109,4 @@ def _of_mlx_lm(cache: Any) -> Any:
         return RotatingKVCache(max_size=cache.max_size, keep=cache.keep)
     if kind == "ArraysCache":
         return ArraysCache(len(cache.cache))  # see `hybrid_layers`
-    raise ValueError(f"its layers remember in a {kind}, which cannot be batched")
+    raise ValueError(f"its cache is a {kind}, which cannot be batched")
