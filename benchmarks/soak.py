@@ -86,17 +86,17 @@ _TRAIN = (
 )
 _LOOKS = 6  # at the memory, after the first
 # With --several: as many tokens as the disk cache asks for, and some.
-_LONG = "".join(f" Rule {n}: the red fox jumps over the lazy dog." for n in range(110))
+_LONG = "".join(f" Rule {n}: the red fox jumps over the lazy dog." for n in range(65))
 _SEVERAL = {
     "LOCAL_AI_CACHE__DISK": "0.2",
     "LOCAL_AI_ENGINE__PROMPT_CACHE_MB": "4",
     "LOCAL_AI_MODEL__PATH": "one",
 }
 
-# With --meddle: three models of 16 MB, conversations with two of them, and 4 MB of remembered prompts.
+# With --meddle: three models of 84 MB; two of them, their conversations and what a step takes for a moment.
 _MODELS = ("one", "two", "three")
-_WIDE = 448
-_MEDDLED = {"LOCAL_AI_MODELS__BUDGET": "0.05"}
+_WIDE = 1024
+_MEDDLED = {"LOCAL_AI_MODELS__BUDGET": "0.235"}
 
 # Asks, and returns the answer's text.
 Way = Callable[[httpx.Client, str], str]
@@ -300,7 +300,7 @@ def _several_prompts(client: int, models: tuple[str, ...]) -> list[str]:
     """Write a client's prompts for models in turns, every sixth of them long; see `_model_of`."""
     lengths = itertools.cycle([_LONG, "", "", "", "", _LONG])
     return [
-        f"{model}: {text}{more and (more if models == _MODELS else more + text)}"
+        f"{model}: {text}{more and more + text}"
         for model, text, more in zip(itertools.cycle(models), _own_prompts(client), lengths, strict=False)
     ]
 

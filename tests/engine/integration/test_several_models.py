@@ -15,6 +15,7 @@ from tests.engine.running import RunningEngine, running_engine
 from tests.tiny_model import make_tiny_embedder, make_tiny_model
 
 from local_ai.lifecycle.memory import pin_model, unload_model
+from local_ai.models.prompt_files import prompts_dir
 from local_ai.settings.state import read_state, write_state
 
 pytestmark = pytest.mark.integration
@@ -160,6 +161,7 @@ def capped() -> Iterator[RunningEngine]:
         "model": {"path": "one"},
         "generation": {"max_tokens": 16},
         "models": {"budget": CAPPED_GB},
+        "cache": {"disk": 0.1},
     }
     with running_engine(fill, settings) as engine:
         yield engine
@@ -196,6 +198,31 @@ def test_a_request_for_another_model_waits_for_the_answer_that_runs_and_that_mod
         assert long.result()["usage"]["completion_tokens"] == 500
     assert list(in_memory(waits)) == ["one"]
     assert list(in_memory(capped.health())) == ["two"]
+
+
+def test_a_long_conversation_goes_on_from_disk_after_another_models_turn(
+    capped: RunningEngine, alone: dict[str, str]
+):
+    for seed, name in enumerate(("left", "right")):
+        make_tiny_model(capped.paths.models_dir / name, seed=seed, hidden=1024)
+    set_models(capped, budget=0.15)  # one of them with its conversation, never both
+    begun = [{"role": "user", "content": "the quick brown fox jumps over " * 190}]
+    first = capped.chat(model="left", messages=begun)
+    later = [*begun, {"role": "assistant", "content": content(first)}, {"role": "user", "content": "And?"}]
+    unbroken = capped.chat(model="left", messages=later)
+    blocks = unbroken["usage"]["prompt_tokens"] // 256
+    capped.wait(lambda _: len(list(prompts_dir(capped.paths).rglob("b-*.safetensors"))) >= blocks)
+
+    assert content(capped.chat(model="right"))
+    between = list(in_memory(capped.health()))
+    again = capped.chat(model="left", messages=later)
+
+    assert between == ["right"]
+    assert content(again) == content(unbroken)
+    assert blocks >= 4
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] >= 256 * (blocks - 1)
+    set_models(capped, budget=CAPPED_GB)
+    assert content(capped.chat(model="one", max_tokens=16)) == alone["one"]
 
 
 def test_an_embedding_model_counts_and_makes_way_like_any_other(capped: RunningEngine, alone: dict[str, str]):
