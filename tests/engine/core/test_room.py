@@ -60,6 +60,11 @@ class Model:
     is_busy: bool = False
     is_pinned: bool = False
     batch: Any = None
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.n_bytes
+
     loaded_at: float = 0.0
     last_used: float = 0.0
     waiting: int = 0
@@ -127,6 +132,16 @@ def test_what_a_pinned_model_remembers_is_forgotten_before_a_request_is_refused(
 
     assert room.leavers == tuple(models[:1])
     assert held._prompts.n_bytes == 0
+
+
+def test_a_model_that_was_pinned_while_a_request_waited_is_named_as_what_takes_its_room():
+    pinned = Model(SMALL, 7 * GB, is_pinned=True)
+
+    with pytest.raises(ApiError) as refused:
+        residents(Limits(held=7 * GB), [pinned]).plan(BIG, need(5 * GB))
+
+    assert refused.value.status == 422
+    assert "models can have 3.0 GB here, for pinned ones take 7.0 GB" in str(refused.value)
 
 
 def test_a_model_is_loaded_beside_what_cannot_make_way_where_the_check_is_off():

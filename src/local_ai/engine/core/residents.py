@@ -133,10 +133,7 @@ class Residents:
         Raises:
             ApiError: It could not be loaded: there can never be room for it, or as `check_model` raises.
         """
-        pinned = sum(each.weight_bytes for each in self.all() if each.is_pinned)
-        most = self.loadable_bytes - pinned
-        taken = f", for pinned ones take {size_in_words(pinned)}" if pinned else ""
-        most_bytes = most if self._settings.fit_check() else None
+        most_bytes, taken = self._beside_pinned()
         if isinstance(call, Reserve):
             need = Need(call.model.n_bytes)
             if most_bytes is not None:
@@ -152,11 +149,18 @@ class Residents:
             ranks=self._settings.lead.size if self._settings.lead else 1,
         )
 
+    def _beside_pinned(self) -> tuple[int | None, str]:
+        """Return the bytes that a model can have beside the pinned ones (None: any), and words for those."""
+        pinned = sum(each.weight_bytes for each in self.all() if each.is_pinned)
+        taken = f", for pinned ones take {size_in_words(pinned)}" if pinned else ""
+        return (self.loadable_bytes - pinned if self._settings.fit_check() else None), taken
+
     def plan(self, key: ModelKey, need: Need) -> Room:
         """Choose the models that are unloaded so that another one can be loaded; none where it fits beside.
 
         Raises:
-            ApiError: Other programs hold the memory that it needs (503).
+            ApiError: Other programs hold the memory that it needs (503),
+                or models that were pinned since (422).
         """
         leavers = self._leavers(need)
         if leavers is None and (busy := tuple(each for each in self.all() if each.is_busy)):
@@ -166,7 +170,9 @@ class Residents:
             leavers = self._leavers(need)
         if leavers is not None:
             return Room(leavers)
-        if self._settings.fit_check():
+        most_bytes, taken = self._beside_pinned()
+        if most_bytes is not None:
+            check_memory(key, need, most_bytes=most_bytes, taken=taken)
             raise self._no_room(key, need)
         log.warning("%s is loaded although %s", key.id, need_in_words(need))
         return Room(tuple(each for each in self.all() if not each.is_pinned))
