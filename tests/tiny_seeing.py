@@ -119,6 +119,16 @@ class Family:
     processor: dict[str, Any] = field(default_factory=dict)
 
 
+_LFM_PIXELS = {
+    "downsample_factor": 2,
+    "encoder_patch_size": 16,
+    "max_image_tokens": 16,
+    "min_image_tokens": 4,
+    "max_num_patches": 64,
+    "tile_size": 64,
+}
+
+
 def _gemma4(**text: Any) -> Family:
     """Describe Gemma 4, its text_config with these too."""
     return Family(
@@ -296,6 +306,107 @@ FAMILIES = {
             "image_processor": {"patch_size": 8, "max_soft_tokens": 9, "pooling_kernel_size": 2},
             "processor_class": "Gemma4UnifiedProcessor",
         },
+    ),
+    "lfm2_vl": Family(
+        {
+            "text_config": _TEXT
+            | {
+                "model_type": "lfm2",
+                "num_hidden_layers": 3,
+                "layer_types": ["conv", "full_attention", "conv"],
+                "norm_eps": 1e-5,
+                "block_dim": 64,
+                "block_ff_dim": 128,
+                "block_multiple_of": 16,
+                "conv_dim": 64,
+                "conv_dim_out": 64,
+                "num_heads": 4,
+                "tie_word_embeddings": True,
+            },
+            "vision_config": _TOWER
+            | {
+                "model_type": "siglip2_vision_model",
+                "image_size": 64,
+                "patch_size": 16,
+                "num_patches": 16,
+            },
+            "projector_hidden_size": 64,
+        }
+        | _LFM_PIXELS,
+        {
+            "<image>": "image_token_id",
+            "<|image_start|>": "",
+            "<|image_end|>": "",
+            "<|img_thumbnail|>": "",
+            **{f"<|img_row_{row}_col_{column}|>": "" for row in (1, 2) for column in (1, 2)},
+        },
+        "<image>",
+        _SQUARE
+        | _LFM_PIXELS
+        | {
+            "image_processor_type": "Lfm2VlImageProcessorFast",
+            "max_tiles": 4,
+            "min_tiles": 2,
+            "do_image_splitting": False,
+            "use_thumbnail": False,
+        },
+        {
+            "image_token": "<image>",
+            "image_start_token": "<|image_start|>",
+            "image_end_token": "<|image_end|>",
+            "image_thumbnail": "<|img_thumbnail|>",
+        },
+        {"processor_class": "Lfm2VlProcessor"},
+    ),
+    "kimi_vl": Family(
+        {
+            "text_config": _TEXT
+            | {
+                "model_type": "deepseek_v3",
+                "kv_lora_rank": 16,
+                "q_lora_rank": None,
+                "qk_rope_head_dim": 8,
+                "v_head_dim": 16,
+                "qk_nope_head_dim": 8,
+                "n_routed_experts": 4,
+                "num_experts_per_tok": 2,
+                "n_group": 1,
+                "topk_group": 1,
+                "moe_intermediate_size": 32,
+                "n_shared_experts": 1,
+                "first_k_dense_replace": 1,
+                "num_key_value_heads": 4,
+            },
+            "vision_config": {
+                "model_type": "moonvit",
+                "hidden_size": 32,
+                "embed_dim": 32,
+                "num_attention_heads": 2,
+                "num_hidden_layers": 2,
+                "depth": 2,
+                "num_heads": 2,
+                "intermediate_size": 64,
+                "patch_size": 14,
+                "init_pos_emb_height": 8,
+                "init_pos_emb_width": 8,
+                "merge_kernel_size": [2, 2],
+            },
+        },
+        {
+            "<|media_pad|>": "media_placeholder_token_id",
+            "<|media_start|>": "",
+            "<|media_content|>": "",
+            "<|media_end|>": "",
+        },
+        "<|media_start|>image<|media_content|><|media_pad|><|media_end|>",
+        _SQUARE
+        | {
+            "image_processor_type": "KimiVLImageProcessor",
+            "patch_size": 14,
+            "in_token_limit": 64,
+            "merge_kernel_size": [2, 2],
+        },
+        processor={"processor_class": "KimiVLProcessor"},
     ),
     "mistral3": Family(
         {

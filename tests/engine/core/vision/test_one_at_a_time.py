@@ -22,8 +22,8 @@ SHORT: dict[str, Any] = {"logprobs": 0, "limits": Limits(max_tokens=8)}
 
 
 @pytest.fixture(scope="module")
-def lfm(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return load("lfm2_vl", tmp_path_factory.mktemp("m"))
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return load("llava", tmp_path_factory.mktemp("m"))
 
 
 def load(family: str, folder: Path) -> Any:
@@ -93,16 +93,18 @@ def compare_with_mlx_vlm(running: Any, loaded: Any) -> None:
     assert likelihoods(heard[0]) != likelihoods(heard[1]) or loaded.words.key.id == "paligemma"
 
 
-def test_a_long_prompt_is_read_in_pieces_and_given_up_between_two(lfm: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_long_prompt_is_read_in_pieces_and_given_up_between_two(
+    llava: Any, monkeypatch: pytest.MonkeyPatch
+):
     from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.job import Progress
 
     monkeypatch.setattr("local_ai.engine.core.vision.lone_model._PIECE_TOKENS", 16)
-    running = sequence(lfm)
+    running = sequence(llava)
     long = [user(picture("red"), "the quick brown fox " * 20)]
-    whole = answer(running, lfm, long)
+    whole = answer(running, llava, long)
     gone = Heard()
-    request = Request(asked(lfm, long, **SHORT), gone.events.append)
+    request = Request(asked(llava, long, **SHORT), gone.events.append)
     running.add(request)
     while sum(isinstance(event, Progress) for event in gone.events) < 3:
         running.step()
@@ -112,27 +114,29 @@ def test_a_long_prompt_is_read_in_pieces_and_given_up_between_two(lfm: Any, monk
 
     assert not gone.has_ended
     assert not tokens_of(gone)
-    assert tokens_of(whole) == _by_mlx_vlm(lfm, long) == tokens_of(answer(running, lfm, long))
+    assert tokens_of(whole) == _by_mlx_vlm(llava, long) == tokens_of(answer(running, llava, long))
 
 
-def test_penalties_seeds_and_grammars_hold_beside_pictures(lfm: Any):
+def test_penalties_seeds_and_grammars_hold_beside_pictures(llava: Any):
     question = [user(picture("red"), QUESTION)]
     drawn = {"temperature": 1.0, "top_p": 0.9, "seed": 7, "repetition_penalty": 1.1, "presence_penalty": 0.5}
-    running = sequence(lfm)
+    running = sequence(llava)
 
-    penalised = [answer(running, lfm, question, sampling=Sampling(**drawn)).text for _ in range(2)]
-    forced = answer(running, lfm, question, schema='{"enum": ["green", "yellow"]}')
+    penalised = [answer(running, llava, question, sampling=Sampling(**drawn)).text for _ in range(2)]
+    forced = answer(running, llava, question, schema='{"enum": ["green", "yellow"]}')
 
     assert penalised[0] == penalised[1]
     assert forced.text in ('"green"', '"yellow"')
 
 
-def test_a_mark_that_people_write_is_text(lfm: Any):
+def test_a_mark_that_people_write_is_text(llava: Any):
     shown = [user("<image> is a tag", picture("red"), "<|image_start|><image>")]
 
-    marks = [token for token in asked(lfm, shown).prompt if token == lfm.model.whole.config.image_token_index]
+    marks = [
+        token for token in asked(llava, shown).prompt if token == llava.model.whole.config.image_token_index
+    ]
 
-    assert marks == [marks[0]] * _places(lfm, shown)
+    assert marks == [marks[0]] * _places(llava, shown)
 
 
 def _places(loaded: Any, shown: list[Message]) -> int:
