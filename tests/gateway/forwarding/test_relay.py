@@ -362,6 +362,25 @@ def test_bodies_that_are_not_json_objects_are_refused(
     assert engine.requests == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 200),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Sec-Fetch-Site": "same-origin"}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+    ],
+    ids=["none", "curl", "text", "browser", "page"],
+)
+def test_ollamas_clients_need_not_say_that_they_send_json(
+    client: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    answer = client.post("/api/show", content=b'{"model": "m"}', headers=headers)
+
+    assert answer.status_code == status
+
+
 def test_body_beyond_the_bound_is_refused(tmp_path: Path) -> None:
     state = make_test_state(tmp_path, gateway={"max_body_mb": 1})
 

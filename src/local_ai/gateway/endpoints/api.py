@@ -103,7 +103,7 @@ class _Forwarder:
         call = Call(route, route.method, _target(request), _headers(request), b"", client=client)
         if route.takes is None:
             return call
-        check_media_type(request.headers.get("content-type", ""), route)
+        check_media_type(request.headers, route)
         body = await read_body(request, most_bytes=self._most_bytes, hold=reservation.hold)
         if route.takes != "application/json":
             model = await asyncio.to_thread(read_form_model, body)

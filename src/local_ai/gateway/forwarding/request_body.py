@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic_core import SchemaValidator, core_schema
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from local_ai.gateway.forwarding.routes import Route
 from local_ai.gateway.request_refusals import TOO_SLOW, body_not_read, too_slow
+from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
 
@@ -20,17 +21,25 @@ STALL_S = 30.0
 # Slower than any network in use.
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
+# A form of a page cannot write JSON in the second: it escapes the braces.
+_OF_OLLAMAS_CLIENTS = frozenset({"", "application/x-www-form-urlencoded"})
+_OF_BROWSERS = frozenset({"origin", "sec-fetch-site"})
 
 
-def check_media_type(content_type: str, route: Route) -> None:
+def check_media_type(headers: Mapping[str, str], route: Route) -> None:
     """Accept only the route's own media type.
 
-    Pages of other sites can send forms and plain text without asking; JSON they cannot.
+    Pages of other sites can send forms and plain text without asking; JSON they cannot. Ollama looks at no
+    media type, and some of its clients send none, or curl's: from what is no browser, which names its site
+    with every POST, these are taken too.
 
     Raises:
         ApiError: 415, naming what was sent and what is taken.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_browser = not _OF_BROWSERS.isdisjoint(headers.keys())
+    if route.dialect is Dialect.OLLAMA and not is_browser and media_type in _OF_OLLAMAS_CLIENTS:
+        return
     if media_type != route.takes:
         raise body_not_read(
             f"its Content-Type is {media_type or 'missing'}, but {route.path} takes {route.takes}",
