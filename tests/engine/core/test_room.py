@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server import wait_until
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.schedule import Schedule
@@ -202,5 +204,49 @@ def test_a_request_waits_while_answers_hold_its_room_and_no_later_one_prolongs_t
     schedule.serve()
 
     assert waits == ([], False, frozenset({SMALL}))
+    assert machine.loaded == [BIG]
+    assert not refused
+
+
+def test_what_a_model_sees_with_is_imported_on_another_thread_while_other_models_load(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from local_ai.engine.core import residents as module
+    from local_ai.engine.core.vision.background_import import BackgroundImport
+
+    held, may_end = residents(Limits()), threading.Event()
+    held._vision = BackgroundImport(may_end.wait)
+    monkeypatch.setattr(module, "sees", lambda key: key == BIG)
+    monkeypatch.setattr(module, "check_model", lambda *_words, **_options: need(1))
+    sees, reads = Load(BIG, Future(), 0), Load(SMALL, Future(), 0)
+
+    meanwhile = held.need(sees), held.need(reads)
+    may_end.set()
+
+    assert meanwhile == (None, need(1))
+    assert wait_until(lambda: held.need(sees)) == need(1)
+
+
+def test_a_request_waits_for_an_import_and_is_not_refused():
+    machine: Any = Machine(Model(SMALL, 1))
+    refused: list[Exception] = []
+    schedule = Schedule(
+        machine,
+        begin=lambda _item, _resident: None,
+        refuse=lambda _call, exc: refused.append(exc),
+        on_change=lambda: None,
+        give_back=lambda _lease: None,
+    )
+    sees, beside = Load(BIG, Future(), 0), Load(SMALL, Future(), 0)
+    schedule.add(sees)
+    schedule.add(beside)
+    machine.need = lambda _call: None
+
+    schedule.serve()
+    meanwhile = machine.loaded.copy(), schedule.waiting.copy(), beside.done.done()
+    machine.need = lambda _call: need(1)
+    schedule.serve()
+
+    assert meanwhile == ([], [sees], True)
     assert machine.loaded == [BIG]
     assert not refused

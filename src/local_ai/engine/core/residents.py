@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
@@ -32,11 +33,13 @@ from local_ai.engine.core.model.loading import (
     check_model,
     held_bytes,
     need_in_words,
+    sees,
 )
 from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
 from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
+from local_ai.engine.core.vision.background_import import BackgroundImport
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -89,6 +92,7 @@ class Residents:
         self._residents: dict[ModelKey, Resident] = {}
         self._reserved: dict[ModelKey, int] = {}  # bytes of models that are on their way
         self._load: _Load | None = None
+        self._vision = BackgroundImport(partial(import_module, "mlx_vlm"))
         self._lock = threading.Lock()  # between a lease on another thread and an unload
 
     def all(self) -> list[Resident]:
@@ -127,8 +131,11 @@ class Residents:
         """Bytes that a model and a conversation can have at most, on any thread."""
         return self._limits.most_bytes - self._limits.margin
 
-    def need(self, call: Call) -> Need:
+    def need(self, call: Call) -> Need | None:
         """Find out what a model needs, and whether it could be loaded, disturbing nothing.
+
+        Returns:
+            None where that cannot be told yet: what a model sees with is being imported.
 
         Raises:
             ApiError: It could not be loaded: there can never be room for it, or as `check_model` raises.
@@ -139,6 +146,8 @@ class Residents:
             if most_bytes is not None:
                 check_memory(call.key, need, most_bytes=most_bytes, taken=taken)
             return need
+        if self._settings.lead is None and sees(call.key) and not self._vision.is_over:
+            return None
         trusts = self._settings.trust_remote_code
         return check_model(
             call.key,

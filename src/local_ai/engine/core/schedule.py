@@ -119,6 +119,8 @@ class Schedule:
         for call in oldest.values():
             try:
                 need = self._needs.get(call) or self._residents.need(call)
+                if need is None:  # it waits for an import
+                    continue
                 self._needs[call] = need
                 claims.append(_Claim(call, self._residents.plan(call.key, need)))
             except Exception as exc:

@@ -146,6 +146,15 @@ def not_whole(key: ModelKey, why: str) -> ApiError:
     return model_not_loadable(key.id, f"{why}, and mlx-lm does not know its family", "take another model")
 
 
+def sees(key: ModelKey) -> bool:
+    """Return True if a model is loaded by mlx-vlm, to see.
+
+    Raises:
+        ApiError: As `read_config`.
+    """
+    return blindness(key, read_config(key)) is None
+
+
 def is_of_mlx_lm(config: dict[str, Any]) -> bool:
     """Return True if mlx-lm knows a model's family."""
     import mlx_lm.models

@@ -1,4 +1,4 @@
-"""Loads a model that sees, by mlx-vlm: it is imported here, when there is one to load."""
+"""Loads a model that sees, by mlx-vlm."""
 
 from __future__ import annotations
 
