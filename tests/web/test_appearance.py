@@ -75,6 +75,7 @@ def test_page_speaks_the_language_of_the_browser_and_the_one_that_is_chosen(
     look_at(page, "Modelle")
     expect(page.get_by_role("heading", name="Modelle auf diesem Rechner")).to_be_visible()
     expect(page.get_by_role("button", name="Laden calls", exact=True)).to_be_visible()
+    expect(page.locator('#models form[action="/models/default"]')).not_to_have_count(0)
     assert_clean(page)
     look_at(page, "Server")
     expect(page.locator("#queue-words")).to_contain_text("von höchstens")
@@ -104,6 +105,21 @@ def test_page_speaks_the_language_of_the_browser_and_the_one_that_is_chosen(
     expect(page.locator("#rest")).to_contain_text("das Gateway antwortet seit")
     expect(page.locator("#rest")).to_have_attribute("lang", "de")
     context.close()
+
+
+def test_language_changes_once_the_answer_that_runs_has_ended(page: Page, server: Server) -> None:
+    page.get_by_label("Model", exact=True).select_option("endless")
+    page.get_by_label("Your message").press("Enter")
+    expect(answer_of(page)).to_contain_text("more")
+
+    look_at(page, "Settings")
+    page.get_by_text("Deutsch", exact=True).click()
+    expect(page.locator("#language-waits")).to_be_visible()
+    server.engine.release.set()
+
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    look_at(page, "Chat")
+    expect(answer_of(page).locator(".figures")).to_contain_text("on this machine")
 
 
 def assert_clean(page: Page) -> None:
