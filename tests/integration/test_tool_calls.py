@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from tests.seeing_model import BLIND, colour_picture, names
 from tests.seeing_model import QUESTION as WHAT_COLOUR
-from tests.server import Server, end, free_port
+from tests.server import Server, end, free_port, wait_until
 from tests.tiny_lone_families import LONE_FAMILIES
 from tests.tiny_seeing import make_tiny_seeing
 from tests.trained_model import (
@@ -298,12 +298,18 @@ def test_a_model_that_answers_one_at_a_time_has_others_wait(server: Server, open
             model="lone", messages=asked, max_tokens=most, stream=stream
         )
 
+    def running() -> list[int]:
+        engine = httpx.get(f"{server.url}/status.json", trust_env=False).json()["engine"]
+        (model,) = [each for each in engine["models"] if each["id"] == "lone"]
+        return [model["running"], model["waiting"]]
+
     said = {colour: ask(colour).choices[0].message.content for colour in ("red", "blue")}
     streamed = "".join(chunk.choices[0].delta.content or "" for chunk in ask("red", stream=True))
     endless = ask("blue", 4000, stream=True)
     next(iter(endless))
     with ThreadPoolExecutor(1) as thread:
         waits = thread.submit(ask, "red")
+        wait_until(lambda: running() == [1, 1])
         endless.close()
         late = waits.result(scaled(30)).choices[0].message.content
 

@@ -93,7 +93,7 @@ class HealthBoard:
         """A load or unload ended with this model in memory, the latest used one; None: with none.
 
         Args:
-            max_batch: Answers that all in memory can generate at once.
+            max_batch: Requests that all in memory are given at once: most generate as many answers.
         """
         with self._lock:
             self._max_batch = max_batch

@@ -80,7 +80,7 @@ class EngineHealth:
     device: str | None = None  # what computes: cpu | metal | cuda; None while it is not known
     blas: str | None = None  # what multiplies matrices on the CPU: name, version and where it is from
     blas_fix: str | None = None  # how to get a fast one, where it is a slow one
-    max_batch: int | None = None  # answers generated at once by the models in memory, at most
+    max_batch: int | None = None  # requests that the models in memory are given at once, at most
     models: tuple[ModelInMemory, ...] = ()  # all in memory, the latest used first
     # That a model and a conversation can have in memory; None: any is loaded, or not known yet.
     loadable_bytes: int | None = None

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 512  # as Ollama's queue
+_GIVEN_TO_ONE = 16  # requests, of a model that answers one at a time
 _BLOCKED_S = 0.05  # between two looks at what waits for a moment to pass, or for another thread
 
 
@@ -475,7 +476,10 @@ class Worker:
         if self._residents and (loading := self._residents.loading):
             self._board.loading(loading.id, beside=latest)
         elif texts:
-            most = sum(each.batch.most for each in texts if each.batch is not None)
+            # A model that answers one at a time is given more, which wait here, not in others' way.
+            given = self._settings.max_batch or _GIVEN_TO_ONE
+            mosts = (each.batch.most for each in texts if each.batch is not None)
+            most = sum(most if most > 1 else given for most in mosts)
             self._board.loaded(latest, max_batch=most)
         elif problem := self._broken or self._problem:
             self._board.failed(problem, model=None)
