@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,23 +109,35 @@ def test_a_model_answers_while_another_one_does(roomy: RunningEngine, alone: dic
         assert long.result()["usage"]["completion_tokens"] == 3000
 
 
+@contextmanager
+def held_back(file: Path) -> Iterator[None]:
+    """Have opens of a file wait until this ends, at most 45 s: Linux asks the holder of its lease first."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # so it asks
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file leases are Linux's")
 def test_answers_go_on_while_another_model_is_loaded_and_what_is_asked_of_that_one_waits(
     roomy: RunningEngine, alone: dict[str, str]
 ):
-    """Its load ends only once this test writes a file that the tokenizer is read from."""
-    folder = make_tiny_model(roomy.paths.models_dir / "slow")
-    os.mkfifo(folder / "chat_template.json")
+    """Its load ends only once this test lets go of a file that the tokenizer is read from."""
+    template = make_tiny_model(roomy.paths.models_dir / "slow") / "chat_template.json"
+    template.write_text("{}")
     with ThreadPoolExecutor(3) as pool:
-        long = pool.submit(roomy.chat, model="one", max_tokens=3000, logit_bias=ENDLESS)
-        roomy.wait(lambda health: in_memory(health)["one"]["running"] == 1)
-        asked = pool.submit(roomy.chat, model="slow")
-        begun = roomy.wait(lambda health: health["loading"] == "slow")
-        try:
+        with held_back(template):
+            long = pool.submit(roomy.chat, model="one", max_tokens=3000, logit_bias=ENDLESS)
+            roomy.wait(lambda health: in_memory(health)["one"]["running"] == 1)
+            asked = pool.submit(roomy.chat, model="slow")
+            begun = roomy.wait(lambda health: health["loading"] == "slow")
             later = roomy.wait(lambda health: health["steps"] > begun["steps"] + 50)
             beside = content(roomy.chat(model="three", max_tokens=16))
             unloaded = pool.submit(unload, roomy, "slow")
-        finally:
-            (folder / "chat_template.json").write_text("{}")
 
         assert (later["loading"], later["state"]) == ("slow", "busy")
         assert beside == alone["three"]
@@ -204,11 +220,14 @@ def test_a_long_conversation_goes_on_from_disk_after_another_models_turn(
     capped: RunningEngine, alone: dict[str, str]
 ):
     for seed, name in enumerate(("left", "right")):
-        make_tiny_model(capped.paths.models_dir / name, seed=seed, hidden=1024)
-    set_models(capped, budget=0.15)  # one of them with its conversation, never both
-    begun = [{"role": "user", "content": "the quick brown fox jumps over " * 190}]
-    first = capped.chat(model="left", messages=begun)
-    later = [*begun, {"role": "assistant", "content": content(first)}, {"role": "user", "content": "And?"}]
+        make_tiny_model(capped.paths.models_dir / name, seed=seed, hidden=1280)
+    set_models(capped, budget=0.235)  # one of 120 MB with its conversation, never both
+    later: list[dict[str, str]] = []
+    for _ in range(4):  # what a step takes for a moment grows with what it reads
+        later.append({"role": "user", "content": "the quick brown fox jumps over " * 60})
+        unbroken = capped.chat(model="left", messages=later)
+        later.append({"role": "assistant", "content": content(unbroken)})
+    later[-1] = {"role": "user", "content": "And?"}
     unbroken = capped.chat(model="left", messages=later)
     blocks = unbroken["usage"]["prompt_tokens"] // 256
     capped.wait(lambda _: len(list(prompts_dir(capped.paths).rglob("b-*.safetensors"))) >= blocks)
