@@ -67,7 +67,7 @@ class Conversation:
 
 
 class Machine:
-    """What one machine has read, and until when it reads."""
+    """One machine: the beginnings that it has read, and the time until which it reads."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape

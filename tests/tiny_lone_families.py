@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.tiny_seeing import Family
+from tests.tiny_seeing import TEXT, Family
 
-_TEXT: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 10000.0,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-}
 _TOWER: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -47,7 +36,7 @@ LONE_FAMILIES = {
     # Rows of one tower, a picture each.
     "llava": Family(
         {
-            "text_config": _TEXT | {"model_type": "llama"},
+            "text_config": TEXT | {"model_type": "llama"},
             "vision_config": _CLIP_EYES,
             "vision_feature_layer": -2,
         },
@@ -60,7 +49,7 @@ LONE_FAMILIES = {
     "llava_next": Family(
         _GRID
         | {
-            "text_config": _TEXT | {"model_type": "mistral"},
+            "text_config": TEXT | {"model_type": "mistral"},
             "vision_config": _CLIP_EYES,
             "vision_feature_layer": -2,
         },
@@ -72,7 +61,7 @@ LONE_FAMILIES = {
     # No template, no pieces of a prompt: all of it sees all of it.
     "paligemma": Family(
         {
-            "text_config": _TEXT | {"model_type": "gemma", "head_dim": 16, "num_image_tokens": 4},
+            "text_config": TEXT | {"model_type": "gemma", "head_dim": 16, "num_image_tokens": 4},
             "vision_config": _TOWER
             | {
                 "model_type": "siglip_vision_model",
@@ -93,7 +82,7 @@ LONE_FAMILIES = {
     # Its processor brings its template.
     "internvl_chat": Family(
         {
-            "text_config": _TEXT | {"model_type": "qwen2"},
+            "text_config": TEXT | {"model_type": "qwen2"},
             "vision_config": _TOWER | {"model_type": "intern_vit_6b", "image_size": 28, "patch_size": 7},
             "downsample_ratio": 0.5,
         },

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.tiny_model import add_token, make_tiny_model
 
-_TEXT: dict[str, Any] = {
+TEXT: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
     "num_hidden_layers": 2,
@@ -31,7 +31,7 @@ _QWEN3_EYES = _QWEN_EYES | {
     "patch_size": 16,
     "num_position_embeddings": 64,
 }
-_HYBRID_TEXT = _TEXT | {
+_HYBRID_TEXT = TEXT | {
     "num_hidden_layers": 4,
     "full_attention_interval": 2,
     "head_dim": 16,
@@ -57,7 +57,7 @@ _QWEN_TOKENS = {
 _QWEN_PIXELS = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 36}
 _QWEN_MARK = "<|vision_start|><|image_pad|><|vision_end|>"
 
-_GLM_TEXT = _TEXT | {
+_GLM_TEXT = TEXT | {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
     "partial_rotary_factor": 0.5,
@@ -134,7 +134,7 @@ def _gemma4(**text: Any) -> Family:
     return Family(
         {
             "model_type": "gemma4",
-            "text_config": _TEXT
+            "text_config": TEXT
             | {"model_type": "gemma4_text", "head_dim": 16, "global_head_dim": 32, "num_hidden_layers": 6}
             | {"sliding_window": 64, "sliding_window_pattern": 2, "num_kv_shared_layers": 2}
             | {"hidden_size_per_layer_input": 8, "tie_word_embeddings": True}
@@ -157,7 +157,7 @@ def _gemma4(**text: Any) -> Family:
 
 FAMILIES = {
     "qwen2_vl": Family(
-        _TEXT
+        TEXT
         | {"rope_scaling": _QWEN_SCALING}
         | {"vision_config": _QWEN_EYES | {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2}},
         _QWEN_TOKENS,
@@ -165,7 +165,7 @@ FAMILIES = {
         _QWEN_PIXELS,
     ),
     "qwen2_5_vl": Family(
-        _TEXT
+        TEXT
         | {"rope_scaling": _QWEN_SCALING}
         | {
             "vision_config": _QWEN_EYES
@@ -183,7 +183,7 @@ FAMILIES = {
     ),
     "qwen3_vl": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {"model_type": "qwen3_vl_text", "head_dim": 16, "num_hidden_layers": 3}
             | {"rope_scaling": _QWEN_SCALING},
             "vision_config": _QWEN3_EYES | {"deepstack_visual_indexes": [0, 1]},
@@ -194,7 +194,7 @@ FAMILIES = {
     ),
     "qwen3_vl_moe": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {"model_type": "qwen3_vl_moe_text", "head_dim": 16, "num_hidden_layers": 3}
             | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
             | {"decoder_sparse_step": 1, "mlp_only_layers": [], "rope_scaling": _QWEN_SCALING},
@@ -245,7 +245,7 @@ FAMILIES = {
     ),
     "glm_ocr": Family(
         {
-            "text_config": {name: value for name, value in _TEXT.items() if name != "rope_theta"}
+            "text_config": {name: value for name, value in TEXT.items() if name != "rope_theta"}
             | {"model_type": "glm_ocr_text", "head_dim": 16}
             | {"rope_parameters": _QWEN_SCALING | {"rope_theta": 10000, "partial_rotary_factor": 1.0}},
             "vision_config": _GLM_EYES | {"model_type": "glm_ocr_vision"},
@@ -261,7 +261,7 @@ FAMILIES = {
     ),
     "gemma3": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {"model_type": "gemma3_text", "head_dim": 16, "num_hidden_layers": 6}
             | {"sliding_window": 64, "sliding_window_pattern": 3, "query_pre_attn_scalar": 16}
             | {"mm_tokens_per_image": 4},
@@ -288,7 +288,7 @@ FAMILIES = {
     "gemma4_31b": _gemma4(use_bidirectional_attention="vision"),
     "gemma4_unified": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {"model_type": "gemma4_unified_text", "head_dim": 16, "global_head_dim": 32}
             | {"num_hidden_layers": 4, "sliding_window": 64, "sliding_window_pattern": 2}
             | {"tie_word_embeddings": True},
@@ -309,7 +309,7 @@ FAMILIES = {
     ),
     "lfm2_vl": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {
                 "model_type": "lfm2",
                 "num_hidden_layers": 3,
@@ -360,7 +360,7 @@ FAMILIES = {
     ),
     "kimi_vl": Family(
         {
-            "text_config": _TEXT
+            "text_config": TEXT
             | {
                 "model_type": "deepseek_v3",
                 "kv_lora_rank": 16,
@@ -410,7 +410,7 @@ FAMILIES = {
     ),
     "mistral3": Family(
         {
-            "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
+            "text_config": TEXT | {"model_type": "mistral", "head_dim": 16},
             "vision_config": _PIXTRAL_EYES,
             "spatial_merge_size": 2,
             "vision_feature_layer": -1,
@@ -423,7 +423,7 @@ FAMILIES = {
     ),
     "pixtral": Family(
         {
-            "text_config": _TEXT | {"model_type": "mistral", "head_dim": 16},
+            "text_config": TEXT | {"model_type": "mistral", "head_dim": 16},
             "vision_config": _PIXTRAL_EYES,
             "vision_feature_layer": -1,
         },
@@ -435,7 +435,7 @@ FAMILIES = {
     ),
     "smolvlm": Family(
         {
-            "text_config": _TEXT | {"model_type": "llama"},
+            "text_config": TEXT | {"model_type": "llama"},
             "vision_config": _TOWER | {"model_type": "smolvlm_vision", "image_size": 32, "patch_size": 8},
             "scale_factor": 2,
         },

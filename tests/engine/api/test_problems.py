@@ -190,7 +190,7 @@ def test_a_fault_is_named_by_its_path_and_says_what_is_allowed(
 
 
 def meant(found: Any) -> Any:
-    """What the core is asked for a body; the body itself where it is not for a model that generates text."""
+    """Return the request to the core that a body makes; the body itself where no model writes text for it."""
     return found.asks if hasattr(found, "asks") else getattr(found, "ask", found)
 
 

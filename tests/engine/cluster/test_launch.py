@@ -71,7 +71,7 @@ def pid_of(folder: Path, rank: int) -> int:
 
 
 def said(folder: Path, rank: int) -> list[dict[str, object]]:
-    """What a rank was told so far, after hello."""
+    """Return the lines that a rank was sent so far, after hello."""
     file = folder / f"rank{rank}"
     return [json.loads(line) for line in file.read_text().splitlines()[1:]] if file.exists() else []
 

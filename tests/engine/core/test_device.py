@@ -1,4 +1,4 @@
-"""What MLX computes on."""
+"""The device that MLX computes on."""
 
 import mlx.core as mx
 import pytest

@@ -25,7 +25,7 @@ GB = 10**9
 
 @dataclass
 class Limits:
-    """What a machine of 10 GB says, of which other programs may hold a part."""
+    """The figures of a machine of 10 GB, of which other programs may hold a part."""
 
     held: int = 0  # by models and conversations
     free: int | None = None

@@ -12,8 +12,8 @@ _TOGETHER_S = 0.04  # tokens of more answers leave together, so often
 class Delivery:
     """Events that were sent and not handed over yet; for the generating thread alone.
 
-    Reading and writing an event takes as long whatever it holds, and the interpreter's lock, so the next step
-    waits. Where many answers grow quickly, tokens of several steps go together; nobody reads 25 in a second.
+    Writing an event takes as long whatever it holds, and the next step waits meanwhile for the interpreter's
+    lock. So where many answers grow quickly, the tokens of several steps go together, 25 times a second.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""What MLX computes on, for the whole process. Imports mlx."""
+"""The device that MLX computes on, for the whole process. Imports mlx."""
 
 from __future__ import annotations
 
@@ -31,12 +31,11 @@ def choose_device(choice: str) -> Device:
     if choice == "cpu":
         mx.set_default_device(mx.Device(mx.cpu))
     elif choice == "gpu" and device() == "cpu":
-        is_linux = sys.platform == "linux"
+        install = "install local-ai[cuda13] or local-ai[cuda12], or " if sys.platform == "linux" else ""
         raise ConfigError(
             "models cannot be computed on a GPU",
             why='engine.device is "gpu", and MLX finds none',
-            fix="install local-ai[cuda13] or local-ai[cuda12], or " * is_linux
-            + 'set engine.device to "auto", then run',
+            fix=f'{install}set engine.device to "auto", then run',
             command="local-ai server restart",
         )
     return device()

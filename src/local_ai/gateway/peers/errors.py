@@ -44,12 +44,17 @@ def peer_away(peer: Peer) -> ApiError:
     )
 
 
-def peer_lost(peer: Peer, when: str) -> ApiError:
-    """Say that a peer ended while it had the request (503)."""
+def peer_lost(peer: Peer, when: str, *, why: str = "") -> ApiError:
+    """Say that a peer ended while it had the request (503).
+
+    Args:
+        why: A clause; "": as the peer was last seen.
+    """
+    why = why or peer.why or "it closed the connection"
     return ApiError(
         f"the peer {peer.name} was lost {when}",
         status=503,
-        why=f"{peer.why or 'it closed the connection'} ({peer.settings.url})",
+        why=f"{why} ({peer.settings.url})",
         fix="send the request again",
         code="peer_lost",
         retry_after_s=_RETRY_S,
@@ -151,14 +156,8 @@ def peer_unusable(peer: Peer, why: str) -> ApiError:
 
 def peer_unfinished(peer: Peer) -> ApiError:
     """Say that a peer's stream ended too early (503)."""
-    return ApiError(
-        f"the peer {peer.name} was lost before its answer was whole",
-        status=503,
-        why=f"its stream ended without the event that ends an answer ({peer.settings.url})",
-        fix="send the request again",
-        code="peer_lost",
-        retry_after_s=_RETRY_S,
-    )
+    why = "its stream ended without the event that ends an answer"
+    return peer_lost(peer, "before its answer was whole", why=why)
 
 
 def loop_refused(name: str) -> ApiError:
