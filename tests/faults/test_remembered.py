@@ -15,6 +15,7 @@ from tests.server import Server, end, free_port, wait_until
 from tests.tiny_families import make_tiny_family
 from tests.waits import NO_TLS, scaled
 
+from local_ai.models.prompt_files import prompts_dir
 from local_ai.supervision.program import ENGINE
 
 pytestmark = pytest.mark.integration
@@ -73,6 +74,17 @@ def shown(server: Server) -> dict[str, Any]:
     return result
 
 
+def wait_until_written(server: Server) -> None:
+    """Wait for the thread that writes: the last files are there when nothing is added any more."""
+    written: list[int] = []
+
+    def is_over() -> bool:
+        written.append(shown(server)["written_bytes"])
+        return len(written) > 1 and written[-1] == written[-2] > 0
+
+    wait_until(is_over)
+
+
 @pytest.mark.parametrize("ends", [kill, restart, unload], ids=lambda ends: ends.__name__)
 def test_a_long_conversation_is_not_read_again(remembering: Server, ends: Callable[[Server], None]):
     """The request that follows is sent at once: to a killed engine it is sent again once there is another."""
@@ -83,15 +95,8 @@ def test_a_long_conversation_is_not_read_again(remembering: Server, ends: Callab
         assert answer.prompt >= 1024
         later = [*begun, {"role": "assistant", "content": answer.text}, {"role": "user", "content": "And?"}]
         first[family] = answer, later, ask(remembering, family, later)
-    # Written by a thread: the last one's files are there when nothing is added any more.
-    settled: list[int] = []
-
-    def is_settled() -> bool:
-        settled.append(shown(remembering)["written_bytes"])
-        return len(settled) > 1 and settled[-1] == settled[-2] > 0
-
     if ends is not restart:  # an orderly stop waits for that by itself
-        wait_until(is_settled)
+        wait_until_written(remembering)
 
     ends(remembering)
 
@@ -100,6 +105,27 @@ def test_a_long_conversation_is_not_read_again(remembering: Server, ends: Callab
 
         assert again.text == unbroken.text
         assert again.cached >= before.prompt - 256, family
+
+
+def test_damaged_files_are_dropped_and_said_and_nobody_else_may_read_them(remembering: Server):
+    messages = [{"role": "user", "content": f"damaged {RULES}"}]
+    first = ask(remembering, "llama", messages)
+    wait_until_written(remembering)
+    files = list(prompts_dir(remembering.paths).rglob("b-*.safetensors"))
+    modes = {file.stat().st_mode & 0o777 for file in files}
+    for file in files:
+        with file.open("r+b") as damaged:
+            damaged.seek(-1, os.SEEK_END)
+            last = damaged.read(1)
+            damaged.seek(-1, os.SEEK_END)
+            damaged.write(bytes([last[0] ^ 1]))
+    kill(remembering)
+
+    again = ask(remembering, "llama", messages)
+
+    assert modes == {0o600}
+    assert (again.text, again.cached) == (first.text, 0)
+    assert "dropped a damaged file" in remembering.paths.log(ENGINE).read_text()
 
 
 def test_the_cache_is_shown_and_cleared_by_model(remembering: Server):
