@@ -15,16 +15,8 @@ _HUB = re.compile(
 _REVISION_FOLLOWS = {"tree", "blob", "resolve", "raw", "commit", "commits"}
 # First parts of a path that are no organisation's.
 _NO_MODELS = {
-    "datasets",
-    "spaces",
-    "collections",
-    "papers",
-    "docs",
-    "blog",
-    "learn",
-    "settings",
-    "organizations",
-}
+    "datasets", "spaces", "collections", "papers", "docs", "blog", "learn", "settings", "organizations",
+}  # fmt: skip
 
 
 LATEST = ":latest"  # clients of Ollama put it after a name that says no version

@@ -11,16 +11,9 @@ from local_ai.settings.schema import REVEAL, LocalAISettings
 
 _TABLES = ("cache.", "generation.", "models.", "power.", "routing.", "vision.", "config.")
 _KEYS = (
-    "aliases",
-    "gateway.max_concurrency",
-    "gateway.max_queue",
-    "gateway.wait_for_engine_s",
-    "model.idle_unload_s",
-    "peers",
-    "server.api_keys",
-    "server.drain_s",
-    "server.log_level",
-)
+    "aliases", "gateway.max_concurrency", "gateway.max_queue", "gateway.wait_for_engine_s",
+    "model.idle_unload_s", "peers", "server.api_keys", "server.drain_s", "server.log_level",
+)  # fmt: skip
 _RESTARTS = ("models.paths",)
 
 

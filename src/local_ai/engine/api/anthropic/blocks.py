@@ -118,19 +118,11 @@ class ServerToolBlock(Unreadable):
     """A call of a tool on Anthropic's servers, or its result."""
 
     type: Literal[
-        "server_tool_use",
-        "web_search_tool_result",
-        "web_fetch_tool_result",
-        "code_execution_tool_result",
-        "bash_code_execution_tool_result",
-        "text_editor_code_execution_tool_result",
-        "tool_search_tool_result",
-        "advisor_tool_result",
-        "mcp_tool_use",
-        "mcp_tool_result",
-        "container_upload",
-        "compaction",
-    ]
+        "server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "code_execution_tool_result",
+        "bash_code_execution_tool_result", "text_editor_code_execution_tool_result",
+        "tool_search_tool_result", "advisor_tool_result", "mcp_tool_use", "mcp_tool_result",
+        "container_upload", "compaction",
+    ]  # fmt: skip
 
 
 class ThinkingBlock(Cacheable):

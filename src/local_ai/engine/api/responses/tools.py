@@ -114,17 +114,9 @@ class HostedTool(Body):
     model_config = ConfigDict(extra="allow")
 
     type: Literal[
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-        "local_shell",
-        "shell",
-        "apply_patch",
-        "image_generation",
-        "tool_search",
-        "programmatic_tool_calling",
-    ]
+        "web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11",
+        "local_shell", "shell", "apply_patch", "image_generation", "tool_search", "programmatic_tool_calling",
+    ]  # fmt: skip
 
 
 _LEFT_OUT = get_args(HostedTool.model_fields["type"].annotation)
