@@ -50,7 +50,7 @@ def main() -> None:
     batch: Any = Batch(loaded, PromptCache(2_000_000_000), most=_MOST)
 
     def ours(prompts: list[list[int]], tokens: int) -> None:
-        from local_ai.engine.core.decoding.request import Request
+        from local_ai.engine.core.tasks import Request
 
         for prompt in prompts:
             batch.add(Request(Job(key, tuple(prompt), tokens), lambda _: None))

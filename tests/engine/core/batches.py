@@ -61,7 +61,7 @@ class Heard:
 
 def ask(batch: Any, prompt: Any, tokens: int = 8, *, branches: tuple[int, ...] = ()) -> Heard:
     """Have a batch begin an answer."""
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.tasks import Request
 
     heard = Heard()
     job = Job(ModelKey("tiny", Path()), tuple(prompt), tokens, branches=branches)

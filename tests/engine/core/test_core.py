@@ -33,7 +33,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def answer(runner: Any, loaded: Any, **options: Any) -> str:
     """Run one job to its end; return its text."""
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.tasks import Request
 
     events: list[Event] = []
     runner.add(Request(Job(loaded.words.key, PROMPT, 12, **options), events.append))
@@ -66,8 +66,8 @@ def test_a_model_answers_the_same_batched_and_one_at_a_time(loaded: Any, options
 
 def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any):
     from local_ai.engine.core.decoding.batch import Batch
-    from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.memory.prompt_cache import PromptCache
+    from local_ai.engine.core.tasks import Request
     from local_ai.engine.errors import unexpected
 
     batch = Batch(loaded, PromptCache(10**9))
@@ -86,8 +86,8 @@ def test_a_failed_step_fails_its_answers_and_leaves_a_working_batch(loaded: Any)
 def test_a_short_question_overtakes_long_prompts(loaded: Any):
     """It waits for the piece being read, its own, and a small one; never for a prompt's end."""
     from local_ai.engine.core.decoding.batch import Batch
-    from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.memory.prompt_cache import PromptCache
+    from local_ai.engine.core.tasks import Request
 
     batch = Batch(loaded, PromptCache(0))
     heard: dict[str, list[Event]] = {"short": []}

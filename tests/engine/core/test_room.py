@@ -189,13 +189,12 @@ def test_a_request_waits_while_answers_hold_its_room_and_no_later_one_prolongs_t
     refused: list[Exception] = []
     schedule = Schedule(
         machine,
-        begin=lambda _item, _resident: None,
         refuse=lambda _call, exc: refused.append(exc),
         on_change=lambda: None,
         give_back=lambda _lease: None,
     )
-    schedule.add(Load(BIG, Future(), 0, arrived=-1000.0))
-    later = Load(SMALL, Future(), 0)
+    schedule.add(Load(Future(), BIG, 0, arrived=-1000.0))
+    later = Load(Future(), SMALL, 0)
     schedule.add(later)
 
     schedule.serve()
@@ -218,7 +217,7 @@ def test_what_a_model_sees_with_is_imported_on_another_thread_while_other_models
     held._vision = BackgroundImport(may_end.wait)
     monkeypatch.setattr(module, "sees", lambda key: key == BIG)
     monkeypatch.setattr(module, "check_model", lambda *_words, **_options: need(1))
-    sees, reads = Load(BIG, Future(), 0), Load(SMALL, Future(), 0)
+    sees, reads = Load(Future(), BIG, 0), Load(Future(), SMALL, 0)
 
     meanwhile = held.need(sees), held.need(reads)
     may_end.set()
@@ -232,12 +231,11 @@ def test_a_request_waits_for_an_import_and_is_not_refused():
     refused: list[Exception] = []
     schedule = Schedule(
         machine,
-        begin=lambda _item, _resident: None,
         refuse=lambda _call, exc: refused.append(exc),
         on_change=lambda: None,
         give_back=lambda _lease: None,
     )
-    sees, beside = Load(BIG, Future(), 0), Load(SMALL, Future(), 0)
+    sees, beside = Load(Future(), BIG, 0), Load(Future(), SMALL, 0)
     schedule.add(sees)
     schedule.add(beside)
     machine.need = lambda _call: None

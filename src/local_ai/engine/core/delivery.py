@@ -22,15 +22,14 @@ class Delivery:
         self._last = clock()
         self._is_urgent = False
 
-    def sent(self, flush: Callable[[], None] | None, *, urgent: bool) -> None:
+    def sent(self, flush: Callable[[], None], *, urgent: bool) -> None:
         """Take note of an event.
 
         Args:
-            flush: Hands over all that was sent to its receiver; None: the event is there already.
+            flush: Hands over all that was sent to its receiver.
             urgent: It is more than a token.
         """
-        if flush is not None:
-            self._flushes[flush] = None
+        self._flushes[flush] = None
         self._is_urgent |= urgent
 
     def hand_over(self, *, running: int, step_s: float, urgent: bool = False) -> None:

@@ -17,7 +17,6 @@ from mlx.utils import tree_flatten
 
 from local_ai.engine.core.decoding.batch import Batch
 from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch
-from local_ai.engine.core.decoding.request import Request
 from local_ai.engine.core.decoding.sequential import Sequence
 from local_ai.engine.core.device import device
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey
@@ -37,7 +36,7 @@ from local_ai.engine.core.model.loading import (
 )
 from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
-from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
+from local_ai.engine.core.tasks import Call, Lease, LeaseId, Request, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
 from local_ai.engine.core.vision.background_import import BackgroundImport
 from local_ai.models.kv_cache import kv_cache_bytes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_ai.engine.core.job import ModelKey
-from local_ai.engine.core.tasks import Ask, Call, Item, Lease, LeaseId, Reserve, Unload, Unloaded
+from local_ai.engine.core.tasks import Call, Item, Lease, LeaseId, Request, Reserve, Unload, Unloaded
 from local_ai.engine.core.turns import may_leave, turn_ends
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ class Schedule:
         self,
         residents: Residents,
         *,
-        begin: Callable[[Ask, Resident], None],
         refuse: Callable[[Call, Exception], None],
         on_change: Callable[[], None],
         give_back: Callable[[LeaseId], None],
@@ -56,13 +55,11 @@ class Schedule:
         """Wait for nothing yet.
 
         Args:
-            begin: Has an answer begun, where its batch has a place.
             refuse: Ends a request with an error.
             on_change: Told that other models are in memory now.
             give_back: Told of leases that have ended.
         """
         self._residents = residents
-        self._begin = begin
         self._refuse = refuse
         self._on_change = on_change
         self._give_back = give_back
@@ -147,7 +144,7 @@ class Schedule:
 
     def _grant(self, call: Call, resident: Resident) -> bool:
         """Let a request have its model; False where its batch is full."""
-        if not isinstance(call, Ask):
+        if not isinstance(call, Request):
             lease = self._residents.lease(Lease(call.key, call.arrived, self._give_back))
             if lease and call.done.set_running_or_notify_cancel():
                 call.done.set_result(lease)
@@ -156,7 +153,7 @@ class Schedule:
         if len(resident.batch) >= resident.batch.most:
             return False
         try:
-            self._begin(call, resident)
+            resident.batch.add(call)
         except Exception as exc:
             self._refuse(call, exc)
         return True

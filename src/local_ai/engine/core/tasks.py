@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from local_ai.engine.core.job import Event, Job, ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.memory.layer_arrays import Restored
+    from local_ai.engine.core.vision.rows import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,35 +64,25 @@ class Lease:
         self.end()
 
 
-class Answer:
-    """A handle on a job that was asked for."""
-
-    def __init__(self, request: list[Request], wake: Callable[[], None]) -> None:
-        self._request = request
-        self._wake = wake
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        """Stop generating as soon as possible; no events follow that matter."""
-        self.is_cancelled = True
-        for request in self._request:
-            request.cancelled = True
-        self._wake()
-
-
 @dataclass(frozen=True, eq=False)
-class Load:
-    """A request to load a model that generates text."""
+class _Promised(Generic[T]):
+    """A request whose caller waits for a result."""
 
-    key: ModelKey
-    done: Future[Lease]
-    tokens: int  # of the conversation it is loaded for, as far as that is known
-    arrived: float = field(default_factory=time.monotonic)
+    done: Future[T]
+    arrived: float = field(default_factory=time.monotonic, kw_only=True)
 
     @property
     def is_given_up(self) -> bool:
         """True if its caller has stopped waiting."""
         return self.done.cancelled()
+
+
+@dataclass(frozen=True, eq=False)
+class Load(_Promised[Lease]):
+    """A request to load a model that generates text."""
+
+    key: ModelKey
+    tokens: int  # of the conversation it is loaded for, as far as that is known
 
 
 @dataclass(frozen=True)
@@ -103,48 +96,34 @@ class SideModel:
 
 
 @dataclass(frozen=True, eq=False)
-class Reserve:
+class Reserve(_Promised[Lease]):
     """A request for room for a side model, which then stays there until it makes way."""
 
     model: SideModel
-    done: Future[Lease]
-    arrived: float = field(default_factory=time.monotonic)
-    tokens: int = 0
 
     @property
     def key(self) -> ModelKey:
         return self.model.key
 
-    @property
-    def is_given_up(self) -> bool:
-        """True if its caller has stopped waiting."""
-        return self.done.cancelled()
-
 
 @dataclass(frozen=True, eq=False)
-class Unload:
+class Unload(_Promised[Unloaded]):
     """A request to unload a model, or all."""
 
-    done: Future[Unloaded]
     folder: Path | None  # of the model; None: all
-    arrived: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_given_up(self) -> bool:
-        """True if its caller has stopped waiting."""
-        return self.done.cancelled()
 
 
-@dataclass(frozen=True, eq=False)
-class Ask:
-    """A request to generate an answer."""
+@dataclass(eq=False)
+class Request:
+    """A request to generate an answer: a job, and where its events go."""
 
     job: Job
     send: Callable[[Event], None]
-    flush: Callable[[], None] | None
-    answer: Answer
-    slot: list[Request]  # its request, once it has begun
     arrived: float = field(default_factory=time.monotonic)
+    is_given_up: bool = False  # set by the thread that asked, read by the one that generates
+    rows: dict[str, Rows] = field(default_factory=dict)  # of its pictures, by digest, until they are read
+    looks: dict[str, Iterator[bool]] = field(default_factory=dict)  # at those whose rows are not made yet
+    restored: Restored | None = None  # of its prompt's beginning, from disk
 
     @property
     def key(self) -> ModelKey:
@@ -155,11 +134,6 @@ class Ask:
         """The longest that the conversation may become."""
         return len(self.job.prompt) + self.job.max_tokens
 
-    @property
-    def is_given_up(self) -> bool:
-        """True if its caller has stopped waiting."""
-        return self.answer.is_cancelled
 
-
-Call = Load | Reserve | Ask  # of a model
+Call = Load | Reserve | Request  # of a model
 Item = Call | Unload

@@ -23,13 +23,12 @@ from local_ai.engine.core.delivery import Delivery
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.engine.core.memory.release import MemoryRelease
 from local_ai.engine.core.tasks import (
-    Answer,
-    Ask,
     Call,
     Item,
     Lease,
     LeaseId,
     Load,
+    Request,
     Reserve,
     SideModel,
     Unload,
@@ -45,7 +44,6 @@ from local_ai.serving.imports import undisturbed_imports
 from local_ai.status.health import ModelInMemory
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.ranks import Lead
     from local_ai.engine.core.resident import Resident
     from local_ai.engine.core.residents import Residents
@@ -121,7 +119,7 @@ class Worker:
         self._default = first
         self._preload = preload and first is not None
         if first and preload:
-            self._inbox.put(Load(first, Future(), tokens))
+            self._inbox.put(Load(Future(), first, tokens))
         self._thread.start()
 
     def report(self, problem: ApiError) -> None:
@@ -164,7 +162,7 @@ class Worker:
         if lease := self._lease(key):
             done.set_result(lease)
         else:
-            self._inbox.put(Load(key, done, tokens))
+            self._inbox.put(Load(done, key, tokens))
         return done
 
     def reserve(self, model: SideModel) -> Future[Lease]:
@@ -177,7 +175,7 @@ class Worker:
         if lease := self._lease(model.key):
             done.set_result(lease)
         else:
-            self._inbox.put(Reserve(model, done))
+            self._inbox.put(Reserve(done, model))
         return done
 
     def arrived(self, key: ModelKey) -> None:
@@ -262,23 +260,30 @@ class Worker:
         self,
         job: Job,
         send: Callable[[Event], None],
-        flush: Callable[[], None] | None = None,
+        flush: Callable[[], None],
         *,
         lease: Lease | None = None,
-    ) -> Answer:
+    ) -> Callable[[], None]:
         """Have an answer generated; `send` is called on the generating thread, until Finished or Failed.
 
         Args:
             flush: Called after every `send`, but only once for all that one step has sent to it.
             lease: Of its model; it ends.
+
+        Returns:
+            A function that ends it as soon as possible; no events follow that matter.
         """
-        slot: list[Request] = []
-        answer = Answer(slot, lambda: self._inbox.put(None))
         arrived = lease.arrived if lease else time.monotonic()
-        self._inbox.put(Ask(job, send, flush, answer, slot, arrived))
+        request = Request(job, self._sending(job, send, flush), arrived)
+        self._inbox.put(request)
         if lease:
             lease.end()
-        return answer
+
+        def give_up() -> None:
+            request.is_given_up = True
+            self.wake()
+
+        return give_up
 
     def _run_to_the_end(self) -> None:
         """Generate; where that fails outside of a step, end the process, for it could never answer again."""
@@ -312,7 +317,6 @@ class Worker:
         try:
             with undisturbed_imports(), limits_as_they_are():
                 from local_ai.engine.core import residents, schedule
-                from local_ai.engine.core.decoding import request
                 from local_ai.engine.core.device import choose_device
             device = choose_device(self._settings.device)
         except LocalAIError as exc:
@@ -329,11 +333,9 @@ class Worker:
         residents.spare_compiler()
         if self._settings.lead is not None:
             self._settings.lead.join()
-        self._make_request = request.Request
         self._residents = residents.Residents(self._settings, on_loading=self._loading)
         self._schedule = schedule.Schedule(
             self._residents,
-            begin=self._begin,
             refuse=self._refuse,
             on_change=self._settle,
             give_back=self._inbox.put,
@@ -416,32 +418,23 @@ class Worker:
         waiting = len(self._schedule.waiting) if self._schedule else 0
         self._board.count(running=self._running, waiting=waiting)
 
-    def _begin(self, item: Ask, resident: Resident) -> None:
-        assert resident.batch is not None
-        request: Request = self._make_request(item.job, self._sending(item))
-        item.slot.append(request)
-        request.cancelled = item.answer.is_cancelled
-        resident.batch.add(request)
-
-    def _sending(self, item: Ask) -> Callable[[Event], None]:
+    def _sending(
+        self, job: Job, send: Callable[[Event], None], flush: Callable[[], None]
+    ) -> Callable[[Event], None]:
         """Make what sends an answer's events, and counts for health what they tell of."""
-        model = item.job.model.id
 
-        def send(event: Event) -> None:
-            self._send(item, event)
+        def send_and_count(event: Event) -> None:
+            send(event)
+            self._delivery.sent(flush, urgent=not isinstance(event, Token))
             if isinstance(event, Token):
                 self._answered += 1
             elif isinstance(event, Progress):
-                self._board.stepped(model, answer=0)
+                self._board.stepped(job.model.id, answer=0)
                 self._flush()  # a step of Sequence reads a whole prompt
             elif isinstance(event, Started):
-                self._board.begun(model, prompt=len(item.job.prompt), cached=event.cached)
+                self._board.begun(job.model.id, prompt=len(job.prompt), cached=event.cached)
 
-        return send
-
-    def _send(self, item: Ask, event: Event) -> None:
-        item.send(event)
-        self._delivery.sent(item.flush, urgent=not isinstance(event, Token))
+        return send_and_count
 
     def _flush(self, *, urgent: bool = False) -> None:
         self._delivery.hand_over(running=self._running, step_s=self._step_s, urgent=urgent)
@@ -461,8 +454,8 @@ class Worker:
             self._problem = exc
             log.error("%s", exc)
         self._settle()
-        if isinstance(item, Ask):
-            self._send(item, Failed(exc))
+        if isinstance(item, Request):
+            item.send(Failed(exc))
         elif item.done.set_running_or_notify_cancel():
             item.done.set_exception(exc)
 

@@ -54,7 +54,7 @@ async def run(
     post = _posts.setdefault(loop, _Post(loop))
     box = _Box()
     reader = _Reader(prepared, ask, words)
-    answer = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon, lease=lease)
+    give_up = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon, lease=lease)
     try:
         while True:
             for piece in reader.read_all(await box.take()):
@@ -62,7 +62,7 @@ async def run(
                 if isinstance(piece, Ended):
                     return
     finally:
-        answer.cancel()
+        give_up()
         on_end(reader.usage())
 
 

@@ -322,7 +322,7 @@ def test_a_request_that_is_given_up_while_its_files_are_read_ends(disk: Disk):
     engine = start("llama", disk)
     heard = ask(engine.batch, LONG)
     (request,) = engine.batch._fetching
-    request.cancelled = True
+    request.is_given_up = True
 
     finish(engine.batch)
 

@@ -96,8 +96,8 @@ def compare_with_mlx_vlm(running: Any, loaded: Any) -> None:
 def test_a_long_prompt_is_read_in_pieces_and_given_up_between_two(
     llava: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    from local_ai.engine.core.decoding.request import Request
     from local_ai.engine.core.job import Progress
+    from local_ai.engine.core.tasks import Request
 
     monkeypatch.setattr("local_ai.engine.core.vision.lone_model._PIECE_TOKENS", 16)
     running = sequence(llava)
@@ -109,7 +109,7 @@ def test_a_long_prompt_is_read_in_pieces_and_given_up_between_two(
     while sum(isinstance(event, Progress) for event in gone.events) < 3:
         running.step()
 
-    request.cancelled = True
+    request.is_given_up = True
     finish(running)
 
     assert not gone.has_ended

@@ -59,7 +59,7 @@ def asked(loaded: Any, messages: Sequence[Message], **options: Any) -> Any:
 
 
 def ask(batch: Any, loaded: Any, messages: Sequence[Message], **options: Any) -> Heard:
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.tasks import Request
 
     heard = Heard()
     batch.add(Request(asked(loaded, messages, **options), heard.events.append))
@@ -131,7 +131,7 @@ def test_rows_that_were_given_back_are_made_again(loaded: Any, batch: Any):
 
 
 def test_a_cancelled_prompt_gives_its_rows_back_and_leaves_the_others_theirs(batch: Any, loaded: Any):
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.tasks import Request
 
     gone = Request(asked(loaded, [user(picture("red"), QUESTION)]), lambda event: None)
     batch.add(gone)
@@ -139,7 +139,7 @@ def test_a_cancelled_prompt_gives_its_rows_back_and_leaves_the_others_theirs(bat
     while not stays.events:
         batch.step()
 
-    gone.cancelled = True
+    gone.is_given_up = True
     finish(batch)
 
     assert stays.text == names("blue")

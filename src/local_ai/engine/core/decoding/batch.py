@@ -19,7 +19,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
-from local_ai.engine.core.decoding.request import Request, Writer, request_processors
+from local_ai.engine.core.decoding.request import Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import around, cut, pauses
 from local_ai.engine.core.device import device
@@ -32,6 +32,7 @@ from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.memory.prompt_cache import PromptCache, Remembered, thin_out
 from local_ai.engine.core.model.loading import LoadedModel
 from local_ai.engine.core.ranks import Lead
+from local_ai.engine.core.tasks import Request
 from local_ai.engine.core.vision.sight import Placed, Sight, as_remembered
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -371,9 +372,9 @@ class Batch:
         )
 
     def _drop_cancelled(self) -> None:
-        self._held = [request for request in self._held if not request.cancelled]
-        self._fetching = {each: read for each, read in self._fetching.items() if not each.cancelled}
-        gone = [uid for uid, running in self._running.items() if running.writer.request.cancelled]
+        self._held = [request for request in self._held if not request.is_given_up]
+        self._fetching = {each: read for each, read in self._fetching.items() if not each.is_given_up}
+        gone = [uid for uid, running in self._running.items() if running.writer.request.is_given_up]
         if not gone:
             return
         for uid, (layers, tokens) in self._generator.remove(gone, return_prompt_caches=True).items():

@@ -1,33 +1,19 @@
-"""One answer on its way through the generating thread, and the events it sends back."""
+"""The events that an answer sends back, and what changes its logits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import mlx.core as mx
 
 from local_ai.engine.core.decoding.constraint import Constraint, ReasoningLimit
 from local_ai.engine.core.decoding.sampling import Processor, make_processors
-from local_ai.engine.core.job import Event, Finished, Job, Token, TokenLogprob
-from local_ai.engine.core.memory.layer_arrays import Restored
+from local_ai.engine.core.job import Finished, Job, Token, TokenLogprob
 from local_ai.engine.core.model.detokenize import Detokenizer
 from local_ai.engine.core.model.tokenizer import ModelWords
-from local_ai.engine.core.vision.rows import Rows
+from local_ai.engine.core.tasks import Request
 
 Array = Any  # mlx.core.array
-
-
-class Request:
-    """A job, and where its events go."""
-
-    def __init__(self, job: Job, send: Callable[[Event], None]) -> None:
-        self.job = job
-        self.send = send
-        self.rows: dict[str, Rows] = {}  # of its pictures, by digest, until they are read
-        self.looks: dict[str, Iterator[bool]] = {}  # at those whose rows are not made yet
-        self.restored: Restored | None = None  # of its prompt's beginning, from disk
-        self.cancelled = False  # set by the thread that asked, read by the one that generates
 
 
 class Writer:

@@ -8,11 +8,12 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
-from local_ai.engine.core.decoding.request import Request, Writer, request_processors
+from local_ai.engine.core.decoding.request import Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.model.loading import LoadedModel
+from local_ai.engine.core.tasks import Request
 from local_ai.engine.core.vision.lone_model import LoneModel
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
@@ -48,7 +49,7 @@ class Sequence:
     def step(self, *, company: bool = False) -> None:  # as Batch's
         """Generate one token, or read a prompt: its next piece for a LoneModel, else all of it."""
         try:
-            if self._request and not self._request.cancelled and next(self._steps, False):
+            if self._request and not self._request.is_given_up and next(self._steps, False):
                 return
         except _CancelledError:
             pass
@@ -84,7 +85,7 @@ class Sequence:
 
         def progress(done: int, total: int) -> None:
             request.send(Progress(done, total))
-            if request.cancelled:
+            if request.is_given_up:
                 raise _CancelledError
             self._check_memory(done)
 

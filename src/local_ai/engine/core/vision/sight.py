@@ -18,7 +18,7 @@ from local_ai.engine.core.vision.shifted_rows import ShiftedRow
 from local_ai.engine.core.vision.tower import Tower
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.decoding.request import Request
+    from local_ai.engine.core.tasks import Request
     from local_ai.engine.core.vision.seeing_model import SeeingModel
 
 Array = Any  # mlx.core.array
