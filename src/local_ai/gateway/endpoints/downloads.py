@@ -31,10 +31,10 @@ class CancelBody(Body):
 
 def downloads_router(context: GatewayContext) -> APIRouter:
     """Answer `/downloads.json`, `/models/pull` and `/models/pull/cancel`."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
     downloads = context.downloads
 
-    @router.get("/downloads.json", response_model=DownloadsBody, responses=refusals(401, 403))
+    @router.get("/downloads.json", response_model=DownloadsBody)
     async def list_all(response: Response) -> Any:
         """List the pulls that run and the last ones that have ended, the newest first."""
         response.headers["Cache-Control"] = "no-store"
@@ -44,7 +44,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
         "/models/pull",
         status_code=202,
         response_model=Download,
-        responses=refusals(400, 401, 403, 415, 429, 503),
+        responses=refusals(400, 415, 429, 503),
         openapi_extra=body_of(PullBody),
     )
     async def pull(request: Request) -> Response:
@@ -60,7 +60,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/models/pull/cancel",
         response_model=Download,
-        responses=refusals(400, 401, 403, 404, 415),
+        responses=refusals(400, 404, 415),
         openapi_extra=body_of(CancelBody),
     )
     async def cancel(request: Request) -> Response:

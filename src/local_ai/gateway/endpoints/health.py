@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from local_ai.gateway.access.api_keys import is_local
@@ -31,14 +31,11 @@ _NOT_READY: dict[str, Any] = {"model": ReadinessBody, "description": "It cannot.
 
 def health_router(context: GatewayContext) -> APIRouter:
     """Answer `/healthz`, `/readyz`, `/metrics`, and status, queue, activity and diagnostics as JSON."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(403), dependencies=[Depends(_not_stored)])
 
-    @router.get(
-        "/healthz", response_model=Liveness, response_model_exclude_unset=True, responses=refusals(403)
-    )
-    async def healthz(request: Request, response: Response) -> Any:
+    @router.get("/healthz", response_model=Liveness, response_model_exclude_unset=True)
+    async def healthz(request: Request) -> Any:
         """Answer as long as the gateway lives; on this machine, `state_dir` tells which copy this is."""
-        response.headers.update(_NOT_STORED)
         answer = {"service": "local-ai", "status": "ok", "version": context.state.version}
         own = {
             "state_dir": str(context.state.paths.state_dir),
@@ -47,7 +44,7 @@ def health_router(context: GatewayContext) -> APIRouter:
         }
         return answer | own if _is_here(request) else answer
 
-    @router.get("/readyz", response_model=ReadinessBody, responses={**refusals(403), 503: _NOT_READY})
+    @router.get("/readyz", response_model=ReadinessBody, responses={503: _NOT_READY})
     async def readyz(request: Request, response: Response) -> Any:
         """Say whether the engine can take a request, by asking the engine itself."""
         ready = (await context.watch.look()).can_answer and not context.forwarding.shutdown.closed.is_set()
@@ -55,44 +52,45 @@ def health_router(context: GatewayContext) -> APIRouter:
         if not _is_here(request):
             # A reason may quote a log and name a folder.
             verdict = replace(verdict, aside="", why="", see="")
-        response.headers.update(_NOT_STORED if ready else {**_NOT_STORED, "Retry-After": "5"})
-        response.status_code = 200 if ready else 503
+        if not ready:
+            response.status_code = 503
+            response.headers["Retry-After"] = "5"
         return {"ready": ready, "verdict": verdict.to_json()}
 
-    @router.get("/status.json", response_model=StatusBody, responses=refusals(401, 403))
-    async def status(response: Response) -> Any:
+    @router.get("/status.json", response_model=StatusBody, responses=refusals(401))
+    async def status() -> Any:
         """Return the report that `local-ai server status --json` prints."""
-        response.headers.update(_NOT_STORED)
         return (await context.watch.report()).to_json()
 
-    @router.get("/queue.json", response_model=QueueBody, responses=refusals(401, 403))
-    async def queue(response: Response) -> Any:
+    @router.get("/queue.json", response_model=QueueBody, responses=refusals(401))
+    async def queue() -> Any:
         """List the requests that run and wait; `server status` sees by it that the gateway is ours."""
-        response.headers.update(_NOT_STORED)
         return {"service": "local-ai", **to_plain(context.watch.queue())}
 
-    @router.get("/activity.json", response_model=ActivityBody, responses=refusals(401, 403))
-    async def activity(response: Response) -> Any:
+    @router.get("/activity.json", response_model=ActivityBody, responses=refusals(401))
+    async def activity() -> Any:
         """List the last hundred requests that have ended, the newest first; nothing of what they said."""
-        response.headers.update(_NOT_STORED)
         told = await context.forwarding.upstream.recent()
         return {"requests": context.forwarding.activity.read(told)}
 
-    @router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401, 403))
+    @router.get("/metrics", response_class=PlainTextResponse, responses=refusals(401))
     async def metrics() -> Response:
         """Return requests, queue, times, tokens, restarts and memory, for Prometheus."""
         report = await context.watch.report()
         text = await asyncio.to_thread(context.forwarding.metrics.render, report)
         return Response(text, headers=_NOT_STORED, media_type=CONTENT_TYPE)
 
-    @router.get("/diagnostics.json", response_model=DiagnosticsBody, responses=refusals(401, 403))
-    async def diagnostics(response: Response) -> Any:
+    @router.get("/diagnostics.json", response_model=DiagnosticsBody, responses=refusals(401))
+    async def diagnostics() -> Any:
         """Return the content of a problem report, as the page's "Copy diagnostics" copies it."""
-        response.headers.update(_NOT_STORED)
         report, state = await context.watch.report(), context.state
         return await asyncio.to_thread(gather, state.settings, state.paths, report)
 
     return router
+
+
+async def _not_stored(response: Response) -> None:
+    response.headers.update(_NOT_STORED)
 
 
 def _is_here(request: Request) -> bool:

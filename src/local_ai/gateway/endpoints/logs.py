@@ -30,11 +30,11 @@ _MOST_UNREAD = 10_000
 
 def log_router(context: GatewayContext) -> APIRouter:
     """Answer `/logs/PROGRAM` and `/logs/PROGRAM/stream`."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
     paths = context.state.paths
     describes: dict[str, Any] = {
-        "responses": refusals(400, 401, 403, 404),
-        "openapi_extra": {"parameters": [number_parameter("lines", least=1, most=_MOST_LINES)]},
+        "responses": refusals(400, 404),
+        "openapi_extra": {"parameters": [number_parameter("lines", most=_MOST_LINES)]},
     }
 
     @router.get("/logs/{program}", response_class=PlainTextResponse, **describes)
@@ -54,7 +54,7 @@ def log_router(context: GatewayContext) -> APIRouter:
 
 
 def _lines(request: Request) -> int:
-    return whole_number(request, "lines", default=_LINES, least=1, most=_MOST_LINES)
+    return whole_number(request, "lines", default=_LINES, most=_MOST_LINES)
 
 
 def known_log(program: str) -> str:

@@ -41,9 +41,9 @@ class NamedBody(Body):
 
 def model_actions_router(context: GatewayContext) -> APIRouter:
     """Answer `/models.json` and what is below `/models/`, pulls aside."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
 
-    @router.get("/models.json", response_model=ModelsBody, responses=refusals(401, 403))
+    @router.get("/models.json", response_model=ModelsBody)
     async def cards(response: Response) -> Any:
         """List the models as the page shows them, the downloads, and models to begin with."""
         response.headers["Cache-Control"] = "no-store"
@@ -59,7 +59,7 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
                 name=do.__name__,
                 description=do.__doc__,
                 response_model=Done,
-                responses=refusals(400, 401, 403, 404, 409, 415, 503),
+                responses=refusals(400, 404, 409, 415, 503),
                 openapi_extra=body_of(NamedBody),
             )
             async def answer(request: Request) -> Response:

@@ -44,15 +44,10 @@ def openai_model(model: Model, generation: GenerationSettings) -> dict[str, Any]
 
 
 def peer_model(listed: ListedModel) -> dict[str, Any]:
-    """Return a peer's model as OpenAI describes it; the owner is the peer."""
-    model, peer = listed.model, listed.peer
-    return {
-        "id": listed.name,
-        "object": "model",
-        "created": model.created,
+    """Return a peer's model as OpenAI describes it; the owner is the peer, and its defaults are not known."""
+    peer = listed.peer
+    return openai_model(as_own(listed), GenerationSettings()) | {
         "owned_by": peer.name,
-        "context_length": model.context_tokens,
-        "input_modalities": ["text", "image"] if model.sees else ["text"],
         "one_at_a_time": None,
         "defaults": None,
         "peer": {"name": peer.name, "state": peer.state, "since": peer.since, "why": peer.why},
@@ -108,15 +103,15 @@ def anthropic_list(
 
 def models_router(context: GatewayContext) -> APIRouter:
     """Answer the families' model lists from the model folders."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
 
-    @router.get("/v1/models", response_model=OpenAIModelList, responses=refusals(401, 403))
+    @router.get("/v1/models", response_model=OpenAIModelList)
     async def openai_models(request: Request) -> Any:
         """List the models of this machine, and then those of its peers."""
         own = openai_list(await context.models(), context.state.settings.generation)
         return own | {"data": [*own["data"], *map(peer_model, await context.peer_models(request.headers))]}
 
-    @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(401, 403, 404))
+    @router.get("/v1/models/{id:path}", response_model=OpenAIModel, responses=refusals(404))
     async def openai_one(request: Request, id: str) -> Any:  # noqa: A002 (the name in the address)
         """Describe one model."""
         if found := await context.peer_model(id, request.headers):
@@ -126,20 +121,18 @@ def models_router(context: GatewayContext) -> APIRouter:
     @router.get(
         "/anthropic/v1/models",
         response_model=AnthropicModelList,
-        responses=refusals(400, 401, 403),
-        openapi_extra={"parameters": [number_parameter("limit", least=1, most=MOST_PER_PAGE)]},
+        responses=refusals(400),
+        openapi_extra={"parameters": [number_parameter("limit", most=MOST_PER_PAGE)]},
     )
     async def anthropic_models(
         request: Request, after_id: str | None = None, before_id: str | None = None
     ) -> Any:
         """List the models of this machine, and then those of its peers, in pages."""
-        limit = whole_number(request, "limit", default=MOST_PER_PAGE, least=1, most=MOST_PER_PAGE)
+        limit = whole_number(request, "limit", default=MOST_PER_PAGE, most=MOST_PER_PAGE)
         models = [*await context.models(), *map(as_own, await context.peer_models(request.headers))]
         return anthropic_list(models, limit=limit, after=after_id, before=before_id)
 
-    @router.get(
-        "/anthropic/v1/models/{id:path}", response_model=AnthropicModel, responses=refusals(401, 403, 404)
-    )
+    @router.get("/anthropic/v1/models/{id:path}", response_model=AnthropicModel, responses=refusals(404))
     async def anthropic_one(request: Request, id: str) -> Any:  # noqa: A002
         """Describe one model."""
         if found := await context.peer_model(id, request.headers):

@@ -21,20 +21,20 @@ _NEVER = "9999-12-31T23:59:59Z"
 
 def ollama_router(context: GatewayContext) -> APIRouter:
     """Answer `/api/version`, `/api/tags` and `/api/ps`."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
 
-    @router.get("/api/version", response_model=OllamaVersion, responses=refusals(401, 403))
+    @router.get("/api/version", response_model=OllamaVersion)
     async def version() -> Any:
         """Say which version of Ollama's API is answered: clients refuse one that is too old."""
         return {"version": API_VERSION}
 
-    @router.get("/api/tags", response_model=OllamaModels, responses=refusals(401, 403))
+    @router.get("/api/tags", response_model=OllamaModels)
     async def tags(request: Request) -> Any:
         """List the models of this machine, and then those of its peers, as Ollama does."""
         models = [*await context.models(), *map(as_own, await context.peer_models(request.headers))]
         return {"models": [entry(model) | {"modified_at": written(model.created)} for model in models]}
 
-    @router.get("/api/ps", response_model=OllamaLoaded, responses=refusals(401, 403))
+    @router.get("/api/ps", response_model=OllamaLoaded)
     async def ps() -> Any:
         """List the models in memory, the latest used first."""
         health = (await context.forwarding.upstream.look()).health

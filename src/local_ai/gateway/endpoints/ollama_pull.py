@@ -48,7 +48,7 @@ class OllamaPullBody(Body):
 
 def ollama_pull_router(context: GatewayContext) -> APIRouter:
     """Answer `/api/pull`."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
     describes = {"application/json": {"schema": OllamaPullBody.model_json_schema()}}
     cancelling: set[asyncio.Task[Download]] = set()  # a task that nothing refers to may vanish
 
@@ -72,7 +72,7 @@ def ollama_pull_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/api/pull",
         response_model=OllamaStatus,
-        responses=refusals(400, 401, 403, 415, 429, 502, 503),
+        responses=refusals(400, 415, 429, 502, 503),
         openapi_extra={"requestBody": {"required": True, "content": describes}},
     )
     async def pull(request: Request) -> Response:

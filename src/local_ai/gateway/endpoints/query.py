@@ -9,8 +9,8 @@ from starlette.requests import Request
 from local_ai.serving.errors import ApiError
 
 
-def whole_number(request: Request, name: str, *, default: int, least: int, most: int) -> int:
-    """Return a number of the query, or the default where it says none.
+def whole_number(request: Request, name: str, *, default: int, most: int) -> int:
+    """Return a number of the query, from 1 on, or the default where it says none.
 
     Raises:
         ApiError: 400, naming the bounds.
@@ -19,21 +19,21 @@ def whole_number(request: Request, name: str, *, default: int, least: int, most:
     if text is None:
         return default
     # isdecimal also takes other scripts' digits, as int does.
-    if text.isdecimal() and len(text) <= len(str(most)) and least <= int(text) <= most:
+    if text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most:
         return int(text)
     raise ApiError(
         f"{name} is not valid",
         status=400,
-        why=f"it must be a whole number from {least} to {most}, got {text[:40]!r}",
+        why=f"it must be a whole number from 1 to {most}, got {text[:40]!r}",
         fix=f"send another value for {name}, or none for {default}",
         code="invalid_parameter",
         param=name,
     )
 
 
-def number_parameter(name: str, *, least: int, most: int) -> dict[str, Any]:
-    """Describe a number of the query as OpenAPI does."""
-    schema = {"type": "integer", "minimum": least, "maximum": most}
+def number_parameter(name: str, *, most: int) -> dict[str, Any]:
+    """Describe a number of the query, from 1 on, as OpenAPI does."""
+    schema = {"type": "integer", "minimum": 1, "maximum": most}
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 

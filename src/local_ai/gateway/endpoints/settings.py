@@ -45,9 +45,9 @@ _RUNNING = "the running server"
 
 def settings_router(context: GatewayContext) -> APIRouter:
     """Answer `/settings` and `/settings.json`."""
-    router = APIRouter()
+    router = APIRouter(responses=refusals(401, 403))
 
-    @router.get("/settings.json", response_model=SettingsBody, responses=refusals(401, 403))
+    @router.get("/settings.json", response_model=SettingsBody)
     async def as_data(response: Response) -> Any:
         """Return every setting with its value, its origin, and whether POST /settings can change it."""
         response.headers.update(_FRESH)
@@ -67,7 +67,7 @@ def settings_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/settings",
         response_model=ReloadBody,
-        responses=refusals(400, 401, 403, 409, 422),
+        responses=refusals(400, 409, 422),
         openapi_extra={
             "requestBody": {"content": {"application/json": {"schema": SettingsChange.model_json_schema()}}}
         },
