@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psutil
 import pytest
 from tests.waits import scaled
 
+from local_ai.engine.isolation.pool import ProcessPool, ProcessStopped
 from local_ai.engine.templating.process import TemplateProcesses, TemplateRefused, TemplateStopped
 from local_ai.engine.text.interruptible import InterruptibleThreads
 
@@ -74,6 +79,36 @@ def test_a_template_that_does_not_end_is_ended_with_its_process():
 
     _, alive = psutil.wait_procs([each for each in children() if each not in before], timeout=scaled(5))
     assert alive == []
+
+
+def test_prompts_that_come_at_once_share_one_process_unless_it_is_at_work_for_long():
+    patient = ProcessPool("local_ai.engine.templating", patience_s=scaled(60))
+    patient.get_ready()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with ThreadPoolExecutor(8) as threads:
+        answers = [*threads.map(partial(_ask, patient), map(str, range(32)))]
+
+    assert answers == [b"p" + str(n).encode() for n in range(32)]
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime == before  # no other was started and ended
+    patient.end()
+
+    others = children()
+    pool = ProcessPool("local_ai.engine.templating", most_at_once=2, patience_s=0.01)
+    with ThreadPoolExecutor(1) as threads:
+        endless = threads.submit(_ask, pool, ENDLESS)
+        answer = _ask(pool, "beside it")
+        is_alone = endless.done()
+        for process in children():
+            if process not in others:
+                process.kill()
+
+        assert (answer, is_alone) == (b"pbeside it", False)
+        assert isinstance(endless.exception(), ProcessStopped)
+    pool.end()
+
+
+def _ask(pool: ProcessPool, template: str) -> bytes:
+    return pool.ask(pickle.dumps((template, {})), most_memory=10**9)
 
 
 def test_a_process_that_was_killed_says_so_and_the_next_prompt_has_another(processes: TemplateProcesses):

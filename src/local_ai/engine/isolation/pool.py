@@ -6,11 +6,14 @@ can be interrupted in that, but a process can be ended.
 
 from __future__ import annotations
 
+import math
+import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -29,23 +32,26 @@ class ProcessStopped(Exception):
 class ProcessPool:
     """Processes of one program; one is kept for the next request."""
 
-    def __init__(self, module: str, *, most_at_once: int = 8) -> None:
+    def __init__(self, module: str, *, most_at_once: int = 8, patience_s: float = 0.0) -> None:
         """Start none yet.
 
         Args:
             module: Run with `python -m`; it calls `serve`.
+            patience_s: Another process is started once none has become free for so many seconds.
         """
         self._module = module
-        self._places = threading.Semaphore(most_at_once)
+        self._most = most_at_once
+        self._patience_s = patience_s
         self._lock = threading.Lock()
-        self._idle: list[_Process] = []
+        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        self._running = 0  # processes
+        self._taken = -math.inf  # when a process was last taken
         self._has_ended = False
 
     def get_ready(self) -> None:
         """Start the first process."""
-        with self._lock:
-            if not self._idle and not self._has_ended:
-                self._idle.append(_Process(self._module))
+        if not self._running and (process := self._start()):
+            self._give_back(process)
 
     def ask(self, request: bytes, *, most_memory: int) -> bytes:
         """Send a request and wait for its answer. Not for the event loop.
@@ -66,32 +72,66 @@ class ProcessPool:
         """End the processes."""
         with self._lock:
             self._has_ended = True
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.end()
+        with suppress(queue.Empty):
+            while True:
+                self._end(self._idle.get_nowait())
 
     @contextmanager
     def _place(self) -> Iterator[_Process]:
         """Take a process for one request; whatever is raised meanwhile ends it."""
-        while not self._places.acquire(timeout=_LOOK_S):
-            pass  # so that the thread can be interrupted
+        process = self._take()
         try:
+            yield process
+        except BaseException:
+            self._end(process)
+            raise
+        self._give_back(process)
+
+    def _take(self) -> _Process:
+        """Wait for a process, or start another one.
+
+        Starting one takes a thousand times as long as most requests: 64 that came at once started 60.
+        """
+        least_s = 0.0
+        while True:
+            due = self._taken + self._patience_s if self._running else 0.0
+            with suppress(queue.Empty):
+                # Not for long: the thread may be interrupted in between.
+                process = self._idle.get(timeout=min(max(due - time.monotonic(), least_s), _LOOK_S))
+                self._taken = time.monotonic()
+                return process
+            if time.monotonic() >= due:
+                if started := self._start():
+                    return started
+                least_s = _LOOK_S
+
+    def _start(self) -> _Process | None:
+        """Start a process; None where there are as many as there may be."""
+        with self._lock:
+            if self._running >= self._most:
+                return None
+            self._running += 1
+            self._taken = time.monotonic()
+        try:
+            return _Process(self._module)
+        except BaseException:
             with self._lock:
-                process = self._idle.pop() if self._idle else None
-            process = process or _Process(self._module)
-            try:
-                yield process
-            except BaseException:
-                process.end()
-                raise
-            with self._lock:
-                is_kept = not self._idle and not self._has_ended
-                if is_kept:
-                    self._idle.append(process)
-            if not is_kept:
-                process.end()
-        finally:
-            self._places.release()
+                self._running -= 1
+            raise
+
+    def _give_back(self, process: _Process) -> None:
+        """Keep a process for the next request, unless another one is free."""
+        with self._lock:
+            is_kept = self._idle.empty() and not self._has_ended
+            if is_kept:
+                self._idle.put(process)
+        if not is_kept:
+            self._end(process)
+
+    def _end(self, process: _Process) -> None:
+        with self._lock:
+            self._running -= 1
+        process.end()
 
 
 class _Process:

@@ -12,6 +12,8 @@ from typing import Any
 from local_ai.engine.isolation.pool import ProcessPool, ProcessStopped
 from local_ai.engine.templating.protocol import PROMPT, as_text, most_memory
 
+_PATIENCE_S = 0.2  # a prompt takes less than a millisecond, a long one ten
+
 
 class TemplateRefused(Exception):
     """The template raised this: it does not take these messages, or is not valid."""
@@ -25,7 +27,7 @@ class TemplateProcesses:
     """Runs chat templates in processes that are started when needed; one is kept for the next prompt."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPool("local_ai.engine.templating")
+        self._pool = ProcessPool("local_ai.engine.templating", patience_s=_PATIENCE_S)
 
     def get_ready(self) -> None:
         """Have transformers run its templates here, and start the first process.
