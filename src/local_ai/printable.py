@@ -13,6 +13,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many characters; "…" stands for what was cut off."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _escape(letter: str) -> str:
     """Write a letter as Python does; half a character that represents a byte as that byte (PEP 383)."""
     code = ord(letter)

@@ -9,6 +9,7 @@ from local_ai.models.catalog import Incomplete
 from local_ai.models.incomplete import Fault
 from local_ai.models.library import ModelLibrary
 from local_ai.models.places import repository_of
+from local_ai.printable import shortened
 from local_ai.serving.errors import ApiError
 from local_ai.settings.paths import Paths
 
@@ -28,7 +29,7 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
     if unusable := library.unusable(name):
         fix, command = fix_of(unusable, library.paths)
         return ApiError(
-            f"the model {_shorten(name)!r} cannot be used",
+            f"the model {shortened(name, _MOST_SHOWN)!r} cannot be used",
             why=unusable.reason,
             fix=fix,
             command=command,
@@ -46,7 +47,7 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
         fix = "put a model folder where local-ai looks for them (local-ai config show), or download one with "
         fix += "local-ai models pull"
     return ApiError(
-        f"the model {_shorten(name)!r} is not there" if name else "no model can answer",
+        f"the model {shortened(name, _MOST_SHOWN)!r} is not there" if name else "no model can answer",
         why=_why(name, library.target_of(name), any_models=any_models) + peers,
         fix=fix,
         status=404,
@@ -58,7 +59,7 @@ def model_not_found(name: str, library: ModelLibrary) -> ApiError:
 def model_of_peer(name: str, peer: str) -> ApiError:
     """Say that a peer's model cannot be loaded, pinned, removed, … here (400)."""
     return ApiError(
-        f"the model {_shorten(name)!r} is not on this machine",
+        f"the model {shortened(name, _MOST_SHOWN)!r} is not on this machine",
         why=f"it is a model of the peer {peer}: answers are all that can be asked of it here",
         fix=f"do it on the machine of {peer}, or take the name of a model of this one",
         code="model_of_peer",
@@ -99,13 +100,10 @@ def fix_of(one: Incomplete, paths: Paths | None) -> tuple[str, str]:
 
 def _why(name: str, target: str | None, *, any_models: bool) -> str:
     if target is not None:
-        return f"the settings make it an alias of {_shorten(target)!r}, which is not a model on this machine"
+        leads_to = repr(shortened(target, _MOST_SHOWN))
+        return f"the settings make it an alias of {leads_to}, which is not a model on this machine"
     if name:
         return "no model on this machine has that name"
     if any_models:
         return "the request names no model, and no model on this machine can be the default"
     return "this machine has no model"
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_ai.errors import ConfigError, LocalAIError
+from local_ai.printable import shortened
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -35,6 +36,7 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 _MOST_FILES = 10_000
 _MOST_FILE_BYTES = 2**60
 _MOST_NAME_BYTES = 255  # of one part of a path, on the file systems of macOS and Linux
+_MOST_SHOWN = 200  # characters of what the hub says
 DEFAULT_REVISION = "main"
 
 
@@ -90,7 +92,7 @@ def ask_hub(name: str, revision: str | None) -> Remote:
     if not _is_safe_path(asked):
         raise ConfigError(
             _NOT_DONE,
-            why=f"{_shortened(asked)!r} cannot be a revision on the hub",
+            why=f"{shortened(asked, _MOST_SHOWN)!r} cannot be a revision on the hub",
             fix=f"take a branch, tag or commit, or none for {DEFAULT_REVISION}",
         )
     try:
@@ -158,7 +160,7 @@ def hub_errors(name: str, revision: str | None = None) -> Iterator[None]:
         ) from exc
     except errors.HfHubHTTPError as exc:
         status = exc.response.status_code
-        said = _shortened(str(exc.server_message or exc.response.reason_phrase))
+        said = shortened(str(exc.server_message or exc.response.reason_phrase), _MOST_SHOWN)
         raise not_downloaded(
             why=f"{constants.ENDPOINT} answered {status}: {said}",
             fix="sign in again with: hf auth login" if status in (401, 403) else f"try later; {again}",
@@ -204,13 +206,9 @@ def _remote_file(sibling: RepoSibling, url: str) -> RemoteFile:
 
 def _not_understood(what: str) -> LocalAIError:
     return not_downloaded(
-        why=f"the hub's answer is not one that can be used: {_shortened(what)}",
+        why=f"the hub's answer is not one that can be used: {shortened(what, _MOST_SHOWN)}",
         fix="take another model, and please report this one",
     )
-
-
-def _shortened(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _needed(names: list[str]) -> set[str]:

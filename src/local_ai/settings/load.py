@@ -105,12 +105,7 @@ def load(
     """
     config_file = find_config_file(config_path, paths or find_paths())
     environment, warnings = _read_environment(environ)
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    layers = [
-        *([_read_file(config_file)] if config_file else []),
-        environment,
-        _Layer(nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False),
-    ]
+    layers = [*([_read_file(config_file)] if config_file else []), environment, _command_line(overrides)]
     layers = [_follow_moves(layer, warnings) for layer in layers]
     _check(layers, config_file)
     merged: dict[str, Any] = {}
@@ -148,8 +143,8 @@ def load_again(
     }
     if not kept:
         return fresh, []
-    given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    loaded = load(config_path=config_path, overrides=kept | given, paths=paths, environ=environ)
+    given = kept | _given(overrides)
+    loaded = load(config_path=config_path, overrides=given, paths=paths, environ=environ)
     before, after = (flatten(each.settings.model_dump(mode="json")) for each in (fresh, loaded))
     return loaded, [f"{key} = {json.dumps(after[key])}" for key in kept if after[key] != before[key]]
 
@@ -160,8 +155,7 @@ def override(settings: LocalAISettings, overrides: Mapping[str, object]) -> Loca
     Raises:
         ConfigError: A value is wrong.
     """
-    given = {key: value for key, value in overrides.items() if value is not None}
-    layer = _Layer(nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False)
+    layer = _command_line(overrides)
     _check([layer], None)
     return LocalAISettings.model_validate(nest(flatten(settings.model_dump(context=REVEAL)) | _anchor(layer)))
 
@@ -222,6 +216,15 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def variable_for(key: str) -> str:
     """Name the environment variable of a key: server.port → LOCAL_AI_SERVER__PORT."""
     return ENV_PREFIX + key.replace(".", "__").upper()
+
+
+def _given(overrides: Mapping[str, object] | None) -> dict[str, object]:
+    return {key: value for key, value in (overrides or {}).items() if value is not None}
+
+
+def _command_line(overrides: Mapping[str, object] | None) -> _Layer:
+    given = _given(overrides)
+    return _Layer(nest(given), dict.fromkeys(given, COMMAND_LINE), _base(), strict=False)
 
 
 def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:

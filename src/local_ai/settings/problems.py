@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic_core import ErrorDetails
 
 from local_ai.errors import ConfigError
+from local_ai.printable import shortened
 from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
@@ -156,8 +157,7 @@ def _suggestion(key: str, keys: list[str], beside: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
-    text = {"True": "true", "False": "false"}.get(text, text)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return shortened({"True": "true", "False": "false"}.get(text, text), 80)
 
 
 def _range(finding: Finding) -> str:

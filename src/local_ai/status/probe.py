@@ -20,6 +20,7 @@ from local_ai.status.health import (
 )
 from local_ai.unix_http import Address, exchange
 
+_PATIENCE_S = 1.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -44,20 +45,20 @@ def address_for_others(host: str) -> str | None:
         return None
 
 
-def probe_engine(socket_path: Path, *, timeout_s: float = 1.0) -> EngineHealth | None:
-    """Ask the engine how it is; None if it does not say within `timeout_s` (which may just mean busy)."""
-    return EngineHealth.from_json(_get_json(socket_path, "/health", timeout_s))
+def probe_engine(socket_path: Path) -> EngineHealth | None:
+    """Ask the engine how it is; None if it does not say within a second (which may just mean busy)."""
+    return EngineHealth.from_json(_get_json(socket_path, "/health"))
 
 
 def await_engine(socket_path: Path, state: EngineState, *, within_s: float) -> EngineHealth | None:
     """Ask the engine how it is once its state is another one, or that much time is up; None as above."""
     path = f"/health?unlike={state}&within_s={within_s:g}"
-    return EngineHealth.from_json(_get_json(socket_path, path, within_s + 1.0))
+    return EngineHealth.from_json(_get_json(socket_path, path, within_s + _PATIENCE_S))
 
 
-def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | None:
+def probe_gateway(host: str, port: int) -> Queue | None:
     """Ask our gateway what it has to do; None if it does not answer, or it is a stranger's server."""
-    raw = _identity(host, port, timeout_s, path="/queue.json")
+    raw = _identity(host, port, "/queue.json")
     if raw is None:
         return None
     try:
@@ -73,13 +74,13 @@ def probe_gateway(host: str, port: int, *, timeout_s: float = 1.0) -> Queue | No
         return None
 
 
-def probe_peers(host: str, port: int, *, timeout_s: float = 2.0) -> list[dict[str, Any]]:
+def probe_peers(host: str, port: int) -> list[dict[str, Any]]:
     """Ask our gateway for its peers with all their models; none where it does not answer.
 
     Returns:
         One object per peer: `{"name", "url", "state", "since", "why", "models": [str], "paths": [str]}`.
     """
-    raw = _get_json((reachable_host(host), port), "/models.json", timeout_s)
+    raw = _get_json((reachable_host(host), port), "/models.json", 2 * _PATIENCE_S)
     peers = raw.get("peers", []) if isinstance(raw, dict) else []
     try:
         return [{"name": one["id"], **{name: one[name] for name in _OF_A_PEER}} for one in peers]
@@ -95,33 +96,33 @@ def _peer(raw: dict[str, Any]) -> PeerHealth:
     return PeerHealth(**raw | lists | {"state": PeerState(raw["state"])})
 
 
-def is_listening(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
+def is_listening(host: str, port: int) -> bool:
     """Tell whether anything takes connections there, be it too busy to answer."""
     try:
-        with socket.create_connection((reachable_host(host), port), timeout=timeout_s):
+        with socket.create_connection((reachable_host(host), port), timeout=_PATIENCE_S):
             return True
     except OSError:
         return False
 
 
-def find_instance(host: str, port: int, *, timeout_s: float = 1.0) -> str | None:
+def find_instance(host: str, port: int) -> str | None:
     """Return the state directory of the local-ai that listens there, or None if none does."""
-    identity = _identity(host, port, timeout_s)
+    identity = _identity(host, port)
     return str(identity["state_dir"]) if identity and "state_dir" in identity else None
 
 
 def find_revision(host: str, port: int) -> int | None:
     """Return which settings our gateway has, by how often they were changed; None if it does not say."""
-    identity = _identity(host, port, 1.0)
+    identity = _identity(host, port)
     return identity.get("revision") if identity else None
 
 
-def _identity(host: str, port: int, timeout_s: float, *, path: str = "/healthz") -> dict[str, Any] | None:
-    raw = _get_json((reachable_host(host), port), path, timeout_s)
+def _identity(host: str, port: int, path: str = "/healthz") -> dict[str, Any] | None:
+    raw = _get_json((reachable_host(host), port), path)
     return raw if isinstance(raw, dict) and raw.get("service") == "local-ai" else None
 
 
-def _get_json(address: Address, path: str, timeout_s: float) -> Any:
+def _get_json(address: Address, path: str, timeout_s: float = _PATIENCE_S) -> Any:
     try:
         answer = exchange(address, path, timeout_s=timeout_s, headers={"Accept": "application/json"})
         return json.loads(answer.body)

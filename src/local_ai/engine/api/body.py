@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from local_ai.engine.core.job import Sampling
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask
+from local_ai.printable import shortened
 from local_ai.settings.schema import GenerationSettings
 
 Json = dict[str, Any]
@@ -301,10 +302,9 @@ class Logged(Body):
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-def shown(value: object, most: int = 80) -> str:
+def shown(value: object) -> str:
     """Show a value in an error, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return shortened(repr(value), 80)
 
 
 def _or(value: float | None, default: float) -> float:

@@ -1,13 +1,23 @@
-"""Contents that have parts: their texts and pictures, in the core's terms."""
+"""Contents that have parts: their texts and pictures, in the core's terms.
+
+A short text replaces sounds, files and hosted tools' blocks, which no model here can read, so that a
+conversation that contains one can continue. Only the user's own newest message may not hold any: there it is
+what the answer should be about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from local_ai.engine.api.body import Cacheable
+from pydantic import ConfigDict
+
+from local_ai.engine.api.body import Body, Cacheable
 from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Message, Role
+from local_ai.engine.text.left_out import placeholder
+
+BLIND = "the models here read text and pictures only"
 
 
 class PicturePart(Cacheable):
@@ -20,6 +30,19 @@ class PicturePart(Cacheable):
             at: Place of the part in the request.
         """
         raise NotImplementedError
+
+
+class Unreadable(Body):
+    """A part of a conversation that no model here can read, whatever it holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+
+    @property
+    def text(self) -> str:
+        """The text in its place: always the same, so that the prompt stays a remembered one."""
+        return placeholder(self.type)
 
 
 def pieces_of(content: Any, at: str) -> list[str | PictureSource]:

@@ -6,16 +6,14 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from local_ai.gateway.upstream.client import EngineAbsent, EngineAnswer, EngineGone, make_request
+from local_ai.gateway.upstream.client import EngineAnswer, EngineGone, HttpClient
 from local_ai.serving.request_id import REQUEST_ID
 
 if TYPE_CHECKING:
     import httpx
 
-    from local_ai.gateway.upstream.transport import TcpTransport
     from local_ai.settings.schema import PeerSettings
 
 # Marks what a gateway sends to a peer: such a request is never sent on, so that no loop can be.
@@ -71,36 +69,22 @@ class PeerAnswer(EngineAnswer):
         return bytes(body)
 
 
-class PeerClient:
+class PeerClient(HttpClient):
     """HTTP client of one peer."""
 
     def __init__(self, settings: PeerSettings) -> None:
-        self._origin = settings.url
+        super().__init__(settings.url)
         self.mark = secrets.token_hex(8)  # by which this server knows a request as its own
         self.key = settings.api_key.get_secret_value() if settings.api_key else None
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> PeerAnswer:
-        """Send a request; returns once its answer has begun.
+        """Send a request with those of the client's headers that the peer may see, never its key.
 
-        Args:
-            target: The path, with its query; Latin-1.
-            headers: Those of the client's that the peer may see; never its key.
-
-        Raises:
-            EngineAbsent: No connection could be made; nothing was sent.
-            EngineGone: The connection ended before the answer began.
+        Raises like `respond`.
         """
-        import httpx
-
         sent = {**headers, FORWARDED: self.mark, **self._own_headers(target)}
-        timeout = {"connect": _CONNECT_S}
-        request = make_request(method, self._origin, target, sent, body, timeout=timeout)
-        try:
-            return PeerAnswer(await self._transport.handle_async_request(request), self.key)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
-            raise EngineAbsent from exc
-        except httpx.TransportError as exc:
-            raise EngineGone from exc
+        response = await self.respond(method, target, sent, body, timeout={"connect": _CONNECT_S})
+        return PeerAnswer(response, self.key)
 
     async def ask(
         self, method: str, path: str, body: bytes = b"", *, most_bytes: int, within_s: float
@@ -120,10 +104,10 @@ class PeerClient:
             finally:
                 await answer.close()
 
-    async def close(self) -> None:
-        """Close all connections."""
-        if "_transport" in vars(self):
-            await self._transport.aclose()
+    def make_transport(self) -> httpx.AsyncHTTPTransport:
+        from local_ai.gateway.upstream.transport import TcpTransport
+
+        return TcpTransport()
 
     def _own_headers(self, target: str) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -134,12 +118,6 @@ class PeerClient:
             if target.startswith("/v1/messages"):  # as Anthropic's own clients send it
                 headers["x-api-key"] = self.key
         return headers
-
-    @cached_property
-    def _transport(self) -> TcpTransport:
-        from local_ai.gateway.upstream.transport import TcpTransport
-
-        return TcpTransport()
 
 
 def reason_of(exc: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +20,6 @@ from local_ai.status.health import EngineHealth, EngineState
 
 if TYPE_CHECKING:
     import httpx
-
-    from local_ai.gateway.upstream.transport import UnixTransport
 
 _PROBE_S = 1.0
 # Lengths and hop-by-hop headers are written by each server itself; the engine's others are passed on.
@@ -90,15 +89,76 @@ class EngineAnswer:
         await self._response.aclose()
 
 
-class Upstream:
+class HttpClient(ABC):
+    """HTTP to one server; httpx is imported (0.1 s) with the first request, or before it by `load`."""
+
+    def __init__(self, origin: str) -> None:
+        """Open nothing yet.
+
+        Args:
+            origin: Scheme, host and port.
+        """
+        self._origin = origin
+
+    def load(self) -> None:
+        """Import httpx, before the first request needs it."""
+        _ = self._transport
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if "_transport" in vars(self):
+            await self._transport.aclose()
+
+    async def respond(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, **extensions: Any
+    ) -> httpx.Response:
+        """Send a request; returns once its answer has begun.
+
+        Args:
+            target: The path as a client sent it, with its query; Latin-1.
+            headers: Printable Latin-1.
+            extensions: httpx's, such as `timeout`.
+
+        Raises:
+            EngineAbsent: No connection could be made; nothing was sent.
+            EngineGone: The connection ended before the answer began.
+        """
+        import httpx
+
+        request = httpx.Request(
+            method,
+            self._origin,
+            headers=[(name.encode(), value.strip().encode("latin-1")) for name, value in headers.items()],
+            content=body,
+            extensions=extensions | {"target": quote(target.encode("latin-1"), safe=_PRINTABLE).encode()},
+        )
+        try:
+            return await self._transport.handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as exc:
+            raise EngineAbsent from exc
+        except httpx.TransportError as exc:
+            raise EngineGone from exc
+
+    @abstractmethod
+    def make_transport(self) -> httpx.AsyncHTTPTransport:
+        """Return the way to the server."""
+
+    @cached_property
+    def _transport(self) -> httpx.AsyncHTTPTransport:
+        return self.make_transport()
+
+
+class Upstream(HttpClient):
     """HTTP client of one engine."""
 
     def __init__(self, socket_path: Path) -> None:
+        super().__init__("http://engine")
         self._socket_path = socket_path
 
-    def load(self) -> None:
-        """Import httpx (0.1 s), before the first request needs it."""
-        _ = self._transport
+    def make_transport(self) -> httpx.AsyncHTTPTransport:
+        from local_ai.gateway.upstream.transport import UnixTransport
+
+        return UnixTransport(self._socket_path)
 
     async def look(self) -> EngineProbe:
         """Ask the engine for its health; takes at most a second."""
@@ -112,36 +172,8 @@ class Upstream:
         return EngineProbe(listens=True, health=_health_in(body))
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> EngineAnswer:
-        """Send a request; returns once its answer has begun.
-
-        Args:
-            target: The path, with its query; Latin-1.
-            headers: Those of the client's that the engine may see; printable Latin-1.
-
-        Raises:
-            EngineAbsent: Nothing listens.
-            EngineGone: The connection ended before the answer began.
-        """
-        import httpx
-
-        request = make_request(method, "http://engine", target, headers, body)
-        try:
-            return EngineAnswer(await self._transport.handle_async_request(request))
-        except httpx.ConnectError as exc:
-            raise EngineAbsent from exc
-        except httpx.TransportError as exc:
-            raise EngineGone from exc
-
-    async def close(self) -> None:
-        """Close all connections."""
-        if "_transport" in vars(self):
-            await self._transport.aclose()
-
-    @cached_property
-    def _transport(self) -> UnixTransport:
-        from local_ai.gateway.upstream.transport import UnixTransport
-
-        return UnixTransport(self._socket_path)
+        """Send a request with the client's headers that the engine may see; raises like `respond`."""
+        return EngineAnswer(await self.respond(method, target, headers, body))
 
     async def recent(self) -> list[dict[str, Any]]:
         """Ask the engine for the figures of its last answers; none where it is silent for a second."""
@@ -160,27 +192,6 @@ class Upstream:
             return answer.status, await answer.read()
         finally:
             await answer.close()
-
-
-def make_request(
-    method: str, origin: str, target: str, headers: Mapping[str, str], body: bytes, **extensions: Any
-) -> httpx.Request:
-    """Write a request for a path as a client sent it.
-
-    Args:
-        origin: Scheme, host and port.
-        target: The path, with its query; Latin-1.
-        extensions: httpx's, such as `timeout`.
-    """
-    import httpx
-
-    return httpx.Request(
-        method,
-        origin,
-        headers=[(name.encode(), value.strip().encode("latin-1")) for name, value in headers.items()],
-        content=body,
-        extensions=extensions | {"target": quote(target.encode("latin-1"), safe=_PRINTABLE).encode()},
-    )
 
 
 def _health_in(body: bytes) -> EngineHealth | None:

@@ -20,8 +20,7 @@ from local_ai.engine.api.body import (
     Text,
     TextOr,
 )
-from local_ai.engine.api.content import PicturePart, message_of, piece_of, pieces_of
-from local_ai.engine.api.unreadable import Unreadable
+from local_ai.engine.api.content import PicturePart, Unreadable, message_of, piece_of, pieces_of
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message

@@ -11,6 +11,7 @@ from typing import Any
 from local_ai.engine.api.openai.response import chat_logprob
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.embeddings import Embedded
+from local_ai.engine.formats.folder import read_format, read_template
 from local_ai.engine.text.conversation import (
     Begun,
     CallPiece,
@@ -20,6 +21,8 @@ from local_ai.engine.text.conversation import (
     ReasoningPiece,
     TextPiece,
 )
+from local_ai.models.catalog import Model
+from local_ai.models.ollama import details, written
 
 Json = dict[str, Any]
 
@@ -116,4 +119,29 @@ def embed_body(model: str, embedded: Embedded, began_ns: int) -> Json:
         "total_duration": time.perf_counter_ns() - began_ns,
         "load_duration": 0,
         "prompt_eval_count": embedded.tokens,
+    }
+
+
+def show_body(model: Model) -> Json:
+    """Write the answer of /api/show from the model's folder; nothing is loaded."""
+    form = read_format(model.path)
+    can = ["completion"] if model.generates_text else ["embedding"]
+    if model.generates_text and form.knows_tools:
+        can.append("tools")
+    if model.generates_text and (form.thought or form.channels):
+        can.append("thinking")
+    if model.sees:
+        can.append("vision")
+    family = model.family or "unknown"
+    about: Json = {"general.architecture": family, "general.basename": model.id}
+    if model.context_tokens:
+        about[f"{family}.context_length"] = model.context_tokens
+    return {
+        "modelfile": f"FROM {model.id}",
+        "parameters": "",
+        "template": read_template(model.path),
+        "details": details(model),
+        "model_info": about,
+        "capabilities": can,
+        "modified_at": written(model.created),
     }

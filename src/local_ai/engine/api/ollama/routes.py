@@ -22,8 +22,7 @@ from local_ai.engine.api.ollama.request import (
     OllamaGenerateRequest,
     read_shown,
 )
-from local_ai.engine.api.ollama.response import AnswerBuilder, Json, embed_body
-from local_ai.engine.api.ollama.show import describe
+from local_ai.engine.api.ollama.response import AnswerBuilder, Json, embed_body, show_body
 from local_ai.engine.api.problems import read_model, understand
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
@@ -64,7 +63,7 @@ def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
 
     async def show(request: Request) -> Response:
         model = service.find(await read_body(request, read_shown))
-        return json_response(await asyncio.to_thread(describe, model))
+        return json_response(await asyncio.to_thread(show_body, model))
 
     routes = {
         "chat": generating(OllamaChatRequest),

@@ -22,9 +22,8 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
-from local_ai.engine.api.content import PicturePart, message_of, pieces_of
+from local_ai.engine.api.content import BLIND, PicturePart, Unreadable, message_of, pieces_of
 from local_ai.engine.api.custom_tools import custom_arguments
-from local_ai.engine.api.unreadable import BLIND, Unreadable
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message, joined

@@ -23,7 +23,7 @@ from local_ai.engine.api.body import (
     TextOr,
     wrong,
 )
-from local_ai.engine.api.content import PicturePart, message_of, pieces_of
+from local_ai.engine.api.content import PicturePart, Unreadable, message_of, pieces_of
 from local_ai.engine.api.custom_tools import custom_arguments
 from local_ai.engine.api.openai.messages import (
     TEXT_ONLY,
@@ -35,7 +35,6 @@ from local_ai.engine.api.openai.messages import (
 )
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import ResponseTool, qualify
-from local_ai.engine.api.unreadable import Unreadable
 from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Call, Message, Role
 from local_ai.engine.text.left_out import is_placeholder, newest_of_user
