@@ -102,15 +102,11 @@ class HealthBoard:
             self._loading, self._failure, self._model = False, None, model
             self._derive()
 
-    def failed(self, problem: LocalAIError, *, model: str | None) -> None:
-        """A load (or the import) failed; `model` is what is in memory all the same.
-
-        Args:
-            problem: Shown while nothing is in memory; with a model serving, the engine is ready.
-        """
+    def failed(self, problem: LocalAIError) -> None:
+        """A load (or the import) failed, and nothing is in memory."""
         with self._lock:
-            self._imported, self._loading, self._model = True, False, model
-            self._failure = None if model else _failure(problem)
+            self._imported, self._loading, self._model = True, False, None
+            self._failure = _failure(problem)
             self._derive()
 
     def count(self, *, running: int, waiting: int) -> None:

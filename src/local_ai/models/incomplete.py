@@ -1,23 +1,16 @@
-"""The reasons for which a folder that looks like a model cannot be used as it is.
-
-Weight files are told whole by their headers alone: eight bytes with the header's length, the header as JSON
-with each tensor's place, then the tensors.
-
-Source: https://github.com/huggingface/safetensors#format.
-"""
+"""The reasons for which a folder that looks like a model cannot be used as it is."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from local_ai.models.places import PARTIAL_START, is_weights, read_json
+from local_ai.models.places import PARTIAL_START, is_weights, read_json, read_object
+from local_ai.models.weight_files import tensor_names, weights_fault
 from local_ai.printable import printable
 
 # What downloads that are under way are called by huggingface_hub and browsers.
@@ -35,9 +28,6 @@ _OTHER_WEIGHTS = {
     ".msgpack": "Flax' (.msgpack)",
     ".onnx": "ONNX",
 }
-
-
-_MOST_HEADER_BYTES = 100_000_000  # the format's own bound
 
 
 class Fault(StrEnum):
@@ -119,7 +109,7 @@ def missing_weights(folder: Path, present: Collection[str]) -> str:
 
 def _holds_all(folder: Path, present: Collection[str]) -> bool:
     """Tell by an index of these weights, or else by the layers, whether files with odd numbers are all."""
-    index = _object(folder / "model.safetensors.index.json").get("weight_map")
+    index = read_object(folder / "model.safetensors.index.json").get("weight_map")
     places: Mapping[str, Any] = index if isinstance(index, dict) else {}
     if places and {str(file) for file in places.values()} <= set(present):
         return True
@@ -130,7 +120,7 @@ def _holds_all(folder: Path, present: Collection[str]) -> bool:
     if not places.keys().isdisjoint(tensors):
         return places.keys() <= tensors
     layers = {int(match[1]) for match in map(_LAYER.search, tensors) if match}
-    count = _layer_count(_object(folder / "config.json"))
+    count = _layer_count(read_object(folder / "config.json"))
     return count <= len(layers) and layers.issuperset(range(count))
 
 
@@ -140,14 +130,6 @@ def _layer_count(config: Mapping[str, Any]) -> int:
     stated = {**config, **inner} if isinstance(inner, dict) else config
     counts = [stated.get(name) for name in ("num_hidden_layers", "num_layers", "n_layers", "n_layer")]
     return next((count for count in counts if type(count) is int and count > 0), 0)
-
-
-def _object(file: Path) -> Mapping[str, Any]:
-    try:
-        found = read_json(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _other_weights(names: Collection[str]) -> str:
@@ -185,45 +167,6 @@ def _entries(folder: Path) -> list[str]:
 def damaged_weights(folder: Path) -> str:
     """Say which weight file of a model is not whole; "" where all are."""
     for name in sorted(filter(is_weights, os.listdir(folder))):  # noqa: PTH208
-        if reason := _fault_of(folder / name):
+        if reason := weights_fault(folder / name):
             return f"{printable(name)} {reason}"
     return ""
-
-
-def tensor_names(file: Path) -> frozenset[str]:
-    """Name the tensors of a weight file; none where it is not whole. A file that stays is read once."""
-    try:
-        stat = file.stat()
-    except OSError:
-        return frozenset()
-    return _tensor_names(file, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=256)
-def _tensor_names(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
-    if _fault_of(file):
-        return frozenset()
-    header, _ = _read_header(file)
-    return frozenset(header) - {"__metadata__"}
-
-
-def _read_header(file: Path) -> tuple[dict[str, Any], int]:
-    """Read a weight file's header and its length in bytes."""
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if length > _MOST_HEADER_BYTES:
-            raise ValueError("no header is that long")
-        return json.loads(stream.read(length)), length
-
-
-def _fault_of(file: Path) -> str:
-    try:
-        header, length = _read_header(file)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        wanted = 8 + length + max(ends, default=0)
-        size = file.stat().st_size
-    except OSError as exc:
-        return f"cannot be read: {exc.strerror}"
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "is not a safetensors file"
-    return f"has {size} bytes, and its header says {wanted}" if size != wanted else ""

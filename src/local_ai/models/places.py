@@ -20,6 +20,7 @@ from local_ai.printable import printable
 from local_ai.settings.paths import Paths
 
 MOST_JSON_BYTES = 16 * 1024 * 1024  # the largest config.json seen has 100 KB, an index some MB
+_MOST_OBJECT_BYTES = 128 * 1024 * 1024  # the largest tokenizer.json seen has 35 MB
 _WEIGHTS = ".safetensors"
 # LM Studio's name for a download that is under way.
 PARTIAL_START = "downloading_"
@@ -72,6 +73,15 @@ def read_json(file: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:
     if stat.st_size > most_bytes:
         raise ValueError(f"it is larger than {most_bytes} bytes")
     return json.loads(file.read_bytes())
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object of a model folder; an empty one where there is none, or it has over 128 MiB."""
+    try:
+        value = read_json(file, most_bytes=_MOST_OBJECT_BYTES)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def repository_of(folder: Path, paths: Paths) -> Path | None:

@@ -238,7 +238,10 @@ def test_detokenizer_writes_bytes_that_are_no_text_as_decoding_them_all_does(loa
         ),
         (lambda f: (f / "tokenizer.json").unlink(), "it has no tokenizer"),
         (lambda f: (f / "model.safetensors").rename(f / "x.safetensors"), "it has no weights named"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "model.safetensors is damaged"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99),
+            "model.safetensors is not a safetensors file",
+        ),
         (
             lambda f: _without(f, "model.norm.weight"),
             "its weights lack model.norm.weight: model-2.safetensors is missing",

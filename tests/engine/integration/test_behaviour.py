@@ -248,7 +248,7 @@ def test_text_whose_tokens_the_model_has_no_embeddings_for_is_refused(engine: Ru
 
 @pytest.mark.parametrize(
     ("model", "why"),
-    [("cut-off", "model.safetensors is cut off or damaged"), ("strange", ""), ("misshapen", "")],
+    [("cut-off", "model.safetensors has "), ("strange", ""), ("misshapen", "")],
 )
 def test_a_model_that_cannot_be_loaded_leaves_the_loaded_one_serving(
     engine: RunningEngine, model: str, why: str

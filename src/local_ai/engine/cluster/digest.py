@@ -1,13 +1,23 @@
-"""The digest by which two machines have the same model."""
+"""A model on several machines: found on each, and the same by its digest."""
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from pathlib import Path
 
+from local_ai.models.library import read_library
+from local_ai.models.weight_files import raw_header
+from local_ai.settings.paths import find_paths
+
 _DIGITS = 24
-_MOST_HEADER_BYTES = 100_000_000
+
+
+def find_model(name: str | None, folder: Path | None) -> Path | None:
+    """Find a model's folder: where the first host has it, else by its name among this host's models."""
+    if folder is not None and (folder / "config.json").is_file():
+        return folder
+    found = read_library(find_paths(), configured=None).find(name) if name is not None else None
+    return found.path if found else None
 
 
 def model_digest(folder: Path) -> str:
@@ -21,7 +31,5 @@ def model_digest(folder: Path) -> str:
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.glob("*.safetensors")):
         digest.update(f" {file.name} {file.stat().st_size} ".encode())
-        with file.open("rb") as source:
-            (length,) = struct.unpack("<Q", source.read(8).ljust(8, b"\0"))
-            digest.update(source.read(min(length, _MOST_HEADER_BYTES)))
+        digest.update(raw_header(file))
     return digest.hexdigest()[:_DIGITS]

@@ -18,17 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.cluster.channel import Channel, Message
-from local_ai.engine.cluster.digest import model_digest
+from local_ai.engine.cluster.digest import find_model, model_digest
 from local_ai.engine.cluster.join import join, tell_mlx
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.process.blas import preload_blas
 from local_ai.engine.process.environment import limits_as_they_are, tell_libraries
 from local_ai.errors import LocalAIError
-from local_ai.models.library import read_library
 from local_ai.serving.errors import ApiError
 from local_ai.serving.imports import undisturbed_imports
 from local_ai.serving.nonblocking_log import log_without_blocking
-from local_ai.settings.paths import find_paths
 
 if TYPE_CHECKING:
     from local_ai.engine.cluster.generator import Agreement
@@ -75,7 +73,7 @@ class Follower:
         from local_ai.engine.cluster.shards import split
         from local_ai.engine.core.model.weight_check import read_model
 
-        path = _find(order["id"], Path(order["path"]))
+        path = find_model(order["id"], Path(order["path"]))
         if path is None:
             return f"there is no model {order['id']!r} on this host"
         if model_digest(path) != order["digest"]:
@@ -200,14 +198,6 @@ class Follower:
         settle(layers)
         self._kept[self._next] = _State(leaves(layers), list(tokens))
         self._next += 1
-
-
-def _find(name: str, path: Path) -> Path | None:
-    """Find a model's folder: where rank 0 has it, else by its name among this host's models."""
-    if (path / "config.json").is_file():
-        return path
-    found = read_library(find_paths(), configured=None).find(name)
-    return found.path if found else None
 
 
 def _follow(channel: Channel) -> None:

@@ -182,7 +182,7 @@ class Group:
         stream = target.process.stdin
         assert stream is not None
         with suppress(OSError):  # it has ended, which `_watch` sees
-            stream.write(_line(target.rank.hello.to_json()))
+            stream.write(_line(asdict(target.rank.hello)))
             while True:
                 stream.write(await target.outbox.get())
                 await stream.drain()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from local_ai.settings.schema import ClusterSettings
 
@@ -33,9 +32,6 @@ class Hello:
     group: int = 0  # its number, another one at each start
     card: int | None = None  # number of the graphics card, where ranks share a machine
     devices: tuple[tuple[str | None, ...], ...] = ()  # jaccl: by rank, the RDMA device to each other rank
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from local_ai.engine.cluster.digest import model_digest
-from local_ai.models.library import read_library
-from local_ai.settings.paths import find_paths
+from local_ai.engine.cluster.digest import find_model, model_digest
 
 PINGS = 50
 PIECE_BYTES = 32 * 2**20
@@ -35,9 +33,6 @@ class HostFacts:
     digest: str | None  # of the model's files; None: it is not there
     reaches_first: bool | None = None  # whether it can connect to the first host
     listens: bool = True  # whether its port is free
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -57,10 +52,7 @@ def own_facts(name: str | None, folder: Path | None) -> HostFacts:
     """
     versions = {package: _version(package) for package in _PACKAGES}
     versions["Python"] = platform.python_version()
-    found = folder if folder is not None and (folder / "config.json").is_file() else None
-    if found is None and name is not None:
-        model = read_library(find_paths(), configured=None).find(name)
-        found = model.path if model else None
+    found = find_model(name, folder)
     return HostFacts(versions, model_digest(found) if found else None)
 
 
@@ -128,7 +120,7 @@ def main() -> None:
     except OSError:
         listener = None
     facts = HostFacts(facts.versions, facts.digest, _reaches(given.first), listener is not None)
-    sys.stdout.write(facts.to_json() + "\n")
+    sys.stdout.write(json.dumps(asdict(facts)) + "\n")
     sys.stdout.flush()
     if listener is not None:
         listener.settimeout(_WAIT_S)

@@ -11,7 +11,10 @@ So a model is loaded for a whole queue, and the other's requests wait for TURN_S
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local_ai.engine.core.resident import Resident
 
 TURN_S = 10.0
 # A client that asks one thing after the other asks the next within milliseconds: two such clients would
@@ -19,25 +22,7 @@ TURN_S = 10.0
 LINGER_S = 0.1
 
 
-class Held(Protocol):
-    """A model in memory."""
-
-    @property
-    def is_busy(self) -> bool: ...
-    @property
-    def is_pinned(self) -> bool: ...
-    @property
-    def n_bytes(self) -> int: ...
-    @property
-    def loaded_at(self) -> float: ...
-    @property
-    def last_used(self) -> float: ...
-
-
-H = TypeVar("H", bound=Held)
-
-
-def models_to_unload(held: Iterable[H], missing: int) -> tuple[H, ...] | None:
+def models_to_unload(held: Iterable[Resident], missing: int) -> tuple[Resident, ...] | None:
     """Choose models to unload: idle ones first, the longest unused first; never a pinned one.
 
     Args:
@@ -47,7 +32,7 @@ def models_to_unload(held: Iterable[H], missing: int) -> tuple[H, ...] | None:
         As few as are needed; busy ones are to be waited for. None: all together are too little.
     """
     candidates = sorted((each for each in held if not each.is_pinned), key=_order)
-    chosen: list[H] = []
+    chosen: list[Resident] = []
     for each in candidates:
         if missing <= 0:
             break
@@ -56,12 +41,12 @@ def models_to_unload(held: Iterable[H], missing: int) -> tuple[H, ...] | None:
     return tuple(chosen) if missing <= 0 else None
 
 
-def _order(held: Held) -> tuple[bool, float]:
+def _order(held: Resident) -> tuple[bool, float]:
     # Of busy ones by a time that does not move, so that always the same one is waited for.
     return held.is_busy, held.loaded_at if held.is_busy else held.last_used
 
 
-def turn_ends(held: Held, claimed: float) -> float:
+def turn_ends(held: Resident, claimed: float) -> float:
     """Return until when requests for a model must have come to be begun before it makes way.
 
     Args:
@@ -70,6 +55,6 @@ def turn_ends(held: Held, claimed: float) -> float:
     return max(held.loaded_at, claimed + TURN_S)
 
 
-def may_leave(held: Held, claimed: float, now: float) -> bool:
+def may_leave(held: Resident, claimed: float, now: float) -> bool:
     """Return True if a model that no request waits for can be unloaded."""
     return not held.is_busy and (now >= held.last_used + LINGER_S or now >= turn_ends(held, claimed))

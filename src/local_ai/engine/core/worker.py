@@ -299,7 +299,7 @@ class Worker:
             self._broken = self._import()
         if problem := self._broken or self._problem:
             log.error("%s", problem)
-            self._board.failed(problem, model=None)
+            self._board.failed(problem)
         while not self._stopping:
             self._receive()
             try:
@@ -475,7 +475,7 @@ class Worker:
             most = sum(most if most > 1 else given for most in mosts)
             self._board.loaded(latest, max_batch=most)
         elif problem := self._broken or self._problem:
-            self._board.failed(problem, model=None)
+            self._board.failed(problem)
         else:
             self._board.loaded(None)
 

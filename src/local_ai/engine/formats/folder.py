@@ -7,9 +7,7 @@ from typing import Any
 
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format
-from local_ai.models.places import read_json
-
-_MOST_BYTES = 128 * 1024 * 1024  # the largest tokenizer.json seen has 33 MB
+from local_ai.models.places import read_object
 
 
 def read_format(folder: Path) -> Format:
@@ -17,7 +15,7 @@ def read_format(folder: Path) -> Format:
 
     Files that are missing or broken count as empty.
     """
-    config = _read(folder / "tokenizer_config.json")
+    config = read_object(folder / "tokenizer_config.json")
     parser = config.get("tool_parser_type")
     tokens = _added_tokens(folder, config)
     return choose_format(_template(folder, config), tokens, parser=parser if isinstance(parser, str) else "")
@@ -25,7 +23,7 @@ def read_format(folder: Path) -> Format:
 
 def read_template(folder: Path) -> str:
     """Read a folder's chat template; "" where it has none."""
-    return _template(folder, _read(folder / "tokenizer_config.json"))
+    return _template(folder, read_object(folder / "tokenizer_config.json"))
 
 
 def _added_tokens(folder: Path, config: dict[str, Any]) -> set[str]:
@@ -33,7 +31,7 @@ def _added_tokens(folder: Path, config: dict[str, Any]) -> set[str]:
     if isinstance(stated, dict):
         listed: Any = [*stated.values()]
     else:  # half a second for the largest
-        listed = _read(folder / "tokenizer.json").get("added_tokens")
+        listed = read_object(folder / "tokenizer.json").get("added_tokens")
     each = listed if isinstance(listed, list) else []
     return {str(one.get("content")) for one in each if isinstance(one, dict)}
 
@@ -43,16 +41,10 @@ def _template(folder: Path, config: dict[str, Any]) -> str:
     try:
         return (folder / "chat_template.jinja").read_text("utf-8")
     except (OSError, ValueError):
-        stated = config.get("chat_template") or _read(folder / "chat_template.json").get("chat_template")
+        stated = config.get("chat_template") or read_object(folder / "chat_template.json").get(
+            "chat_template"
+        )
     if isinstance(stated, list):
         named = {one.get("name"): one.get("template") for one in stated if isinstance(one, dict)}
         stated = named.get("default")
     return stated if isinstance(stated, str) else ""
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        value = read_json(file, most_bytes=_MOST_BYTES)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -63,8 +63,7 @@ class MemoryLimits:
     def conversations_left(self) -> int:
         """Bytes that conversations may still take, for the guard."""
         if not self._is_checked():
-            free = card_free_bytes()
-            return (available_bytes() if free is None else free) + int(mx.get_cache_memory())
+            return _free_bytes()
         room = self._device_room()
         return min(room, self.most_bytes - int(mx.get_active_memory())) if self.is_set else room
 
@@ -73,8 +72,11 @@ class MemoryLimits:
 
         Elsewhere a load beyond them ends the process: it is killed, or the card has no more.
         """
-        if (free := card_free_bytes()) is not None:
-            return free + int(mx.get_cache_memory())
-        if working_set_bytes() is not None:
+        if card_free_bytes() is None and working_set_bytes() is not None:
             return None
-        return available_bytes() + int(mx.get_cache_memory())
+        return _free_bytes()
+
+
+def _free_bytes() -> int:
+    free = card_free_bytes()
+    return (available_bytes() if free is None else free) + int(mx.get_cache_memory())

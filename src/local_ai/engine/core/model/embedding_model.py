@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 from mlx_lm.utils import _get_classes as mlx_lm_classes
@@ -21,12 +21,7 @@ Array = Any  # mlx.core.array
 _DECODERS = {"qwen3"}
 
 
-class States(Protocol):
-    """Token ids and mask, both (texts, tokens) → states (texts, tokens, hidden size)."""
-
-    def __call__(self, tokens: Array, mask: Array) -> Array: ...
-
-
+States = Callable[[Array, Array], Array]  # ids and mask, both (texts, tokens) → (texts, tokens, hidden size)
 Pool = Callable[[Array, Array], Array]  # states and mask → (texts, hidden size)
 
 

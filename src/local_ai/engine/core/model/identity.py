@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from importlib.metadata import version
-from pathlib import Path
 
 import mlx.core as mx
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.models.vision import is_installed
+from local_ai.models.weight_files import raw_header
 
 _FORMAT = 1  # of the files; another one makes the older ones unknown
 _LIBRARIES = ("mlx", "mlx-lm")
 _CONFIGS = ("config.json", "adapter_config.json")
 _OF_EYES = ("preprocessor_config.json", "processor_config.json")  # pictures change with them
 _DIGITS = 24
-_MOST_HEADER_BYTES = 100_000_000
 
 
 def identity_of(key: ModelKey, caches: str) -> str:
@@ -42,13 +40,7 @@ def identity_of(key: ModelKey, caches: str) -> str:
             if file.suffix == ".safetensors":
                 stat = file.stat()
                 digest.update(f" {file.name} {stat.st_size} {stat.st_mtime_ns} ".encode())
-                digest.update(_header(file))
+                digest.update(raw_header(file))
             elif file.name in (*_CONFIGS, *_OF_EYES) or file.suffix == ".py":
                 digest.update(f" {file.name} ".encode() + file.read_bytes())
     return digest.hexdigest()[:_DIGITS]
-
-
-def _header(file: Path) -> bytes:
-    with file.open("rb") as source:
-        (length,) = struct.unpack("<Q", source.read(8).ljust(8, b"\0"))
-        return source.read(min(length, _MOST_HEADER_BYTES))

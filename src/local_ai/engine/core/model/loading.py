@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import struct
 from codecs import BOM_UTF8
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from mlx_lm.utils import MODEL_REMAPPING
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.model.tokenizer import ModelWords
-from local_ai.engine.core.model.tokenizer_files import read_object
 from local_ai.engine.core.model.weight_check import check_weights
 from local_ai.engine.core.vision.loading import blindness, read_seeing_model
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
+from local_ai.models.places import read_object
 from local_ai.models.vision import INSTALL, REFUSED, family_of, is_installed, may_see
+from local_ai.models.weight_files import tensor_names, weights_fault
 from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 _MOST_SHOWN = 50  # characters of a wrong value
-_READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
 _MOST_WHOLE_BYTES = 500_000_000  # the largest tokenizer.json known has 35 MB
+_READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
 _PLAIN_TEXT_FILES = (
     "config.json",
     "tokenizer_config.json",
@@ -106,7 +106,10 @@ def check_model(
     shards = sorted(key.path.glob("model*.safetensors"))
     if not shards:
         raise _broken(key, "it has no weights named model*.safetensors")
-    _check_layers(key, config, sum(_count_tensors(key, shard) for shard in shards))
+    for shard in shards:
+        if fault := weights_fault(shard):
+            raise _broken(key, f"{shard.name} {fault}")
+    _check_layers(key, config, sum(len(tensor_names(shard)) for shard in shards))
     if key.adapter:
         _check_adapter(key, key.adapter)
     if key.template:
@@ -268,24 +271,6 @@ def _check_layers(key: ModelKey, config: dict[str, Any], tensors: int) -> None:
             f"config.json says num_hidden_layers = {layers}, and its weights have {tensors} tensors in all",
             f"correct {key.path / 'config.json'}",
         )
-
-
-def _count_tensors(key: ModelKey, shard: Path) -> int:
-    """Count a weight file's tensors; what its header promises must be its size.
-
-    Source: https://github.com/huggingface/safetensors#format
-    """
-    try:
-        size = shard.stat().st_size
-        with shard.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, size)))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, struct.error) as exc:
-        raise _broken(key, f"{shard.name} is damaged") from exc
-    if 8 + length + max(ends, default=0) != size:
-        raise _broken(key, f"{shard.name} is cut off or damaged ({size} bytes)")
-    return len(ends)
 
 
 def _check_adapter(key: ModelKey, adapter: Path) -> None:

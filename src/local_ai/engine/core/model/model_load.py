@@ -37,7 +37,7 @@ from local_ai.engine.core.model.loading import (
     unseeing,
 )
 from local_ai.engine.core.model.tokenizer import ModelWords, make_words
-from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer, read_object
+from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer
 from local_ai.engine.core.model.weight_check import cannot_read, read_model
 from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.vision.eyes import Eyes
@@ -46,6 +46,7 @@ from local_ai.engine.core.vision.lone_model import LoneModel
 from local_ai.engine.core.vision.prompt_eyes import PromptEyes
 from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
+from local_ai.models.places import read_object
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)

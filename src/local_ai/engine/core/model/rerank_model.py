@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -17,7 +17,7 @@ from local_ai.engine.core.model.encoder import (
     Encoder,
     EncoderConfig,
 )
-from local_ai.engine.core.model.judging_reranker import KIND, load_judging_reranker
+from local_ai.engine.core.model.judging_reranker import KIND, JudgingReranker, load_judging_reranker
 from local_ai.engine.core.model.tokenizer import remember_no_words
 
 Array = Any  # mlx.core.array
@@ -52,16 +52,6 @@ class CrossEncoder(Encoder):
         return self.classifier["out_proj"](mx.tanh(self.classifier["dense"](first)))[:, 0]
 
 
-class RerankModel(Protocol):
-    """One reranker in memory."""
-
-    def count(self, query: str, document: str) -> int:
-        """Count a pair's tokens, those that the model adds among them."""
-
-    def score(self, query: str, documents: list[str]) -> list[float]:
-        """Tell how well each document answers the query: 0 to 1."""
-
-
 class EncodingReranker:
     """One of BERT's kin."""
 
@@ -88,6 +78,9 @@ class EncodingReranker:
         logits = self._encoder.logits(tokens, mask, segments).astype(mx.float32)
         scores: Array = mx.sigmoid(logits)
         return scores.tolist()  # type: ignore[no-any-return]
+
+
+RerankModel = EncodingReranker | JudgingReranker
 
 
 def load_rerank_model(folder: Path) -> RerankModel:

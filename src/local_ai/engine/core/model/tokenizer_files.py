@@ -6,14 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where there is none."""
-    try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+from local_ai.models.places import read_object
 
 
 def end_tokens(folder: Path) -> frozenset[int]:

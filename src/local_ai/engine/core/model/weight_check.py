@@ -15,8 +15,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import _get_classes, load_adapters, load_model
 
 from local_ai.engine.core.job import ModelKey
-from local_ai.engine.core.model.tokenizer_files import read_object
 from local_ai.engine.errors import model_not_loadable
+from local_ai.models.places import read_object
 from local_ai.serving.errors import ApiError
 
 log = logging.getLogger(__name__)

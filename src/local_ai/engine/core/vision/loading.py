@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import struct
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -14,18 +11,12 @@ from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.core.vision.prompt_eyes import PromptEyes
 from local_ai.models.vision import FAMILIES, INSTALL, REFUSED, family_of, is_installed, is_prepared, may_see
+from local_ai.models.weight_files import tensor_names
 
 log = logging.getLogger(__name__)
 
-_TOWERS = (
-    "vision",
-    "visual",
-    "image_encoder",
-    "img_projector",
-    "img_processor",
-    "vpm.",
-)  # what names of a tower's tensors have in them
-_MOST_HEADER_BYTES = 100_000_000
+# Parts of the names of a tower's tensors.
+_TOWERS = ("vision", "visual", "image_encoder", "img_projector", "img_processor", "vpm.")
 
 
 def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
@@ -43,17 +34,10 @@ def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
         return "with an adapter it reads text alone"
     if not is_prepared([file.name for file in key.path.iterdir()]):
         return "its folder does not say how pictures are prepared (preprocessor_config.json)"
-    if not any(_has_tower(shard) for shard in key.path.glob("model*.safetensors")):
+    names = [name for shard in key.path.glob("model*.safetensors") for name in tensor_names(shard)]
+    if not any(part in name for name in names for part in _TOWERS):  # conversions to text leave them out
         return "its weights are those of its text part"
     return None
-
-
-def _has_tower(shard: Path) -> bool:
-    """Return True if a weight file has tensors of a tower: conversions to text leave them out."""
-    with shard.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        names = json.loads(file.read(min(length, _MOST_HEADER_BYTES)))
-    return any(part in name for name in names for part in _TOWERS)
 
 
 def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:

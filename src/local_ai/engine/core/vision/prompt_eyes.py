@@ -148,14 +148,10 @@ def _plain(value: Any) -> Any:
     if not hasattr(value, "shape"):
         return value
     if "bfloat16" in str(value.dtype):
-        value = value.astype(_float32())
+        import mlx.core as mx
+
+        value = value.astype(mx.float32)
     return np.array(value)
-
-
-def _float32() -> Any:
-    import mlx.core as mx
-
-    return mx.float32
 
 
 def _of_mlx(value: Any) -> Any:
