@@ -22,9 +22,14 @@ def fill_with_tiny_models(folder: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-100])
     config = make_tiny_model(folder / "strange") / "config.json"
     config.write_text(config.read_text().replace('"llama"', '"unheard_of"'))
-    # Whole by its files, and yet not loadable: a layer's weights are of another shape.
-    shape = make_tiny_model(folder / "misshapen") / "config.json"
+    make_misshapen_model(folder / "misshapen")
+
+
+def make_misshapen_model(folder: Path) -> Path:
+    """Write a model that is whole by its files, and yet not loadable: weights of another shape."""
+    shape = make_tiny_model(folder) / "config.json"
     shape.write_text(shape.read_text().replace('"intermediate_size": 128', '"intermediate_size": 96'))
+    return folder
 
 
 @pytest.fixture(scope="session")

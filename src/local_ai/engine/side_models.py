@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.memory.release import freed_draws
 from local_ai.engine.core.tasks import SideModel
 from local_ai.engine.core.worker import Worker
 from local_ai.engine.errors import model_not_loadable, unavailable
@@ -78,7 +79,8 @@ class SideModels(ABC, Generic[M]):
         if found.path in self._loaded:
             return self._loaded[found.path]
         try:
-            model = self.load(found.path)
+            with freed_draws():
+                model = self.load(found.path)
         except ModuleNotFoundError as exc:
             raise unavailable(
                 "this model cannot be used here",

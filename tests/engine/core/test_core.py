@@ -7,16 +7,22 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from tests.engine.conftest import make_misshapen_model
 from tests.tiny_families import make_tiny_family
-from tests.tiny_model import make_tiny_adapter, make_tiny_model
+from tests.tiny_model import make_tiny_adapter, make_tiny_embedder, make_tiny_model
 
 from local_ai.engine.core.job import Event, Failed, Finished, Grammar, Job, ModelKey, Sampling, Token
+from local_ai.engine.core.worker import Worker
+from local_ai.engine.embeddings import Embedder
 from local_ai.engine.formats.folder import read_format
+from local_ai.models.catalog import Model
+from local_ai.serving.errors import ApiError
 
 pytestmark = pytest.mark.integration  # importing mlx-lm takes seconds
 
@@ -376,12 +382,32 @@ def test_other_threads_have_their_turns_while_a_long_text_is_tokenized(loaded: A
     assert longest < (last - began) / 2
 
 
-def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(loaded: Any, tmp_path: Path):
-    import mlx.core as mx
-
+def _load(folder: Path) -> None:
     from local_ai.engine.core.model.model_load import load_model
 
-    load_model(loaded.words.key, trust_remote_code=False)
+    load_model(ModelKey("tiny", folder), trust_remote_code=False)
+
+
+def _check(folder: Path) -> None:
+    from local_ai.engine.core.model.loading import check_model
+
+    check_model(ModelKey("tiny", folder), trust_remote_code=False, tokens=1, most_bytes=None)
+
+
+def _load_beside(folder: Path) -> None:
+    model = Model("tiny", folder, 0, 0, "bert", "", None, generates_text=False)
+    Embedder(cast(Worker, None), lambda _: model)._loaded_or_load(model)
+
+
+@pytest.mark.parametrize("make", [make_tiny_model, make_misshapen_model, make_tiny_embedder])
+@pytest.mark.parametrize("load", [_load, _check, _load_beside])
+def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(
+    tmp_path: Path, make: Callable[[Path], Path], load: Callable[[Path], None]
+):
+    import mlx.core as mx
+
+    with suppress(ApiError):
+        load(make(tmp_path / "tiny"))
 
     graph = tmp_path / "graph.dot"
     mx.export_to_dot(str(graph), mx.random.state[0])

@@ -21,6 +21,7 @@ from local_ai.engine.cluster.channel import Channel, Message
 from local_ai.engine.cluster.digest import find_model, model_digest
 from local_ai.engine.cluster.join import join, tell_mlx
 from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.memory.release import freed_draws
 from local_ai.engine.process.blas import preload_blas
 from local_ai.engine.process.environment import limits_as_they_are, tell_libraries
 from local_ai.errors import LocalAIError
@@ -68,6 +69,7 @@ class Follower:
     def _do_load(self, order: Message) -> None:
         self._channel.send({"done": self._channel.hello.rank, "error": self._load(order)})
 
+    @freed_draws()
     def _load(self, order: Message) -> str:
         """Load this rank's part; return why it cannot be."""
         from local_ai.engine.cluster.shards import split

@@ -59,7 +59,6 @@ def split(model: Any, way: Way, group: Any) -> None:
     model.eval()
     for _, array in tree_flatten(model.parameters()):
         mx.eval(array)
-    mx.eval(mx.random.state)  # as in `ModelLoad`
     release_memory()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # glibc's alone; elsewhere the C library gives back by itself.
 # Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
@@ -32,6 +34,21 @@ def release_buffers() -> None:
 
     if mx.get_cache_memory() > _MOST_BUFFER_BYTES:
         mx.clear_cache()
+
+
+@contextmanager
+def freed_draws() -> Iterator[None]:
+    """Free the random weights that layers draw while they are built, also where that fails. Imports mlx.
+
+    Weights of a file replace them. MLX never computes the draws, and each holds the one before, by threads:
+    half a megabyte more with every load, until the thread ends.
+    """
+    try:
+        yield
+    finally:
+        import mlx.core as mx
+
+        mx.eval(mx.random.state)
 
 
 class MemoryRelease:

@@ -14,6 +14,7 @@ import mlx.core as mx
 from mlx_lm.utils import MODEL_REMAPPING
 
 from local_ai.engine.core.job import ModelKey
+from local_ai.engine.core.memory.release import freed_draws
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.model.weight_check import check_weights
 from local_ai.engine.core.vision.loading import blindness, read_seeing_model
@@ -123,6 +124,7 @@ def check_model(
     return need
 
 
+@freed_draws()
 def _check_weights(key: ModelKey, config: dict[str, Any], *, trust_remote_code: bool) -> None:
     """Compare a model's weights with its parameters, as the load will read them."""
     why = blindness(key, config)

@@ -27,6 +27,7 @@ from mlx_lm.utils import load_adapters, load_tokenizer
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.memory.cache_layers import cuts_anywhere
+from local_ai.engine.core.memory.release import freed_draws
 from local_ai.engine.core.model.loading import (
     LoadedModel,
     cause,
@@ -66,6 +67,7 @@ _PLAIN_TEMPLATE = (
 class ModelLoad:
     """A model on its way into memory; for the generating thread alone."""
 
+    @freed_draws()
     def __init__(self, key: ModelKey, *, trust_remote_code: bool, lead: Lead | None = None) -> None:
         """Build its layers, and have its tokenizer read.
 
@@ -84,9 +86,6 @@ class ModelLoad:
             if key.adapter:
                 load_adapters(self._model, str(key.adapter)).eval()
             self._layers = make_prompt_cache(self._model)
-            # Building the layers draws random weights, which are then replaced. The draws are never
-            # evaluated, and each holds the one before: half a megabyte more with every load, for ever.
-            mx.eval(mx.random.state)
         except Exception as exc:  # mlx-lm and mlx raise whatever they like here
             raise cannot_read(key, exc) from exc
         arrays = [array for _, array in tree_flatten(self._model.parameters())]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import mlx.core as mx
-
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.core.vision.prompt_eyes import PromptEyes
@@ -55,9 +53,7 @@ def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:
     from local_ai.engine.core.vision.seeing_model import SeeingModel
 
     kind = SeeingModel if family_of(config) in FAMILIES else LoneModel
-    model = kind(load_model(key.path, lazy=True))
-    mx.eval(mx.random.state)  # see `check_weights`
-    return model
+    return kind(load_model(key.path, lazy=True))
 
 
 def read_eyes(key: ModelKey, model: Any) -> Eyes | PromptEyes:
