@@ -46,5 +46,9 @@ def test_anything_else_is_not(name: str):
     assert name not in for_programs({name: "x"})
 
 
+def test_the_agent_of_ssh_is_passed_on_where_hosts_are_reached_by_it():
+    assert for_programs({"SSH_AUTH_SOCK": "/x"}, uses_ssh=True)["SSH_AUTH_SOCK"] == "/x"
+
+
 def test_texts_are_utf_8_whatever_the_locale():
     assert for_programs({"PYTHONUTF8": "0"}) == {"PYTHONUTF8": "1", "PYDANTIC_DISABLE_PLUGINS": "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,12 @@ def check_cluster(settings: ClusterSettings, model: Model | None, python: Path) 
         backend = find_backend(settings)
         if backend == "jaccl":
             find_devices(settings)
+        if settings.hosts and shutil.which("ssh") is None:
+            raise ConfigError(
+                "the hosts cannot be reached",
+                why="there is no program ssh on the PATH of this machine",
+                fix="install OpenSSH's client",
+            )
         addresses = rank_addresses(settings)
     except LocalAIError as exc:
         return ClusterCheck((wrong("cluster", exc),), {})
@@ -135,7 +142,8 @@ class _Remote:
         ) as process:
             try:
                 assert process.stdout is not None
-                line = process.stdout.readline()
+                # After what its shell prints as it starts.
+                line = next((line for line in process.stdout if line.startswith("{")), "")
                 if not line:
                     return [wrong(self._name("ssh"), self._unreached(process))], None
                 facts = HostFacts(**json.loads(line))

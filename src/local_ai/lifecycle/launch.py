@@ -41,9 +41,10 @@ def launch(
             link_package(paths)
         write_private(paths.conf, conf)
         write_state(state, paths.state_file)
+        uses_ssh = bool(state.settings.cluster.hosts)
         if foreground:
-            return supervisord.launch_in_foreground(paths)
-        supervisord.launch(paths)
+            return supervisord.launch_in_foreground(paths, uses_ssh=uses_ssh)
+        supervisord.launch(paths, uses_ssh=uses_ssh)
     except KeyboardInterrupt as exc:
         end_launched(paths)
         raise interrupted("Ctrl-C before the server was up, so nothing was left running") from exc

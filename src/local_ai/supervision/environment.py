@@ -22,13 +22,20 @@ _NEEDED = re.compile(
     # The way to the hub.
     r"|(?i:HTTPS?|ALL|NO)_(?i:PROXY)|SSL_CERT_(FILE|DIR)"
 )
+_AGENT = "SSH_AUTH_SOCK"
 _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|CREDENTIAL|(^|_)KEY")
 
 
-def for_programs(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an environment is passed on. Pure."""
+def for_programs(environ: Mapping[str, str], *, uses_ssh: bool = False) -> dict[str, str]:
+    """Return what of an environment is passed on. Pure.
+
+    Args:
+        uses_ssh: Whether a program does, which finds the user's keys by the agent's socket.
+    """
     kept = {
-        name: value for name, value in environ.items() if _NEEDED.fullmatch(name) and not _SECRET.search(name)
+        name: value
+        for name, value in environ.items()
+        if (_NEEDED.fullmatch(name) and not _SECRET.search(name)) or (uses_ssh and name == _AGENT)
     }
     # pydantic would look through every installed package for plugins: 20 ms of each program's start.
     return kept | {"PYTHONUTF8": "1", "PYDANTIC_DISABLE_PLUGINS": "1"}

@@ -22,8 +22,11 @@ _PID_FILE_S = 1.0
 _STAYS = "--nodaemon"
 
 
-def launch(paths: Paths) -> None:
+def launch(paths: Paths, *, uses_ssh: bool = False) -> None:
     """Start supervisord in the background; it listens on its socket when this returns.
+
+    Args:
+        uses_ssh: Whether one of its programs does.
 
     Raises:
         ServerError: It ended with a complaint, or did not come up in time.
@@ -32,7 +35,7 @@ def launch(paths: Paths) -> None:
         done = subprocess.run(
             _command(paths),
             cwd=paths.state_dir,
-            env=for_programs(os.environ),
+            env=for_programs(os.environ, uses_ssh=uses_ssh),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -71,7 +74,7 @@ def _complaint(output: str) -> str:
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
-def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
+def launch_in_foreground(paths: Paths, *, uses_ssh: bool = False) -> subprocess.Popen[bytes]:
     """Start supervisord as a child of this process, in a process group of its own.
 
     Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
@@ -79,7 +82,7 @@ def launch_in_foreground(paths: Paths) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*_command(paths), _STAYS, "--silent"],
         cwd=paths.state_dir,
-        env=for_programs(os.environ),
+        env=for_programs(os.environ, uses_ssh=uses_ssh),
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         umask=0o077,

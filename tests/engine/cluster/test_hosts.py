@@ -7,9 +7,10 @@ import socket
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from tests.engine.cluster.test_launch import _RANK, pid_of, until_told
-from tests.server import free_port
+from tests.engine.cluster.test_launch import _RANK, launcher, pid_of, until_told
+from tests.server import free_port, wait_until
 from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
@@ -18,16 +19,20 @@ from local_ai.doctor.cluster import check_cluster, check_split
 from local_ai.engine.cluster.addresses import rank_addresses
 from local_ai.engine.cluster.launch import Group
 from local_ai.engine.cluster.plan import Hello, Rank, over_ssh, plan_ranks
+from local_ai.engine.cluster.reach import reach_hosts
 from local_ai.errors import ConfigError
 from local_ai.models.catalog import Model, find_model, list_models
 from local_ai.settings.paths import find_paths
 from local_ai.settings.schema import ClusterSettings
 
-# It answers `ssh -G HOST`, and else runs its last word, unless a file "away" lies beside it.
+# It answers `ssh -G HOST`, and else runs its last word, after what some shells print, unless a file "away" or
+# "hangs" lies beside it.
 _SSH = """#!/bin/sh
 [ "$1" = -G ] && { echo "hostname 127.0.0.2"; exit; }
 [ -e "$(dirname "$0")/away" ] && { echo "ssh: connect to host mini port 22: No route to host" >&2; exit 255; }
+[ -e "$(dirname "$0")/hangs" ] && { echo $$ > "$(dirname "$0")/hangs"; exec sleep 1000; }
 for word; do :; done
+echo "Welcome to mini"
 exec sh -c "$word"
 """
 
@@ -133,6 +138,35 @@ def test_another_host_is_started_by_ssh_and_has_the_address_that_ssh_knows(away:
     assert second.command == over_ssh("mini", ("/p", "-P", "-m", "local_ai.engine.cluster.follow"))
 
 
+def test_a_stop_does_not_wait_for_a_host_that_hangs(away: Path):
+    hangs = away.with_name("hangs")
+    hangs.touch()
+    with launcher([], ("mini",)) as process:
+        ssh = psutil.Process(int(wait_until(hangs.read_text)))
+        process.terminate()
+
+        assert process.wait(scaled(20)) == 0
+        assert psutil.wait_procs([ssh], timeout=scaled(20))[1] == []
+
+
+def test_without_ssh_a_check_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    (fault,) = check_cluster(settings(), None, Path(sys.executable)).checks
+
+    assert (fault.finding, fault.why) == (
+        "the hosts cannot be reached",
+        "there is no program ssh on the PATH of this machine",
+    )
+
+
+def test_a_host_to_which_there_is_no_way_is_told():
+    with pytest.raises(ConfigError) as refused:
+        rank_addresses(settings(hosts=["here", "255.255.255.255"]))
+
+    assert refused.value.why == "there is no way to 255.255.255.255: Permission denied"
+
+
 def test_an_unknown_host_is_refused(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ConfigError) as refused:
         rank_addresses(settings(hosts=["here", "nowhere.invalid"]))
@@ -142,8 +176,16 @@ def test_an_unknown_host_is_refused(monkeypatch: pytest.MonkeyPatch):
     )
 
 
-def test_a_host_that_is_away_is_waited_for_and_one_that_is_lost_is_no_fault_of_a_request(
-    away: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        ("SIGUSR1", 128 + signal.SIGKILL, "ended with status 255"),  # as ssh, whose connection is lost
+        ("SIGKILL", 128 + signal.SIGKILL, "ended by SIGKILL"),
+        ("SIGSEGV", 128 + signal.SIGSEGV, "ended by SIGSEGV"),
+    ],
+)
+def test_a_host_that_is_away_is_waited_for_and_the_end_of_its_rank_is_told_as_if_it_was_here(
+    away: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, end: str, code: int, told: str
 ):
     def rank(number: int) -> Rank:
         words = (sys.executable, "-c", _RANK, "leads" if number == 0 else "follows", f"{tmp_path}/rank")
@@ -151,19 +193,20 @@ def test_a_host_that_is_away_is_waited_for_and_one_that_is_lost_is_no_fault_of_a
         return Rank(number, "mini" if number else "", over_ssh("mini", words) if number else words, hello)
 
     async def run() -> int:
-        group = Group([rank(number) for number in range(3)])
         away.touch()
-        running = asyncio.create_task(group.run())
+        reaching = asyncio.create_task(reach_hosts(["mini"]))
         async with asyncio.timeout(scaled(20)):
             while "is waited for" not in caplog.text:
                 await asyncio.sleep(0.01)
         away.unlink()
+        await reaching
+        running = asyncio.create_task(Group([rank(number) for number in range(3)]).run())
         await until_told(tmp_path)
-        os.kill(pid_of(tmp_path, 1), signal.SIGUSR1)
+        os.kill(pid_of(tmp_path, 1), getattr(signal, end))
         return await asyncio.wait_for(running, scaled(20))
 
-    assert asyncio.run(run()) == 128 + signal.SIGKILL
+    assert asyncio.run(run()) == code
     assert (
         "rank 1 (mini) cannot be reached, and is waited for: ssh: connect to host mini port 22" in caplog.text
     )
-    assert "rank 1 (mini) ended with status 255" in caplog.text
+    assert f"rank 1 (mini) {told}" in caplog.text

@@ -7,8 +7,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -51,7 +51,8 @@ _SILENCE_S = 1.0
 _LAUNCHER = """
 import asyncio, pickle, sys
 from local_ai.engine.cluster.launch import run_group
-sys.exit(asyncio.run(run_group(pickle.loads(bytes.fromhex(sys.argv[1])))))
+ranks = pickle.loads(bytes.fromhex(sys.argv[1]))
+sys.exit(asyncio.run(run_group(sys.argv[2:], lambda: ranks)))
 """
 
 
@@ -135,23 +136,20 @@ def test_a_lost_rank_ends_all_and_is_named(
 
 
 @contextmanager
-def launcher(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", _LAUNCHER, pickle.dumps(ranks(str(folder))).hex()]
+def launcher(ranks: list[Rank], hosts: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", _LAUNCHER, pickle.dumps(ranks).hex(), *hosts]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
-        asyncio.run(until_told(folder))
         yield process
     finally:
         process.kill()
         process.wait()
-        for number in range(3):
-            with suppress(ProcessLookupError, OSError):
-                os.kill(pid_of(folder, number), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "supervisord is gone"])
 def test_no_rank_outlives_the_launcher(tmp_path: Path, how: str):
-    with launcher(tmp_path) as process:
+    with launcher(ranks(str(tmp_path))) as process:
+        asyncio.run(until_told(tmp_path))
         left = [psutil.Process(pid_of(tmp_path, number)) for number in range(3)]
         if how.startswith("SIG"):
             process.send_signal(getattr(signal, how))

@@ -7,16 +7,18 @@ import asyncio
 import logging
 import secrets
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from local_ai.engine.cluster.addresses import find_backend, find_devices, rank_addresses
 from local_ai.engine.cluster.launch import run_group
-from local_ai.engine.cluster.plan import plan_ranks
+from local_ai.engine.cluster.plan import Rank, plan_ranks
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.signals import ignore_signals
-from local_ai.settings.state import read_state
+from local_ai.settings.state import State, read_state
 
 
 def main() -> int:
@@ -30,23 +32,27 @@ def main() -> int:
         settings = state.settings
         log_without_blocking(settings.server.log_level)
         ignore_signals()  # as the engine
-        backend = find_backend(settings.cluster)
-        ranks = plan_ranks(
-            settings.cluster,
-            python=state.python,
-            state_file=arguments.state,
-            backend=backend,
-            addresses=rank_addresses(settings.cluster),
-            devices=find_devices(settings.cluster) if backend == "jaccl" else (),
-            device=settings.engine.device,
-            blas=settings.engine.blas,
-            log_level=settings.server.log_level,
-            group=secrets.randbits(32),
-        )
+        return asyncio.run(run_group(settings.cluster.hosts[1:], partial(_plan, state, arguments.state)))
     except LocalAIError as exc:
         sys.stderr.write(f"{exc}\n")
         return exc.exit_code
-    return asyncio.run(run_group(ranks))
+
+
+def _plan(state: State, state_file: Path) -> Sequence[Rank]:
+    settings = state.settings
+    backend = find_backend(settings.cluster)
+    return plan_ranks(
+        settings.cluster,
+        python=state.python,
+        state_file=state_file,
+        backend=backend,
+        addresses=rank_addresses(settings.cluster),
+        devices=find_devices(settings.cluster) if backend == "jaccl" else (),
+        device=settings.engine.device,
+        blas=settings.engine.blas,
+        log_level=settings.server.log_level,
+        group=secrets.randbits(32),
+    )
 
 
 if __name__ == "__main__":

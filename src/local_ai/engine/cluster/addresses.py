@@ -37,7 +37,7 @@ def rank_addresses(settings: ClusterSettings) -> list[str]:
     """Return IP:PORT of each rank.
 
     Raises:
-        ConfigError: A host has no address.
+        ConfigError: A host has no address, or there is no way to it.
     """
     if not settings.hosts:
         return [f"127.0.0.1:{port}" for port in _free_ports(settings.size)]
@@ -88,7 +88,14 @@ def _ssh_hostname(host: str) -> str:
 def _own_address(other: str) -> str:
     """Return this machine's address on the way to another one; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((other, 9))
+        try:
+            probe.connect((other, 9))
+        except OSError as exc:
+            raise ConfigError(
+                "the cluster cannot be started",
+                why=f"there is no way to {other}: {exc.strerror}",
+                fix="connect this machine to the network of the others",
+            ) from exc
         return str(probe.getsockname()[0])
 
 

@@ -51,10 +51,13 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Send a message; it waits while the launcher reads nothing."""
-        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            while line:
-                line = line[os.write(self._out, line) :]
+            self._write(message)
+
+    def _write(self, message: Message) -> None:
+        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        while line:
+            line = line[os.write(self._out, line) :]
 
     def meet(self) -> None:
         """Wait until all ranks wait here.
@@ -102,11 +105,18 @@ class Channel:
             before = now
             if now - self._heard > self.hello.silence_s:
                 self._launcher_is_silent()
+            self._send_sign({"beat": self.state(), "pid": os.getpid(), "memory": _memory(process)})
+            time.sleep(beat_s)
+
+    def _send_sign(self, sign: Message) -> None:
+        """Send a sign of life; not behind a message for which the launcher does not make room."""
+        if self._lock.acquire(timeout=self.hello.beat_s):
             try:
-                self.send({"beat": self.state(), "pid": os.getpid(), "memory": _memory(process)})
+                self._write(sign)
             except OSError:
                 self.leave()
-            time.sleep(beat_s)
+            finally:
+                self._lock.release()
 
     def _launcher_is_silent(self) -> None:
         log.error("the launcher has been silent for %g s, so this rank ends", self.hello.silence_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_ai.engine.cluster.plan import Hello
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from local_ai.engine.cluster.channel import Channel
 
 
-def variables(hello: Hello, folder: Path) -> dict[str, str]:
-    """Return what a rank's environment needs; files that it names are written to `folder`.
+def variables(hello: Hello) -> dict[str, str]:
+    """Return what a rank's environment needs; files that it names are open in this process.
 
     Source: mlx/distributed of mlx 0.32 (ring.cpp, jaccl.cpp, nccl.cpp) and `mlx._distributed_utils.launch`.
     """
@@ -23,16 +22,23 @@ def variables(hello: Hello, folder: Path) -> dict[str, str]:
     host, port = hello.addresses[0].rsplit(":", 1)
     match hello.backend:
         case "ring":
-            file = folder / "ring.json"
-            file.write_text(json.dumps([[address] for address in hello.addresses]), "utf-8")
-            return common | {"MLX_HOSTFILE": str(file)}
+            return common | {"MLX_HOSTFILE": _as_file([[address] for address in hello.addresses])}
         case "jaccl":
-            file = folder / "devices.json"
-            file.write_text(json.dumps(hello.devices), "utf-8")
-            return common | {"MLX_IBV_DEVICES": str(file), "MLX_JACCL_COORDINATOR": hello.addresses[0]}
+            return common | {
+                "MLX_IBV_DEVICES": _as_file(hello.devices),
+                "MLX_JACCL_COORDINATOR": hello.addresses[0],
+            }
         case _:
             card = {} if hello.card is None else {"CUDA_VISIBLE_DEVICES": _card(hello.card)}
             return common | {"NCCL_HOST_IP": host, "NCCL_PORT": port} | card
+
+
+def _as_file(value: object) -> str:
+    """Write JSON to a file without a name, of which nothing is left at any end; return a path to it."""
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(value).encode())
+        file.seek(0)
+        return f"/dev/fd/{os.dup(file.fileno())}"
 
 
 def _card(number: int) -> str:
@@ -44,7 +50,7 @@ def _card(number: int) -> str:
 
 def tell_mlx(hello: Hello) -> None:
     """Set the environment for `join`; before mlx is imported, for a graphics card is chosen there."""
-    os.environ |= variables(hello, Path(tempfile.mkdtemp(prefix="local-ai-ranks-")))
+    os.environ |= variables(hello)
 
 
 def join(channel: Channel) -> Any:

@@ -18,12 +18,13 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from local_ai.engine.cluster.plan import Rank, over_ssh
+from local_ai.engine.cluster.plan import Rank
+from local_ai.engine.cluster.reach import reach_hosts
 from local_ai.status.health import RankHealth
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,9 @@ log = logging.getLogger(__name__)
 _LOOK_S = 0.2  # between two looks at whether all are alive
 _FIRST_SIGN_S = 60.0  # for an interpreter to start, over ssh too
 _ORDERLY_S = 6.0  # for rank 0 to end its answers; less than supervisord waits before it kills
-_KILLED = 128 + signal.SIGKILL  # as a shell says it: no fault of a request
+_SHELLS_SIGNALS = 128  # a shell says by this and its number that a signal ended a program
+_KILLED = _SHELLS_SIGNALS + signal.SIGKILL  # no fault of a request
 _SSH_LOST = 255  # what ssh ends with where the connection does
-_AWAY_S = 2.0  # between two tries to reach a host
 _LONGEST_LINE = 256 * 2**20  # bytes; a prompt is one line
 
 
@@ -78,9 +79,6 @@ class Group:
 
     async def run(self) -> int:
         """Run until it is stopped or a rank is lost; return the exit code."""
-        await self._reach_hosts()
-        if self._is_stopping:
-            return 0
         try:
             for rank in self._ranks:
                 self._running.append(await _start(rank))
@@ -95,17 +93,6 @@ class Group:
             return code
         finally:
             await self._kill_all()
-
-    async def _reach_hosts(self) -> None:
-        """Wait for hosts that are away: to start without them would only fail, and soon no more be tried."""
-        for rank in self._ranks:
-            told = ""
-            while rank.host and not self._is_stopping and (why := await _why_unreached(rank.host)):
-                if why != told:
-                    log.warning("%s cannot be reached, and is waited for: %s", rank.place, why)
-                told = why
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._change.wait(), _AWAY_S)
 
     async def _watch(self) -> int:
         """Wait until the group has to end; return the exit code."""
@@ -132,12 +119,14 @@ class Group:
 
     def _tell_end(self, ended: _Running) -> int:
         code = ended.process.returncode or 0
+        if ended.rank.host and _SHELLS_SIGNALS < code < _SSH_LOST:
+            code = _SHELLS_SIGNALS - code
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
         log.error("%s ended %s: all ranks end", ended.rank.place, how)
         if ended.rank.host and code == _SSH_LOST:
             return _KILLED
         if code < 0:
-            return 128 - code
+            return _SHELLS_SIGNALS - code
         return code if ended.rank.number == 0 else os.EX_UNAVAILABLE
 
     async def _end_in_order(self) -> int:
@@ -162,6 +151,9 @@ class Group:
         stream = source.process.stdout
         assert stream is not None
         while line := await stream.readline():
+            if not line.startswith(b'{"'):  # what a shell prints as it starts
+                log.info("%s: %s", source.rank.place, line.decode(errors="replace").strip())
+                continue
             source.heard, source.has_spoken = time.monotonic(), True
             if line.startswith(b'{"beat"'):
                 sign = json.loads(line)
@@ -202,16 +194,6 @@ def _line(message: dict[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-async def _why_unreached(host: str) -> str:
-    """Try a host; return ssh's last words where it cannot be reached, "" where it can."""
-    process = await asyncio.create_subprocess_exec(
-        *over_ssh(host, ["true"]), stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
-    )
-    _, said = await process.communicate()
-    lines = said.decode(errors="replace").strip().splitlines()
-    return "" if process.returncode == 0 else (lines or [f"ssh ended with status {process.returncode}"])[-1]
-
-
 async def _start(rank: Rank) -> _Running:
     process = await asyncio.create_subprocess_exec(
         *rank.command, stdin=PIPE, stdout=PIPE, limit=_LONGEST_LINE
@@ -220,23 +202,39 @@ async def _start(rank: Rank) -> _Running:
     return _Running(rank, process, time.monotonic())
 
 
-async def run_group(ranks: Sequence[Rank]) -> int:
-    """Run a group as a supervised program: SIGTERM stops it, and so does the end of supervisord."""
-    group = Group(ranks)
+async def run_group(hosts: Sequence[str], plan: Callable[[], Sequence[Rank]]) -> int:
+    """Run a group as a supervised program: SIGTERM stops it, and so does the end of supervisord.
+
+    Args:
+        hosts: ssh names of the other ranks' hosts, in their order.
+        plan: Called once all of them are reached: a host that is away may have no address, either.
+    """
     loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, group.stop)
+        loop.add_signal_handler(number, stopping.set)
     # supervisord holds the only write end of this pipe; see serving/orphan_guard.py.
     guard = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(guard), sys.stdin)
-    ending = asyncio.create_task(_stop_at_end(guard, group))
+    ending = asyncio.create_task(_set_at_end(guard, stopping))
+    told = asyncio.create_task(stopping.wait())
+    reaching = asyncio.create_task(reach_hosts(hosts))
     try:
+        await asyncio.wait((reaching, told), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.is_set():
+            return 0
+        reaching.result()
+        group = Group(plan())
+        told.add_done_callback(lambda _: group.stop())
         return await group.run()
     finally:
-        ending.cancel()
+        for task in (ending, told, reaching):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await reaching
 
 
-async def _stop_at_end(guard: asyncio.StreamReader, group: Group) -> None:
+async def _set_at_end(guard: asyncio.StreamReader, stopping: asyncio.Event) -> None:
     while await guard.read(4096):
         pass
-    group.stop()
+    stopping.set()

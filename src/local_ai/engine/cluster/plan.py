@@ -9,8 +9,8 @@ from pathlib import Path
 
 from local_ai.settings.schema import ClusterSettings
 
-# So that a lost network ends the connection's two ends by itself, and no password is waited for.
-SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
+# No password is waited for, nor a host that is away for longer than a moment.
+_SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
 _FOLLOW = "local_ai.engine.cluster.follow"
 _BEATS = 5  # within the time after which a silent rank counts as lost
 _SLOWEST_BEAT_S = 1.0
@@ -46,7 +46,16 @@ class Rank:
     @property
     def place(self) -> str:
         """Name it for people: "rank 1 (mini.local)"."""
-        return f"rank {self.number} ({self.host or 'this machine'})"
+        return place(self.number, self.host)
+
+
+def place(number: int, host: str) -> str:
+    """Name a rank for people.
+
+    Args:
+        host: Its ssh name; "" for this machine.
+    """
+    return f"rank {number} ({host or 'this machine'})"
 
 
 def plan_ranks(
@@ -103,5 +112,8 @@ def _command(
 
 
 def over_ssh(host: str, command: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that runs another one on a host."""
-    return (*SSH, host, "PYTHONUTF8=1 exec " + shlex.join(command))
+    """Return the command that runs another one on a host, whose login shell may be any.
+
+    A shell waits for it: ssh tells of a signal no more than of a lost connection, a shell 128 and its number.
+    """
+    return (*_SSH, host, "exec sh -c " + shlex.quote(f"PYTHONUTF8=1 {shlex.join(command)}; exit $?"))
