@@ -8,7 +8,7 @@ import local_ai
 ROOT = Path(local_ai.__file__).parent
 
 ROWS = (
-    {"entry", "printable", "atomic_file"},
+    {"entry", "printable", "atomic_file", "regular_file"},
     {"errors", "unix_http"},
     {"settings", "serving", "clients"},
     {"models"},

@@ -40,7 +40,8 @@ def test_paused_engine_is_told_and_never_restarted_for_it(running: Server):
     models = json.loads(get(f"{running.url}/v1/models"))
 
     assert shown.returncode == 3
-    assert "the engine is not listening yet" in shown.stdout or "does not answer its probe" in shown.stdout
+    assert shown.stdout.startswith(f"Paused: the engine (pid {engine.pid})\n")
+    assert f"  fix: let it continue: kill -CONT {engine.pid}\n" in shown.stdout
     assert models["data"][0]["id"] == "tiny"
     engine.resume()
     wait_until(lambda: running.status()["ready"])

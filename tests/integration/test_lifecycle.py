@@ -292,7 +292,7 @@ def test_supervisord_without_its_socket_is_found_and_replaced(running: Server):
     assert not old & {process.pid for process in running.processes()}
 
 
-def test_hung_supervisord_is_told_and_ended_by_force(running: Server):
+def test_paused_supervisord_is_told_and_ended_by_force(running: Server):
     (supervisord,) = [p for p in running.processes() if str(running.paths.conf) in p.cmdline()]
     supervisord.suspend()
 
@@ -300,9 +300,9 @@ def test_hung_supervisord_is_told_and_ended_by_force(running: Server):
     forced = running.run("server.stop", "--force")
 
     assert shown.returncode == 4
-    assert shown.stdout.startswith(f"Unknown: supervisord does not answer (pid {supervisord.pid})\n")
+    assert shown.stdout.startswith(f"Unknown: supervisord is paused (pid {supervisord.pid})\n")
     assert stopped.returncode == 4
-    assert stopped.stderr.startswith(f"error: supervisord is not answering (pid {supervisord.pid})\n")
+    assert stopped.stderr.startswith(f"error: supervisord is paused (pid {supervisord.pid})\n")
     assert (forced.returncode, forced.stdout) == (0, "Stopped with SIGKILL (as asked).\n")
     assert running.processes() == []
 

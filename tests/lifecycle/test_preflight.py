@@ -75,6 +75,16 @@ def test_state_directory_behind_a_link_is_refused(paths: Paths, tmp_path: Path):
     )
 
 
+def test_log_that_supervisord_would_wait_for_is_refused(paths: Paths):
+    log = paths.log("supervisord")
+    log.parent.mkdir(parents=True, mode=0o700)
+    os.mkfifo(log)
+
+    assert str(refusal(paths)) == (
+        f"error: the log cannot be used\n  why: {log} is not a regular file\n  fix: mv {log} {log}.old"
+    )
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_root_in_another_users_home_is_refused(paths: Paths, tmp_path: Path):
     os.chown(tmp_path, 12345, 12345)

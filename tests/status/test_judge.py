@@ -9,7 +9,15 @@ from local_ai.status.health import EngineHealth, EngineState, Failure, Queue, Ra
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Report, Supervisor, base_url
 from local_ai.status.verdict import Health, Readiness
-from local_ai.supervision.program import ENGINE, FINAL_EXITS, GATEWAY, OMNI, ProcessInfo, ProcessState
+from local_ai.supervision.program import (
+    ENGINE,
+    FINAL_EXITS,
+    GATEWAY,
+    OMNI,
+    SUPERVISORD,
+    ProcessInfo,
+    ProcessState,
+)
 
 NOW = 1000.0
 READY = EngineHealth(EngineState.READY, 990.0, "m", 0, 0, "mlx-lm", None)
@@ -165,6 +173,33 @@ def test_silent_engine_is_starting_while_young_and_unhealthy_later():
     assert slow.verdict.sentence == "Starting: the engine is not listening yet, 45 s"
     assert old.verdict.sentence == "Failed: the engine cannot serve"
     assert old.verdict.why == "does not answer its probe"
+
+
+@pytest.mark.parametrize("name", [ENGINE, GATEWAY])
+@pytest.mark.parametrize("started", [999.0, 900.0], ids=["young", "old"])
+def test_program_that_a_stop_signal_holds_is_told_to_be_paused_and_how_to_continue_it(
+    name: str, started: float
+):
+    processes = (process(ENGINE, started=started), process(GATEWAY, started=started))
+    silent = {ENGINE: {"engine": None}, GATEWAY: {"gateway_answers": False}}[name]
+
+    verdict = judge(replace(FACTS, processes=processes, paused=frozenset({name}), **silent)).verdict
+
+    role, pid = {ENGINE: ("engine", 11), GATEWAY: ("gateway", 12)}[name]
+    assert verdict.sentence == f"Paused: the {role} (pid {pid})"
+    assert verdict.why == (
+        "it is paused by a stop signal (SIGSTOP), and does nothing until it is told to continue"
+    )
+    assert verdict.whole_fix == f"let it continue: kill -CONT {pid}"
+
+
+def test_supervisord_that_a_stop_signal_holds_is_told_to_be_paused():
+    facts = replace(FACTS, supervisor=Supervisor.SILENT, processes=(), paused=frozenset({SUPERVISORD}))
+
+    report = judge(facts)
+
+    assert (report.verdict.sentence, report.exit_code) == ("Unknown: supervisord is paused (pid 10)", 4)
+    assert report.verdict.whole_fix == "let it continue: kill -CONT 10"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from local_ai.atomic_file import replace_file
 from local_ai.errors import LocalAIError
+from local_ai.regular_file import read_regular
 
 _FIRST = "# >>> local-ai completion >>>"
 _LAST = "# <<< local-ai completion <<<"
@@ -55,7 +56,7 @@ def take_block(file: Path) -> bool:
 def _split(file: Path) -> tuple[str, str, str]:
     """Return what is before the block, the block, and what is after it."""
     try:
-        text = file.read_bytes().decode("utf-8", "surrogateescape")
+        text = read_regular(file).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return "", "", ""
     except OSError as exc:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local_ai.atomic_file import replace_file
 from local_ai.errors import ConfigError
+from local_ai.regular_file import read_regular
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def make_change(change: Change) -> None:
 
 def _read(client: str, file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_regular(file)
     except FileNotFoundError:
         return None
     except OSError as exc:

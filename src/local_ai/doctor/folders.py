@@ -13,6 +13,7 @@ from local_ai.doctor.check import Check, Outcome, Place, Repair, ok, warning, wr
 from local_ai.errors import ConfigError, ServerError
 from local_ai.lifecycle.preflight import refuse_foreign
 from local_ai.lifecycle.stop import end_leftovers
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.status.figures import size_in_words
 from local_ai.status.verdict import Health
@@ -82,7 +83,7 @@ def _fault_of_writing(folder: Path) -> Check | None:
 def _fault_of_secret(file: Path) -> Check | None:
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
-        if not mode & 0o077 or not _NAMES_KEYS.search(file.read_bytes()):
+        if not mode & 0o077 or not _NAMES_KEYS.search(read_regular(file)):
             return None
     except OSError:
         return None

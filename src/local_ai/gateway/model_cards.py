@@ -16,6 +16,7 @@ from local_ai.models.memory import total_bytes
 from local_ai.models.not_found import fix_of
 from local_ai.models.places import repository_of
 from local_ai.models.recommended import as_of, best_for, recommended_models
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import State
 from local_ai.status.figures import why_too_large
@@ -160,7 +161,7 @@ def configured_default(state: State) -> str | None:
     if given := state.given.values.get("model.path"):
         return str(given)
     try:
-        file = tomllib.loads(state.file.read_text("utf-8"))
+        file = tomllib.loads(read_regular(state.file).decode())
         found = file.get("model", {}).get("path")
     except FileNotFoundError:
         return None

@@ -75,18 +75,6 @@ def too_slow(why: str) -> ApiError:
     return ApiError("the request came too slowly", status=TOO_SLOW, why=why, fix=fix, code="request_timeout")
 
 
-def too_many_pipelined(most: int) -> ApiError:
-    """Refuse one more request on a connection than may wait there."""
-    return ApiError(
-        "the request was not taken",
-        status=503,
-        why=f"{most} requests are waiting on this connection already",
-        fix="wait for answers, or use more connections",
-        code="too_many_requests",
-        retry_after_s=_BUSY_RETRY_S,
-    )
-
-
 def too_many_connections(count: int) -> ApiError:
     """Refuse a connection where all others are at work."""
     return ApiError(

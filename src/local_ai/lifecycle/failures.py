@@ -30,7 +30,8 @@ def supervisord_ended(code: int, paths: Paths) -> ServerError:
 
 def silent_supervisord(report: Report) -> ServerError:
     """Describe a supervisord that holds its socket but says nothing, or only that it ends."""
-    state = "has not ended yet" if report.verdict.word == STOPPING else "is not answering"
+    is_ending = report.verdict.word == STOPPING
+    state = "has not ended yet" if is_ending else report.verdict.text.removeprefix("supervisord ")
     return ServerError(
         f"supervisord {state} (pid {report.pid or 'unknown'})",
         why=report.verdict.why,

@@ -27,6 +27,7 @@ from local_ai.lifecycle.failures import interrupted, silent_supervisord, supervi
 from local_ai.lifecycle.launch import end_launched, launch
 from local_ai.lifecycle.results import ServerStatus, StartResult, StopResult
 from local_ai.lifecycle.stop import Drained, drain, end_leftovers, stop_supervised
+from local_ai.regular_file import read_regular
 from local_ai.settings.exposure import check_exposure
 from local_ai.settings.paths import Paths, find_paths
 from local_ai.settings.state import (
@@ -332,7 +333,7 @@ class ServerManager:
     def _was_killed_by_stop(self, child: subprocess.Popen[bytes]) -> bool:
         """Tell whether a stop killed this supervisord: a service must not start it again then."""
         try:
-            was_killed = self.paths.killed_pid.read_text().strip() == str(child.pid)
+            was_killed = read_regular(self.paths.killed_pid).strip() == str(child.pid).encode()
         except OSError:
             return False
         self.paths.killed_pid.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ def prepare_folders(paths: Paths) -> None:
     _make_private(paths.state_dir, "the state directory", "set XDG_STATE_HOME to a folder you can write to")
     _make_private(paths.logs_dir, "the log directory", f"mv {paths.logs_dir} {paths.logs_dir}.old")
     for name in LOG_NAMES:
-        _refuse_link(paths.log(name))
+        _refuse_other_than_file(paths.log(name))
     if paths.socket_dir != paths.state_dir:
         try:
             _make_private(paths.socket_dir, "the socket directory", "")
@@ -229,10 +229,12 @@ def _refuse_root_in_anothers_home(folder: Path) -> None:
         )
 
 
-def _refuse_link(log: Path) -> None:
-    """Refuse a log that is a link: supervisord would add to the file it leads to."""
+def _refuse_other_than_file(log: Path) -> None:
+    """Refuse a log to which supervisord cannot add, or would add elsewhere."""
     if log.is_symlink():
         raise _unusable(log, "the log", "is a symbolic link, which could lead anywhere", f"rm {log}")
+    if os.path.exists(log) and not os.path.isfile(log):
+        raise _unusable(log, "the log", "is not a regular file", f"mv {log} {log}.old")
 
 
 def _make_private(folder: Path, what: str, fix: str) -> None:

@@ -17,6 +17,7 @@ from stat import S_ISREG
 from typing import Any
 
 from local_ai.printable import printable
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 
 MOST_JSON_BYTES = 16 * 1024 * 1024  # the largest config.json seen has 100 KB, an index some MB
@@ -117,7 +118,7 @@ def _snapshots(repository: Path) -> Iterator[tuple[str, Path]]:
 def _refs(repository: Path) -> dict[str, str]:
     try:
         with os.scandir(repository / "refs") as refs:
-            return {ref.name: Path(ref).read_text().strip() for ref in refs if ref.is_file()}
+            return {ref.name: read_regular(Path(ref)).decode().strip() for ref in refs if ref.is_file()}
     except (OSError, UnicodeDecodeError):
         return {}
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from local_ai.errors import LocalAIError
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import write_private
 
@@ -117,7 +118,7 @@ def list_prompts(folder: Path) -> tuple[ModelPrompts, ...]:
 
 def _read_model(folder: Path) -> ModelPrompts:
     try:
-        plain = json.loads((folder / _MODEL_FILE).read_bytes())
+        plain = json.loads(read_regular(folder / _MODEL_FILE))
         model, model_folder = str(plain["model"]), Path(plain["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         model, model_folder = folder.name, Path()
@@ -165,7 +166,7 @@ def write_model(folder: Path, model: str, model_folder: Path) -> None:
 def read_written(folder: Path) -> Written:
     """Read how much was written."""
     try:
-        plain = json.loads((folder / _WRITTEN_FILE).read_bytes())
+        plain = json.loads(read_regular(folder / _WRITTEN_FILE))
         return Written(
             float(plain["since"]),
             int(plain["total_bytes"]),

@@ -13,6 +13,7 @@ from tomlkit.exceptions import TOMLKitError
 from local_ai.atomic_file import replace_file
 from local_ai.entry import as_called
 from local_ai.errors import ConfigError
+from local_ai.regular_file import read_regular
 from local_ai.settings.keys import split_key
 
 _EXAMPLE = "config.example.toml"
@@ -88,14 +89,14 @@ def set_values(
 
 def _replaced(file: Path, changes: Mapping[str, object], check: Callable[[Path], object]) -> bool:
     """Replace the file; False where somebody else has changed it meanwhile."""
-    text = file.read_text("utf-8")
+    text = read_regular(file).decode()
     document = tomlkit.parse(text)
     for key, value in changes.items():
         _set(document, split_key(key), value)
 
     def compare(new: Path) -> None:
         check(new)
-        if file.read_text("utf-8") != text:
+        if read_regular(file).decode() != text:
             raise _ChangedMeanwhileError
 
     try:

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from local_ai.errors import ConfigError
+from local_ai.regular_file import read_regular
 from local_ai.settings.keys import as_key, split_key
 from local_ai.settings.paths import Paths, current_folder, find_paths
 from local_ai.settings.problems import InvalidSettings, Problem, describe_all, nearest
@@ -185,7 +186,7 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
     if os.path.lexists(own) and not os.path.isfile(own):
         raise ConfigError(
             "the settings file cannot be read",
-            why=f"{own} is {'a folder' if os.path.isdir(own) else 'a broken link'}",
+            why=f"{own} is {_other_than_file(own)}",
             fix="fix or remove it",
             command=f"ls -l {own}",
         )
@@ -195,7 +196,9 @@ def find_config_file(config_path: str | Path | None, paths: Paths) -> Path | Non
 def _other_than_file(path: Path) -> str:
     if os.path.isdir(path):
         return "a folder"
-    return "not a file" if os.path.exists(path) else "not there"
+    if os.path.exists(path):
+        return "not a file"
+    return "a broken link" if path.is_symlink() else "not there"
 
 
 def known_keys() -> list[str]:
@@ -290,7 +293,7 @@ def _values_of(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_file(file: Path) -> _Layer:
     try:
-        text = file.read_text("utf-8")
+        text = read_regular(file).decode().replace("\r\n", "\n")
         values = tomllib.loads(text)
         keys = flatten(values)
     except UnicodeDecodeError as exc:

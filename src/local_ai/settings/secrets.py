@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.settings.schema import LocalAISettings
 
@@ -68,7 +69,7 @@ def _passwords(address: str) -> Iterator[str]:
 
 def _keys_in(file: Path) -> Iterator[str]:
     try:
-        text = file.read_text("utf-8", "replace")
+        text = read_regular(file).decode("utf-8", "replace")
     except OSError:
         return
     for value in _KEYS.findall(text):
@@ -78,6 +79,6 @@ def _keys_in(file: Path) -> Iterator[str]:
 def _token_of(paths: Paths) -> Iterator[str]:
     """Yield the hub's token, where `hf auth login` keeps it."""
     try:
-        yield (paths.hub_cache.parent / "token").read_text().strip()
+        yield read_regular(paths.hub_cache.parent / "token").decode().strip()
     except (OSError, UnicodeDecodeError):
         return

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from local_ai.atomic_file import replace_file
 from local_ai.entry import DEFAULT, current_entry
 from local_ai.errors import ServerError
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def read_state(file: Path) -> State:
         ServerError: The file is missing or not ours to understand; the next start writes it again.
     """
     try:
-        raw = json.loads(file.read_text("utf-8"))
+        raw = json.loads(read_regular(file))
         settings = _known_settings(raw["settings"])
         raw.setdefault("cache_dir", f"{raw['data_dir']}/cache")  # an older version named none
         folders: dict[str, Any] = {name: Path(raw[name]) for name in _FOLDERS}
@@ -182,7 +183,7 @@ def target_of(settings: LocalAISettings, *, default_model: str | None = None) ->
 def read_given(state_file: Path) -> Given:
     """Return what the last start was given by hand; nothing where that cannot be read."""
     try:
-        return Given(**json.loads(state_file.read_bytes())["given"])
+        return Given(**json.loads(read_regular(state_file))["given"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Given()
 
@@ -190,7 +191,7 @@ def read_given(state_file: Path) -> Given:
 def read_target(state_file: Path) -> Target | None:
     """Name the server that was last started; None if there is none, or its record cannot be read."""
     try:
-        state: Any = json.loads(state_file.read_bytes())
+        state: Any = json.loads(read_regular(state_file))
         settings = state["settings"]
         server = settings["server"]
         return Target(

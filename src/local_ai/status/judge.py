@@ -9,6 +9,7 @@ a program STOPPED ────────────▶ unhealthy   "Stopped b
 a program not up yet, crashed ▶ starting
 engine says ready | busy ─────▶ healthy | busy
 a program up, but silent ─────▶ starting while young, then unhealthy
+a program that is paused ─────▶ unhealthy   "Paused: …"
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ from local_ai.status.figures import ranks_in_words
 from local_ai.status.health import EngineHealth, EngineState, RankHealth
 from local_ai.status.report import Facts, ProgramStatus, Report, Supervisor, base_url
 from local_ai.status.verdict import STOPPING, Health, Readiness, Verdict
-from local_ai.supervision.program import ENGINE, GATEWAY, OMNI, PROGRAM_NAMES, ProcessInfo, ProcessState
+from local_ai.supervision.program import (
+    ENGINE,
+    GATEWAY,
+    OMNI,
+    PROGRAM_NAMES,
+    SUPERVISORD,
+    ProcessInfo,
+    ProcessState,
+)
 
 # A program that has just been spawned answers within a second or two; on a machine whose cores are all busy,
 # it takes half a minute. A start must not call that a failure.
 _YOUNG_S = 60.0
 _COMING_BACK = "waiting to be restarted"
+_PAUSED = "it is paused by a stop signal (SIGSTOP), and does nothing until it is told to continue"
 
 
 def judge(facts: Facts) -> Report:
@@ -105,6 +115,8 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
         return _engine_readiness(facts.engine, facts.now, in_queue=facts.queue.waiting if facts.queue else 0)
     if name == ENGINE and uptime_s is not None and facts.engine_began is not None:
         uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
+    if name in facts.paused:
+        return Readiness.UNHEALTHY, _PAUSED
     if uptime_s is None or uptime_s < _YOUNG_S:
         return Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s"
     return Readiness.UNHEALTHY, "does not answer its probe"
@@ -145,6 +157,16 @@ def _verdict(facts: Facts, programs: tuple[ProgramStatus, ...]) -> Verdict:
             fix="wait until it has ended, which takes 25 s at most; only if it still runs then",
             command="local-ai server stop --force",
             see=str(facts.logs_dir / "supervisord.log"),
+        )
+    if facts.supervisor is Supervisor.SILENT and SUPERVISORD in facts.paused:
+        return Verdict(
+            Health.UNKNOWN,
+            "Unknown",
+            "supervisord is paused",
+            aside=f"pid {facts.supervisor_pid}",
+            why=_PAUSED,
+            fix="let it continue",
+            command=f"kill -CONT {facts.supervisor_pid}",
         )
     if facts.supervisor is Supervisor.SILENT:
         return Verdict(
@@ -217,6 +239,16 @@ def _starting(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
 
 
 def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
+    if row.detail == _PAUSED:
+        return Verdict(
+            Health.UNHEALTHY,
+            "Paused",
+            f"the {role}",
+            aside=f"pid {row.pid}",
+            why=row.detail,
+            fix="let it continue",
+            command=f"kill -CONT {row.pid}",
+        )
     ended = row.state in {ProcessState.FATAL, ProcessState.EXITED, ProcessState.STOPPED}
     health = {ENGINE: facts.engine, OMNI: facts.omni}.get(row.name)
     failure = health.failure if health and not ended else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from local_ai.models.library import read_library
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.settings.state import Target
 from local_ai.status.health import Queue
@@ -56,6 +58,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),
+            paused=frozenset(name for name, pid in _pids_of(answer) if _is_paused(pid)),
             memory_bytes={info.name: _memory_of(info.pid) for info in answer.processes if info.pid},
             host=target.host,
             port=target.port,
@@ -94,6 +97,20 @@ def _explain(name: str, ended: Crashes, paths: Paths) -> str:
     return explain_crash(ended.reason, tail(paths.log(name), lines=_REASON_LINES))
 
 
+def _pids_of(answer: _SupervisorAnswer) -> Iterator[tuple[str, int]]:
+    yield from ((info.name, info.pid) for info in answer.processes if info.pid)
+    if answer.pid and answer.supervisor is Supervisor.SILENT:
+        yield SUPERVISORD, answer.pid
+
+
+def _is_paused(pid: int) -> bool:
+    """Tell whether a stop signal holds a process: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _memory_of(pid: int) -> int | None:
     """Return a process's resident memory in bytes; None for one that has ended, or is another user's."""
     try:
@@ -111,6 +128,6 @@ def _modified(file: Path) -> float | None:
 
 def _pid_in(file: Path) -> int | None:
     try:
-        return int(file.read_text())
+        return int(read_regular(file))
     except (OSError, ValueError):
         return None

@@ -42,6 +42,7 @@ class Facts:
     logs_dir: Path
     version: str
     queue: Queue | None = None  # what the gateway has to do, as it says itself
+    paused: frozenset[str] = frozenset()  # programs, and supervisord, that a stop signal holds
     omni: EngineHealth | None = None  # of the program `omni`, where it is run
     engine_began: float | None = None  # seconds since 1970; later than its process's after a restart in place
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from local_ai.regular_file import open_regular
+
 FLAPPING_COUNT = 3
 FLAPPING_WITHIN_S = 300.0
 
@@ -77,7 +79,7 @@ def _is_dense(run: tuple[float, ...], most: int) -> bool:
 
 def _tail(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             stream.seek(max(0, file.stat().st_size - _LOG_TAIL_BYTES))
             return stream.read().decode("utf-8", "replace")
     except OSError:

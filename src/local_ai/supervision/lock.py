@@ -40,7 +40,7 @@ def exclusive(file: Path, *, timeout_s: float, poll_s: float = 0.02) -> Iterator
 def is_held(file: Path) -> bool:
     """True if a command holds the lock now."""
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from local_ai.regular_file import open_regular
+
 _MAX_TAIL_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 # As our programs write it (serving/nonblocking_log.py) and supervisord does (supervisor 4.3, loggers.py).
@@ -52,7 +54,7 @@ def parse_line(line: str) -> LogLine:
 def tail(file: Path, *, lines: int) -> list[str]:
     """Return the last lines, without their line ends; [] where there is no file yet."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             stream.seek(max(0, size - _MAX_TAIL_BYTES))
             text = stream.read().decode("utf-8", "replace")
@@ -103,7 +105,7 @@ def _chunks(file: Path, stream: BinaryIO | None, wait: Callable[[], object]) -> 
 
 def _open(file: Path) -> BinaryIO | None:
     try:
-        return file.open("rb", buffering=0)
+        return open_regular(file)
     except OSError:
         return None
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 
 # Installed without the packages that it asks for: they are far more than its routers import.
@@ -116,7 +117,7 @@ def omni_python(paths: Paths) -> Path:
 def installed_parts(paths: Paths) -> tuple[str, ...]:
     """Return the names of the parts that are installed whole, in the order of `PARTS`."""
     try:
-        listed = list(json.loads(_record(paths).read_text("utf-8"))["parts"])
+        listed = list(json.loads(read_regular(_record(paths)))["parts"])
         there = omni_python(paths).exists()
     except (OSError, ValueError, KeyError, TypeError):
         return ()

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from local_ai.errors import ServerError
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.supervision.environment import for_programs
 from local_ai.supervision.rpc import SupervisorClient
@@ -92,7 +93,7 @@ def launch_in_foreground(paths: Paths, *, uses_ssh: bool = False) -> subprocess.
 def find_supervisord(paths: Paths) -> psutil.Process | None:
     """Find a running supervisord of ours that the socket does not lead to, by pid file and argv."""
     try:
-        pid = int(paths.supervisord_pid.read_text())
+        pid = int(read_regular(paths.supervisord_pid))
     except (OSError, ValueError):
         return None
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local_ai.atomic_file import replace_file
 from local_ai.errors import LocalAIError
+from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
 from local_ai.system_service.definition import ServiceDefinition
 from local_ai.system_service.launchd import LaunchdService
@@ -94,7 +95,7 @@ def inspect(service: Service, definition: ServiceDefinition | None) -> ServiceRe
 
 def _read(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_regular(file)
     except OSError:
         return None
 

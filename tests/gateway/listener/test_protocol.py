@@ -466,16 +466,38 @@ def test_chunks_of_one_byte_that_came_together_are_handed_on_together(
     assert len(sizes) < len(body) / 100
 
 
-def test_requests_sent_ahead_without_end_are_not_kept(gateway: Gateway, engine: FakeEngine) -> None:
-    with connected(gateway) as connection:
+def test_requests_sent_ahead_without_end_wait_with_their_client(gateway: Gateway, engine: FakeEngine) -> None:
+    """A few are parsed, a few kept as they came; the rest stays in the sockets until there is room."""
+    with connected(gateway) as connection, ThreadPoolExecutor(1) as pool:
         connection.sendall(ask("slow"))
         wait_until(lambda: engine.requests)
-        connection.sendall(head("/healthz") * 1000)
+        connection.setblocking(False)
+        sent, once = 0, head("/healthz") * 2000
+        with contextlib.suppress(BlockingIOError):
+            while sent < 100_000_000:
+                sent += connection.send(once)
+        assert sent < 20_000_000  # what the sockets hold
+        connection.setblocking(True)
+        connection.settimeout(scaled(20))
+        answers = pool.submit(everything, connection)
+        connection.shutdown(socket.SHUT_WR)
         engine.release.set()
-        answers = everything(connection)
+        whole = sent // len(head("/healthz"))
 
-    assert answers.count(b"HTTP/1.1 200 ") == 101
-    assert b"100 requests are waiting on this connection already" in answers
+        assert answers.result().count(b"HTTP/1.1 200 ") == 1 + whole
+
+
+def test_answer_before_another_of_a_half_closed_client_is_whole(gateway: Gateway, engine: FakeEngine) -> None:
+    """Nothing is written into it to find out whether the client has left."""
+    with connected(gateway) as connection:
+        connection.sendall(ask("slow-stream") + head("/healthz"))
+        wait_until(lambda: engine.requests)
+        connection.shutdown(socket.SHUT_WR)
+        threading.Timer(0.5, engine.release.set).start()
+        answer = everything(connection)
+
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert b"HTTP/1.1 100 " not in answer
 
 
 def test_kept_connection_takes_any_number_of_requests(gateway: Gateway) -> None:

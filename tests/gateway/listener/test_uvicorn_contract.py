@@ -81,6 +81,7 @@ def test_a_connection_has(protocol: HttpToolsProtocol) -> None:
         ("on_body", ["body"]),
         ("on_response_complete", []),
         ("send_400_response", ["msg"]),
+        ("_start_asgi_task", ["cycle", "app"]),
         ("_unset_keepalive_if_required", []),
         ("on_url", ["url"]),
         ("on_message_complete", []),

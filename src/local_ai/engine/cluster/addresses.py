@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, distribution
 
 from local_ai.errors import ConfigError
+from local_ai.regular_file import read_regular
 from local_ai.settings.schema import ClusterSettings
 
 _CUDA = ("mlx-cuda-12", "mlx-cuda-13")
@@ -107,7 +108,7 @@ def find_devices(settings: ClusterSettings) -> Sequence[Sequence[str | None]]:
     """
     assert settings.devices is not None
     try:
-        rows = json.loads(settings.devices.read_text("utf-8"))
+        rows = json.loads(read_regular(settings.devices))
         rows = rows["hosts"] if isinstance(rows, dict) else rows
         devices = [list(row["rdma"]) for row in rows]
         if len(devices) != settings.size or any(len(row) != settings.size for row in devices):

@@ -8,6 +8,7 @@ from typing import Any
 from local_ai.engine.formats.families import choose_format
 from local_ai.engine.formats.format import Format
 from local_ai.models.places import read_object
+from local_ai.regular_file import read_regular
 
 
 def read_format(folder: Path) -> Format:
@@ -39,7 +40,7 @@ def _added_tokens(folder: Path, config: dict[str, Any]) -> set[str]:
 def _template(folder: Path, config: dict[str, Any]) -> str:
     """Read a template; as in transformers, its own file comes first, and "default" of several."""
     try:
-        return (folder / "chat_template.jinja").read_text("utf-8")
+        return read_regular(folder / "chat_template.jinja").decode()
     except (OSError, ValueError):
         stated = config.get("chat_template") or read_object(folder / "chat_template.json").get(
             "chat_template"

@@ -15,25 +15,31 @@ connection). A write tells: the kernel of a client that has left answers with a 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from local_ai.gateway import request_refusals as refusals
+from local_ai.gateway.listener.turns import turns_of
 from local_ai.serving.dialects import refused_bytes, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.joined_writes import JoinedWrites
 from local_ai.serving.request_id import RequestIds, given_request_id, make_request_id
 
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
 # Sizes as nginx and Node have them; browsers and SDKs stay far below.
 MOST_URL_BYTES = 8 * 1024
 MOST_HEAD_BYTES = 32 * 1024
 MOST_HEADERS = 100
-# Requests that wait on one connection for the answer to the one before; clients rarely send one ahead.
-MOST_PIPELINED = 100
+# Parsed at once, unless it is all of one body: the requests in it are what one connection has taken ahead.
+_PARSED_AT_ONCE = 1024
 # From the first moment a head is waited for until it is whole. nginx and Node wait 60 s: the client of a
 # machine that stands still for a moment is not a slow one, and idle connections make way anyhow.
 HEAD_S = 30.0
@@ -63,6 +69,17 @@ class _UntilClosed(int):
     __hash__ = int.__hash__
 
 
+class _Flow(FlowControl):
+    """Reads no further while enough waits to be parsed."""
+
+    is_full = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless enough waits."""
+        if not self.is_full:
+            super().resume_reading()
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; `Config.limit_concurrency` is how many there may be."""
 
@@ -87,8 +104,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._unused_bytes = 0  # that came since the last part of a body: chunk lines and trailers
         self._has_progressed = False
+        self._body_left = 0  # bytes that its head announced and that have not come yet
+        self._ahead = b""  # that came after requests that wait themselves: not parsed yet
+        self._is_half_closed = False
         self._body_parts: list[bytes] = []  # that were parsed and not handed on yet
         self._is_resuming = False  # a new parser is given the head of the request that is under way
+        self._is_between = False  # one answer is complete, and the request sent ahead is to start
         self._probe_timer: asyncio.TimerHandle | None = None
         self._refusal: ApiError | None = None
         self.idle_since = self.loop.time()
@@ -108,6 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, at the cost of an idle one where there are too many."""
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
+        self.flow: _Flow = _Flow(self.transport)
         self._await_head()
         if self._most_connections is not None and len(self.connections) > self._most_connections:
             self._make_room()
@@ -130,11 +152,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, as long as it stays within bounds."""
-        if self._refusal is not None or self.transport.is_closing():
-            return
-        self._has_progressed = False
+        """Parse what has come, up to requests that wait for the answer to the one before."""
         self._unset_keepalive_if_required()
+        data, parsed = self._ahead + data, 0
+        while parsed < len(data) and not self.pipeline:
+            if self._refusal is not None or self.transport.is_closing():
+                return
+            size = max(self._body_left, _PARSED_AT_ONCE)
+            self._parse(data[parsed : parsed + size])
+            parsed += size
+        self._ahead = data[parsed:]
+        self.flow.is_full = len(self._ahead) > HIGH_WATER_LIMIT
+        if self.flow.is_full:
+            self.flow.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse a part of what has come, as long as it stays within bounds."""
+        self._has_progressed = False
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
@@ -160,10 +194,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection of a client that sends no more, where its answer has not begun."""
+        if self._ahead:
+            self._is_half_closed = True
+            return True
         if self.is_idle or self.cycle.more_body or self.cycle.response_started:
             return False
         self.cycle.keep_alive = False
-        if self.scope["http_version"] != "1.0":  # which knows no interim answers
+        # HTTP/1.0 knows no interim answers; where more requests wait, another answer may be under way.
+        if self.scope["http_version"] != "1.0" and not self.pipeline:
             self._probe_later(list(_PROBES_S))
         return True
 
@@ -194,6 +232,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of a body; one read may bring 40,000 of one byte."""
         self._has_progressed = True
+        self._body_left = max(0, self._body_left - len(body))
         self._body_parts.append(body)
 
     def _hand_on_body(self) -> None:
@@ -211,9 +250,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self._refusal is not None:
             return
-        if len(self.pipeline) >= MOST_PIPELINED:
-            self._refuse(refusals.too_many_pipelined(MOST_PIPELINED))
-            return
+        self._body_left = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
         refusal = self._refusal_of_head()
         application = self.app
         if refusal is not None:
@@ -229,7 +266,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next head, or refuse the one that came meanwhile."""
+        self._is_between = True
         super().on_response_complete()
+        if self._ahead and not self.pipeline:
+            self._take_ahead()
+        self._is_between = False
         self._watch_taking()
         if not self.is_idle:
             return
@@ -238,6 +279,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._write_refusal(self._refusal)
         elif self._is_in_head:
             self._await_head()
+
+    def _take_ahead(self) -> None:
+        self.data_received(b"")
+        self.flow.resume_reading()
+        if self._is_half_closed and not self._ahead and not self.eof_received():
+            self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start a request: at once, or in its turn where it was sent ahead."""
+        if self._is_between:
+            turns_of(self.loop).add(partial(self._start_in_turn, cycle, app))
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start_in_turn(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if not self.transport.is_closing():
+            super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP: at once, unless a request before it waits for its answer."""
@@ -257,7 +315,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_resuming = True
         lengths = [pair for pair in self.headers if pair[0] in {b"content-length", b"transfer-encoding"}]
         lines = [b"POST / HTTP/1.1", *(b"%b: %b" % pair for pair in lengths), b"", b""]
-        self.data_received(b"\r\n".join(lines) + rest)
+        self._parse(b"\r\n".join(lines) + rest)
 
     def _refusal_of_head(self) -> ApiError | None:
         if len(self.url) > MOST_URL_BYTES:
