@@ -175,40 +175,30 @@ def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
 
 
 def _omni_route(omni: OmniRouters, place: Place, module: str, at: str, *, path: str | None = None) -> Route:
-    async def endpoint(request: Request) -> Response:
-        return await omni.call(module, request, path=path or at, place=place)
-
+    endpoint = partial(omni.call, module, path=path or at, place=place)
     guard = in_anthropic_errors if at.startswith("/anthropic") else in_openai_errors
     return Route(at, guard(endpoint), methods=["POST"])
 
 
 async def _no_such_route(request: Request, _exc: Exception) -> Response:
-    return _refused(
-        request,
-        ApiError(
-            f"{request.url.path[:200]} is not answered here",
-            why="no such path",
-            fix="see docs/api.md for the paths there are",
-            status=404,
-            code="not_found",
-        ),
+    error = ApiError(
+        f"{request.url.path[:200]} is not answered here",
+        why="no such path",
+        fix="see docs/api.md for the paths there are",
+        status=404,
+        code="not_found",
     )
+    return refused_response(request.url.path, error, source="engine")
 
 
 async def _wrong_method(request: Request, _exc: Exception) -> Response:
-    return _refused(
-        request,
-        ApiError(
-            f"{request.method} is not answered here",
-            why=f"{request.url.path[:200]} knows other methods",
-            fix="use POST to generate and GET to list",
-            status=405,
-            code="method_not_allowed",
-        ),
+    error = ApiError(
+        f"{request.method} is not answered here",
+        why=f"{request.url.path[:200]} knows other methods",
+        fix="use POST to generate and GET to list",
+        status=405,
+        code="method_not_allowed",
     )
-
-
-def _refused(request: Request, error: ApiError) -> Response:
     return refused_response(request.url.path, error, source="engine")
 
 

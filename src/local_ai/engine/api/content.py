@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from local_ai.engine.api.body import Body, Cacheable
-from local_ai.engine.pictures.source import PictureSource
+from local_ai.engine.pictures.picture import PictureSource
 from local_ai.engine.text.conversation import Message, Role
 from local_ai.engine.text.left_out import placeholder
 

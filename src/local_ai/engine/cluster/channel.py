@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+from pydantic import TypeAdapter
 
 from local_ai.engine.cluster.plan import Hello
 
@@ -39,15 +40,9 @@ class Channel:
         os.close(quiet)
         self._lock = threading.Lock()
         self._heard = time.monotonic()
-        self.hello = self._greeting()
+        self.hello = TypeAdapter(Hello).validate_json(self._in.readline())
         self._met = threading.Event()
         self.state: Callable[[], str] = lambda: "importing"
-
-    def _greeting(self) -> Hello:
-        raw = json.loads(self._in.readline() or b"{}")
-        raw["addresses"] = tuple(raw["addresses"])
-        raw["devices"] = tuple(map(tuple, raw["devices"]))
-        return Hello(**raw)
 
     def send(self, message: Message) -> None:
         """Send a message; it waits while the launcher reads nothing."""

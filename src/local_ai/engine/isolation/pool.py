@@ -57,7 +57,7 @@ class ProcessPool:
         """Send a request and wait for its answer. Not for the event loop.
 
         Args:
-            most_memory: Bytes that the process may have, looked at now and then.
+            most_memory: Bytes that it may take, beyond what the process has when it begins.
 
         Raises:
             ProcessStopped: There is none.
@@ -145,6 +145,7 @@ class _Process:
 
     def ask(self, request: bytes, most_memory: int) -> bytes:
         try:
+            self._connection.send_bytes(most_memory.to_bytes(8))
             self._connection.send_bytes(request)
             while not self._connection.poll(_LOOK_S):
                 if self._resident() > most_memory:

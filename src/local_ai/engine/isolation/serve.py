@@ -1,7 +1,8 @@
 """The inside of such a process: answers one request after the other, each within bounds.
 
-stdin is one end of a socket pair, framed by `multiprocessing.connection.Connection`. A request and an answer
-are bytes; what an answer means is between the two that use it, but for `TOO_LARGE`.
+stdin is one end of a socket pair, framed by `multiprocessing.connection.Connection`. Before each request the
+number of bytes comes that it may take. A request and an answer are bytes; what an answer means is between the
+two that use it, but for `TOO_LARGE`.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from local_ai.serving.signals import ignore_signals
 TOO_LARGE = b"m"  # the answer where memory ran out
 
 
-def serve(answer: Callable[[bytes], bytes], *, most_memory: Callable[[bytes], int], most_cpu_s: int) -> None:
+def serve(answer: Callable[[bytes], bytes], *, most_cpu_s: int) -> None:
     """Answer requests until the engine is gone.
 
     Args:
         answer: Makes an answer; what it raises ends the process, but for MemoryError.
-        most_memory: Bytes that a request may take, beyond what the process has when it begins.
-        most_cpu_s: The same of processor time, in seconds: the engine ends it sooner, unless it was killed.
+        most_cpu_s: Processor time that one may take, in seconds: the engine ends it sooner, unless it was
+            killed.
     """
     ignore_signals()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection = Connection(os.dup(0))
     with suppress(EOFError, ConnectionError):
         while True:
-            request = connection.recv_bytes()
-            connection.send_bytes(_within_bounds(answer, request, most_memory(request), most_cpu_s))
+            most_memory, request = int.from_bytes(connection.recv_bytes()), connection.recv_bytes()
+            connection.send_bytes(_within_bounds(answer, request, most_memory, most_cpu_s))
             del request
 
 

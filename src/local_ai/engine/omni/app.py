@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local_ai.engine.api.endpoints import Endpoint, in_dialect
+from local_ai.engine.api.endpoints import in_dialect
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
@@ -29,24 +30,21 @@ def make_app(state: State, board: HealthBoard) -> Starlette:
     async def health(_request: Request) -> Response:
         return JSONResponse(dataclasses.asdict(board.read()))
 
-    guard = in_dialect(Dialect.OPENAI)
     place = place_model(lambda name: folder_of(name, state))
     parts = [part for part in PARTS if part.name in state.omni_parts]
     keep_awake = KeepAwake(lambda: _present(state).settings.power.keep_awake)
     return Starlette(
         routes=[
             Route("/health", health),
-            *(Route(part.path, guard(_endpoint(routers, part, place)), methods=["POST"]) for part in parts),
+            *(_route(routers, part, place) for part in parts),
         ],
         middleware=[Middleware(AwakeWhileAnswering, keep_awake=keep_awake)],
     )
 
 
-def _endpoint(routers: OmniRouters, part: Part, place: Place) -> Endpoint:
-    async def endpoint(request: Request) -> Response:
-        return await routers.call(part.module, request, path=part.path, place=place)
-
-    return endpoint
+def _route(routers: OmniRouters, part: Part, place: Place) -> Route:
+    endpoint = partial(routers.call, part.module, path=part.path, place=place)
+    return Route(part.path, in_dialect(Dialect.OPENAI)(endpoint), methods=["POST"])
 
 
 def folder_of(name: str, state: State) -> str:

@@ -5,21 +5,17 @@ protocol.py says what goes through it.
 
 from __future__ import annotations
 
+import pickle
+
 from local_ai.engine.isolation.serve import serve
-from local_ai.engine.pictures.protocol import (
-    NOT_INSTALLED,
-    most_memory,
-    read_request,
-    write_picture,
-    write_refusal,
-)
+from local_ai.engine.pictures.protocol import NOT_INSTALLED, write_picture, write_refusal
 
 _MOST_CPU_S = 30  # of one picture
 
 
 def main() -> None:
     """Answer one picture after the other."""
-    serve(_answer, most_memory=most_memory, most_cpu_s=_MOST_CPU_S)
+    serve(_answer, most_cpu_s=_MOST_CPU_S)
 
 
 def _answer(request: bytes) -> bytes:
@@ -29,7 +25,7 @@ def _answer(request: bytes) -> bytes:
     except ImportError:
         return NOT_INSTALLED
     try:
-        return write_picture(*decode(read_request(request)))
+        return write_picture(*decode(pickle.loads(request)))
     except Unusable as exc:
         return write_refusal(exc.why, exc.fix, exc.code)
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import weakref
 
 from local_ai.engine.errors import bad_field, unavailable
 from local_ai.engine.isolation.pool import ProcessPool, ProcessStopped
 from local_ai.engine.pictures.picture import Picture
-from local_ai.engine.pictures.protocol import (
-    NOT_INSTALLED,
-    PICTURE,
-    Asked,
-    most_memory,
-    read_picture,
-    read_refusal,
-    write_request,
-)
+from local_ai.engine.pictures.protocol import NOT_INSTALLED, PICTURE, Asked, read_picture, read_refusal
 from local_ai.serving.errors import ApiError
 
 _MOST_AT_ONCE = 2  # each may take a gigabyte
+_LEAST_MEMORY = 256_000_000  # of one picture
+# Pillow takes 4 bytes for a pixel whatever its mode, and has it up to three times while it converts it.
+_MEMORY_PER_PIXEL = 12
+_MEMORY_PER_BYTE = 4  # the base64 text, the file, and what decoders buffer
 _MOST_HELD_BYTES = 1_000_000_000
 
 
@@ -41,9 +38,10 @@ class PictureDecoder:
         Raises:
             ApiError: 400, it cannot be used, by its place; 503, there is no room for it now, or no decoder.
         """
-        request = write_request(asked)
+        most_memory = _LEAST_MEMORY + _MEMORY_PER_PIXEL * asked.bounds.most_pixels
+        most_memory += _MEMORY_PER_BYTE * len(asked.content)
         try:
-            answer = self._pool.ask(request, most_memory=most_memory(request))
+            answer = self._pool.ask(pickle.dumps(asked), most_memory=most_memory)
         except ProcessStopped as exc:
             raise bad_field(
                 place,

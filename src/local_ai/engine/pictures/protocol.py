@@ -1,22 +1,17 @@
 """The messages between the engine and a picture's process: bytes, and nothing of the answer is unpickled.
 
-A request is a head in JSON, a line's end, and the file, or its base64 text. An answer is one byte, which says
-its kind, and the picture's width, height and pixels, or two lines: why there is no picture, and what to do.
+A request is pickled. An answer is one byte, which says its kind, and the picture's width, height and pixels,
+or three lines: why there is no picture, what to do, and OpenAI's code for it.
 """
 
 from __future__ import annotations
 
-import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 PICTURE, REFUSED, NOT_INSTALLED = b"p", b"r", b"n"
 
 _SIZE = struct.Struct(">II")
-_LEAST_MEMORY = 256_000_000
-# Pillow takes 4 bytes for a pixel whatever its mode, and has it up to three times while it converts it.
-_MEMORY_PER_PIXEL = 12
-_MEMORY_PER_BYTE = 4  # the base64 text, the file, and what decoders buffer
 
 
 @dataclass(frozen=True)
@@ -35,25 +30,6 @@ class Asked:
     content: bytes
     is_base64: bool
     bounds: Bounds
-
-
-def write_request(asked: Asked) -> bytes:
-    """Write a request."""
-    head = {"is_base64": asked.is_base64, **asdict(asked.bounds)}
-    return json.dumps(head).encode() + b"\n" + asked.content
-
-
-def read_request(request: bytes) -> Asked:
-    """Read it."""
-    head, _, content = request.partition(b"\n")
-    fields = json.loads(head)
-    return Asked(content, fields.pop("is_base64"), Bounds(**fields))
-
-
-def most_memory(request: bytes) -> int:
-    """Bytes that one picture may take, beyond what the process has when it begins."""
-    head = json.loads(request[: request.index(b"\n")])
-    return _LEAST_MEMORY + _MEMORY_PER_PIXEL * int(head["most_pixels"]) + _MEMORY_PER_BYTE * len(request)
 
 
 def write_picture(width: int, height: int, rgb: bytes) -> bytes:

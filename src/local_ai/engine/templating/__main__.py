@@ -9,14 +9,14 @@ import pickle
 
 from local_ai.engine.isolation.serve import serve
 from local_ai.engine.templating.environment import compile_template
-from local_ai.engine.templating.protocol import PROMPT, REFUSED, as_bytes, most_memory
+from local_ai.engine.templating.protocol import PROMPT, REFUSED, as_bytes
 
 _MOST_CPU_S = 120  # of one prompt
 
 
 def main() -> None:
     """Answer one prompt after the other."""
-    serve(_write, most_memory=most_memory, most_cpu_s=_MOST_CPU_S)
+    serve(_write, most_cpu_s=_MOST_CPU_S)
 
 
 def _write(request: bytes) -> bytes:

@@ -10,8 +10,10 @@ import pickle
 from typing import Any
 
 from local_ai.engine.isolation.pool import ProcessPool, ProcessStopped
-from local_ai.engine.templating.protocol import PROMPT, as_text, most_memory
+from local_ai.engine.templating.protocol import PROMPT, as_text
 
+_LEAST_MEMORY = 256_000_000  # of one prompt
+_MEMORY_PER_BYTE = 16
 _PATIENCE_S = 0.2  # a prompt takes less than a millisecond, a long one ten
 
 
@@ -50,7 +52,8 @@ class TemplateProcesses:
         """
         request = pickle.dumps((template, values))
         try:
-            answer = self._pool.ask(request, most_memory=most_memory(request))
+            most_memory = _LEAST_MEMORY + _MEMORY_PER_BYTE * len(request)
+            answer = self._pool.ask(request, most_memory=most_memory)
         except ProcessStopped as exc:
             raise TemplateStopped(str(exc)) from exc
         if answer[:1] == PROMPT:

@@ -9,14 +9,6 @@ from __future__ import annotations
 
 PROMPT, REFUSED = b"p", b"r"
 
-_LEAST_MEMORY = 256_000_000
-_MEMORY_PER_BYTE = 16
-
-
-def most_memory(request: bytes) -> int:
-    """Bytes that may be taken to write one prompt, beyond what the process has when it begins."""
-    return _LEAST_MEMORY + _MEMORY_PER_BYTE * len(request)
-
 
 def as_bytes(text: str) -> bytes:
     """Encode a text that may have halves of characters in it, as JSON lets clients send them."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from local_ai.engine.core.job import Sampling, TokenLogprob
-from local_ai.engine.pictures.picture import Picture
-from local_ai.engine.pictures.source import PictureSource
+from local_ai.engine.pictures.picture import Picture, PictureSource
 
 Role = Literal["system", "user", "assistant", "tool"]
 Part = str | PictureSource | Picture  # a picture as it came, or decoded

@@ -9,9 +9,8 @@ from weakref import WeakKeyDictionary
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.decoder import PictureDecoder
 from local_ai.engine.pictures.fetch import PictureFetcher
-from local_ai.engine.pictures.picture import Picture
+from local_ai.engine.pictures.picture import Picture, PictureSource
 from local_ai.engine.pictures.protocol import Asked, Bounds
-from local_ai.engine.pictures.source import PictureSource
 from local_ai.engine.text.conversation import Ask, Message, Part
 from local_ai.engine.text.interruptible import InterruptibleThreads
 from local_ai.engine.text.left_out import newest_of_user, placeholder

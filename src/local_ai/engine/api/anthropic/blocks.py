@@ -22,7 +22,7 @@ from local_ai.engine.api.body import (
 )
 from local_ai.engine.api.content import PicturePart, Unreadable, message_of, piece_of, pieces_of
 from local_ai.engine.errors import bad_field
-from local_ai.engine.pictures.source import PictureSource
+from local_ai.engine.pictures.picture import PictureSource
 from local_ai.engine.text.conversation import Call, Message
 from local_ai.engine.text.left_out import newest_of_user, placeholder
 

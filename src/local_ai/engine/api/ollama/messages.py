@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from local_ai.engine.api.body import Body, Json, ListOf, Must, NoEffect, Text
 from local_ai.engine.api.content import message_of
 from local_ai.engine.api.openai.messages import join_leading_system
-from local_ai.engine.pictures.source import PictureSource
+from local_ai.engine.pictures.picture import PictureSource
 from local_ai.engine.text.conversation import Call, Message
 
 Images = ListOf[str] | None  # in base64

@@ -35,7 +35,7 @@ from local_ai.engine.api.openai.messages import (
 )
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.responses.tools import ResponseTool, qualify
-from local_ai.engine.pictures.source import PictureSource
+from local_ai.engine.pictures.picture import PictureSource
 from local_ai.engine.text.conversation import Call, Message, Role
 from local_ai.engine.text.left_out import is_placeholder, newest_of_user
 

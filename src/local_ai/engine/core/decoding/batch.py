@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -54,9 +54,9 @@ class _Running:
     cached: int
     left: int  # tokens of the prompt still to be read; 0: its answer has begun
     answered: int = 0  # tokens
-    checkpoints: tuple[Checkpoint, ...] = field(default=())  # of its prompt, until they are remembered
-    starts: tuple[int, ...] = field(default=())  # of its pictures' rows, until its prompt is read
-    pauses: tuple[int, ...] = field(default=())  # where its prompt's state is kept
+    checkpoints: tuple[Checkpoint, ...] = ()  # of its prompt, until they are remembered
+    starts: tuple[int, ...] = ()  # of its pictures' rows, until its prompt is read
+    pauses: tuple[int, ...] = ()  # where its prompt's state is kept
     whole: int = 0  # tokens of its longest picture that must be read in one piece
 
     @property
@@ -101,7 +101,8 @@ class Batch:
         self._is_scarce = False  # memory
         self._steps = 0
         self.sight = Sight(loaded.model) if loaded.words.eyes is not None else None
-        self._pace = _pace()
+        on = device()  # a guess at how fast it reads prompts, to begin with
+        self._pace = PrefillPace(64 if on == "cpu" else 512, least_tokens=512 if on == "cuda" else 0)
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
@@ -280,24 +281,15 @@ class Batch:
                 self._held.append(request)
                 continue
             try:
-                if self._is_scarce:
-                    self._check_fit(need, len(request.job.prompt))
+                if self._is_scarce and not self._guard.fits_alone(need):
+                    why = f"a prompt of {len(request.job.prompt)} tokens does not fit beside the model"
+                    raise out_of_memory("the answer was not begun", why)
                 self._begin(request)
             except ApiError as exc:
                 request.send(Failed(exc))
             except Exception as exc:
                 log.exception("an answer could not be begun")
                 request.send(Failed(unexpected("the answer could not be begun", exc)))
-
-    def _check_fit(self, need: int, tokens: int) -> None:
-        """Refuse a prompt that does not fit even alone.
-
-        Raises:
-            ApiError: 503 `out_of_memory`.
-        """
-        if not self._guard.fits_alone(need):
-            held = f"a prompt of {tokens} tokens does not fit beside the model"
-            raise out_of_memory("the answer was not begun", held)
 
     def _begin(self, request: Request) -> None:
         job = request.job
@@ -440,9 +432,3 @@ class Batch:
                 end = len(running.writer.request.job.prompt) - 1
                 self._disk.offer(tokens, layers, [each for each in kept if each.tokens != end])
         running.checkpoints = ()
-
-
-def _pace() -> PrefillPace:
-    """Begin with a guess at how fast this device reads prompts."""
-    on = device()
-    return PrefillPace(64 if on == "cpu" else 512, least_tokens=512 if on == "cuda" else 0)

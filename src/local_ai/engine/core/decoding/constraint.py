@@ -12,10 +12,9 @@ import llguidance.numpy
 import mlx.core as mx
 import numpy as np
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.job import Grammar
 from local_ai.engine.core.model.tokenizer import ModelWords
-
-Array = Any  # mlx.core.array
 
 
 @lru_cache(maxsize=2)

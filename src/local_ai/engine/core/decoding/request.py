@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlx.core as mx
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.decoding.constraint import Constraint, ReasoningLimit
 from local_ai.engine.core.decoding.sampling import Processor, make_processors
 from local_ai.engine.core.job import Finished, Job, Token, TokenLogprob
 from local_ai.engine.core.model.detokenize import Detokenizer
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.tasks import Request
-
-Array = Any  # mlx.core.array
 
 
 class Writer:

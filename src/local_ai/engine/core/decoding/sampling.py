@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
 
 import mlx.core as mx
 from mlx_lm.sample_utils import make_repetition_penalty
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.job import Sampling
 
-Array = Any  # mlx.core.array; mlx has no usable types
 Sampler = Callable[[Array], Array]  # log probabilities (1, vocabulary) → token (1,)
 Processor = Callable[[Array, Array], Array]  # tokens so far, logits (1, vocabulary) → logits
 

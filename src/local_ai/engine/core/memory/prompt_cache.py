@@ -55,7 +55,7 @@ class _Entry:
         """Find how many of the first `common` tokens can be reused, and the checkpoint for that."""
         if common == len(self.tokens) or self._can_be_cut:
             return common, None
-        kept = max((c for c in self.checkpoints if c.tokens <= common), key=_length, default=None)
+        kept = max((c for c in self.checkpoints if c.tokens <= common), key=lambda c: c.tokens, default=None)
         return (kept.tokens, kept) if kept else (0, None)
 
 
@@ -221,7 +221,7 @@ def thin_out(checkpoints: Iterable[Checkpoint], most_bytes: int) -> tuple[Checkp
     Returns:
         At most `MOST_CHECKPOINTS`, the shortest first.
     """
-    kept = sorted(checkpoints, key=_length)
+    kept = sorted(checkpoints, key=lambda c: c.tokens)
     while kept and (len(kept) > MOST_CHECKPOINTS or sum(c.n_bytes for c in kept) > most_bytes):
         if len(kept) > _LATEST + 1:
             gaps = {n: kept[n + 1].tokens - kept[n - 1].tokens for n in range(1, len(kept) - _LATEST)}
@@ -237,10 +237,6 @@ def _within(entry: _Entry, common: int) -> list[Checkpoint]:
     if common == len(entry.tokens):
         kept.append(checkpoint(common, entry.layers))
     return kept
-
-
-def _length(kept: Checkpoint) -> int:
-    return kept.tokens
 
 
 def _as_tokens(tokens: Sequence[int]) -> Tokens:

@@ -12,10 +12,9 @@ from mlx_lm.utils import _get_classes as mlx_lm_classes
 from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.model.encoder import KINDS, Encoder, EncoderConfig
 from local_ai.engine.core.model.tokenizer import remember_no_words
-
-Array = Any  # mlx.core.array
 
 # Of mlx-lm's decoders, those whose plain kind is known to be trained for vectors as well.
 _DECODERS = {"qwen3"}

@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-Array = Any  # mlx.core.array; mlx has no usable types
+from local_ai.engine.core.array import Array
 
 POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta"}
 KINDS = {"bert", *POSITIONS_AFTER_PADDING}

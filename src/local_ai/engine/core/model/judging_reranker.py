@@ -13,9 +13,8 @@ import mlx.core as mx
 from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.model.tokenizer import remember_no_words
-
-Array = Any  # mlx.core.array
 
 KIND = "qwen3"
 _BEFORE = (

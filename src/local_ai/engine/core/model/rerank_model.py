@@ -11,6 +11,7 @@ import mlx.nn as nn
 from mlx_lm.utils import load_model
 from transformers import AutoTokenizer
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.model.encoder import (
     KINDS,
     POSITIONS_AFTER_PADDING,
@@ -19,8 +20,6 @@ from local_ai.engine.core.model.encoder import (
 )
 from local_ai.engine.core.model.judging_reranker import KIND, JudgingReranker, load_judging_reranker
 from local_ai.engine.core.model.tokenizer import remember_no_words
-
-Array = Any  # mlx.core.array
 
 
 class CrossEncoder(Encoder):

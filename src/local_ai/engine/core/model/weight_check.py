@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,14 @@ def read_model(key: ModelKey, *, trust_remote_code: bool, tells: bool = False) -
                 if not strict:  # an adapter's, which are compared by `_check_adapter`
                     return super().load_weights(weights, strict=False)
                 parameters: Any = tree_flatten(self.parameters(), destination={})
-                kept = fitting_weights(key, parameters, dict(weights), on_left_out=_tell if tells else None)
+                given = dict(weights)
+                kept = fitting_weights(key, parameters, given)
+                if tells and (left_out := sorted(given.keys() - kept.keys())):
+                    count, names = len(left_out), _some(left_out)
+                    log.warning("%s: %d tensors without a place were left out: %s", key.id, count, names)
                 return super().load_weights(list(kept.items()))
 
         return Model, arguments_class
-
-    def _tell(names: list[str]) -> None:
-        log.warning("%s: %d tensors without a place were left out: %s", key.id, len(names), _some(names))
 
     try:
         model, config = load_model(
@@ -88,18 +89,13 @@ def read_model(key: ModelKey, *, trust_remote_code: bool, tells: bool = False) -
 
 
 def fitting_weights(
-    key: ModelKey,
-    parameters: Mapping[str, mx.array],
-    weights: Mapping[str, mx.array],
-    *,
-    on_left_out: Callable[[list[str]], None] | None = None,
+    key: ModelKey, parameters: Mapping[str, mx.array], weights: Mapping[str, mx.array]
 ) -> dict[str, mx.array]:
     """Return the weights that a model has parameters for.
 
     Args:
         parameters: The model's own, by name.
         weights: The folder's, under the names that the model gives them.
-        on_left_out: Called with the names of the others, where there are any.
 
     Raises:
         ApiError: 422 `model_not_loadable`: a tensor is missing or of another kind, or one that would be left
@@ -116,8 +112,6 @@ def fitting_weights(
     if needed := _needed(extra, parameters, weights):
         why = f"its config.json describes a model without {_some(needed)}, which its weights have"
         raise model_not_loadable(key.id, why, f"correct {key.path / 'config.json'}, or {_OTHER_FIX}")
-    if extra and on_left_out:
-        on_left_out(extra)
     return {name: weights[name] for name in parameters}
 
 

@@ -13,7 +13,7 @@ import mlx.core as mx
 from mlx_lm.models.base import create_attention_mask, create_ssm_mask
 from mlx_lm.models.cache import ArraysCache
 
-Array = Any  # mlx.core.array
+from local_ai.engine.core.array import Array
 
 
 class RecurrentState:

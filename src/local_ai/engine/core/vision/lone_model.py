@@ -15,9 +15,8 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.vision.prompt_eyes import PromptInputs
-
-Array = Any  # mlx.core.array
 
 _PIECE_TOKENS = 2048  # as mlx-vlm's own loop: its models cut their masks and positions for such pieces
 _STATE = ("_position_ids", "_rope_deltas")  # of the answer before, which some language models keep

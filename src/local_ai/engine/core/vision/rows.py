@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.vision.picture_tokens import FIRST
-
-Array = Any  # mlx.core.array
 
 
 @dataclass(frozen=True, eq=False)

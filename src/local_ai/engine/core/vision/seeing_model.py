@@ -8,13 +8,12 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.vision.hybrid_layers import read_hybrid
 from local_ai.engine.core.vision.picture_tokens import FIRST
 from local_ai.engine.core.vision.rows import RowTable
 from local_ai.engine.core.vision.shifted_rows import positions
 from local_ai.engine.core.vision.whole_pictures import read_pictures
-
-Array = Any  # mlx.core.array
 
 _IMAGE_TOKEN = ("image_token_id", "image_token_index")  # in config.json
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.memory.batch_rows import BatchRows, RowCache
-
-Array = Any  # mlx.core.array
 
 
 class ShiftedRow(RowCache):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
 
+from local_ai.engine.core.array import Array
 from local_ai.engine.core.vision.picture_tokens import PictureInputs, PromptPicture
 from local_ai.engine.core.vision.rows import LatestRows, Rows, table_tokens
 from local_ai.engine.core.vision.shifted_rows import ShiftedRow
@@ -20,8 +21,6 @@ from local_ai.engine.core.vision.tower import Tower
 if TYPE_CHECKING:
     from local_ai.engine.core.tasks import Request
     from local_ai.engine.core.vision.seeing_model import SeeingModel
-
-Array = Any  # mlx.core.array
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Placed:
     """A prompt, where it is to be read still with the ids of its pictures' rows in the table."""
 
     tokens: tuple[int, ...]
-    starts: tuple[int, ...] = field(default=())  # in the table
+    starts: tuple[int, ...] = ()  # in the table
 
 
 class Sight:

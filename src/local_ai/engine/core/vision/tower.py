@@ -12,7 +12,7 @@ from typing import Any
 
 import mlx.core as mx
 
-Array = Any  # mlx.core.array
+from local_ai.engine.core.array import Array
 
 # Of mlx-vlm's towers: a list of layers, each of which takes the one before's output.
 _LAYER = re.compile(r"(?:vision|visual|image_encoder).*\.(?:layers|blocks)\.\d+")

@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.base import create_attention_mask
 
-Array = Any  # mlx.core.array
+from local_ai.engine.core.array import Array
 
 
 def read_pictures(
