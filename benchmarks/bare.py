@@ -23,11 +23,11 @@ _MOST = 64
 def main() -> None:
     """Load the model and answer until stdin ends."""
     import mlx.core as mx
+    from tests.engine.core.loads import load_model
 
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.job import Job, ModelKey
     from local_ai.engine.core.memory.prompt_cache import PromptCache
-    from local_ai.engine.core.model.model_load import load_model
     from local_ai.engine.core.residents import spare_compiler
 
     spare_compiler()

@@ -18,7 +18,8 @@ PLENTY = 10**12
 @cache
 def loaded(family: str) -> Any:
     """Load a tiny model of a family; it never ends its answers by itself."""
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
+
     from local_ai.engine.core.residents import spare_compiler
 
     spare_compiler()

@@ -31,7 +31,7 @@ PROMPT = tuple(range(70, 90))
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
     yield load_model(ModelKey("tiny", folder), trust_remote_code=False)
@@ -383,7 +383,7 @@ def test_other_threads_have_their_turns_while_a_long_text_is_tokenized(loaded: A
 
 
 def _load(folder: Path) -> None:
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     load_model(ModelKey("tiny", folder), trust_remote_code=False)
 
@@ -418,7 +418,7 @@ def test_loading_leaves_no_random_draws_behind_that_grow_with_every_load(
 def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
     tmp_path: Path, tokenizer_class: str
 ):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     folder = make_tiny_model(tmp_path)
     stated = json.loads((folder / "tokenizer.json").read_text())
@@ -437,8 +437,9 @@ def test_a_tokenizer_on_bytes_writes_text_whatever_decoder_its_files_name(
 
 
 def test_what_loads_is_not_refused_and_end_tokens_of_all_files_count(tmp_path: Path):
+    from tests.engine.core.loads import load_model
+
     from local_ai.engine.core.model.loading import check_model
-    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path)
     stale = {"a": "model-1-of-2.safetensors", "model.norm.weight": "model.safetensors"}
@@ -495,8 +496,9 @@ def _mark(folder: Path, name: str, text: str) -> None:
     ],
 )
 def test_a_folder_as_it_is_published_loads(tmp_path: Path, change: Any):
+    from tests.engine.core.loads import load_model
+
     from local_ai.engine.core.model.loading import check_model
-    from local_ai.engine.core.model.model_load import load_model
 
     folder = make_tiny_model(tmp_path)
     change(folder)
@@ -512,9 +514,9 @@ def test_tensors_without_a_place_are_left_out_and_named_and_change_nothing(
 ):
     import mlx.core as mx
     from mlx.utils import tree_flatten
+    from tests.engine.core.loads import load_model
 
     from local_ai.engine.core.model.loading import check_model
-    from local_ai.engine.core.model.model_load import load_model
 
     key = ModelKey("m", make_tiny_family(tmp_path, family, bits=bits))
     plain: Any = load_model(key, trust_remote_code=False).model

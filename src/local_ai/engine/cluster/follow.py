@@ -129,11 +129,7 @@ class Follower:
         )
 
     def _tokens(self, references: _References, length: int, checksum: int) -> list[int]:
-        """Return the tokens that a row's caches cover.
-
-        Raises:
-            RanksDiffer: What was kept is another state than rank 0's.
-        """
+        """Return the tokens that a row's caches cover; ends where another state was kept than rank 0's."""
         from local_ai.engine.cluster.generator import checksum as checksum_of
         from local_ai.engine.cluster.shards import RanksDiffer
 

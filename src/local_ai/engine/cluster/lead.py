@@ -26,7 +26,6 @@ class Lead:
     """The group as rank 0's generating thread uses it; `ranks` may be asked for on any thread."""
 
     def __init__(self, channel: Channel) -> None:
-        """Begin to listen."""
         self._channel = channel
         self._done: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._ranks: tuple[RankHealth, ...] = ()

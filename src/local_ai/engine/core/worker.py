@@ -44,7 +44,7 @@ from local_ai.serving.imports import undisturbed_imports
 from local_ai.status.health import ModelInMemory
 
 if TYPE_CHECKING:
-    from local_ai.engine.core.ranks import Lead
+    from local_ai.engine.cluster.lead import Lead
     from local_ai.engine.core.resident import Resident
     from local_ai.engine.core.residents import Residents
     from local_ai.engine.core.schedule import Schedule

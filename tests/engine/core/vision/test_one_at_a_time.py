@@ -27,7 +27,8 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def load(family: str, folder: Path) -> Any:
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
+
     from local_ai.engine.core.residents import spare_compiler
 
     spare_compiler()
@@ -159,7 +160,7 @@ def test_a_second_picture_is_refused_where_a_family_takes_one(tmp_path: Path):
 
 
 def test_code_that_a_processor_brings_is_never_run(tmp_path: Path):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     folder = make_tiny_seeing(tmp_path / "m", "llava", made=LONE_FAMILIES["llava"])
     (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")

@@ -26,7 +26,7 @@ def folder(seeing_model: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> Any:
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     return load_model(ModelKey("seeing", folder), trust_remote_code=False)
 
@@ -175,7 +175,7 @@ def test_answers_are_token_by_token_those_of_mlx_vlm(batch: Any, loaded: Any):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_answers_as_by_mlx_vlm_in_a_batch_and_from_memory(tmp_path: Path, family: str):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     model = load_model(ModelKey(family, make_tiny_seeing(tmp_path, family)), trust_remote_code=False)
     batch = make_batch(model)
@@ -187,7 +187,7 @@ def test_every_family_answers_as_by_mlx_vlm_in_a_batch_and_from_memory(tmp_path:
 
 
 def test_a_picture_of_many_tiles_is_looked_at_tile_by_tile_while_answers_grow(tmp_path: Path):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     tiled = {"do_image_splitting": True, "size": {"longest_edge": 96}}
     model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "smolvlm", **tiled)), trust_remote_code=False)
@@ -217,7 +217,7 @@ class SmallPieces(PrefillPace):
 
 
 def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(tmp_path: Path):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "gemma4_31b")), trust_remote_code=False)
     batch = make_batch(model)
@@ -230,7 +230,8 @@ def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(tmp_pa
 
 
 def test_answers_grow_between_the_layers_of_a_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
+
     from local_ai.engine.core.vision import sight
 
     monkeypatch.setattr(sight, "_STEP_S", 0.0)
@@ -308,7 +309,7 @@ def _by_mlx_vlm(loaded: Any, conversation: list[Message], most: int = 8) -> list
 @pytest.mark.parametrize("family", ["gemma4_31b", "glm4v", "qwen2_5_vl", "qwen3_5"])
 def test_a_picture_is_known_again_in_another_process_and_another_picture_is_not(tmp_path: Path, family: str):
     """Positions that pictures move are right after what was read from disk."""
-    from local_ai.engine.core.model.model_load import load_model
+    from tests.engine.core.loads import load_model
 
     folder = make_tiny_seeing(tmp_path / "model", family)
     model = load_model(ModelKey("m", folder), trust_remote_code=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
@@ -31,12 +31,14 @@ from local_ai.engine.core.memory.guard import MemoryGuard, Step, out_of_memory
 from local_ai.engine.core.memory.layer_arrays import Restored
 from local_ai.engine.core.memory.prompt_cache import PromptCache, Remembered, thin_out
 from local_ai.engine.core.model.loading import LoadedModel
-from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.tasks import Request
 from local_ai.engine.core.vision.sight import Placed, Sight, as_remembered
 from local_ai.engine.errors import unexpected
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.serving.errors import ApiError
+
+if TYPE_CHECKING:
+    from local_ai.engine.cluster.lead import Lead
 
 log = logging.getLogger(__name__)
 
@@ -294,7 +296,7 @@ class Batch:
     def _begin(self, request: Request) -> None:
         job = request.job
         words = self._loaded.words
-        processors = request_processors(job, words, words.vocabulary_size)
+        processors = request_processors(job, words)
         remembered = self._recall(request)
         keeps = self._memory.max_bytes > 0 and not self._loaded.cuts_anywhere
         places = pauses(len(job.prompt), remembered.tokens, job.branches) if keeps else []

@@ -47,14 +47,14 @@ class Writer:
         )
 
 
-def request_processors(job: Job, words: ModelWords, vocabulary: int) -> list[Processor]:
+def request_processors(job: Job, words: ModelWords) -> list[Processor]:
     """Make everything that changes this job's logits; the grammar has the last word.
 
     Raises:
         ValueError: The grammar cannot be compiled.
     """
     start = len(job.prompt)
-    processors = make_processors(job.sampling, prompt_tokens=start, vocabulary=vocabulary)
+    processors = make_processors(job.sampling, prompt_tokens=start, vocabulary=words.vocabulary_size)
     if job.thought_tokens is not None and words.thought:
         begin, end = words.encode(words.thought.start), words.encode(words.thought.end)
         begins = None if job.in_thought else begin

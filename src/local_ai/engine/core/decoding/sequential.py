@@ -96,7 +96,7 @@ class Sequence:
             mx.default_stream(mx.default_device()),
             max_tokens=job.max_tokens,
             sampler=make_sampler(job.sampling, words.vocabulary_size),
-            logits_processors=request_processors(job, words, words.vocabulary_size),
+            logits_processors=request_processors(job, words),
             prompt_cache=[] if lone is not None else None,  # it has its own
             prefill_step_size=_PROMPT_STEP if lone is None else total,
             prompt_progress_callback=progress if lone is None else None,
@@ -112,11 +112,7 @@ class Sequence:
         writer.finish("length")
 
     def _check_memory(self, tokens: int) -> None:
-        """End an answer for which memory is running out.
-
-        Raises:
-            ApiError: 503 `out_of_memory`.
-        """
+        """End an answer for which memory is running out."""
         if self._guard.short_by(kv_cache_bytes(self._loaded.config, _PROMPT_STEP)) > 0:
             mx.clear_cache()
             if self._guard.short_by(0) > 0:

@@ -23,7 +23,6 @@ class DiskIndex:
     """The files in the folder; for all threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the folder."""
         self._lock = threading.Lock()
         self._files: dict[Path, _File] = {}
         if folder.is_dir() and not folder.is_symlink():

@@ -59,7 +59,6 @@ class MemoryRelease:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing to give back."""
         self._first: float | None = None  # step since the last time
         self._last = 0.0  # step
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -40,7 +40,6 @@ from local_ai.engine.core.model.loading import (
 from local_ai.engine.core.model.tokenizer import ModelWords, make_words
 from local_ai.engine.core.model.tokenizer_files import end_tokens, prepare_tokenizer
 from local_ai.engine.core.model.weight_check import cannot_read, read_model
-from local_ai.engine.core.ranks import Lead
 from local_ai.engine.core.vision.eyes import Eyes
 from local_ai.engine.core.vision.loading import blindness, read_eyes, read_seeing_model
 from local_ai.engine.core.vision.lone_model import LoneModel
@@ -49,6 +48,9 @@ from local_ai.engine.errors import model_not_loadable
 from local_ai.models.catalog import context_tokens
 from local_ai.models.places import read_object
 from local_ai.serving.errors import ApiError
+
+if TYPE_CHECKING:
+    from local_ai.engine.cluster.lead import Lead
 
 log = logging.getLogger(__name__)
 
@@ -156,18 +158,6 @@ class ModelLoad:
         return LoadedModel(words, self._model, batchable, can_cut, self._config, self.number)
 
 
-def load_model(key: ModelKey, *, trust_remote_code: bool) -> LoadedModel:
-    """Read a checked model into memory at once.
-
-    Raises:
-        ApiError: 422 `model_not_loadable`, with mlx-lm's reason.
-    """
-    load = ModelLoad(key, trust_remote_code=trust_remote_code)
-    while not load.go_on(beside=False):
-        pass
-    return load.finish()
-
-
 @dataclass(frozen=True)
 class _Built:
     """A model's layers, with weights that are not read yet."""
@@ -220,11 +210,7 @@ def _size(arrays: Iterable[mx.array]) -> int:
 
 
 def _read_words(key: ModelKey, built: _Built, *, trust_remote_code: bool, keeps_branches: bool) -> ModelWords:
-    """Read a model's text side; touches no array.
-
-    Raises:
-        ApiError: It cannot be read.
-    """
+    """Read a model's text side; touches no array."""
     try:
         tokenizer = load_tokenizer(
             key.path,

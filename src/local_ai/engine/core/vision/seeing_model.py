@@ -96,11 +96,7 @@ class SeeingModel(nn.Module):  # type: ignore[misc]
 
 
 def _of_mlx_lm(cache: Any) -> Any:
-    """Make mlx-lm's cache of a kind that mlx-vlm has too.
-
-    Raises:
-        ValueError: It is of another kind.
-    """
+    """Make mlx-lm's cache of a kind that mlx-vlm has too."""
     kind = type(cache).__name__
     if kind == "KVCache":
         return KVCache()
