@@ -96,12 +96,16 @@ class Service:
         Raises:
             ApiError: 404 `model_not_found`, with the nearest names.
         """
+        return self._resolve(name, adapter)[0]
+
+    def _resolve(self, name: str | None, adapter: str | None) -> tuple[ModelKey, int | None]:
+        """Also return the model's context, in tokens: to read the folders takes a part of a millisecond."""
         library = self._library()
         found = _find(name, library)
         if not found.generates_text:
             raise model_not_loadable(found.id, "it is not a model that generates text", "take one that does")
         key = self._key(found, library)
-        return replace(key, adapter=_adapter_folder(adapter)) if adapter else key
+        return replace(key, adapter=_adapter_folder(adapter)) if adapter else key, found.context_tokens
 
     def _key(self, model: Model, library: ModelLibrary) -> ModelKey:
         """Name a model, its adapter and its template; `model.adapter_path` is the default model's."""
@@ -203,7 +207,7 @@ class Service:
         return without_pictures(ask, words.key.id, words.blind_why, seeing)
 
     async def _load(self, ask: Ask, name: str | None, adapter: str | None) -> tuple[ModelWords, Lease]:
-        key, context = self.resolve(name, adapter), self.find(name).context_tokens
+        key, context = self._resolve(name, adapter)
         if self._worker.is_full:
             raise ApiError(
                 "the queue is full",

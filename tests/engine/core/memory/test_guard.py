@@ -110,6 +110,7 @@ def test_a_prompt_that_does_not_fit_even_alone_is_refused_and_a_smaller_one_answ
 
     machine.leave(2 * RESERVE + 500_000)
     refused = ask(batch, words(2, 40_000), 2)
+    batch.step()
 
     assert (refused.error.status, refused.error.code) == (503, "out_of_memory")
     assert (

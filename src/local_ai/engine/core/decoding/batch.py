@@ -116,14 +116,13 @@ class Batch:
         return bool(self._held) or any(running.left for running in self._running.values())
 
     def add(self, request: Request) -> None:
-        """Let a request join; its prompt is read from where memory ends, as soon as memory allows."""
+        """Let a request join with the next step; its prompt is read from where memory ends."""
         if self._disk is not None:
             prompt = request.job.prompt
             if fetched := self._disk.fetch(prompt, self._memory.count(prompt)):
                 self._fetching[request] = fetched
                 return
         self._held.append(request)
-        self._admit()
 
     def _take_fetched(self) -> None:
         """Let requests go on whose beginnings were read from disk; wait a moment if there is nothing else."""
@@ -268,17 +267,22 @@ class Batch:
     def _admit(self) -> None:
         """Begin to read the prompts that fit beside those being read."""
         held, self._held = self._held, []
+        missing: int | None = None  # bytes, before anything is taken for a prompt; None: look first
         for request in held:
             reading = [running.left for running in self._running.values() if running.left]
             if not has_room(reading, len(request.job.prompt)):
                 self._held.append(request)
                 continue
             need = self._admission_bytes(len(request.job.prompt))
-            if not self._has_memory(need):
-                self._is_scarce = True
-                if self._running:
-                    self._held.append(request)
-                    continue
+            if missing is None:
+                missing = self._guard.scarce_by(0)
+            if missing + need > 0:
+                missing = None
+                if not self._has_memory(need):
+                    self._is_scarce = True
+                    if self._running:
+                        self._held.append(request)
+                        continue
             if self.sight is not None and self.sight.lacks(request, self._known(request)) is not None:
                 self._held.append(request)
                 continue

@@ -127,7 +127,7 @@ class PromptCache:
     @property
     def n_bytes(self) -> int:
         kept = {id(c): c.n_bytes for entry in self._entries for c in entry.checkpoints}
-        return sum(entry.n_bytes for entry in self._entries) + sum(kept.values())
+        return sum([entry.n_bytes for entry in self._entries]) + sum(kept.values())
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -139,11 +139,11 @@ class PromptCache:
     def recall(self, prompt: Sequence[int]) -> Remembered:
         """Find the longest remembered beginning; at least the last token is always left to read."""
         wanted = _as_tokens(prompt)
-        best, length, kept = self._longest(wanted)
-        nearest, is_continued = 0, False
-        for entry in self._entries:
-            common = _common(entry.tokens, wanted)
-            nearest, is_continued = max((nearest, is_continued), (common, common == len(entry.tokens)))
+        commons = self._commons(wanted)
+        best, length, kept = self._longest(commons, len(wanted) - 1)
+        nearest, is_continued = max(
+            ((common, common == len(entry.tokens)) for entry, common in commons), default=(0, False)
+        )
         miss = self._miss(wanted, nearest, is_continued=is_continued)
         if best is None:
             return Remembered(None, 0, miss)
@@ -154,15 +154,23 @@ class PromptCache:
 
     def count(self, prompt: Sequence[int]) -> int:
         """Count the prompt's tokens that `recall` would find."""
-        return self._longest(_as_tokens(prompt))[1]
+        wanted = _as_tokens(prompt)
+        return self._longest(self._commons(wanted), len(wanted) - 1)[1]
 
-    def _longest(self, wanted: Tokens) -> tuple[_Entry | None, int, Checkpoint | None]:
+    def _commons(self, wanted: Tokens) -> list[tuple[_Entry, int]]:
+        """Count for each entry the tokens that it and a prompt begin with."""
+        return [(entry, _common(entry.tokens, wanted)) for entry in self._entries]
+
+    def _longest(
+        self, commons: Iterable[tuple[_Entry, int]], most: int
+    ) -> tuple[_Entry | None, int, Checkpoint | None]:
         """Find the entry that spares most of a prompt, how many tokens, and its checkpoint for that."""
         best, length, kept = None, 0, None
-        for entry in self._entries:
-            reached, at = entry.reach(min(_common(entry.tokens, wanted), len(wanted) - 1))
-            if reached > length:
-                best, length, kept = entry, reached, at
+        for entry, common in commons:
+            if common > length:  # it cannot reach further
+                reached, at = entry.reach(min(common, most))
+                if reached > length:
+                    best, length, kept = entry, reached, at
         return best, length, kept
 
     def _miss(self, wanted: Tokens, nearest: int, *, is_continued: bool) -> str:
@@ -246,5 +254,9 @@ def _as_tokens(tokens: Sequence[int]) -> Tokens:
 def _common(left: Tokens, right: Tokens) -> int:
     """Count the tokens that both begin with."""
     length = min(len(left), len(right))
-    differs = np.flatnonzero(left[:length] != right[:length])
-    return int(differs[0]) if differs.size else length
+    if not length:
+        return 0
+    # Done for each remembered prompt between two steps: flatnonzero takes nearly twice as long (2.2 µs).
+    differs = left[:length] != right[:length]
+    first = int(differs.argmax())
+    return first if differs[first] else length
