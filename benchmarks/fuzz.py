@@ -8,9 +8,11 @@ raw bytes, conversations long enough for the disk, and what only a plain socket 
 disk too. What was wrong is printed under the table and makes the exit code 1. /healthz is asked all the time
 beside it; its slowest answer tells how long a request can hold up other clients.
 
-Memory is read six times on the way, each time after a rest in which what was freed goes back. What is bounded
-is filled before: kept responses and remembered prompts (set to a few megabytes, in memory and on disk). What
-grows after that is a leak. With --rounds, each of the six parts sends the same requests, so many rounds of
+Memory is read six times on the way, each time after a rest in which what was freed goes back: as it is, and
+once every model is unloaded, which takes out the models that happen to be loaded and their remembered
+prompts. What is bounded is filled before: kept responses and remembered prompts (set to a few megabytes, in
+memory and on disk). What grows after that is a leak. "Anonymous" leaves out pages of files, such as libraries
+that are first used late. With --rounds, each of the six parts sends the same requests, so many rounds of
 every kind, instead of new ones for its share of the minutes.
 """
 
@@ -63,6 +65,8 @@ _LONG_TURN, _LONG_MOST = 1200, 3600  # bytes
 _REST_S = 7.0  # longer than the engine keeps freed memory
 _DEFAULT = "plain"
 _PROGRAMS = {"mlx-omni-server": "engine", "welcome-page": "gateway"}
+_UNLOADED = ", models unloaded"
+_ANONYMOUS = ", anonymous"  # Linux tells it
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def main() -> None:
             new = 0 if options.rounds else part * 1_000_000
             _fuzz(run, options.seed + new, rounds=options.rounds)
             memory.append(_memory(server))
-            print(f"part {part} of {_PARTS}: {memory[-1]}", file=sys.stderr)
+            print(f"part {part} of {_PARTS}: {_words(memory[-1])}", file=sys.stderr)
         run.wrong += beside.failed
         _print(run, memory, minutes=(time.monotonic() - started) / 60)
         print(f"slowest /healthz beside it: {beside.slowest_s:.2f} s")
@@ -289,9 +293,26 @@ def _server() -> Iterator[Server]:
 
 
 def _memory(server: Server) -> dict[str, float]:
-    """Resident memory by program, in MB."""
+    """Resident memory by program, in MB: as it is, and once every model is unloaded."""
+    found = _at_rest(server)
+    done = server.run("models.unload")
+    assert done.returncode == 0, done.stderr
+    return found | {name + _UNLOADED: taken for name, taken in _at_rest(server).items()}
+
+
+def _at_rest(server: Server) -> dict[str, float]:
     time.sleep(_REST_S)
-    return {name: psutil.Process(server.pid_of(name)).memory_info().rss / 1e6 for name in _PROGRAMS}
+    found = {}
+    for name, title in _PROGRAMS.items():
+        taken = psutil.Process(server.pid_of(name)).memory_info()
+        found[title] = taken.rss / 1e6
+        if hasattr(taken, "shared"):
+            found[title + _ANONYMOUS] = (taken.rss - taken.shared) / 1e6
+    return found
+
+
+def _words(memory: dict[str, float]) -> str:
+    return "; ".join(f"{what} {taken:.1f} MB" for what, taken in memory.items())
 
 
 def _print(run: Run, memory: Sequence[dict[str, float]], *, minutes: float) -> None:
@@ -304,8 +325,8 @@ def _print(run: Run, memory: Sequence[dict[str, float]], *, minutes: float) -> N
         print(f"| {kind} | {tally.statuses.total()} | {counts} | {tally.slowest_s:.2f} s |")
     print(f"\n| memory, MB | start | {' | '.join(f'{n}/{_PARTS}' for n in range(1, _PARTS + 1))} |")
     print("|---" * (_PARTS + 2) + "|")
-    for name, title in _PROGRAMS.items():
-        print(f"| {title} | {' | '.join(f'{each[name]:.0f}' for each in memory)} |")
+    for what in memory[0]:
+        print(f"| {what} | {' | '.join(f'{each[what]:.0f}' for each in memory)} |")
     slowest = max(run.kinds.values(), key=lambda tally: tally.slowest_s)
     print(f"\nslowest: {slowest.slowest}")
 
