@@ -19,15 +19,14 @@ from benchmarks.samples import Samples, What
 _SHAPE = Shape(8, 512, 1536, 8, 4, 4096, "float32")  # 115 MB, of which two ranks share 98
 _ALONE = "1 rank"
 _NAMES = {1: _ALONE, 2: "2 ranks"}
-_ROWS = (1, 4, 16)
-_TOKENS, _QUICK_TOKENS = 32, 8  # of each answer
+_TOKENS = {1: 32, 4: 32, 16: 16}  # of each answer, by the number of streams
+_QUICK_TOKENS = 8
 
 
 def run(samples: Samples, options: Options) -> None:
     """Ask both by turns."""
     model = options.folder / "models" / "shared"
     write_model(model, _SHAPE)
-    tokens = _QUICK_TOKENS if options.quick else _TOKENS
     with ExitStack() as stack:
         served = {
             name: stack.enter_context(running(_make(options.folder / name, count, model)))
@@ -35,7 +34,8 @@ def run(samples: Samples, options: Options) -> None:
         }
         for number in range(options.rounds):
             say(f"cluster {number + 1}/{options.rounds}")
-            for rows in _ROWS:
+            for rows, whole in _TOKENS.items():
+                tokens = _QUICK_TOKENS if options.quick else whole
                 what = What(
                     "cluster",
                     f"tokens/s of {rows} stream{'s' if rows > 1 else ''}",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from safetensors.numpy import load_file, save_file
-from tests.server import Server, end, free_port
+from tests.server import Server, end, free_port, wait_until
 from tests.tiny_model import make_tiny_model
 from tests.waits import NO_TLS, scaled
 
@@ -91,12 +92,13 @@ def text(response: httpx.Response) -> str:
     return answer
 
 
-def answers(server: Server, model: str) -> list[str]:
+def answers(server: Server, model: str, most: int) -> list[str]:
     """Ask all questions at once, one client leaves meanwhile; then go on with two of the conversations."""
     left = threading.Thread(target=leave, args=(server, model))
     left.start()
+    bodies = [body | {"model": model, "max_tokens": min(most, body["max_tokens"])} for body in QUESTIONS]
     with ThreadPoolExecutor() as pool:
-        first = list(pool.map(lambda body: text(ask(server, body | {"model": model})), QUESTIONS))
+        first = list(pool.map(lambda body: text(ask(server, body)), bodies))
     left.join()
     told = []
     for body, answer in list(zip(QUESTIONS, first, strict=True))[:2]:
@@ -117,9 +119,41 @@ def leave(server: Server, model: str) -> None:
         next(response.iter_bytes())
 
 
+def in_all_dialects(server: Server) -> list[Any]:
+    """Ask one thing in each of them, and have a tool called."""
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "one red fox"}]}
+    tool = {"name": "look", "parameters": _SCHEMA}
+    forced = {"tools": [{"type": "function", "function": tool}], "tool_choice": "required", "max_tokens": 64}
+    with client(server) as http:
+        given = [
+            http.post(path, json=asked).raise_for_status().json()
+            for path, asked in (
+                ("/anthropic/v1/messages", body | {"max_tokens": 8}),
+                ("/v1/responses", {"model": "tiny", "input": "one red fox", "max_output_tokens": 8}),
+                ("/v1/completions", {"model": "tiny", "prompt": "one red fox", "max_tokens": 8}),
+                ("/api/chat", body | {"stream": False, "options": {"num_predict": 8}}),
+                ("/v1/chat/completions", body | forced),
+            )
+        ]
+    messages, responses, completion, chat, called = given
+    (call,) = called["choices"][0]["message"]["tool_calls"]
+    return [
+        messages["content"],
+        responses["output"][0]["content"],
+        completion["choices"][0]["text"],
+        chat["message"],
+        call["function"],
+    ]
+
+
+def report(http: httpx.Client) -> dict[str, Any]:
+    told: dict[str, Any] = http.get("/status.json").json()
+    return told
+
+
 def ranks(server: Server) -> list[dict[str, Any]]:
     with client(server) as http:
-        engine = http.get("/status.json").json()["engine"]
+        engine = report(http)["engine"]
     found: list[dict[str, Any]] = engine["ranks"] if engine else []
     return found
 
@@ -129,25 +163,43 @@ def pid_of(server: Server, rank: int) -> int:
 
 
 def test_two_ranks_answer_as_one(running: Server, cluster: Server):
-    alone, together = answers(running, "tiny"), answers(cluster, "tiny")
+    alone, together = answers(running, "tiny", 24), answers(cluster, "tiny", 24)
 
     assert together == alone
+    assert in_all_dialects(cluster) == in_all_dialects(running)
+
+
+def test_a_model_is_unloaded_on_all_ranks_and_loaded_again(cluster: Server):
+    before, told = text(ask(cluster, QUESTIONS[0])), "loaded this rank's part of tiny"
+    log = cluster.paths.log("mlx-omni-server")
+    with client(cluster) as http:
+        http.post("/models/unload", json={"model": "tiny"}).raise_for_status()
+        loaded = http.get("/status.json").json()["engine"]["model"]
+
+    assert loaded is None
+    assert log.read_text().count(told) == 1
+    assert text(ask(cluster, QUESTIONS[0])) == before
+    assert log.read_text().count(told) == 2
 
 
 def test_status_page_and_metrics_show_each_rank(cluster: Server):
-    status = cluster.run("server.status").stdout
+    status = cluster.run("server.status", "--deep").stdout
     with client(cluster) as http:
         page, metrics = http.get("/", headers={"accept": "text/html"}).text, http.get("/metrics").text
 
     assert [(each["rank"], each["host"]) for each in ranks(cluster)] == [(0, ""), (1, "")]
     assert all(each["memory_bytes"] > 1_000_000 and each["heard_s"] < scaled(5) for each in ranks(cluster))
+    assert {each["state"] for each in ranks(cluster)} <= {"ready", "busy"}
     assert "; rank 1 " in status
+    assert "Deep probe: one token came in" in status
     assert "; rank 1 " in page
     assert 'local_ai_rank_memory_bytes{host="",rank="1"}' in metrics
 
 
 def test_a_killed_rank_cuts_its_answers_off_and_those_not_begun_come_after_the_restart(cluster: Server):
-    old = {process.pid for process in cluster.processes()} - {cluster.pid_of("welcome-page")}
+    with client(cluster) as http:
+        (page,) = [row["pid"] for row in report(http)["programs"] if row["name"] == "welcome-page"]
+    old = {process.pid for process in cluster.processes()} - {page}
     body = question(0, 3, max_tokens=3000, stream=True, logit_bias={"0": -100, "2": -100})
     with client(cluster) as http, http.stream("POST", "/v1/chat/completions", json=body) as response:
         chunks = response.iter_text()
@@ -159,28 +211,38 @@ def test_a_killed_rank_cuts_its_answers_off_and_those_not_begun_come_after_the_r
     assert "[DONE]" not in began + rest
     assert '"error"' in rest
     assert text(waiting.result()) == text(ask(cluster, QUESTIONS[0]))
-    program = cluster.status()["programs"][0]
-    assert program["restarts"] == 1
-    gone = old - {cluster.status()["pid"]}
-    assert [pid for pid in gone if psutil.pid_exists(pid)] == []
+    with client(cluster) as http:
+        after = report(http)
+    assert after["programs"][0]["restarts"] == 1
+    assert [pid for pid in old - {after["pid"]} if psutil.pid_exists(pid)] == []
 
 
-def test_three_ranks_share_layers_out_and_refuse_what_cannot_be_split(
+def started(server: Server, rank: int) -> int:
+    """Return the pid of a rank that was started last; 0: it was not yet."""
+    log = server.paths.log("mlx-omni-server").read_text()
+    pids = re.findall(rf"started rank {rank} \(this machine\), pid (\d+) here", log)
+    return int(pids[-1]) if pids else 0
+
+
+def test_three_ranks_of_which_one_is_killed_at_first_share_layers_out_and_refuse_what_cannot_be_split(
     running: Server, cluster: Server, stages: Path
 ):
     link = running.paths.models_dir / "stages"
     link.symlink_to(stages)
-    alone = answers(running, "stages")
+    alone = answers(running, "stages", 8)
     cluster.environment |= {"LOCAL_AI_CLUSTER__PROCESSES": "3", "LOCAL_AI_MODEL__PATH": "stages"}
-    restarted = cluster.run("server.restart")
-    assert restarted.returncode == 0, restarted.stderr
+    restarting = cluster.popen("server.restart")
+    os.kill(wait_until(lambda: started(cluster, 2)), signal.SIGKILL)
+    assert restarting.wait(scaled(60)) == 0
 
-    together = answers(cluster, "stages")
+    together = answers(cluster, "stages", 8)
     refused = ask(cluster, question(0, 3, model="tiny"))
 
     assert together == alone
     assert refused.status_code == 422
     assert "it cannot be split over 3 ranks: num_attention_heads = 4" in refused.json()["error"]["message"]
+    log = cluster.paths.log("mlx-omni-server").read_text()
+    assert "rank 2 (this machine) ended by SIGKILL: all ranks end" in log
 
 
 def test_a_paused_rank_ends_all_within_the_stated_time_and_a_stop_leaves_none(cluster: Server):

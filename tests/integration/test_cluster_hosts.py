@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ import pytest
 from tests.server import Server, end, free_port
 from tests.two_hosts import NAME, TwoHosts, why_not
 from tests.waits import NO_TLS, scaled
+
+from local_ai.doctor.check import Outcome
+from local_ai.doctor.cluster import check_cluster
+from local_ai.models.catalog import find_model, list_models
+from local_ai.settings.schema import ClusterSettings
 
 pytestmark = pytest.mark.integration
 
@@ -62,11 +68,16 @@ def ranks(server: Server) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_check_tells_of_each_row_that_it_is_in_order_or_what_to_do(hosts: TwoHosts, cluster: Server):
+def test_a_check_tells_of_each_row_that_it_is_in_order_or_what_to_do(
+    hosts: TwoHosts, cluster: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SSH_AUTH_SOCK", hosts.agent)
+    model = find_model("tiny", list_models(cluster.paths, None))
+    settings = ClusterSettings(hosts=("studio", NAME))
     weights = hosts.homes[1] / "data/local-ai/models/tiny/model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
-    faulty = hosts.first.do(cluster.run, "cluster.check")
+    faulty = hosts.first.do(check_cluster, settings, model, Path(sys.executable))
     weights.write_bytes(whole)
 
     done = hosts.first.do(cluster.run, "cluster.check", "--json")
@@ -83,10 +94,10 @@ def test_a_check_tells_of_each_row_that_it_is_in_order_or_what_to_do(hosts: TwoH
     assert link["host"] == NAME
     assert 0 < link["latency_s"] < scaled(1)
     assert link["bytes_per_s"] > 1_000_000
-    assert faulty.returncode == 2
-    assert f"{NAME} has another tiny" in faulty.stdout
-    assert "its files differ" in faulty.stdout
-    assert f"copy the folder {cluster.paths.models_dir / 'tiny'} there" in faulty.stdout
+    (fault,) = [check for check in faulty.checks if check.outcome is not Outcome.OK]
+    assert (fault.name, fault.finding) == (f"{NAME}: model", f"{NAME} has another tiny")
+    assert fault.why == "its files differ"
+    assert fault.fix == f"copy the folder {cluster.paths.models_dir / 'tiny'} there"
 
 
 def test_two_hosts_answer_as_one_also_after_a_rank_was_killed_and_a_stop_leaves_none(

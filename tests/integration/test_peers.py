@@ -74,6 +74,10 @@ def test_models_of_another_local_ai_and_of_mlx_lms_server_answer_here(
         client.chat.completions.create(model="tiny", max_tokens=2, messages=_user(f"Hi {number}"))
     asked = [one["model"] for one in _get(server, "/activity.json")["requests"][:4]]
     assert sorted(asked) == ["tiny", "tiny", "tiny@other", "tiny@other"]
+    for number in range(4):  # each goes on where it began
+        turns = [*_user(f"Hi {number}"), {"role": "assistant", "content": "Yes"}, *_user("More")]
+        client.chat.completions.create(model="tiny", max_tokens=2, messages=turns)
+    assert [one["model"] for one in _get(server, "/activity.json")["requests"][:4]] == asked
 
     process.kill()
     process.wait()

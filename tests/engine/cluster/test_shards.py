@@ -69,12 +69,16 @@ def test_ranks_share_what_rank_0_drew_notice_where_they_differ_and_never_hold_a_
         ]
 
 
-class Stages:
-    """A model that can be split by layers alone."""
+class Whole:
+    """A model that cannot be split."""
 
     def __init__(self) -> None:
         self.model = self
         self.layers = [None] * 4
+
+
+class Stages(Whole):
+    """A model that can be split by layers alone."""
 
     def pipeline(self, group: object) -> None: ...
 
@@ -91,3 +95,9 @@ def test_layers_are_shared_out_whole_where_there_are_enough_and_the_backend_can_
     size: int, backend: str, why: str
 ):
     assert way_to_split(Stages(), {}, size, backend) == (None if why else "pipeline", why)
+
+
+def test_a_model_that_cannot_be_split_is_named():
+    why = "mlx-lm's 'odd' has neither `shard` (slices of layers) nor `pipeline` (some layers)"
+
+    assert way_to_split(Whole(), {"model_type": "odd"}, 2, "ring") == (None, why)
