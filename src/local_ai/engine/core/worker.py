@@ -158,12 +158,7 @@ class Worker:
         Returns:
             A lease with its text side, or an ApiError.
         """
-        done: Future[Lease] = Future()
-        if lease := self._lease(key):
-            done.set_result(lease)
-        else:
-            self._inbox.put(Load(done, key, tokens))
-        return done
+        return self._lease(Load(Future(), key, tokens))
 
     def reserve(self, model: SideModel) -> Future[Lease]:
         """Have room for a model with a thread of its own; its turn comes in order.
@@ -171,23 +166,23 @@ class Worker:
         Returns:
             A lease, as long as which it stays in memory once it is loaded; or an ApiError.
         """
-        done: Future[Lease] = Future()
-        if lease := self._lease(model.key):
-            done.set_result(lease)
-        else:
-            self._inbox.put(Reserve(done, model))
-        return done
+        return self._lease(Reserve(Future(), model))
 
     def arrived(self, key: ModelKey) -> None:
         """Take note that a model for which there was room is loaded."""
         if self._residents:
             self._residents.arrived(key)
 
-    def _lease(self, key: ModelKey) -> Lease | None:
-        """Let a request have a model that is in memory already, unless its turn is over."""
-        if self._residents is None or self._schedule is None or key in self._schedule.closed:
-            return None
-        return self._residents.lease(Lease(key, time.monotonic(), self._inbox.put))
+    def _lease(self, call: Load | Reserve) -> Future[Lease]:
+        """Let a request have a model that is in memory already, unless its turn is over; else let it wait."""
+        lease = None
+        if self._residents and self._schedule and call.key not in self._schedule.closed:
+            lease = self._residents.lease(Lease(call.key, call.arrived, self._inbox.put))
+        if lease:
+            call.done.set_result(lease)
+        else:
+            self._inbox.put(call)
+        return call.done
 
     def keep(self, folder: Path, idle_s: float | None) -> None:
         """Say how long a model stays in memory from now on, or from its last answer.

@@ -334,7 +334,7 @@ def test_answers_go_on_while_files_are_read(disk: Disk):
     start("llama", disk).answer(LONG)
     engine = start("llama", disk)
     may_read = threading.Event()
-    engine.store.submit(lambda: may_read.wait(60))
+    engine.store.reader.submit(may_read.wait, 60)
 
     waiting = ask(engine.batch, LONG)
     other = ask(engine.batch, words(9, 20))

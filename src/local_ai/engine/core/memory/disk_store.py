@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class DiskStore:
         self._settings = settings
         self._offers: queue.Queue[_Offer | None] = queue.Queue(_MOST_OFFERS)
         self._has_room = True  # as the writing thread found the disk
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-prompts")
+        self.reader = ThreadPoolExecutor(1, thread_name_prefix="read-prompts")
         self._has_failed = False  # the last write, which was said
         self._is_over = False  # the bound of the hour, which was said
         self._offers.put(None)
@@ -91,10 +91,6 @@ class DiskStore:
             log.warning("prompts of %s are not kept on disk: %s", key.id, exc)
             return None
         return DiskPrompts(self, folder, key, kind.split())
-
-    def submit(self, read: Callable[[], Restored | None]) -> Future[Restored | None]:
-        """Have something read beside the generating thread."""
-        return self._reader.submit(read)
 
     def offer(self, offer: _Offer | None) -> None:
         """Have something written, unless too much waits already; None: have the bounds looked at again."""
@@ -249,7 +245,7 @@ class DiskPrompts:
         names = chain(np.asarray(prompt[:-1], dtype=np.int32))
         if self._plan(names, least) is None:
             return None
-        return self._store.submit(lambda: self._read(names, least))
+        return self._store.reader.submit(self._read, names, least)
 
     def _plan(self, names: Chain, least: int) -> tuple[int, list[str]] | None:
         """Find the longest beginning, and its files in their order; None where it has fewer than `least`."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.vision.eyes import Eyes
+from local_ai.engine.core.vision.lone_model import LoneModel
 from local_ai.engine.core.vision.prompt_eyes import PromptEyes
+from local_ai.engine.core.vision.seeing_model import SeeingModel
 from local_ai.models.vision import FAMILIES, INSTALL, REFUSED, family_of, is_installed, is_prepared, may_see
 from local_ai.models.weight_files import tensor_names
 
@@ -19,11 +21,9 @@ _TOWERS = ("vision", "visual", "image_encoder", "img_projector", "img_processor"
 
 def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
     """Say why a model is loaded for text alone; None where it sees."""
-    if may_see(config):
-        pass
-    elif config.get("vision_config") is None or config.get("model_file") is not None:
-        return "it reads text alone"
-    else:
+    if not may_see(config):
+        if config.get("vision_config") is None or config.get("model_file") is not None:
+            return "it reads text alone"
         why = REFUSED.get(family_of(config), "mlx-vlm does not know it")
         return f"pictures cannot be shown to its family ({config.get('model_type')}): {why}"
     if not is_installed():
@@ -49,9 +49,6 @@ def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:
     """
     from mlx_vlm.utils import load_model
 
-    from local_ai.engine.core.vision.lone_model import LoneModel
-    from local_ai.engine.core.vision.seeing_model import SeeingModel
-
     kind = SeeingModel if family_of(config) in FAMILIES else LoneModel
     return kind(load_model(key.path, lazy=True))
 
@@ -66,8 +63,6 @@ def read_eyes(key: ModelKey, model: Any) -> Eyes | PromptEyes:
         Exception: As transformers does.
     """
     from mlx_vlm.utils import load_processor
-
-    from local_ai.engine.core.vision.lone_model import LoneModel
 
     processor = load_processor(key.path, add_detokenizer=False, trust_remote_code=False)
     if isinstance(model, LoneModel):
