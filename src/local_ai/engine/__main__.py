@@ -109,13 +109,12 @@ def _serve(
 ) -> socket.socket | None:
     """Serve until told to stop or to restart in place; return the socket for the next process, if any."""
     # Imported only now: the socket should listen, and the pid be known, before anything takes time.
-    from local_ai.engine.app import assemble
+    from local_ai.engine.app import Engine
     from local_ai.engine.process.server import EngineServer
 
-    engine = assemble(state, anew=goes_on, lead=lead)
+    engine = Engine(state, anew=goes_on, lead=lead)
     server = EngineServer(engine.app, listener, engine.self_restart.is_due)
-    preload = state.settings.model.preload and not goes_on
-    engine.worker.start(engine.first, tokens=engine.first_tokens, preload=preload)
+    engine.start(preload=state.settings.model.preload and not goes_on)
     stopping.server = server
     server.run(sockets=[listener])
     engine.keep_awake.release()  # it would outlast a restart in place, which keeps the pid

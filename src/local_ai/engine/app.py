@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -56,33 +55,15 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_S = 10.0  # of who asks for health once it has changed
 
 
-def make_app(
-    service: Service,
-    worker: Worker,
-    board: HealthBoard,
-    embedder: Embedder,
-    reranker: Reranker,
-    responses: ResponseStore,
-    omni: OmniRouters,
-    reload: Callable[[], None],
-    keep_awake: KeepAwake,
-    *,
-    omni_text: bool = False,
-    ranks: Callable[[], tuple[RankHealth, ...]] = tuple,
-) -> Starlette:
-    """Put the application together; nothing is imported or loaded by it.
-
-    Args:
-        reload: Takes the settings from state.json again.
-        omni_text: Let MLX Omni Server's own routers generate text, for comparison.
-        ranks: Tells how those are that compute models together; none where this process does alone.
-    """
+def make_app(engine: Engine) -> Starlette:
+    """Put the application together; nothing is imported or loaded by it."""
+    service = engine.service
 
     async def health(request: Request) -> Response:
         if state := request.query_params.get("unlike"):
-            await board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
-        told = _with_models(board.read(), worker)
-        return json_response(dataclasses.asdict(dataclasses.replace(told, ranks=ranks())))
+            await engine.board.leaves(state, within_s=_seconds(request.query_params.get("within_s", "")))
+        told = _with_models(engine.board.read(), engine.worker)
+        return json_response(dataclasses.asdict(dataclasses.replace(told, ranks=engine.ranks())))
 
     async def recent(_request: Request) -> Response:
         """Return the figures of the last answers, by request id; for the gateway."""
@@ -101,15 +82,15 @@ def make_app(
 
     async def embeddings(request: Request) -> Response:
         wanted = await read_body(request, partial(read_model, model=EmbeddingRequest))
-        return json_response(embedding_body(await embedder.embed(wanted.texts()), wanted))
+        return json_response(embedding_body(await engine.embedder.embed(wanted.texts()), wanted))
 
     async def rerank(request: Request) -> Response:
         wanted = await read_body(request, partial(read_model, model=RerankRequest))
-        return json_response(rerank_body(await reranker.rank(wanted), wanted))
+        return json_response(rerank_body(await engine.reranker.rank(wanted), wanted))
 
     async def take_settings(_request: Request) -> Response:
         """Not forwarded either."""
-        await asyncio.to_thread(reload)
+        await asyncio.to_thread(engine.reload)
         return json_response({})
 
     return Starlette(
@@ -119,17 +100,17 @@ def make_app(
             Route("/reload", in_openai_errors(take_settings), methods=["POST"]),
             Route("/pin", in_openai_errors(pin), methods=["POST"]),
             Route("/unload", in_openai_errors(unload), methods=["POST"]),
-            *(_omni_text_routes(omni, service) if omni_text else ()),
+            *(_omni_text_routes(engine.omni, service) if engine.is_omni_text else ()),
             Route("/v1/embeddings", in_openai_errors(embeddings), methods=["POST"]),
             Route("/v1/rerank", in_openai_errors(rerank), methods=["POST"]),
-            *responses_routes(service, responses),
+            *responses_routes(service, engine.responses),
             *openai_routes(service),
             *anthropic_routes(service),
-            *ollama_routes(service, embedder),
+            *ollama_routes(service, engine.embedder),
         ],
         exception_handlers={404: _no_such_route, 405: _wrong_method},
         middleware=[
-            Middleware(AwakeWhileAnswering, keep_awake=keep_awake),
+            Middleware(AwakeWhileAnswering, keep_awake=engine.keep_awake),
             Middleware(RequestIds),
         ],
     )
@@ -205,106 +186,88 @@ async def _wrong_method(request: Request, _exc: Exception) -> Response:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class Engine:
     """The engine's parts, put together and not yet running."""
 
-    app: Starlette
-    worker: Worker
-    first: ModelKey | None  # the model to load at start
-    first_tokens: int  # of the conversations that there should be memory for
-    self_restart: SelfRestart
-    keep_awake: KeepAwake
-    templates: TemplateProcesses
-    pictures: PictureReader
+    def __init__(self, state: State, *, anew: bool = False, lead: Lead | None = None) -> None:
+        """Put them together; what is wrong with the settings shows in health, not in a crash.
+
+        Args:
+            anew: It follows one that was ready, and is so from the first: who asks waits for a model to be
+                loaded anyway, and the imports are a small part of that.
+            lead: Of the ranks that compute models together; None: this process does.
+        """
+        self._live = live = _Live(state)
+        settings = state.settings
+        blas, problem = _preload_blas(settings.engine.blas)
+        self.board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
+        self.templates = TemplateProcesses()
+        self.worker = Worker(
+            _worker_settings(state, live, lead),
+            self.board,
+            problem=problem,
+            on_loading=self.templates.get_ready,
+        )
+        self.pictures = PictureReader(lambda: live.settings.vision)
+        self.service = Service(self.worker, live.library, lambda: live.settings, self.pictures)
+        self.embedder = Embedder(self.worker, self.service.find)
+        self.reranker = Reranker(self.worker, self.service.find)
+        self.responses = ResponseStore()
+        self.omni = OmniRouters(self.board.count_elsewhere)
+        self.keep_awake = KeepAwake(lambda: live.settings.power.keep_awake)
+        self.ranks: Callable[[], tuple[RankHealth, ...]] = lead.ranks if lead else tuple
+        if lead:
+            lead.tell_state(lambda: self.board.read().state)
+        # Omni's text path, for comparison, loads models by itself; ours would only hold a second copy.
+        self.is_omni_text = settings.engine.text == "mlx-omni-server"
+        self._first = None if self.is_omni_text else self.service.default_key()
+        named = settings.model.path
+        if self._first is None and named is not None and problem is None and not self.is_omni_text:
+            self.worker.report(model_not_found(named, live.library()))
+        keeps = (
+            lambda: self.embedder.has_model,
+            lambda: self.reranker.has_model,
+            lambda: len(self.responses) > 0,
+            lambda: self.omni.has_any,
+            lambda: self.worker.has_pins,
+            lambda: lead is not None,  # the other ranks follow this process
+        )
+        self.self_restart = SelfRestart(self.board, keeps, state.paths.state_file)
+        self.app = make_app(self)
+
+    def start(self, *, preload: bool) -> None:
+        """Start the generating thread.
+
+        Args:
+            preload: Load the default model now, not with the first request.
+        """
+        self.worker.start(self._first, tokens=self.service.defaults(None).max_tokens, preload=preload)
+
+    def reload(self) -> None:
+        """Take the settings from state.json again."""
+        self._live.read_again()
+        self.worker.wake()
 
 
-def assemble(state: State, *, anew: bool = False, lead: Lead | None = None) -> Engine:
-    """Put the engine together; what is wrong with the settings shows in its health, not in a crash.
-
-    Args:
-        anew: It follows one that was ready, and is so from the first: who asks waits for a model to be
-            loaded anyway, and the imports are a small part of that.
-        lead: Of the ranks that compute models together; None: this process does.
-    """
-    live = _Live(state)
-    settings, read = state.settings, live.library
-    blas, problem = _preload_blas(settings.engine.blas)
-    board = HealthBoard(settings.engine.text, imported=anew, blas=blas)
-    templates = TemplateProcesses()
-    worker = Worker(
-        WorkerSettings(
-            trust_remote_code=settings.model.trust_remote_code,
-            prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
-            idle_unload_s=live.idle_unload_s,
-            max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
-            # Of several ranks each would have to keep its part, and all of them the same ones.
-            disk=None if lead else _disk_cache(state, live),
-            budget_bytes=live.budget_bytes,
-            fit_check=lambda: live.settings.models.fit_check,
-            is_pinned=live.is_pinned,
-            lead=lead,
-            device=settings.engine.device,
-        ),
-        board,
-        problem=problem,
-        on_loading=templates.get_ready,
-    )
-    pictures = PictureReader(lambda: live.settings.vision)
-    service = Service(worker, read, lambda: live.settings, pictures)
-    omni_text = settings.engine.text == "mlx-omni-server"
-    # Omni's text path loads models by itself; ours would only hold a second copy.
-    first = None if omni_text else service.default_key()
-    if first is None and settings.model.path is not None and problem is None and not omni_text:
-        worker.report(model_not_found(settings.model.path, read()))
-    embedder, reranker = Embedder(worker, service.find), Reranker(worker, service.find)
-    responses, omni = ResponseStore(), OmniRouters(board.count_elsewhere)
-
-    def reload() -> None:
-        live.read_again()
-        worker.wake()
-
-    keep_awake = KeepAwake(lambda: live.settings.power.keep_awake)
-    app = make_app(
-        service,
-        worker,
-        board,
-        embedder,
-        reranker,
-        responses,
-        omni,
-        reload,
-        keep_awake,
-        omni_text=omni_text,
-        ranks=lead.ranks if lead else tuple,
-    )
-    if lead:
-        lead.tell_state(lambda: board.read().state)
-    keeps = (
-        lambda: embedder.has_model,
-        lambda: reranker.has_model,
-        lambda: len(responses) > 0,
-        lambda: omni.has_any,
-        lambda: worker.has_pins,
-        lambda: lead is not None,  # the other ranks follow this process
-    )
-    return Engine(
-        app,
-        worker,
-        first,
-        service.defaults(None).max_tokens,
-        SelfRestart(board, keeps, state.paths.state_file),
-        keep_awake,
-        templates,
-        pictures,
-    )
-
-
-def _disk_cache(state: State, live: _Live) -> DiskCacheSettings:
-    return DiskCacheSettings(
+def _worker_settings(state: State, live: _Live, lead: Lead | None) -> WorkerSettings:
+    settings = state.settings
+    disk = DiskCacheSettings(
         prompts_dir(state.paths),
         lambda: live.settings.cache.disk,
         lambda: live.settings.cache.writes_gb_per_hour,
+    )
+    return WorkerSettings(
+        trust_remote_code=settings.model.trust_remote_code,
+        prompt_cache_bytes=settings.engine.prompt_cache_mb * 1_000_000,
+        idle_unload_s=live.idle_unload_s,
+        max_batch=None if settings.engine.max_batch == "auto" else settings.engine.max_batch,
+        # Of several ranks each would have to keep its part, and all of them the same ones.
+        disk=None if lead else disk,
+        budget_bytes=live.budget_bytes,
+        fit_check=lambda: live.settings.models.fit_check,
+        is_pinned=live.is_pinned,
+        lead=lead,
+        device=settings.engine.device,
     )
 
 
