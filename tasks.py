@@ -76,11 +76,18 @@ def bench(
 
 @task()
 def docs(_context: Context) -> None:
-    """Write what docs/openapi.json says of requests, from the models that read them."""
+    """Write what docs/openapi.json says of requests and of the gateway's own endpoints, from the code."""
     from local_ai.engine.api.document import with_requests
+    from local_ai.gateway.context import make_context
+    from local_ai.gateway.endpoints.own_routes import Document, make_own_app
+    from local_ai.settings.paths import find_paths
+    from local_ai.settings.schema import LocalAISettings
+    from local_ai.settings.state import make_state
 
     file = Path(__file__).parent / "docs" / "openapi.json"
-    document = with_requests(json.loads(file.read_text()))
+    gateway = make_context(make_state(LocalAISettings(), find_paths()))
+    served = Document(make_own_app(gateway, {})).whole
+    document = with_requests(served | {"info": json.loads(file.read_text())["info"]})
     file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -26,20 +26,13 @@ def document(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
-def test_document_has_the_paths_that_are_packaged_and_no_other(document: dict[str, Any]) -> None:
-    packaged = read_document()["paths"]
-
-    assert {*document["paths"]} - {*packaged} == {"/logs/{program}/stream"}  # events without end
-    assert {*packaged} <= {*document["paths"]}
-
-
-def test_forwarded_paths_have_the_engines_own_schemas(document: dict[str, Any]) -> None:
+def test_packaged_document_is_the_served_one(document: dict[str, Any]) -> None:
+    """After a change: inv docs."""
     packaged = read_document()
 
-    for path in {route.path for route in ROUTES} - NOT_DESCRIBED:
-        assert document["paths"][path] == packaged["paths"][path]
-    schemas = document["components"]["schemas"]
-    assert schemas["ChatRequest"] == packaged["components"]["schemas"]["ChatRequest"]
+    assert document["paths"] == packaged["paths"]
+    assert {route.path for route in ROUTES} - {*packaged["paths"]} == NOT_DESCRIBED
+    assert packaged["components"]["schemas"].items() <= document["components"]["schemas"].items()
 
 
 def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
         "/models/pull",
         status_code=202,
         response_model=Download,
-        responses=refusals(400, 415, 429, 503),
+        responses=refusals(303, 400, 415, 429, 503),
         openapi_extra=body_of(PullBody),
     )
     async def pull(request: Request) -> Response:
@@ -60,7 +60,7 @@ def downloads_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/models/pull/cancel",
         response_model=Download,
-        responses=refusals(400, 404, 415),
+        responses=refusals(303, 400, 404, 415),
         openapi_extra=body_of(CancelBody),
     )
     async def cancel(request: Request) -> Response:

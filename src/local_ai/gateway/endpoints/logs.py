@@ -7,10 +7,11 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from pydantic import WithJsonSchema
 from starlette.types import Message, Receive, Scope, Send
 
 from local_ai.gateway.context import GatewayContext
@@ -26,6 +27,7 @@ _POLL_S = 0.3
 _COMMENT_S = 15.0
 # A client that reads slower than a program writes misses lines rather than filling our memory.
 _MOST_UNREAD = 10_000
+_Program = Annotated[str, WithJsonSchema({"enum": [*LOG_NAMES]})]  # another one is refused in words
 
 
 def log_router(context: GatewayContext) -> APIRouter:
@@ -38,14 +40,14 @@ def log_router(context: GatewayContext) -> APIRouter:
     }
 
     @router.get("/logs/{program}", response_class=PlainTextResponse, **describes)
-    async def last_lines(request: Request, program: str) -> Response:
+    async def last_lines(request: Request, program: _Program) -> Response:
         """Return the last lines of a program's log."""
         file, lines = paths.log(known_log(program)), _lines(request)
         text = await asyncio.to_thread(tail, file, lines=lines)
         return PlainTextResponse("".join(f"{line}\n" for line in text), headers={"Cache-Control": "no-store"})
 
     @router.get("/logs/{program}/stream", response_class=PlainTextResponse, **describes)
-    async def stream(request: Request, program: str) -> Response:
+    async def stream(request: Request, program: _Program) -> Response:
         """Follow a program's log as server-sent events, from its last lines on."""
         file, lines = paths.log(known_log(program)), _lines(request)
         return _LogStream(file, lines, context.forwarding.shutdown.stopping)

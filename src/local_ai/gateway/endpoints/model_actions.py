@@ -59,7 +59,7 @@ def model_actions_router(context: GatewayContext) -> APIRouter:
                 name=do.__name__,
                 description=do.__doc__,
                 response_model=Done,
-                responses=refusals(400, 404, 409, 415, 503),
+                responses=refusals(303, 400, 404, 409, 415, 503),
                 openapi_extra=body_of(NamedBody),
             )
             async def answer(request: Request) -> Response:

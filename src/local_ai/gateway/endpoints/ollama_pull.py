@@ -72,7 +72,7 @@ def ollama_pull_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/api/pull",
         response_model=OllamaStatus,
-        responses=refusals(400, 415, 429, 502, 503),
+        responses=refusals(400, 413, 415, 429, 502, 503) | {200: {"content": {LINES.media_type: {}}}},
         openapi_extra={"requestBody": {"required": True, "content": describes}},
     )
     async def pull(request: Request) -> Response:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from local_ai.gateway.endpoints.ollama_pull import ollama_pull_router
 from local_ai.gateway.endpoints.settings import settings_router
 from local_ai.gateway.forwarding.routes import ROUTES
 from local_ai.gateway.web.page import render_document
+from local_ai.serving.dialects import Dialect, dialect_of
 
 Json = dict[str, Any]
 
@@ -50,7 +52,7 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
         settings_router,
     ):
         app.include_router(make(context))
-    document = _Document(app)
+    document = Document(app)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -71,8 +73,8 @@ def make_own_app(context: GatewayContext, handlers: Mapping[Any, Any]) -> FastAP
     return app
 
 
-class _Document:
-    """The OpenAPI document: our own endpoints as the code has them, the engine's as they are generated."""
+class Document:
+    """The OpenAPI document: our own endpoints as the code has them, the engine's as they are packaged."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -80,17 +82,16 @@ class _Document:
     @cached_property
     def whole(self) -> Json:
         """The OpenAPI document."""
-        own, packaged = self._app.openapi(), json.loads(_file().read_text())
+        own: Json = self._app.openapi()
+        whole: Json = json.loads(_file().read_text())
+        for path, item in own["paths"].items():
+            for method, operation in item.items():
+                _complete(operation, path, method)
         forwarded = {route.path for route in ROUTES}
-        paths = {path: item for path, item in packaged["paths"].items() if path in forwarded}
-        schemas = packaged["components"]["schemas"] | own["components"]["schemas"]
-        info = packaged["info"] | {"version": self._app.version}
-        return {
-            "openapi": own["openapi"],
-            "info": info,
-            "paths": paths | own["paths"],
-            "components": {"schemas": schemas},
-        }
+        paths = {path: item for path, item in whole["paths"].items() if path in forwarded}
+        schemas = whole["components"]["schemas"] | own["components"]["schemas"]
+        whole["info"]["version"] = self._app.version
+        return whole | {"paths": paths | own["paths"], "components": {"schemas": schemas}}
 
     @cached_property
     def operations(self) -> list[Json]:
@@ -99,7 +100,7 @@ class _Document:
             {
                 "method": method.upper(),
                 "path": path,
-                "summary": operation.get("description") or operation.get("summary", ""),
+                "summary": operation["summary"],
                 "fields": self._fields(operation),
                 "answers": operation.get("responses", {}),
             }
@@ -124,6 +125,28 @@ class _Document:
         reference = schema.get("$ref", "")
         found: Json = self.whole["components"]["schemas"].get(reference.rpartition("/")[2], schema)
         return found
+
+
+def _complete(operation: Json, path: str, method: str) -> None:
+    """Add to FastAPI's description what it does not know: a summary, and the form of errors."""
+    operation["summary"] = operation.pop("description")
+    del operation["operationId"]
+    answers = operation["responses"]
+    if _INVALID in json.dumps(answers.get("422")):  # no text is refused by FastAPI itself
+        del answers["422"]
+    for status, answer in answers.items():
+        if int(status) >= HTTPStatus.BAD_REQUEST and "content" not in answer:
+            dialect = dialect_of(path)
+            if dialect is None and (method == "get" or int(status) in _OF_ACCESS):
+                answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+            else:
+                schema = f"#/components/schemas/{_ERRORS[dialect or Dialect.OPENAI]}"
+                answer["content"] = {"application/json": {"schema": {"$ref": schema}}}
+
+
+_INVALID = "HTTPValidationError"
+_OF_ACCESS = (401, 403)
+_ERRORS = {Dialect.OPENAI: "OpenAIError", Dialect.ANTHROPIC: "AnthropicError", Dialect.OLLAMA: "OllamaError"}
 
 
 def _kind(schema: Json) -> str:

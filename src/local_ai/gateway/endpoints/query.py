@@ -38,11 +38,13 @@ def number_parameter(name: str, *, most: int) -> dict[str, Any]:
 
 
 _WHEN = {
+    303: "Of a form: back to the page.",
     400: "The query, or the body, is not valid.",
     401: "The key is missing or wrong.",
     403: "A page of another site sent it, or the Host is not a name of this server.",
     404: "There is none of that name.",
     409: "It cannot be done now; the error says why.",
+    413: "The body is too large.",
     415: "The body is neither JSON nor a form.",
     422: "A value is not valid.",
     429: "As many as may run at once do.",
@@ -52,5 +54,5 @@ _WHEN = {
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the errors of an endpoint, for FastAPI."""
+    """Describe the errors of an endpoint, and where a form leads, for FastAPI."""
     return {status: {"description": _WHEN[status]} for status in statuses}

@@ -67,7 +67,7 @@ def settings_router(context: GatewayContext) -> APIRouter:
     @router.post(
         "/settings",
         response_model=ReloadBody,
-        responses=refusals(400, 409, 422),
+        responses=refusals(303, 400, 409, 422),
         openapi_extra={
             "requestBody": {"content": {"application/json": {"schema": SettingsChange.model_json_schema()}}}
         },
