@@ -1,6 +1,8 @@
 """The four sources of settings, their order, and every way they can be wrong."""
 
 import os
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,33 @@ def test_number_that_may_be_auto_is_one_problem(tmp_path: Path, value: str, must
         "error: a setting is not valid",
         f'  why: models.budget: must be "auto" or {must} ({file})',
     ]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["key%d = 1\n", "[tab%d]\nx = 1\n", "[models.m%d]\nbudgets = 1\n", "[[peers]]\nx%d = 1\n"],
+    ids=["keys", "tables", "models", "peers"],
+)
+def test_thousands_of_wrong_keys_are_refused_at_once(tmp_path: Path, unit: str):
+    """The first are named, each with a suggestion, which takes a millisecond and more."""
+    file = write(tmp_path, "".join(unit % number for number in range(3000)))
+
+    began = time.process_time()
+    told = failure(config_path=file).splitlines()
+
+    assert time.process_time() - began < 2
+    assert re.fullmatch(rf" +\d+ more: named once these are correct \({file}\)", told[-3])
+    assert len(told) < 30
+
+
+def test_thousands_of_unknown_variables_are_told_by_the_first():
+    assert len(load(environ={f"LOCAL_AI_X{number}": "1" for number in range(3000)}).warnings) == 20
+
+
+def test_key_and_value_of_a_million_characters_are_told_short(tmp_path: Path):
+    file = write(tmp_path, f"{'x' * 1_000_000} = 1\n[server]\nlog_level = '{'y' * 1_000_000}'\n")
+
+    assert len(failure(config_path=file)) < 1000
 
 
 def test_file_that_is_not_text_is_told(tmp_path: Path):

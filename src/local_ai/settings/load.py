@@ -32,6 +32,7 @@ COMMAND_LINE = "command line"
 _PATH_KEYS = ("model.path", "model.adapter_path", "engine.blas")
 _ALWAYS_PATHS = ("adapter_path", "chat_template")  # others may be names, too
 _TABLES = ("aliases",)  # whose keys are the user's own, dots and all
+_MOST_WARNINGS = 20
 _MOVED = {"engine.model_idle_unload_s": "model.idle_unload_s"}
 
 
@@ -240,8 +241,7 @@ def _read_environment(environ: Mapping[str, str]) -> tuple[_Layer, list[str]]:
     origins = {key: variable_for(key) for key in values}
     warnings = [
         f"{name} is not a setting and is ignored" + nearest(name.upper(), keys_by_variable)
-        for name in sorted(ours)
-        if name.upper() not in keys_by_variable
+        for name in sorted(name for name in ours if name.upper() not in keys_by_variable)[:_MOST_WARNINGS]
     ]
     return _Layer(nest(values), origins, _base(), strict=False), warnings
 

@@ -15,6 +15,8 @@ from local_ai.settings.findings import Finding, read_finding
 from local_ai.settings.keys import join_key, split_key
 from local_ai.settings.schema import LocalAISettings
 
+_MOST_TOLD = 20  # suggesting a name for each of 20,000 would take half a minute, and nobody reads as many
+_MOST_SHOWN = 80  # characters of a name or a value
 _AUTO = "literal['auto']"  # pydantic's name for that side of a union
 
 
@@ -48,11 +50,14 @@ class InvalidSettings(ConfigError):
 def describe_all(
     errors: Iterable[ErrorDetails], origins: Mapping[str, str], keys: list[str]
 ) -> list[Problem]:
-    """Put pydantic's findings into words; a number that may also be "auto" has two, which are one problem."""
+    """Put pydantic's findings into words; a number that may also be "auto" has two, which are one problem.
+
+    The first are told, and how many more there are.
+    """
     found = list(errors)
     autos = {error["loc"][:-1] for error in found if error["loc"][-1:] == (_AUTO,)}
     problems = []
-    for error in found:
+    for error in found[:_MOST_TOLD]:
         *outer, last = error["loc"] or ("",)
         if tuple(outer) not in autos:
             problems.append(describe(error, origins, keys))
@@ -60,6 +65,8 @@ def describe_all(
             number = describe(ErrorDetails({**error, "loc": tuple(outer)}), origins, keys)
             words = number.message.replace("must be ", 'must be "auto" or ', 1)
             problems.append(replace(number, message=words))
+    if (more := len(found) - _MOST_TOLD) > 0:
+        problems.append(Problem(f"{more} more", "named once these are correct", problems[-1].origin))
     return problems
 
 
@@ -79,12 +86,13 @@ def describe(error: ErrorDetails, origins: Mapping[str, str], keys: list[str]) -
         or next(around, None)
         or next(iter(origins.values()), "unknown")
     )
-    return Problem(key if key.isprintable() else repr(key), _message(error, key, keys), origin)
+    shown = shortened(key if key.isprintable() else repr(key), _MOST_SHOWN)
+    return Problem(shown, _message(error, key, keys), origin)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean X?" where a known name looks like the given one, else ""."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name[:_MOST_SHOWN], list(names), n=1, cutoff=0.7)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -157,7 +165,7 @@ def _suggestion(key: str, keys: list[str], beside: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
-    return shortened({"True": "true", "False": "false"}.get(text, text), 80)
+    return shortened({"True": "true", "False": "false"}.get(text, text), _MOST_SHOWN)
 
 
 def _range(finding: Finding) -> str:

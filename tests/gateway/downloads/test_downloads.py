@@ -366,6 +366,17 @@ def test_pull_of_ollama_s_that_is_not_valid_says_so_in_its_shape(
     assert refused.json()["error"].startswith(what)
 
 
+def test_pull_of_ollama_s_takes_the_bodies_that_its_other_addresses_take(client: httpx.Client) -> None:
+    """Some of its clients name no media type, curl -d a form's; a page of another site could send both."""
+    body = json.dumps({"model": "x" * 301})
+    kinds: list[dict[str, str]] = [{}, {"content-type": "application/x-www-form-urlencoded"}]
+    for kind in kinds:
+        page = {**kind, "sec-fetch-site": "same-origin"}
+        assert client.post("/api/pull", content=body, headers=kind).status_code == 400
+        assert client.post("/api/pull", content=body, headers=page).status_code == 415
+    assert client.post("/api/pull", content=body, headers={"content-type": "text/plain"}).status_code == 415
+
+
 def test_pull_of_ollama_s_needs_the_key_where_there_are_keys(tmp_path: Path) -> None:
     with run_gateway(make_test_state(tmp_path, server={"api_keys": [KEY]})) as gateway:
         refused = httpx.post(f"{gateway.url}/api/pull", json={"model": NAME}, verify=NO_TLS)

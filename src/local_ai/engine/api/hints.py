@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 
+_MOST_OF_A_NAME = 80  # characters that are looked for
 _CUTOFF = 0.7
 _SQUASHED_CUTOFF = 0.9
 _WORD_CUTOFF = 0.6
@@ -75,7 +76,7 @@ def nearest_meaning(asked: str, known: Iterable[str], *, is_refused: Callable[[s
         is_refused: Tells of a known one whether it cannot be honoured either.
     """
     fields = [name for name in known if not is_refused(name)]
-    name = asked.strip().lower().replace("-", "_")
+    name = asked[:_MOST_OF_A_NAME].strip().lower().replace("-", "_")
     inside = [name] if name in _OPTIONS else _meant(name, _OPTIONS)
     if inside and "options" in fields:
         return f"did you mean options.{inside[0]}?"

@@ -69,10 +69,12 @@ class OmniRouters:
         body = await request.body()
         renames: list[Rename] = []
         media_type = request.headers.get("content-type", "")
-        if media_type.startswith("application/json"):
+        if media_type.lower().startswith("application/json"):
             body, renames = _with_fields(body, place)
-        elif media_type.startswith("multipart/form-data"):
-            body = replace_form_model(body, lambda name: str(place({"model": name}).fields["model"]))
+        elif media_type.lower().startswith("multipart/form-data"):
+            body = replace_form_model(
+                body, media_type, lambda name: str(place({"model": name}).fields["model"])
+            )
         exchange = _Exchange(asyncio.get_running_loop(), body)
         scope = _plain_scope(request, path, len(body))
         running = asyncio.run_coroutine_threadsafe(self._run(module, scope, exchange), self._ready_loop())

@@ -72,13 +72,16 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_fields(request: Request, kind: type[B]) -> B:
+async def read_fields(request: Request, kind: type[B], *, is_json: bool = False) -> B:
     """Read the body, JSON or a form.
+
+    Args:
+        is_json: Whatever its media type says.
 
     Raises:
         ApiError: 400 or 415: it is not valid, or neither.
     """
-    media_type = _media_type(request)
+    media_type = "application/json" if is_json else _media_type(request)
     if media_type not in {"application/json", _FORM}:
         raise ApiError(
             "the request was refused",

@@ -106,7 +106,7 @@ class _Forwarder:
         check_media_type(request.headers, route)
         body = await read_body(request, most_bytes=self._most_bytes, hold=reservation.hold)
         if route.takes != "application/json":
-            model = await asyncio.to_thread(read_form_model, body)
+            model = await asyncio.to_thread(read_form_model, body, request.headers["content-type"])
             return replace(call, body=body, model=_shown(model))
         wanted = peek(body) if len(body) < _LARGE_BYTES else await asyncio.to_thread(peek, body)
         model = wanted.model or self._default_name

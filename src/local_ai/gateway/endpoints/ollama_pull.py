@@ -18,11 +18,14 @@ from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.endpoints.actions import Body, read_fields
 from local_ai.gateway.endpoints.query import refusals
 from local_ai.gateway.endpoints.schemas import OllamaStatus
+from local_ai.gateway.forwarding.request_body import check_media_type
+from local_ai.gateway.forwarding.routes import Route
 from local_ai.serving.dialects import Dialect, error_body
 from local_ai.serving.errors import ApiError
 from local_ai.serving.framing import LINES, line
 from local_ai.settings.model_names import LATEST
 
+_ROUTE = Route("/api/pull", Dialect.OLLAMA)
 _MANIFEST, _SUCCESS = {"status": "pulling manifest"}, {"status": "success"}
 
 
@@ -77,7 +80,8 @@ def ollama_pull_router(context: GatewayContext) -> APIRouter:
     )
     async def pull(request: Request) -> Response:
         """Download a model as Ollama does: lines that say how far it is, or with `stream` false the last."""
-        body = await read_fields(request, OllamaPullBody)
+        check_media_type(request.headers, _ROUTE)
+        body = await read_fields(request, OllamaPullBody, is_json=True)
         is_here = "/" not in body.wanted and await _is_here(context, body.wanted)
         told = _each(_MANIFEST, _SUCCESS) if is_here else statuses(body.wanted)
         first = await anext(told)  # what is refused at once is an answer of its own
