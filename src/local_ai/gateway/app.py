@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -29,10 +28,9 @@ from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
-from local_ai.gateway.web.assets import asset_routes, load_assets
-from local_ai.gateway.web.page import load_template, page_routes
+from local_ai.gateway.web.assets import asset_routes
+from local_ai.gateway.web.page import page_routes
 from local_ai.gateway.web.preferences import preference_routes
-from local_ai.gateway.web.texts import load_texts
 from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
@@ -155,15 +153,9 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
 
 
 async def _warm_up(context: GatewayContext, own: _Own) -> None:
-    """Do in advance what the first visitor and the first request would wait for."""
+    """Do in advance what the first request would wait for."""
     await context.watch.report()
-    for prepare in (
-        partial(load_template, "page.html"),
-        load_assets,
-        load_texts,
-        context.forwarding.upstream.load,
-        context.forwarding.metrics.load,
-    ):
+    for prepare in (context.forwarding.upstream.load, context.forwarding.metrics.load):
         await asyncio.to_thread(prepare)
     await own.load()
 

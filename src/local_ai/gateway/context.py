@@ -100,7 +100,9 @@ class GatewayContext:
     async def cards(self) -> ModelCards:
         """Read the models with all that the page shows of them, off the event loop."""
         report = await self.watch.report()
-        await self.abilities.learn(await self.models())
+        # A silent engine most likely imports: the page does not wait for it, nor for httpx.
+        if report.engine is not None or not report.is_running:
+            await self.abilities.learn(await self.models())
         cards = await asyncio.to_thread(read_cards, self.state, report, self.abilities.of)
         return replace(cards, peers=tuple(_peer_card(peer) for peer in self.peers))
 

@@ -15,22 +15,27 @@ from local_ai.settings.paths import Paths
 from local_ai.settings.state import Target
 from local_ai.status.health import Queue
 from local_ai.status.judge import judge
-from local_ai.status.probe import probe_engine, probe_gateway
+from local_ai.status.probe import PATIENCE_S, probe_engine, probe_gateway
 from local_ai.status.report import Facts, Report, Supervisor
 from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
 from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import OMNI, SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorFault, SupervisorUnreachable
 
+_YOUNG_S = 3.0  # from when the engine's process began
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
 
 
-def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Report:
+def observe(
+    target: Target, paths: Paths, *, queue: Queue | None = None, young_engine_s: float = PATIENCE_S
+) -> Report:
     """Gather the facts and judge them; takes at most about 5 s, even if a program hangs.
 
     Args:
         queue: Given by the gateway itself, which need not ask itself.
+        young_engine_s: Longest wait for the answer of an engine whose process has just begun, in seconds: it
+            listens, and imports for a second or two before it answers.
     """
     answer = _ask_supervisor(paths)
     if answer.supervisor is not Supervisor.ABSENT:
@@ -44,14 +49,18 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
         configured=target.model_path,
         settled=target.default_model,
     )
+    began, now = _modified(paths.engine_pid), time.time()
+    is_young = began is None or now - began < _YOUNG_S
     return judge(
         Facts(
-            now=time.time(),
+            now=now,
             supervisor=answer.supervisor,
             supervisor_pid=answer.pid,
             processes=answer.processes,
             gateway_answers=queue is not None,
-            engine=probe_engine(paths.engine_socket) if up else None,
+            engine=probe_engine(paths.engine_socket, patience_s=young_engine_s if is_young else PATIENCE_S)
+            if up
+            else None,
             omni=probe_engine(paths.omni_socket)
             if any(each.name == OMNI for each in answer.processes)
             else None,
@@ -67,7 +76,7 @@ def observe(target: Target, paths: Paths, *, queue: Queue | None = None) -> Repo
             logs_dir=paths.logs_dir,
             version=target.version,
             queue=queue,
-            engine_began=_modified(paths.engine_pid),
+            engine_began=began,
         )
     )
 

@@ -20,7 +20,7 @@ from local_ai.status.health import (
 )
 from local_ai.unix_http import Address, exchange
 
-_PATIENCE_S = 1.0
+PATIENCE_S = 1.0
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -45,15 +45,15 @@ def address_for_others(host: str) -> str | None:
         return None
 
 
-def probe_engine(socket_path: Path) -> EngineHealth | None:
-    """Ask the engine how it is; None if it does not say within a second (which may just mean busy)."""
-    return EngineHealth.from_json(_get_json(socket_path, "/health"))
+def probe_engine(socket_path: Path, *, patience_s: float = PATIENCE_S) -> EngineHealth | None:
+    """Ask the engine how it is; None if it does not say in that time, in seconds (it may just be busy)."""
+    return EngineHealth.from_json(_get_json(socket_path, "/health", patience_s))
 
 
 def await_engine(socket_path: Path, state: EngineState, *, within_s: float) -> EngineHealth | None:
     """Ask the engine how it is once its state is another one, or that much time is up; None as above."""
     path = f"/health?unlike={state}&within_s={within_s:g}"
-    return EngineHealth.from_json(_get_json(socket_path, path, within_s + _PATIENCE_S))
+    return EngineHealth.from_json(_get_json(socket_path, path, within_s + PATIENCE_S))
 
 
 def probe_gateway(host: str, port: int) -> Queue | None:
@@ -80,7 +80,7 @@ def probe_peers(host: str, port: int) -> list[dict[str, Any]]:
     Returns:
         One object per peer: `{"name", "url", "state", "since", "why", "models": [str], "paths": [str]}`.
     """
-    raw = _get_json((reachable_host(host), port), "/models.json", 2 * _PATIENCE_S)
+    raw = _get_json((reachable_host(host), port), "/models.json", 2 * PATIENCE_S)
     peers = raw.get("peers", []) if isinstance(raw, dict) else []
     try:
         return [{"name": one["id"], **{name: one[name] for name in _OF_A_PEER}} for one in peers]
@@ -99,7 +99,7 @@ def _peer(raw: dict[str, Any]) -> PeerHealth:
 def is_listening(host: str, port: int) -> bool:
     """Tell whether anything takes connections there, be it too busy to answer."""
     try:
-        with socket.create_connection((reachable_host(host), port), timeout=_PATIENCE_S):
+        with socket.create_connection((reachable_host(host), port), timeout=PATIENCE_S):
             return True
     except OSError:
         return False
@@ -122,7 +122,7 @@ def _identity(host: str, port: int, path: str = "/healthz") -> dict[str, Any] | 
     return raw if isinstance(raw, dict) and raw.get("service") == "local-ai" else None
 
 
-def _get_json(address: Address, path: str, timeout_s: float = _PATIENCE_S) -> Any:
+def _get_json(address: Address, path: str, timeout_s: float = PATIENCE_S) -> Any:
     try:
         answer = exchange(address, path, timeout_s=timeout_s, headers={"Accept": "application/json"})
         return json.loads(answer.body)

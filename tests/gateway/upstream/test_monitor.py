@@ -1,19 +1,21 @@
-"""When a request is sent to the engine without a probe first."""
+"""When a request is sent to the engine without a probe first, and a report made without its answer."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
 from tests import coroutines
-from tests.gateway.fakes import make_patient_state
+from tests.gateway.fakes import FakeSupervisord, make_patient_state
 
 from local_ai.gateway.upstream import monitor
 from local_ai.gateway.upstream.client import EngineProbe, Upstream
 from local_ai.gateway.upstream.monitor import Monitor
+from local_ai.status import observe
 from local_ai.status.health import EngineHealth, EngineState, Queue
 
 
@@ -117,3 +119,18 @@ def test_monitor_tells_how_many_answers_the_engine_generates_at_once_whenever_th
         coroutines.run(watch.look())
 
     assert told == [64, 8]
+
+
+def test_report_is_made_without_an_engine_that_has_just_begun_and_does_not_answer_yet(
+    watch: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "PATIENCE_S", 3600)
+    paths = make_patient_state(tmp_path / "other", wait_s=5).paths.in_state_dir(tmp_path / "state")
+    paths.engine_pid.write_text("4243")
+
+    with FakeSupervisord(paths.supervisor_socket).run(), socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(str(paths.engine_socket))
+        engine.listen()
+        report = coroutines.run(watch.report())
+
+    assert (report.is_running, report.engine) == (True, None)

@@ -64,6 +64,9 @@ async def serve(state: State, listener: socket.socket) -> None:
         from local_ai.gateway.app import make_app
         from local_ai.gateway.context import make_context
         from local_ai.gateway.reload import take_or_reload
+        from local_ai.gateway.web.page import prepare_page
+
+        prepare_page()
 
     class Server(uvicorn.Server):
         """A uvicorn that tells the waiting requests and open log streams to end."""

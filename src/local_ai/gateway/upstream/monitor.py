@@ -16,6 +16,8 @@ from local_ai.status.report import Report
 # Half the page's poll: many open pages cost as much as one, and none sees much of the past.
 _REPORT_AGE_S = 0.5
 _LOOK_AGE_S = 0.05
+# An engine that has just begun imports for a second or two: the page does not wait until it answers.
+_YOUNG_ENGINE_S = 0.05
 # For this long after a probe that went well, requests are sent without another.
 _TRUST_S = 1.0
 
@@ -67,4 +69,6 @@ class Monitor:
     async def _observe(self) -> Report:
         state = self._state
         target = target_of(state.settings, default_model=state.default_model)
-        return await asyncio.to_thread(observe, target, state.paths, queue=self.queue())
+        return await asyncio.to_thread(
+            observe, target, state.paths, queue=self.queue(), young_engine_s=_YOUNG_ENGINE_S
+        )

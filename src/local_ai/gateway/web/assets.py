@@ -1,4 +1,4 @@
-"""The page's files, compressed once.
+"""The page's files, each compressed once, when it is first asked for.
 
 Under an address with their digest they are asked for once and kept for good; any change of them is a new
 address. Under `/assets/NAME` browsers ask each time, and rarely load.
@@ -10,7 +10,7 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -27,17 +27,20 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Asset:
-    """One file, ready to be sent."""
+    """One file."""
 
     content: bytes
-    compressed: bytes
     media_type: str
     etag: str
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.content, mtime=0)
 
 
 @cache
 def load_assets() -> Mapping[str, Asset]:
-    """Read and compress the page's files; returns them by name."""
+    """Read the page's files; returns them by name."""
     from local_ai.supervision.render import template_dir
 
     folder = template_dir() / "web"
@@ -56,7 +59,6 @@ def _load(file: Path) -> Asset:
     content = file.read_bytes()
     return Asset(
         content=content,
-        compressed=gzip.compress(content, mtime=0),
         media_type=_TYPES[file.suffix],
         etag=f'"{hashlib.sha256(content).hexdigest()[:16]}"',
     )

@@ -6,9 +6,6 @@ import asyncio
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -18,16 +15,13 @@ from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards, PeerCard
-from local_ai.gateway.web.assets import assets_url
+from local_ai.gateway.web.assets import assets_url, load_assets
 from local_ai.gateway.web.network_address import network_url
 from local_ai.gateway.web.preferences import Preferences, read_preferences
+from local_ai.gateway.web.templates import load_template
 from local_ai.gateway.web.texts import load_texts
 from local_ai.gateway.web.view import View, failing_program, make_view
-from local_ai.status.figures import in_words, size_in_words
 from local_ai.supervision.log_files import tail
-
-if TYPE_CHECKING:
-    import jinja2
 
 _NO_CARDS = ModelCards((), (), (), None, "", 0, only_starter=False)
 _NO_CARD = ModelCard(
@@ -113,27 +107,8 @@ def _shared(preferences: Preferences) -> dict[str, object]:
     }
 
 
-@cache
-def load_template(name: str) -> jinja2.Template:
-    """Load a template of the folder `web`; jinja2 takes 0.1 s to import."""
-    import jinja2
-    from markupsafe import Markup
-
-    from local_ai.supervision.render import template_dir
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_dir() / "web"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "size": size_in_words,
-        "duration": in_words,
-        # A text with its words in braces replaced, and everything escaped that is no markup of ours.
-        "fill": lambda text, **values: Markup.escape(text).format(**values),
-        "time_of_day": lambda seconds: datetime.fromtimestamp(seconds).strftime("%H:%M"),
-        "thousands": lambda number: "" if number is None else f"{number:,}",
-    }
-    return environment.get_template(name)
+def prepare_page() -> None:
+    """Load what the first visitor would wait for, while no other work competes with it."""
+    load_template("page.html")
+    load_assets()
+    load_texts()
