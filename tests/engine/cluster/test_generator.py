@@ -12,7 +12,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 from tests.tiny_families import make_tiny_family
 
-from local_ai.engine.cluster.follow import Follower
+from local_ai.engine.cluster.follower import Follower
 from local_ai.engine.cluster.generator import Kept, LeadingGenerator
 from local_ai.engine.cluster.shards import RanksDiffer
 from local_ai.engine.core.memory.batch_rows import as_rows
