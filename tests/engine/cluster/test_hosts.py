@@ -129,9 +129,8 @@ def test_another_host_is_started_by_ssh_and_has_the_address_that_ssh_knows(away:
     wanted = settings()
     addresses = rank_addresses(wanted)
 
-    first, second = plan_ranks(
-        wanted, python=Path("/p"), state_file=Path("/s"), backend="ring", addresses=addresses
-    )
+    hello = Hello(0, 2, "ring", tuple(addresses), 1.0, 5.0)
+    first, second = plan_ranks(wanted, hello, python=Path("/p"), state_file=Path("/s"))
 
     assert addresses[1] == f"127.0.0.2:{wanted.port + 1}"
     assert first.command == ("/p", "-P", "-m", "local_ai.engine", "--state", "/s", "--cluster")

@@ -13,12 +13,15 @@ from pathlib import Path
 
 from local_ai.engine.cluster.addresses import find_backend, find_devices, rank_addresses
 from local_ai.engine.cluster.launch import run_group
-from local_ai.engine.cluster.plan import Rank, plan_ranks
+from local_ai.engine.cluster.plan import Hello, Rank, plan_ranks
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.signals import ignore_signals
 from local_ai.settings.state import State, read_state
+
+_BEATS = 5  # within the time after which a silent rank counts as lost
+_SLOWEST_BEAT_S = 1.0
 
 
 def main() -> int:
@@ -40,19 +43,21 @@ def main() -> int:
 
 def _plan(state: State, state_file: Path) -> Sequence[Rank]:
     settings = state.settings
-    backend = find_backend(settings.cluster)
-    return plan_ranks(
-        settings.cluster,
-        python=state.python,
-        state_file=state_file,
+    cluster, backend = settings.cluster, find_backend(settings.cluster)
+    hello = Hello(
+        rank=0,
+        size=cluster.size,
         backend=backend,
-        addresses=rank_addresses(settings.cluster),
-        devices=find_devices(settings.cluster) if backend == "jaccl" else (),
+        addresses=tuple(rank_addresses(cluster)),
+        beat_s=min(_SLOWEST_BEAT_S, cluster.silence_s / _BEATS),
+        silence_s=cluster.silence_s,
         device=settings.engine.device,
         blas=settings.engine.blas,
         log_level=settings.server.log_level,
         group=secrets.randbits(32),
+        devices=find_devices(cluster) if backend == "jaccl" else (),
     )
+    return plan_ranks(cluster, hello, python=state.python, state_file=state_file)
 
 
 if __name__ == "__main__":

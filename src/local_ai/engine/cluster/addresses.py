@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, distribution
 
@@ -100,7 +99,7 @@ def _own_address(other: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def find_devices(settings: ClusterSettings) -> Sequence[Sequence[str | None]]:
+def find_devices(settings: ClusterSettings) -> tuple[tuple[str | None, ...], ...]:
     """Read each rank's RDMA devices from the hostfile of mlx.distributed_config.
 
     Raises:
@@ -110,7 +109,7 @@ def find_devices(settings: ClusterSettings) -> Sequence[Sequence[str | None]]:
     try:
         rows = json.loads(read_regular(settings.devices))
         rows = rows["hosts"] if isinstance(rows, dict) else rows
-        devices = [list(row["rdma"]) for row in rows]
+        devices = tuple(tuple(row["rdma"]) for row in rows)
         if len(devices) != settings.size or any(len(row) != settings.size for row in devices):
             raise ValueError(f"it is not one of {settings.size} hosts")
     except (OSError, ValueError, KeyError, TypeError) as exc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_ai.settings.schema import ClusterSettings
@@ -12,8 +12,6 @@ from local_ai.settings.schema import ClusterSettings
 # No password is waited for, nor a host that is away for longer than a moment.
 _SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR")
 _FOLLOW = "local_ai.engine.cluster.follow"
-_BEATS = 5  # within the time after which a silent rank counts as lost
-_SLOWEST_BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,45 +57,21 @@ def place(number: int, host: str) -> str:
 
 
 def plan_ranks(
-    settings: ClusterSettings,
-    *,
-    python: Path,
-    state_file: Path,
-    backend: str,
-    addresses: Sequence[str],
-    devices: Sequence[Sequence[str | None]] = (),
-    device: str = "auto",
-    blas: str = "none",
-    log_level: str = "INFO",
-    group: int = 0,
+    settings: ClusterSettings, hello: Hello, *, python: Path, state_file: Path
 ) -> tuple[Rank, ...]:
     """Decide which processes a group has.
 
     Args:
+        hello: Rank 0's; of the others, only the number and the card differ.
         python: The interpreter of this machine; of the others too, unless the settings name theirs.
-        backend: As resolved, never "auto".
-        addresses: IP:PORT of each rank.
-        group: A number, another one at each start.
     """
-    shares_machine = not settings.hosts
+    has_card_each = hello.backend == "nccl" and not settings.hosts
     ranks = []
-    for number in range(settings.size):
+    for number in range(hello.size):
         host = settings.hosts[number] if settings.hosts and number else ""
-        hello = Hello(
-            rank=number,
-            size=settings.size,
-            backend=backend,
-            addresses=tuple(addresses),
-            beat_s=min(_SLOWEST_BEAT_S, settings.silence_s / _BEATS),
-            silence_s=settings.silence_s,
-            device=device,
-            blas=blas,
-            log_level=log_level,
-            group=group,
-            card=number if backend == "nccl" and shares_machine else None,
-            devices=tuple(tuple(row) for row in devices),
-        )
-        ranks.append(Rank(number, host, _command(number, host, settings, python, state_file), hello))
+        command = _command(number, host, settings, python, state_file)
+        own = replace(hello, rank=number, card=number if has_card_each else None)
+        ranks.append(Rank(number, host, command, own))
     return tuple(ranks)
 
 
