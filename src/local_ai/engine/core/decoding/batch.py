@@ -19,9 +19,9 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
-from local_ai.engine.core.decoding.request import Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import around, cut, pauses
+from local_ai.engine.core.decoding.writer import Writer, request_processors
 from local_ai.engine.core.device import device
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.batch_rows import as_rows

@@ -8,8 +8,8 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
-from local_ai.engine.core.decoding.request import Writer, request_processors
 from local_ai.engine.core.decoding.sampling import make_sampler
+from local_ai.engine.core.decoding.writer import Writer, request_processors
 from local_ai.engine.core.job import Failed, Progress, Started
 from local_ai.engine.core.memory.guard import MemoryGuard, out_of_memory
 from local_ai.engine.core.model.loading import LoadedModel
