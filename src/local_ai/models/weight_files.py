@@ -26,30 +26,36 @@ def raw_header(file: Path) -> bytes:
 
 
 def tensor_names(file: Path) -> frozenset[str]:
-    """Name the tensors of a weight file; none where it is not whole. A file that stays is read once."""
+    """Name the tensors of a weight file; none where it is not whole."""
     try:
-        stat = file.stat()
+        return _look(file)[1]
     except OSError:
         return frozenset()
-    return _tensor_names(file, stat.st_mtime_ns, stat.st_size)
-
-
-@lru_cache(maxsize=256)
-def _tensor_names(file: Path, mtime_ns: int, size: int) -> frozenset[str]:
-    if weights_fault(file):
-        return frozenset()
-    return frozenset(json.loads(raw_header(file))) - {"__metadata__"}
 
 
 def weights_fault(file: Path) -> str:
     """Say what is wrong with a weight file, as "is not a safetensors file"; "" where it is whole."""
     try:
-        raw = raw_header(file)
-        ends = [entry["data_offsets"][1] for name, entry in json.loads(raw).items() if name != "__metadata__"]
-        wanted = 8 + len(raw) + max(ends, default=0)
-        size = file.stat().st_size
+        return _look(file)[0]
     except OSError as exc:
         return f"cannot be read: {exc.strerror}"
+
+
+def _look(file: Path) -> tuple[str, frozenset[str]]:
+    """Say what is wrong with a file, or name its tensors; one that stays is read once."""
+    stat = file.stat()
+    return _read(file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read(file: Path, mtime_ns: int, size: int) -> tuple[str, frozenset[str]]:
+    raw = raw_header(file)
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        wanted = 8 + len(raw) + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "is not a safetensors file"
-    return f"has {size} bytes, and its header says {wanted}" if size != wanted else ""
+        return "is not a safetensors file", frozenset()
+    if size != wanted:
+        return f"has {size} bytes, and its header says {wanted}", frozenset()
+    return "", frozenset(header)
