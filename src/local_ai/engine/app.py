@@ -236,11 +236,7 @@ class Engine:
         self.app = make_app(self)
 
     def start(self, *, preload: bool) -> None:
-        """Start the generating thread.
-
-        Args:
-            preload: Load the default model now, not with the first request.
-        """
+        """Start the generating thread; with `preload` it loads the default model before the first request."""
         self.worker.start(self._first, tokens=self.service.defaults(None).max_tokens, preload=preload)
 
     def reload(self) -> None:

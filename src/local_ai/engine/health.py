@@ -80,11 +80,7 @@ class HealthBoard:
             self._derive()
 
     def loading(self, model: str, *, beside: str | None) -> None:
-        """A load begins.
-
-        Args:
-            beside: A model in memory that answers meanwhile; None: there is none.
-        """
+        """A load begins; `beside` is a model in memory that answers meanwhile, if there is one."""
         with self._lock:
             self._loading, self._next, self._model = True, model, beside
             self._derive()

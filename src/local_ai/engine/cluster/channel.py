@@ -64,11 +64,7 @@ class Channel:
         self._met.wait()
 
     def start(self, receive: Callable[[Message], None]) -> None:
-        """Begin to receive, and to send signs of life.
-
-        Args:
-            receive: Called with each message, on a thread of the channel.
-        """
+        """Begin to send signs of life, and to receive: `receive` is called on a thread of the channel."""
         threading.Thread(target=self._listen, args=(receive,), name="channel", daemon=True).start()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 

@@ -68,11 +68,7 @@ def join(channel: Channel) -> Any:
 
 
 def check_group(number: int, group: Any) -> None:
-    """Make sure that all ranks are of one group: MLX connects whoever comes to an address.
-
-    Raises:
-        RuntimeError: They are not.
-    """
+    """Make sure that all ranks are of one group, else raise RuntimeError: MLX connects whoever comes."""
     import mlx.core as mx
 
     numbers = mx.distributed.all_gather(mx.array([number], mx.uint32), group=group)

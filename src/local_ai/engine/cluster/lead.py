@@ -71,13 +71,7 @@ class Lead:
         log.info("%d ranks have joined by %s", self.size, self._channel.hello.backend)
 
     def split(self, key: ModelKey, model: Any, config: dict[str, Any], *, trust_remote_code: bool) -> int:
-        """Have each rank load its part of a model.
-
-        Args:
-            model: As loaded here, lazily.
-
-        Returns:
-            Its number.
+        """Have each rank load its part of a model that is loaded lazily here; return the model's number.
 
         Raises:
             ApiError: 422 `model_not_loadable`: it cannot be split, or a rank cannot load it.

@@ -64,11 +64,7 @@ def _version(package: str) -> str | None:
 
 
 def measure(address: str) -> Link:
-    """Measure the way to a host on which this module answers.
-
-    Raises:
-        OSError: It cannot be reached.
-    """
+    """Measure the way to a host on which this module answers; OSError where it cannot be reached."""
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), _WAIT_S) as way:
         way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

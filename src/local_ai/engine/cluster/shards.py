@@ -87,10 +87,6 @@ def share(tokens: Any | None, mark: int, group: Any) -> Any:
 
 
 def compare(summed: Any, mark: int, group: Any) -> None:
-    """Make sure that all ranks gave `share` the same mark; waits for it.
-
-    Raises:
-        RanksDiffer: They did not.
-    """
+    """Wait for the sum, and make sure that all ranks gave `share` the same mark; else RanksDiffer."""
     if summed[-1].item() != mark * group.size() % 2**32:
         raise RanksDiffer(f"the ranks have not done the same: {mark:#x} is not the mark of all")

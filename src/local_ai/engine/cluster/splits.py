@@ -29,11 +29,7 @@ class Splits:
 
 
 def find_splits(key: ModelKey, size: int, backend: str, *, trust_remote_code: bool) -> Splits:
-    """Find out how a model can be split; imports mlx.
-
-    Args:
-        size: The number of ranks that is wanted.
-    """
+    """Find out how a model can be split over `size` ranks, and over how many others; imports mlx."""
     from local_ai.engine.cluster.shards import way_to_split
     from local_ai.engine.core.model.weight_check import read_model
 

@@ -78,11 +78,7 @@ class Residents:
         *,
         on_loading: Callable[[ModelKey], None],
     ) -> None:
-        """Hold nothing yet.
-
-        Args:
-            on_loading: Told of each model that is about to be loaded.
-        """
+        """Hold nothing yet; `on_loading` is told of each model that is about to be loaded."""
         self._settings = settings
         self._on_loading = on_loading
         self._limits = MemoryLimits(settings.budget_bytes, is_checked=settings.fit_check)
@@ -210,22 +206,14 @@ class Residents:
         )
 
     def load(self, key: ModelKey) -> None:
-        """Begin to load a model that generates text beside the others; `go_on` does the rest.
-
-        Raises:
-            ApiError: It cannot be loaded.
-        """
+        """Begin to load a model that generates text beside the others; `go_on` does the rest."""
         prompts = PromptCache(self._prompts.max_bytes, self._prompts)
         self._load = _Load(key, self._read(key, prompts), prompts)
         self._on_loading(key)
         self.go_on()
 
     def go_on(self) -> None:
-        """Take the next step of the load under way, if there is one: a short one while answers are generated.
-
-        Raises:
-            ApiError: It cannot be loaded.
-        """
+        """Take the next step of a load, a short one beside answers; ApiError where it cannot go on."""
         if (load := self._load) is None:
             return
         try:

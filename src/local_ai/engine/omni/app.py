@@ -48,11 +48,7 @@ def _route(routers: OmniRouters, part: Part, place: Place) -> Route:
 
 
 def folder_of(name: str, state: State) -> str:
-    """Find the folder of a model by its name or an alias.
-
-    Raises:
-        ApiError: No such model is on this machine (404).
-    """
+    """Find the folder of a model by its name or an alias; ApiError (404) where there is none."""
     state = _present(state)
     library = library_for(state.settings, state.paths)
     if folder := find_folder(name, library, state.paths.hub_cache):

@@ -49,15 +49,10 @@ Image.MAX_IMAGE_PIXELS = None  # the settings' bound holds instead
 
 
 class Unusable(Exception):
-    """A file that no picture can be made of.
-
-    Args:
-        why: A reason, its subject is the picture.
-        fix: What to do.
-        code: OpenAI's word for it.
-    """
+    """A file that no picture can be made of."""
 
     def __init__(self, why: str, fix: str, code: str) -> None:
+        """Say why, a clause about the picture, and what to do; `code` is OpenAI's word for it."""
         super().__init__(why)
         self.why, self.fix, self.code = why, fix, code
 

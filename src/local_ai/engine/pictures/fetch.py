@@ -20,11 +20,7 @@ class PictureFetcher:
     """Fetches files over HTTP. No redirect is followed, no proxy asked, no private address connected to."""
 
     def __init__(self, is_allowed: Callable[[str], bool] = is_public, longest_s: float = _LONGEST_S) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            is_allowed: Whether an IP address may be connected to.
-        """
+        """Connect to nothing yet; `is_allowed` tells whether an IP address may be connected to."""
         self._is_allowed = is_allowed
         self._longest_s = longest_s
 

@@ -10,36 +10,22 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PictureSource:
-    """The place of a picture's file: the request itself, or an address.
+    """The place of a picture's file: the request itself, or an address."""
 
-    Args:
-        kind: "base64" or "url"; a `data:` URL is a URL, too.
-        value: The base64 text, or the URL.
-        place: Where in the request it stands, such as `messages[0].content[1]`.
-        is_small: Whether the client wants it small: fewer tokens, fewer details.
-    """
-
-    kind: Literal["base64", "url"]
-    value: str
-    place: str
-    is_small: bool = False
+    kind: Literal["base64", "url"]  # a `data:` URL is a URL, too
+    value: str  # the base64 text, or the URL
+    place: str  # in the request, such as `messages[0].content[1]`
+    is_small: bool = False  # as the client wants it: fewer tokens, fewer details
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a model's processor takes it: upright, without transparency.
+    """A picture as a model's processor takes it: upright, without transparency."""
 
-    Args:
-        rgb: 8 bit each of red, green and blue, row by row from the top: `3 * width * height` bytes.
-        width: Pixels of a row.
-        height: Rows.
-        place: Where in the request it stood, such as `messages[0].content[1]`.
-    """
-
-    rgb: bytes
-    width: int
-    height: int
-    place: str
+    rgb: bytes  # 8 bit each of red, green and blue, row by row from the top: `3 * width * height`
+    width: int  # pixels of a row
+    height: int  # rows
+    place: str  # in the request, such as `messages[0].content[1]`
 
     @cached_property
     def digest(self) -> str:

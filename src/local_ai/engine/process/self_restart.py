@@ -54,11 +54,7 @@ class SelfRestart:
 
 
 def restart_in_place(listener: socket.socket) -> None:
-    """Replace this process by a new engine that listens on the same socket and loads nothing yet.
-
-    Raises:
-        OSError: It cannot be replaced.
-    """
+    """Replace this process by a new engine on the same socket, which loads nothing yet; may raise OSError."""
     as_started = sys.orig_argv[1 : sys.orig_argv.index("--state") + 2]
     log.info("the engine restarts in place, to free all memory of the model that was unloaded")
     logging.shutdown()

@@ -33,11 +33,7 @@ class EngineServer(uvicorn.Server):
     """
 
     def __init__(self, app: ASGIApp, listener: socket.socket, renews: Callable[[], bool]) -> None:
-        """Serve an application.
-
-        Args:
-            renews: Asked each second whether to end because the engine should restart in place.
-        """
+        """Serve an application; `renews` is asked each second whether to end, and restart in place."""
         super().__init__(
             uvicorn.Config(
                 app,

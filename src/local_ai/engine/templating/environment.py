@@ -20,11 +20,7 @@ from jinja2.utils import Namespace
 
 @lru_cache(maxsize=16)
 def compile_template(source: str) -> Template:
-    """Compile a chat template.
-
-    Raises:
-        TemplateError: It is not valid Jinja.
-    """
+    """Compile a chat template; TemplateError where it is not valid Jinja."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )

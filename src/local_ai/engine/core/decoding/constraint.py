@@ -70,15 +70,12 @@ class Constraint:
 
 
 class ReasoningLimit:
-    """Ends a thought that has used its budget, by allowing only its end mark.
-
-    Args:
-        begin: Tokens a thought begins with; None: the prompt has begun it.
-    """
+    """Ends a thought that has used its budget, by allowing only its end mark."""
 
     def __init__(
         self, limit: int, begin: Sequence[int] | None, end: Sequence[int], prompt_tokens: int
     ) -> None:
+        """Bound a thought by tokens; `begin` are those it begins with, None where the prompt began it."""
         self._limit = limit
         self._begin = begin
         self._end = list(end)

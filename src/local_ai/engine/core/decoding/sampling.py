@@ -110,23 +110,15 @@ def _penalty(sampling: Sampling, prompt_tokens: int) -> Processor:
 
 
 def keep_top_k(logprobs: Array, top_k: int) -> Array:
-    """Keep the k likeliest tokens.
-
-    Args:
-        logprobs: Log probabilities (…, vocabulary).
-        top_k: Less than the vocabulary's size.
-    """
+    """Keep the k likeliest of log probabilities (…, vocabulary); k is less than the vocabulary's size."""
     others = mx.argpartition(-logprobs, kth=top_k - 1, axis=-1)[..., top_k:]
     return mx.put_along_axis(logprobs, others, mx.array(-mx.inf, logprobs.dtype), axis=-1)
 
 
 def keep_top_p(logprobs: Array, top_p: float) -> Array:
-    """Keep the likeliest tokens whose probabilities together reach `top_p`, and no more of them.
+    """Keep the likeliest of log probabilities (…, vocabulary) that together reach `top_p`, and no more.
 
     Source: https://arxiv.org/abs/1904.09751 (nucleus sampling).
-
-    Args:
-        logprobs: Log probabilities (…, vocabulary).
     """
     rising = mx.argsort(logprobs, axis=-1)
     values = mx.take_along_axis(logprobs, rising, axis=-1)
@@ -135,12 +127,9 @@ def keep_top_p(logprobs: Array, top_p: float) -> Array:
 
 
 def keep_min_p(logprobs: Array, min_p: float) -> Array:
-    """Keep the tokens that are at least `min_p` times as likely as the likeliest.
+    """Keep what is at least `min_p` times as likely as the likeliest, of log probabilities (…, vocabulary).
 
     Source: https://arxiv.org/abs/2407.01082.
-
-    Args:
-        logprobs: Log probabilities (…, vocabulary).
     """
     least = mx.max(logprobs, axis=-1, keepdims=True) + math.log(min_p)
     return mx.where(logprobs < least, -mx.inf, logprobs)

@@ -48,11 +48,7 @@ class Writer:
 
 
 def request_processors(job: Job, words: ModelWords) -> list[Processor]:
-    """Make everything that changes this job's logits; the grammar has the last word.
-
-    Raises:
-        ValueError: The grammar cannot be compiled.
-    """
+    """Make what changes a job's logits, the grammar last; ValueError where that cannot be compiled."""
     start = len(job.prompt)
     processors = make_processors(job.sampling, prompt_tokens=start, vocabulary=words.vocabulary_size)
     if job.thought_tokens is not None and words.thought:

@@ -157,11 +157,7 @@ class DiskPrompts:
     """One model's files."""
 
     def __init__(self, store: DiskStore, folder: Path, key: ModelKey, kinds: list[str]) -> None:
-        """Know where they are.
-
-        Args:
-            kinds: Classes of its layers' caches.
-        """
+        """Know where they are; `kinds` are the classes of its layers' caches."""
         self._store = store
         self._folder = folder
         self._key = key

@@ -128,14 +128,7 @@ class Restored:
 
 
 def restore(tokens: int, blocks: Iterable[Block]) -> Restored:
-    """Put blocks together; on any thread.
-
-    Args:
-        blocks: Those of attention in their order, and the state last, if there is one.
-
-    Raises:
-        ValueError: They do not fit each other.
-    """
+    """Put blocks together, the state last, on any thread; ValueError where they do not fit each other."""
     joined: dict[str, Tensor] = {}
     place, state, others = 0, (), {}
     for block in blocks:

@@ -107,11 +107,7 @@ class PromptCache:
     """The latest prompts and answers of one model, bounded by bytes."""
 
     def __init__(self, max_bytes: int, shared: SharedPrompts | None = None) -> None:
-        """Remember nothing yet.
-
-        Args:
-            shared: The bound that it shares with other models' caches; None: it has its own.
-        """
+        """Remember nothing yet; `shared` is the bound of all models' caches together, None one of its own."""
         self.max_bytes = max_bytes
         self.checkpoint_bytes = max_bytes // 4  # most that those of one conversation may take
         self._shared = shared or SharedPrompts(max_bytes)

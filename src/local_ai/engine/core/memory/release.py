@@ -63,11 +63,7 @@ class MemoryRelease:
         self._last = 0.0  # step
 
     def stepped(self, now: float) -> None:
-        """Take note that a step has ended.
-
-        Args:
-            now: As `time.monotonic` tells.
-        """
+        """Take note that a step has ended, at a time as `time.monotonic` tells."""
         self._last = now
         if self._first is None:
             self._first = now

@@ -36,11 +36,7 @@ class EmbeddingModel:
         return len(self._tokenizer.encode(text))
 
     def embed(self, texts: list[str], *, most_tokens: int | None = None) -> list[list[float]]:
-        """Turn texts into vectors of length 1.
-
-        Args:
-            most_tokens: Each text is cut to so many.
-        """
+        """Turn texts, each cut to `most_tokens`, into vectors of length 1."""
         bound = {} if most_tokens is None else {"truncation": True, "max_length": most_tokens}
         read = self._tokenizer(texts, padding=True, return_tensors="np", **bound)
         tokens, mask = mx.array(read["input_ids"]), mx.array(read["attention_mask"])

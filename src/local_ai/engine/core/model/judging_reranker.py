@@ -33,11 +33,7 @@ class JudgingReranker:
     """One in memory."""
 
     def __init__(self, tokenizer: Any, decoder: Any) -> None:
-        """Look up the two answers.
-
-        Raises:
-            ValueError: The tokenizer has no token of its own for one of them.
-        """
+        """Look up the two answers; ValueError where the tokenizer has no token of its own for one of them."""
         self._tokenizer = tokenizer
         self._decoder = decoder
         self._before = tokenizer.encode(_BEFORE, add_special_tokens=False)

@@ -152,11 +152,7 @@ def not_whole(key: ModelKey, why: str) -> ApiError:
 
 
 def sees(key: ModelKey) -> bool:
-    """Return True if a model is loaded by mlx-vlm, to see.
-
-    Raises:
-        ApiError: As `read_config`.
-    """
+    """Return True if a model is loaded by mlx-vlm, to see; raises as `read_config`."""
     return blindness(key, read_config(key)) is None
 
 
@@ -170,11 +166,7 @@ def is_of_mlx_lm(config: dict[str, Any]) -> bool:
 
 
 def read_config(key: ModelKey) -> dict[str, Any]:
-    """Read a model's config.json.
-
-    Raises:
-        ApiError: It is none.
-    """
+    """Read a model's config.json; ApiError (422) where it is none."""
     fix = f"correct or replace {key.path / 'config.json'}"
     try:
         config = json.loads((key.path / "config.json").read_bytes())
@@ -298,11 +290,7 @@ def _check_adapter(key: ModelKey, adapter: Path) -> None:
 
 
 def read_template(key: ModelKey, file: Path) -> str:
-    """Read the chat template that the settings name.
-
-    Raises:
-        ApiError: It cannot be read.
-    """
+    """Read the chat template that the settings name; ApiError (422) where it cannot be read."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
@@ -323,11 +311,7 @@ def need_in_words(need: Need) -> str:
 
 
 def check_memory(key: ModelKey, need: Need, *, most_bytes: int, taken: str) -> None:
-    """Compare what a model and one conversation with it need with what they can ever have.
-
-    Raises:
-        ApiError: 422 `model_not_loadable`, with the figures.
-    """
+    """Compare what a model and a conversation need with what they can have; ApiError (422), with figures."""
     if need.n_bytes <= most_bytes:
         return
     most = size_in_words(max(most_bytes, 1_000_000))

@@ -147,11 +147,7 @@ class ModelLoad:
         self._under_way = []
 
     def finish(self) -> LoadedModel:
-        """Return the whole model.
-
-        Raises:
-            ApiError: Its tokenizer cannot be read.
-        """
+        """Return the whole model; ApiError (422) where its tokenizer cannot be read."""
         batchable = not self._is_lone and all(hasattr(layer, "merge") for layer in self._layers)
         can_cut = cuts_anywhere(self._layers)
         words = self._words.result()

@@ -83,11 +83,7 @@ RerankModel = EncodingReranker | JudgingReranker
 
 
 def load_rerank_model(folder: Path) -> RerankModel:
-    """Read a reranker into memory.
-
-    Raises:
-        Exception: As mlx-lm, transformers and MLX raise where it cannot be read, or it is none.
-    """
+    """Read a reranker; raises as mlx-lm, transformers and MLX where it cannot be read, or it is none."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("model_file") is not None:
         raise ValueError("it brings Python code of its own, which is not run here")

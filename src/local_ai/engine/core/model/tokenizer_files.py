@@ -26,11 +26,7 @@ def end_tokens(folder: Path) -> frozenset[int]:
 
 
 def prepare_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Give a tokenizer the template of chat_template.json, and the bytes of one that works on bytes.
-
-    Args:
-        tokenizer: mlx-lm's TokenizerWrapper.
-    """
+    """Give a tokenizer the template of chat_template.json, and the bytes of one that works on bytes."""
     template = read_object(folder / "chat_template.json").get("chat_template")
     if not tokenizer.chat_template and isinstance(template, str):
         tokenizer.chat_template = template

@@ -29,17 +29,11 @@ _SIDE = 64  # pixels, of the picture that finds out how the processor is called
 
 @dataclass(frozen=True)
 class ShownText:
-    """A prompt's text with its pictures.
+    """A prompt's text with its pictures."""
 
-    Args:
-        text: With marks for all places.
-        spans: Where each picture begins and ends, in characters.
-        inputs: What the processor made of each.
-    """
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    inputs: tuple[PictureInputs, ...]
+    text: str  # with marks for all places
+    spans: tuple[tuple[int, int], ...]  # where each picture begins and ends, in characters
+    inputs: tuple[PictureInputs, ...]  # that the processor made of each
     pictures: tuple[Picture, ...]
     mark_length: int  # characters
 

@@ -39,13 +39,10 @@ def blindness(key: ModelKey, config: dict[str, Any]) -> str | None:
 
 
 def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:
-    """Build a model, its weights looked up but unread; its own code is never run.
+    """Build a model, its weights looked up but unread; its own code is never run. Raises as mlx-vlm.
 
     Returns:
         A SeeingModel, or a LoneModel where several answers cannot be generated at once.
-
-    Raises:
-        Exception: As mlx-vlm does.
     """
     from mlx_vlm.utils import load_model
 
@@ -54,14 +51,7 @@ def read_seeing_model(key: ModelKey, config: dict[str, Any]) -> Any:
 
 
 def read_eyes(key: ModelKey, model: Any) -> Eyes | PromptEyes:
-    """Load what prepares pictures for a model.
-
-    Args:
-        model: A SeeingModel or a LoneModel.
-
-    Raises:
-        Exception: As transformers does.
-    """
+    """Load what prepares pictures for a SeeingModel or a LoneModel; raises as transformers."""
     from mlx_vlm.utils import load_processor
 
     processor = load_processor(key.path, add_detokenizer=False, trust_remote_code=False)

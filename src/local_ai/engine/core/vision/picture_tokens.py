@@ -22,19 +22,12 @@ _TILED = 5  # axes of pixels: prompt, tile, colour, height, width
 
 @dataclass(frozen=True, eq=False)
 class PromptPicture:
-    """A picture in a prompt.
-
-    Args:
-        digest: Of the picture.
-        place: Where in the request it stood.
-        tokens: Its places in the prompt, in tokens; in their order, not always side by side.
-        inputs: What its model's processor made of it, without a prompt around.
-    """
+    """A picture in a prompt."""
 
     digest: str
-    place: str
-    tokens: tuple[int, ...]
-    inputs: PictureInputs
+    place: str  # in the request
+    tokens: tuple[int, ...]  # its places in the prompt, in their order, not always side by side
+    inputs: PictureInputs  # that its model's processor made of it, without a prompt around
 
     @property
     def end(self) -> int:
@@ -44,22 +37,14 @@ class PromptPicture:
 
 @dataclass(frozen=True, eq=False)
 class PictureInputs:
-    """One picture as a model's processor prepares it.
+    """One picture as a model's processor prepares it."""
 
-    Args:
-        text: The prompt's text for it, with a mark for each place.
-        rows: Number of its places.
-        image_token: The vocabulary's id for a place.
-        arrays: What the tower takes, by name.
-        moves: What each place does to positions in time, height and width (rows, 4): where it is, against its
-            number in the prompt, and how far what follows is moved, at the last place; None where places are
-            counted as a text's.
-    """
-
-    text: str
-    rows: int
-    image_token: int
-    arrays: Mapping[str, NDArray[Any]]
+    text: str  # of the prompt, with a mark for each place
+    rows: int  # number of its places
+    image_token: int  # the vocabulary's id for a place
+    arrays: Mapping[str, NDArray[Any]]  # that the tower takes, by name
+    # What each place does to positions in time, height and width (rows, 4): where it is, against its number
+    # in the prompt, and how far what follows is moved, at the last place; None: places count as a text's.
     moves: NDArray[np.int32] | None = None
 
     @property

@@ -24,15 +24,10 @@ _WRITTEN_SO = re.compile(r"<\|?/?(image|img|vision|IMG)\w*\|?>|\[IMG\w*\]")
 
 @dataclass(frozen=True, eq=False)
 class PromptInputs:
-    """A prompt with its pictures, as a model's processor prepares it.
+    """A prompt with its pictures, as a model's processor prepares it."""
 
-    Args:
-        tokens: For a reader: those of no vocabulary are 0.
-        arrays: What the model takes, by name. Plain ones: MLX's belong to the thread that computes.
-    """
-
-    tokens: tuple[int, ...]
-    arrays: Mapping[str, Any]
+    tokens: tuple[int, ...]  # for a reader: those of no vocabulary are 0
+    arrays: Mapping[str, Any]  # by name. Plain ones: MLX's belong to the thread that computes
 
     def of_mlx(self) -> dict[str, Any]:
         """Return the arrays as MLX's, on the thread that computes."""
@@ -43,12 +38,7 @@ class PromptEyes:
     """A model's processor of prompts with pictures; used by any thread, one at a time."""
 
     def __init__(self, processor: Any, config: Any) -> None:
-        """Find out how pictures are shown to it.
-
-        Args:
-            processor: mlx-vlm's.
-            config: The model's, as mlx-vlm reads it.
-        """
+        """Find out how pictures are shown to mlx-vlm's processor, by the config as mlx-vlm reads it."""
         from mlx_vlm.prompt_utils import MODEL_CONFIG, SINGLE_IMAGE_ONLY_MODELS, MessageFormat
 
         family = str(config.model_type).lower()

@@ -13,16 +13,10 @@ from local_ai.engine.core.vision.picture_tokens import FIRST
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A picture's embeddings.
+    """A picture's embeddings."""
 
-    Args:
-        embeddings: (rows, size), or (rows, layers × size) where the first layers add rows of their own.
-        places: How each row moves positions (rows, 4): of time, height and width against its number in the
-            prompt, and of what follows it; None where positions are a text's.
-    """
-
-    embeddings: Array
-    places: Array | None = None
+    embeddings: Array  # (rows, size), or (rows, layers × size) where the first layers add their own
+    places: Array | None = None  # how each row moves positions, as `PictureInputs.moves`
 
     @property
     def n_bytes(self) -> int:

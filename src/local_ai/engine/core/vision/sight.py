@@ -46,11 +46,7 @@ class Sight:
         self.looked = 0  # pictures that went through the tower
 
     def lacks(self, request: Request, known: int) -> PromptPicture | None:
-        """Find a picture whose rows are to be made before a prompt can be read.
-
-        Args:
-            known: The first so many tokens need no reading.
-        """
+        """Find a picture whose rows are to be made before a prompt can be read beyond its `known` tokens."""
         for picture in _unread(request.job.pictures, known):
             if picture.digest in request.rows:
                 continue
@@ -61,11 +57,7 @@ class Sight:
         return None
 
     def look(self, request: Request, picture: PromptPicture) -> None:
-        """Go on making the rows of a picture: for a short time, or to the end of a tile.
-
-        Raises:
-            Exception: As the model does.
-        """
+        """Go on making a picture's rows, for a short time or to the end of a tile; raises as the model."""
         digest, started = picture.digest, time.perf_counter()
         steps = request.looks.get(digest) or self._look(request, picture)
         request.looks[digest] = steps
@@ -109,11 +101,7 @@ class Sight:
         return embeddings
 
     def place(self, request: Request, known: int) -> Placed:
-        """Put the rows that a prompt needs in the table, and name them in it; none may lack.
-
-        Args:
-            known: The first so many tokens need no reading.
-        """
+        """Put the rows that a prompt needs beyond its `known` tokens in the table, and name them."""
         job = request.job
         tokens = list(job.prompt)
         starts: dict[str, int] = {}
@@ -127,11 +115,7 @@ class Sight:
         return Placed(tuple(tokens), tuple(starts.values()))
 
     def bounds(self, request: Request, known: int) -> list[tuple[int, int]]:
-        """List where pictures begin and end that must be read in one piece, in tokens.
-
-        Args:
-            known: The first so many tokens need no reading.
-        """
+        """List in tokens where pictures beyond the `known` ones begin and end that are read in one piece."""
         if not self._model.reads_whole:
             return []
         return [(each.tokens[0], each.end) for each in _unread(request.job.pictures, known)]

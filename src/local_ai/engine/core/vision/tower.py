@@ -22,11 +22,7 @@ class Tower:
     """A model's tower; for the generating thread alone."""
 
     def __init__(self, whole: Any) -> None:
-        """Have its layers' outputs noted from now on.
-
-        Args:
-            whole: A model of mlx-vlm.
-        """
+        """Have the outputs noted, from now on, of the layers in a model of mlx-vlm."""
         self._outputs: list[Array] | None = None  # of layers, while the tower's work is written down
         layers = [layer for name, layer in whole.named_modules() if _LAYER.fullmatch(name)]
         self.layers = len(layers)
