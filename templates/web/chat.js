@@ -14,7 +14,7 @@ import { textOf } from "./texts.js";
 const VALUES = ["temperature", "top_p", "top_k", "min_p", "max_tokens"];
 const FIELDS = ["system", ...VALUES];
 const SAVE_MS = 1000; // a running answer is kept this often
-const STARTER = document.documentElement.dataset.starter;
+const STARTER = document.body.dataset.starter;
 const STARTER_TOKENS = 512; // the starter model does not always find its end
 const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostname) ? textOf("chat.here") : textOf("chat.at", { host: location.hostname });
 

@@ -5,8 +5,8 @@ import { MARKS, wordsForBytes, wordsForSeconds } from "./figures.js";
 import { textOf } from "./texts.js";
 
 // As people call local-ai here, which the page's HTML tells.
-export const STATUS_COMMAND = document.documentElement.dataset.statusCommand;
-const START_COMMAND = document.documentElement.dataset.startCommand;
+export const STATUS_COMMAND = document.body.dataset.statusCommand;
+const START_COMMAND = document.body.dataset.startCommand;
 const VERDICT = ["word", "rest", "why", "fix-words", "said"];
 
 export let report = null; // the latest /status.json, null until the first

@@ -44,7 +44,7 @@ def test_first_visit_says_how_it_is_and_one_enter_gets_an_answer(page: Page, ser
     ]
 
 
-def test_state_is_painted_before_the_rest(page: Page) -> None:
+def test_state_is_painted_before_the_rest_and_waits_for_no_file(page: Page) -> None:
     largest = """() => new Promise((resolve) => {
       const told = (list) => list.getEntries().find(({ element }) => element?.closest("#empty"));
       const tell = (list) => told(list) && resolve(told(list).startTime);
@@ -54,6 +54,8 @@ def test_state_is_painted_before_the_rest(page: Page) -> None:
     first = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
 
     assert first < page.evaluate(largest)
+    files = "performance.getEntriesByType('resource').map((each) => each.renderBlockingStatus)"
+    assert set(page.evaluate(files)) == {"non-blocking"}
 
 
 def test_markdown_is_shown_as_such_and_can_do_nothing(page: Page, server: Server) -> None:
@@ -807,7 +809,7 @@ def test_whole_page_stays_under_150_kilobytes(browser: Browser, server: Server) 
     page.wait_for_load_state("networkidle")
 
     files = {url: size for url, size in sizes.items() if "/assets/" in url or url == f"{server.url}/"}
-    web = [file for file in (template_dir() / "web").rglob("*") if file.suffix in {".css", ".js", ".svg"}]
+    web = [file for file in (template_dir() / "web").rglob("*") if file.suffix in {".js", ".svg"}]
     assert len(files) == 1 + len(web)
     assert all(url.startswith(server.url) for url in sizes)
     assert sum(files.values()) < 150_000

@@ -28,7 +28,7 @@ from local_ai.gateway.reload import watch_settings
 from local_ai.gateway.upstream.cached import Cached
 from local_ai.gateway.upstream.crash_loop import stop_flapping
 from local_ai.gateway.upstream.liveness import watch_liveness
-from local_ai.gateway.web.assets import asset_routes
+from local_ai.gateway.web.assets import asset_routes, page_style_source
 from local_ai.gateway.web.page import page_routes
 from local_ai.gateway.web.preferences import preference_routes
 from local_ai.serving.dialects import Dialect, dialect_of, error_response, refused_response
@@ -75,6 +75,7 @@ def make_app(context: GatewayContext) -> ASGIApp:
                 AccessMiddleware,
                 bound=server.host,
                 allowed=server.allowed_hosts,
+                style_source=page_style_source(),
                 origins=server.allowed_origins,
                 keys=lambda: [key.get_secret_value() for key in context.state.settings.server.api_keys],
             ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import os
 import re
 import time
@@ -182,11 +184,14 @@ def test_every_answer_carries_the_safety_headers(client: httpx.Client, path: str
     assert not [name for name in headers if name.startswith("access-control")]
 
 
-def test_page_has_no_inline_script_or_style(client: httpx.Client) -> None:
-    text = client.get("/", headers=HTML).text
+def test_page_has_no_inline_script_and_the_one_style_that_the_policy_names(client: httpx.Client) -> None:
+    answer = client.get("/", headers=HTML)
+    text = answer.text
 
     assert "style=" not in text
-    assert "<style" not in text
+    [style] = re.findall("<style>(.*?)</style>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'self' 'sha256-{digest}';" in answer.headers["content-security-policy"]
     assert len(SCRIPT.findall(text)) == text.count('<script type="application/json"') == 1  # texts: data
     assert text.count("<script") == 2
     no_address = ("http://www.w3.org/2000/svg", str(client.base_url).rstrip("/"))

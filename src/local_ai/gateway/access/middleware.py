@@ -17,12 +17,11 @@ from local_ai.gateway.access.api_keys import check_key
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
 
+_POLICY = (
+    "default-src 'self'; style-src 'self' {style}; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
 _EVERY_ANSWER = (
-    (
-        b"content-security-policy",
-        b"default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
-        b"frame-ancestors 'none'; object-src 'none'",
-    ),
     (b"cross-origin-resource-policy", b"same-origin"),
     # Under "no-referrer" browsers send our own page's forms with "Origin: null".
     (b"referrer-policy", b"same-origin"),
@@ -89,6 +88,7 @@ class AccessMiddleware:
     app: ASGIApp
     bound: str  # `server.host`
     allowed: Sequence[str]  # `server.allowed_hosts`
+    style_source: str  # the one inline style that the security policy allows: 'sha256-…'
     origins: Sequence[str] = ()  # `server.allowed_origins`
     keys: Callable[[], Sequence[str]] = tuple
 
@@ -97,10 +97,15 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        policy = _POLICY.format(style=self.style_source).encode()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_EVERY_ANSWER]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", policy),
+                    *_EVERY_ANSWER,
+                ]
             await send(message)
 
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,21 +1,24 @@
-"""The welcome page: complete HTML from the server, with the status of this moment."""
+"""The welcome page: complete HTML from the server, with the status of this moment.
+
+Its head is sent at once: while the status is asked for, the browser prepares the page.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-from collections.abc import Sequence
+import zlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local_ai.gateway.access.api_keys import is_local
 from local_ai.gateway.context import GatewayContext
 from local_ai.gateway.downloads.download import Download
 from local_ai.gateway.model_cards import IncompleteCard, ModelCard, ModelCards, PeerCard
-from local_ai.gateway.web.assets import assets_url, load_assets
+from local_ai.gateway.web.assets import assets_url, load_assets, page_style
 from local_ai.gateway.web.network_address import network_url
 from local_ai.gateway.web.preferences import Preferences, read_preferences
 from local_ai.gateway.web.templates import load_template
@@ -50,21 +53,25 @@ def page_routes(context: GatewayContext) -> list[Route]:
     """Answer `/`: the page for browsers, one plain sentence for other clients."""
 
     async def page(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return _html(request, parts(request))
         report = await context.watch.report()
-        if "text/html" not in request.headers.get("accept", ""):
-            return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
+        return PlainTextResponse(f"{report.verdict.sentence}\n", headers=_FRESH)
+
+    async def parts(request: Request) -> AsyncIterator[str]:
+        preferences = read_preferences(request)
+        yield render_head(preferences)
+        report = await context.watch.report()
         lines: list[str] = []
         if failing := failing_program(report):
             lines = await asyncio.to_thread(tail, context.state.paths.log(failing), lines=_TROUBLE_LINES)
         default = await context.model_named(report.default_model) if report.default_model else None
         settings = context.state.settings
         outside = await asyncio.to_thread(network_url, settings.server.host, settings.server.port)
-        preferences = read_preferences(request)
         view = make_view(
             report, settings, default, preferences.texts.script, log_lines=lines, network_url=outside
         )
-        shelf = await _shelf(request, context)
-        return _html(request, render_page(view, preferences, shelf))
+        yield render_page(view, preferences, await _shelf(request, context))
 
     return [Route("/", page)]
 
@@ -77,19 +84,31 @@ async def _shelf(request: Request, context: GatewayContext) -> Shelf:
     return Shelf(await context.cards(), context.downloads.all())
 
 
+def render_head(preferences: Preferences) -> str:
+    """Render the page's beginning, which does not depend on the status."""
+    return load_template("head.html").render(style=page_style(), **_shared(preferences))
+
+
 def render_page(view: View, preferences: Preferences, shelf: Shelf) -> str:
-    """Render the page."""
+    """Render the page, from where its beginning ends."""
     return load_template("page.html").render(
         view=view, report=view.report, script=preferences.texts.script, **_shared(preferences), **vars(shelf)
     )
 
 
-def _html(request: Request, text: str) -> Response:
-    headers, content = dict(_FRESH), text.encode()
+def _html(request: Request, parts: AsyncIterator[str]) -> Response:
     if "gzip" in request.headers.get("accept-encoding", ""):
-        headers["Content-Encoding"] = "gzip"
-        content = gzip.compress(content, compresslevel=5, mtime=0)
-    return Response(content, headers=headers, media_type="text/html")
+        headers = _FRESH | {"Content-Encoding": "gzip"}
+        return StreamingResponse(compressed(parts), headers=headers, media_type="text/html")
+    return StreamingResponse(parts, headers=_FRESH, media_type="text/html")
+
+
+async def compressed(parts: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Compress each part so that it can be read before the next one comes."""
+    compress = zlib.compressobj(level=5, wbits=zlib.MAX_WBITS | 16)
+    async for part in parts:
+        yield compress.compress(part.encode()) + compress.flush(zlib.Z_SYNC_FLUSH)
+    yield compress.flush()
 
 
 def render_document(request: Request, name: str, **values: object) -> str:
@@ -109,6 +128,7 @@ def _shared(preferences: Preferences) -> dict[str, object]:
 
 def prepare_page() -> None:
     """Load what the first visitor would wait for, while no other work competes with it."""
+    load_template("head.html")
     load_template("page.html")
     load_assets()
     load_texts()
