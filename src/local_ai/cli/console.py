@@ -54,6 +54,7 @@ _HEALTH = {
 }
 _OUTCOMES = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "wrong": ("✕", "red")}
 _LINE_EVERY_S = 0.1
+_MOST_NAMES = 5  # in one line
 _HEADER = ("PROGRAM", "STATE", "READINESS", "UPTIME", "RESTARTS", "MEMORY", "PID")
 
 
@@ -337,9 +338,9 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _shortened(names: Sequence[str], *, most: int = 5) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+def _shortened(names: Sequence[str]) -> str:
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _shown(text: str) -> str:

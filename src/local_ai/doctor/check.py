@@ -68,8 +68,6 @@ def warning(
     return Check(name, Outcome.WARNING, finding, why, fix, command, repair=repair)
 
 
-def wrong(name: str, error: LocalAIError, *, repair: Repair | None = None) -> Check:
+def wrong(name: str, error: LocalAIError) -> Check:
     """Return a check that found what a start, or the server, would fail with."""
-    return Check(
-        name, Outcome.WRONG, error.what, error.why, error.fix, error.command, error.exit_code, repair
-    )
+    return Check(name, Outcome.WRONG, error.what, error.why, error.fix, error.command, error.exit_code)

@@ -33,6 +33,11 @@ def unavailable(what: str, why: str, fix: str, *, command: str = "") -> ApiError
     return ApiError(what, why=why, fix=fix, command=command, status=503, code="unavailable", may_retry=False)
 
 
+def first_line(exc: BaseException) -> str:
+    """Return the first line of what an exception says, cut where it is long; its type where there is none."""
+    return next(iter(str(exc).strip().splitlines()), "")[:300] or type(exc).__name__
+
+
 def unexpected(what: str, exc: BaseException) -> ApiError:
     """Word an unexpected failure; the log has its traceback (500)."""
     return ApiError(

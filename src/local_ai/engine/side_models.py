@@ -14,7 +14,7 @@ from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.memory.release import freed_draws
 from local_ai.engine.core.tasks import SideModel
 from local_ai.engine.core.worker import Worker
-from local_ai.engine.errors import model_not_loadable, unavailable
+from local_ai.engine.errors import first_line, model_not_loadable, unavailable
 from local_ai.models.catalog import Model
 
 M = TypeVar("M")
@@ -88,7 +88,6 @@ class SideModels(ABC, Generic[M]):
                 "pip install mlx-vlm, then run: local-ai server restart",
             ) from exc
         except Exception as exc:  # mlx-lm, mlx-vlm and transformers raise whatever they like here
-            reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
-            raise model_not_loadable(found.id, reason, f"take a model that {self.does}") from exc
+            raise model_not_loadable(found.id, first_line(exc), f"take a model that {self.does}") from exc
         self._loaded[found.path] = model
         return model

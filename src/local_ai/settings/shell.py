@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def user_shell(environ: Mapping[str, str] = os.environ) -> str:
+def user_shell() -> str:
     """Return the path of the user's shell, "" where none is known."""
-    return environ.get("SHELL", "")
+    return os.environ.get("SHELL", "")
 
 
 def completion_file(

@@ -69,29 +69,21 @@ class Kinds:
     """The words for an object in a list whose type cannot be read.
 
     Args:
-        why: With "{tag}" for the type; one sentence for some types of their own.
+        why: With "{tag}" for the type.
         fix: What to do instead.
     """
 
     why: str
     fix: str
-    special: tuple[tuple[str, str], ...] = ()  # (type, why)
 
 
 @dataclass(frozen=True)
 class Reason:
-    """The reason for which a field is refused."""
+    """The reason for which a field is refused, or can have no other value."""
 
     why: str
     fix: str = "leave it out"
     details: Json | None = None
-
-
-@dataclass(frozen=True)
-class Only:
-    """The reason for which a field can have no other value."""
-
-    why: str
 
 
 def _refuse(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from local_ai.engine.api.body import B, Defaults, Fix, Kinds, Must, Only, Reason, Understood, shown
+from local_ai.engine.api.body import B, Defaults, Fix, Kinds, Must, Reason, Understood, shown
 from local_ai.engine.api.hints import nearest_meaning
 from local_ai.engine.errors import bad_field
 from local_ai.serving.errors import ApiError
@@ -72,8 +72,8 @@ def word(exc: ValidationError, model: type[BaseModel], raw: bytes = b"{}") -> Ap
 
 def _in_words(finding: Finding, model: type[BaseModel]) -> ApiError:
     name = finding.name or "the body"
-    if finding.kind == "refused":
-        reason = next(note for note in finding.notes if isinstance(note, Reason))
+    reason = next((note for note in finding.notes if isinstance(note, Reason)), None)
+    if finding.kind == "refused" and reason:
         return bad_field(name, reason.why, reason.fix, details=reason.details)
     if finding.kind == "extra_forbidden":
         return _unknown(name[:_SHORT], str(finding.path[-1]), finding.siblings, model)
@@ -89,8 +89,8 @@ def _in_words(finding: Finding, model: type[BaseModel]) -> ApiError:
     if finding.kind in ("too_short", "string_too_short"):
         fix = "add at least one entry" if finding.kind == "too_short" else "fill it in"
         return bad_field(name, "it is empty", fix)
-    if only := next((note for note in finding.notes if isinstance(note, Only)), None):
-        return bad_field(name, only.why, "leave it out")
+    if reason:
+        return bad_field(name, reason.why, reason.fix)
     instead = next((note.do for note in finding.notes if isinstance(note, Fix)), None)
     fix = instead if instead and finding.kind == "greater_than_equal" else "correct it or leave it out"
     return bad_field(name, f"it must be {_expected(finding)}, got {shown(finding.value)}", fix)
@@ -127,8 +127,7 @@ def _wrong_tag(finding: Finding) -> ApiError:
     tag = str(finding.context["tag"])[:40]
     for note in finding.notes:
         if isinstance(note, Kinds):
-            why = dict(note.special).get(tag, note.why).replace("{tag}", repr(tag))
-            return bad_field(finding.name, why, note.fix)
+            return bad_field(finding.name, note.why.replace("{tag}", repr(tag)), note.fix)
     choices = ", ".join(finding.choices)
     return bad_field(at, f"it must be one of {choices}, got {tag!r}", "correct it or leave it out")
 

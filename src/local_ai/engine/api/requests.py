@@ -41,9 +41,9 @@ def note_refusal(request: Request, error: ApiError) -> None:
     )
 
 
-def json_response(content: Any, status: int = 200) -> Response:
+def json_response(content: Any) -> Response:
     """Answer JSON."""
-    return Response(to_json(content), status_code=status, media_type="application/json")
+    return Response(to_json(content), media_type="application/json")
 
 
 async def read_body(request: Request, read: Callable[[bytes], T]) -> T:

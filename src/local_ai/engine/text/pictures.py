@@ -24,7 +24,7 @@ _SMALL_EDGE = 512  # of a picture that is wanted small: "low" in OpenAI's terms
 class PictureReader:
     """Decodes a conversation's pictures, within the settings' bounds."""
 
-    def __init__(self, settings: Callable[[], VisionSettings], fetcher: PictureFetcher | None = None) -> None:
+    def __init__(self, settings: Callable[[], VisionSettings]) -> None:
         """Start nothing yet.
 
         Args:
@@ -32,7 +32,7 @@ class PictureReader:
         """
         self._settings = settings
         self._decoder = PictureDecoder()
-        self._fetcher = fetcher or PictureFetcher()
+        self._fetcher = PictureFetcher()
         self._threads = InterruptibleThreads(most=4)
         # A conversation may be written several times until it fits.
         self._read: WeakKeyDictionary[PictureSource, Picture] = WeakKeyDictionary()

@@ -14,7 +14,7 @@ from local_ai.engine.core.job import Job
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.vision.picture_tokens import PromptPicture
 from local_ai.engine.core.vision.prompt_eyes import PromptEyes, PromptInputs
-from local_ai.engine.errors import bad_field
+from local_ai.engine.errors import bad_field, first_line
 from local_ai.engine.formats.format import Format
 from local_ai.engine.templating.process import TemplateStopped
 from local_ai.engine.text.branches import branch_places, token_places
@@ -280,10 +280,9 @@ def _apply_template(ask: Ask, words: ModelWords, names: FieldNames) -> tuple[str
             "shorten them, or take another model: one whose template needs that much cannot be used",
         ) from exc
     except Exception as exc:  # templates are programs: they raise what they like
-        reason = str(exc).strip().splitlines()[0][:300] if str(exc).strip() else type(exc).__name__
         raise bad_field(
             names.messages,
-            f"the chat template of {words.key.id!r} refuses them: {reason}",
+            f"the chat template of {words.key.id!r} refuses them: {first_line(exc)}",
             "change the order of roles, or take another model",
         ) from exc
 

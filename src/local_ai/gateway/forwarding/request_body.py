@@ -17,7 +17,7 @@ from local_ai.serving.dialects import Dialect
 from local_ai.serving.errors import ApiError
 from local_ai.serving.json_body import parse_json
 
-STALL_S = 30.0
+STALL_S = 30.0  # longest time in which nothing of a body comes; more by and by is no way around
 # Slower than any network in use.
 _LEAST_BYTES_PER_S = 1000
 _DROP_S = 2.0
@@ -48,14 +48,11 @@ def check_media_type(headers: Mapping[str, str], route: Route) -> None:
         )
 
 
-async def read_body(
-    request: Request, *, most_bytes: int, hold: Callable[[int], None], stall_s: float = STALL_S
-) -> bytes:
+async def read_body(request: Request, *, most_bytes: int, hold: Callable[[int], None]) -> bytes:
     """Read the whole body.
 
     Args:
         hold: Told how large it has become, each time more has come; may refuse it.
-        stall_s: Longest time in which nothing of it comes; more by and by is no way around.
 
     Raises:
         ApiError: 413, as soon as it is known to be longer than `most_bytes`; 408, where it comes too slowly.
@@ -65,7 +62,7 @@ async def read_body(
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > most_bytes:
             raise _too_large(most_bytes)
-        return await _collect(parts, most_bytes=most_bytes, hold=hold, stall_s=stall_s)
+        return await _collect(parts, most_bytes=most_bytes, hold=hold)
     except ApiError as refusal:
         # Closed with something unread, the client would get a reset instead of the refusal.
         closes = "close" in request.headers.get("connection", "").lower()
@@ -74,18 +71,16 @@ async def read_body(
         raise
 
 
-async def _collect(
-    parts: AsyncGenerator[bytes], *, most_bytes: int, hold: Callable[[int], None], stall_s: float
-) -> bytes:
+async def _collect(parts: AsyncGenerator[bytes], *, most_bytes: int, hold: Callable[[int], None]) -> bytes:
     body = bytearray()
     began = time.monotonic()
     while True:
-        patience_s = began + stall_s + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
+        patience_s = began + STALL_S + len(body) / _LEAST_BYTES_PER_S - time.monotonic()
         try:
-            async with asyncio.timeout(min(stall_s, patience_s)):
+            async with asyncio.timeout(min(STALL_S, patience_s)):
                 part = await anext(parts, None)
         except TimeoutError:
-            why = f"after {len(body)} bytes of its body almost nothing came for {stall_s:g} s"
+            why = f"after {len(body)} bytes of its body almost nothing came for {STALL_S:g} s"
             raise too_slow(why) from None
         if part is None:
             return bytes(body)

@@ -8,18 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from local_ai.engine.api.body import (
-    Body,
-    Cacheable,
-    Flag,
-    Json,
-    Kinds,
-    ListOf,
-    Must,
-    NoEffect,
-    Text,
-    TextOr,
-)
+from local_ai.engine.api.body import Body, Cacheable, Flag, Json, Kinds, ListOf, Must, NoEffect, Text, TextOr
 from local_ai.engine.api.content import PicturePart, Unreadable, message_of, piece_of, pieces_of
 from local_ai.engine.errors import bad_field
 from local_ai.engine.pictures.picture import PictureSource

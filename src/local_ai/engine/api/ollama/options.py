@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from local_ai.engine.api.body import Drawn, Must, NoEffect, Only, RepetitionPenalty, Stops
+from local_ai.engine.api.body import Drawn, Must, NoEffect, Reason, RepetitionPenalty, Stops
 from local_ai.engine.core.job import Sampling
 from local_ai.engine.text.conversation import Limits
 from local_ai.settings.schema import GenerationSettings
 
-_OFF = Only("tokens are not drawn that way here")
+_OFF = Reason("tokens are not drawn that way here")
 _RANDOM = -1  # a seed that stands for none
 _WINDOW = 64  # as the core's repetition penalty
 
@@ -54,7 +54,7 @@ class OllamaOptions(Drawn):
     num_predict: Annotated[int, Field(ge=-2, le=10**12)] | None = None
     stop: Stops = ()
     repeat_penalty: RepetitionPenalty = None
-    repeat_last_n: Annotated[Literal[64], Only(f"the last {_WINDOW} tokens are looked at")] | None = None
+    repeat_last_n: Annotated[Literal[64], Reason(f"the last {_WINDOW} tokens are looked at")] | None = None
     num_ctx: NoEffect = None  # a model's whole context is always there
     num_keep: NoEffect = None
     num_batch: NoEffect = None
@@ -74,7 +74,7 @@ class OllamaOptions(Drawn):
     mirostat_eta: NoEffect = None
     tfs_z: Annotated[float, Field(ge=1, le=1), _OFF] | None = None
     typical_p: Annotated[float, Field(ge=1, le=1), _OFF] | None = None
-    penalize_newline: Annotated[Literal[True], Only("newlines are tokens like others")] | None = None
+    penalize_newline: Annotated[Literal[True], Reason("newlines are tokens like others")] | None = None
 
     def sampling(self, generation: GenerationSettings) -> Sampling:
         """Say it in the core's terms; where the request is silent, the settings speak."""

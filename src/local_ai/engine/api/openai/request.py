@@ -19,7 +19,6 @@ from local_ai.engine.api.body import (
     MaxTokens,
     Must,
     NoEffect,
-    Only,
     Reason,
     Refused,
     Sampled,
@@ -281,7 +280,7 @@ class ChatRequest(OpenAIBody, Logged):
     service_tier: Literal["auto", "default"] | None = None
     verbosity: Verbosity | None = None
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
-    store: Annotated[Literal[False], Only("nothing is stored here")] | None = None
+    store: Annotated[Literal[False], Reason("nothing is stored here")] | None = None
     functions: Annotated[Refused, Reason("it was replaced by tools", "give them as tools")] = None
     function_call: Annotated[Refused, Reason("it was replaced by tool_choice", "use tool_choice")] = None
     audio: Annotated[Refused, Reason("no model here generates speech in a chat")] = None

@@ -16,13 +16,7 @@ from local_ai.engine.api.body import Understood
 from local_ai.engine.api.endpoints import Endpoint, in_dialect
 from local_ai.engine.api.merge import merge
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, OpenAIBody
-from local_ai.engine.api.openai.response import (
-    ChatChoice,
-    Json,
-    TextChoice,
-    make_heading,
-    usage_body,
-)
+from local_ai.engine.api.openai.response import ChatChoice, Json, TextChoice, make_heading, usage_body
 from local_ai.engine.api.problems import understand
 from local_ai.engine.api.requests import read_body
 from local_ai.engine.text.conversation import Piece, ReasoningPiece, TextPiece

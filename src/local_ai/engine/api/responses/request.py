@@ -18,7 +18,6 @@ from local_ai.engine.api.body import (
     MaxTokens,
     Must,
     NoEffect,
-    Only,
     Reason,
     Refused,
     Sampled,
@@ -135,7 +134,7 @@ class ResponseRequest(Sampled):
     top_logprobs: TopLogprobs = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: Annotated[dict[str, str], AfterValidator(_check_metadata), Must(_METADATA)] | None = None
-    background: Annotated[Literal[False], Only("nothing runs in the background here")] | None = None
+    background: Annotated[Literal[False], Reason("nothing runs in the background here")] | None = None
     service_tier: Literal["auto", "default"] | None = None
     prompt_cache_retention: Literal["in-memory", "in_memory"] | None = None
     user: NoEffect = None
