@@ -9,6 +9,7 @@ from local_ai.status.health import EngineHealth, EngineState, Failure, Queue, Ra
 from local_ai.status.judge import judge
 from local_ai.status.report import Facts, Report, Supervisor, base_url
 from local_ai.status.verdict import Health, Readiness
+from local_ai.supervision.crashes import awaited_host
 from local_ai.supervision.program import (
     ENGINE,
     FINAL_EXITS,
@@ -173,6 +174,19 @@ def test_silent_engine_is_starting_while_young_and_unhealthy_later():
     assert slow.verdict.sentence == "Starting: the engine is not listening yet, 45 s"
     assert old.verdict.sentence == "Failed: the engine cannot serve"
     assert old.verdict.why == "does not answer its probe"
+
+
+def test_engine_of_a_cluster_that_waits_for_a_host_is_starting_however_long():
+    awaited = awaited_host(
+        ["2026-11-27 22:06:26,967 WARNING x: rank 1 (mini) cannot be reached, and is waited for: no"]
+    )
+
+    report = with_engine(ProcessState.RUNNING, started=100.0, engine=None, awaited_host=awaited)
+
+    assert report.verdict.sentence == (
+        "Starting: the engine is waiting for rank 1 (mini), which cannot be reached: no"
+    )
+    assert awaited_host(["rank 1 (mini) cannot be reached, and is waited for: no", "started rank 0"]) == ""
 
 
 @pytest.mark.parametrize("name", [ENGINE, GATEWAY])

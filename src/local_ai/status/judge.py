@@ -117,6 +117,8 @@ def _readiness(name: str, state: ProcessState, uptime_s: float | None, facts: Fa
         uptime_s = min(uptime_s, max(0.0, facts.now - facts.engine_began))
     if name in facts.paused:
         return Readiness.UNHEALTHY, _PAUSED
+    if name == ENGINE and facts.awaited_host:
+        return Readiness.STARTING, facts.awaited_host
     if uptime_s is None or uptime_s < _YOUNG_S:
         return Readiness.STARTING, f"not listening yet, {uptime_s or 0:.0f} s"
     return Readiness.UNHEALTHY, "does not answer its probe"

@@ -17,9 +17,9 @@ from local_ai.status.health import Queue
 from local_ai.status.judge import judge
 from local_ai.status.probe import PATIENCE_S, probe_engine, probe_gateway
 from local_ai.status.report import Facts, Report, Supervisor
-from local_ai.supervision.crashes import Crashes, explain_crash, read_crashes
+from local_ai.supervision.crashes import Crashes, awaited_host, explain_crash, read_crashes
 from local_ai.supervision.log_files import tail
-from local_ai.supervision.program import OMNI, SUPERVISORD, ProcessInfo
+from local_ai.supervision.program import ENGINE, OMNI, SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorFault, SupervisorUnreachable
 
 _YOUNG_S = 3.0  # from when the engine's process began
@@ -51,6 +51,8 @@ def observe(
     )
     began, now = _modified(paths.engine_pid), time.time()
     is_young = began is None or now - began < _YOUNG_S
+    patience_s = young_engine_s if is_young else PATIENCE_S
+    engine = probe_engine(paths.engine_socket, patience_s=patience_s) if up else None
     return judge(
         Facts(
             now=now,
@@ -58,9 +60,7 @@ def observe(
             supervisor_pid=answer.pid,
             processes=answer.processes,
             gateway_answers=queue is not None,
-            engine=probe_engine(paths.engine_socket, patience_s=young_engine_s if is_young else PATIENCE_S)
-            if up
-            else None,
+            engine=engine,
             omni=probe_engine(paths.omni_socket)
             if any(each.name == OMNI for each in answer.processes)
             else None,
@@ -77,6 +77,7 @@ def observe(
             version=target.version,
             queue=queue,
             engine_began=began,
+            awaited_host="" if engine else awaited_host(tail(paths.log(ENGINE), lines=1)),
         )
     )
 

@@ -45,6 +45,7 @@ class Facts:
     paused: frozenset[str] = frozenset()  # programs, and supervisord, that a stop signal holds
     omni: EngineHealth | None = None  # of the program `omni`, where it is run
     engine_began: float | None = None  # seconds since 1970; later than its process's after a restart in place
+    awaited_host: str = ""  # that keeps the engine from starting, and why
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ _SIGNS = (
 )
 # What engine/cluster/launch.py says of the rank for whose sake it ended all others.
 _LOST_RANK = re.compile(r"(rank \d+ \(.+\) (?:ended|has been silent) .+): all ranks end$")
+# What engine/cluster/reach.py says before it starts any rank.
+_AWAITED = re.compile(r"(rank \d+ \(.+\)) cannot be reached, and is waited for: (.+)$")
 _EXITS = {
     "terminated by SIGKILL": "it was killed: by a person, a program, or the system when memory runs out",
     "terminated by SIGSEGV": "it crashed in native code",
@@ -151,3 +153,13 @@ def explain_crash(reason: str, log_lines: Sequence[str]) -> str:
                 return f"{meaning.format(*match.groups())} ({reason})"
     meaning = _EXITS.get(reason, _OUTSIDE if from_outside else "")
     return f"{meaning} ({reason})" if meaning else reason
+
+
+def awaited_host(log_lines: Sequence[str]) -> str:
+    """Tell which host of a cluster is waited for, and why; "" where none is.
+
+    Args:
+        log_lines: The last lines of the program's log.
+    """
+    match = _AWAITED.search(log_lines[-1]) if log_lines else None
+    return f"waiting for {match[1]}, which cannot be reached: {match[2]}" if match else ""
