@@ -23,7 +23,6 @@ from local_ai.errors import ConfigError, LocalAIError
 from local_ai.printable import printable
 from local_ai.status.figures import in_words, model_in_words, size_in_words
 from local_ai.status.health import EngineHealth, ModelInMemory
-from local_ai.status.probe import address_for_others
 from local_ai.status.report import Report, base_url
 from local_ai.status.verdict import Health, Readiness
 
@@ -208,6 +207,9 @@ def print_addresses(report: Report, *, logs_dir: Path, held: Sequence[ModelInMem
     Args:
         held: The models in memory, where they are to be told.
     """
+    # Its HTTP client would be a fifth of what `--help` and a completion take.
+    from local_ai.status.probe import address_for_others
+
     others = [model for model in report.models if model != report.default_model]
     reached = address_for_others(report.host)
     rows = (
