@@ -24,11 +24,7 @@ class PicturePart(Cacheable):
     """A part that shows a picture; every other one has a text."""
 
     def picture(self, at: str) -> PictureSource:
-        """Say where its file is.
-
-        Args:
-            at: Place of the part in the request.
-        """
+        """Say where its file is; `at` is the place of the part in the request."""
         raise NotImplementedError
 
 

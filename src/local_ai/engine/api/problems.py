@@ -47,11 +47,7 @@ def read_model(raw: bytes, model: type[M]) -> M:
 
 
 def understand(raw: bytes, model: type[B], defaults: Defaults) -> Understood[B]:
-    """Read a body that has a model generate text.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
+    """Read a body that has a model generate text; ApiError (400) that names a wrong field."""
     body = read_model(raw, model)
     return Understood(body, body.asks(defaults(body.model)))
 

@@ -16,11 +16,7 @@ _RECIPIENT = re.compile(r"\bto=(?P<name>[^\s<]+)")
 
 
 def json_reader(*marks: str) -> Read:
-    """Make a reader of one JSON object, a list of them, or several one after another.
-
-    Args:
-        marks: What may stand between them.
-    """
+    """Make a reader of one JSON object, a list, or several one after another with any of `marks` between."""
     return lambda body, _tools: _read_all(body, marks, _read_objects)
 
 
@@ -43,11 +39,7 @@ def _read_all(
 
 
 def whole(calls: list[RawCall], rest: str = "") -> Reading:
-    """Make the reading of at least one call.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """Make the reading of at least one call; ValueError where there is none."""
     if not calls:
         raise ValueError("no call")
     return Reading(tuple(calls), rest if rest.strip("}]) \r\n\t") else "")

@@ -16,11 +16,7 @@ _KEYWORDS = {"true": True, "false": False, "null": None}
 
 
 def decode_json(text: str, at: int = 0) -> tuple[Any, int]:
-    """Read one JSON value; return it and where it ends.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """Read one JSON value; return it and where it ends. ValueError where there is none."""
     try:
         value, end = _DECODER.raw_decode(text, skip_space(text, at))
         json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
@@ -37,11 +33,7 @@ def skip_space(text: str, at: int) -> int:
 
 
 def parse_value(text: str) -> Any:
-    """Read a whole text as JSON, or as a literal of Python.
-
-    Raises:
-        ValueError: It is neither.
-    """
+    """Read a whole text as JSON, or as a literal of Python; ValueError where it is neither."""
     try:
         value, end = decode_json(text)
         if not text[end:].strip():

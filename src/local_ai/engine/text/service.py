@@ -124,11 +124,7 @@ class Service:
         return _find(name, self._library())
 
     async def load(self, name: str) -> None:
-        """A request to load a model.
-
-        Raises:
-            ApiError: No such model, or it cannot be loaded.
-        """
+        """Load a model; ApiError where there is none, or it cannot be loaded."""
         _, lease = await self._load(Ask(), name, None)
         lease.end()
 

@@ -184,11 +184,7 @@ class OllamaShowRequest(Body):
 
 
 def read_shown(raw: bytes) -> str:
-    """Read the model's name of a /api/show body.
-
-    Raises:
-        ApiError: 400, naming the field.
-    """
+    """Read the model's name of a /api/show body; ApiError (400) that names a wrong field."""
     body = read_model(raw, OllamaShowRequest)
     name = body.model or body.name
     if name is None:

@@ -233,11 +233,7 @@ def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
 
 
 def refuse_media(content: Any, at: str) -> None:
-    """Refuse a content that holds what cannot be read.
-
-    Raises:
-        ApiError: 400, naming the part.
-    """
+    """Refuse a content that holds what cannot be read: ApiError (400), naming the part."""
     for index, part in enumerate(() if isinstance(content, str) else content):
         if isinstance(part, Unreadable):
             raise bad_field(f"{at}[{index}]", blind_to(repr(part.type)), TEXT_ONLY)

@@ -305,11 +305,7 @@ def _goes_on(turn: Message, item: Message) -> bool:
 
 
 def refuse_newest_media(items: Sequence[Any]) -> None:
-    """Refuse what cannot be read where the user has just sent it.
-
-    Raises:
-        ApiError: 400, naming the part.
-    """
+    """Refuse what cannot be read where the user has just sent it: ApiError (400), naming the part."""
     newest = newest_of_user([_role_of(item) for item in items])
     if newest is not None:
         refuse_media(items[newest].content, f"input[{newest}].content")

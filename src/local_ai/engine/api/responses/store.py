@@ -70,11 +70,7 @@ class ResponseStore:
         return _read(self._kept[name])
 
     def delete(self, name: str) -> None:
-        """Forget a response.
-
-        Raises:
-            ApiError: 404, as `get`.
-        """
+        """Forget a response; raises as `get`."""
         self.get(name)
         self._forget(name)
 

@@ -169,11 +169,7 @@ ResponseToolChoice = Annotated[
 
 
 def read_tools(tools: Sequence[Any]) -> Toolbox:
-    """Say which functions there are.
-
-    Raises:
-        ApiError: 400, there are too many, or two of one name.
-    """
+    """Say which functions there are; ApiError (400) where they are too many, or two have one name."""
     if left_out := sorted({tool.type for tool in tools if isinstance(tool, HostedTool)}):
         log.info("tools left out, for no model here can use them: %s", ", ".join(left_out))
     found = [each for tool in tools for each in _functions(tool)]

@@ -190,27 +190,24 @@ class DiskPrompts:
             OSError: A file cannot be written.
         """
         names = chain(np.asarray(tokens, dtype=np.int32))
-        index, total = self._store.index, 0
-        index.touch([self._folder / name for name in self._files_of(names, arrays)])
-        write_model(self._folder, self._key.id, self._key.path)
-        if arrays.attention:
-            for number, name in enumerate(names.blocks):
-                start = number * BLOCK_TOKENS
-                block = attention_block(arrays.attention, start, start + BLOCK_TOKENS)
-                total += sum(tensor.bits.nbytes for tensor in block.tensors.values())
-                if total > most_bytes:
-                    return
-                if self._folder / name not in index:
-                    yield self._put(name, block)
-        for state in arrays.states:
-            start = state.end // BLOCK_TOKENS * BLOCK_TOKENS
-            if self._folder / names.state(state.end) not in index:
-                yield self._put(names.state(state.end), state_block(state, arrays.attention, start))
-        self._thin_out(names)
-
-    def _files_of(self, names: Chain, arrays: Arrays) -> list[str]:
         blocks = names.blocks if arrays.attention else ()
-        return [*blocks, *(names.state(state.end) for state in arrays.states)]
+        states = [names.state(state.end) for state in arrays.states]
+        index, total = self._store.index, 0
+        index.touch([self._folder / name for name in (*blocks, *states)])
+        write_model(self._folder, self._key.id, self._key.path)
+        for number, name in enumerate(blocks):
+            start = number * BLOCK_TOKENS
+            block = attention_block(arrays.attention, start, start + BLOCK_TOKENS)
+            total += sum(tensor.bits.nbytes for tensor in block.tensors.values())
+            if total > most_bytes:
+                return
+            if self._folder / name not in index:
+                yield self._put(name, block)
+        for state, name in zip(arrays.states, states, strict=True):
+            if self._folder / name not in index:
+                start = state.end // BLOCK_TOKENS * BLOCK_TOKENS
+                yield self._put(name, state_block(state, arrays.attention, start))
+        self._thin_out(names)
 
     def _put(self, name: str, block: Block) -> int:
         n_bytes = write_block(self._folder / name, block)
