@@ -22,7 +22,7 @@ from local_ai.supervision.log_files import tail
 from local_ai.supervision.program import ENGINE, OMNI, SUPERVISORD, ProcessInfo
 from local_ai.supervision.rpc import SupervisorClient, SupervisorError, SupervisorFault, SupervisorUnreachable
 
-_YOUNG_S = 3.0  # from when the engine's process began
+_YOUNG_S = 3.0  # from when its process began
 # Of a program's log, searched for why it ended.
 _REASON_LINES = 30
 
@@ -34,8 +34,8 @@ def observe(
 
     Args:
         queue: Given by the gateway itself, which need not ask itself.
-        young_engine_s: Longest wait for the answer of an engine whose process has just begun, in seconds: it
-            listens, and imports for a second or two before it answers.
+        young_engine_s: Longest wait for the answer of an engine, or of the program `omni`, whose process has
+            just begun, in seconds: it listens, and imports for a second or two before it answers.
     """
     answer = _ask_supervisor(paths)
     if answer.supervisor is not Supervisor.ABSENT:
@@ -50,9 +50,12 @@ def observe(
         settled=target.default_model,
     )
     began, now = _modified(paths.engine_pid), time.time()
-    is_young = began is None or now - began < _YOUNG_S
-    patience_s = young_engine_s if is_young else PATIENCE_S
-    engine = probe_engine(paths.engine_socket, patience_s=patience_s) if up else None
+
+    def patience_s(began: float | None) -> float:
+        return young_engine_s if began is None or now - began < _YOUNG_S else PATIENCE_S
+
+    engine = probe_engine(paths.engine_socket, patience_s=patience_s(began)) if up else None
+    omni = next((each for each in answer.processes if each.name == OMNI), None)
     return judge(
         Facts(
             now=now,
@@ -61,9 +64,7 @@ def observe(
             processes=answer.processes,
             gateway_answers=queue is not None,
             engine=engine,
-            omni=probe_engine(paths.omni_socket)
-            if any(each.name == OMNI for each in answer.processes)
-            else None,
+            omni=probe_engine(paths.omni_socket, patience_s=patience_s(omni.started)) if omni else None,
             crashes={name: ended.count for name, ended in exits.items()},
             exit_reasons={name: _explain(name, ended, paths) for name, ended in exits.items()},
             given_up=frozenset(name for name, ended in exits.items() if ended.was_given_up),

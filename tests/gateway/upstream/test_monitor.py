@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -121,16 +123,21 @@ def test_monitor_tells_how_many_answers_the_engine_generates_at_once_whenever_th
     assert told == [64, 8]
 
 
-def test_report_is_made_without_an_engine_that_has_just_begun_and_does_not_answer_yet(
+def test_report_is_made_without_engines_that_have_just_begun_and_do_not_answer_yet(
     watch: Monitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observe, "PATIENCE_S", 3600)
     paths = make_patient_state(tmp_path / "other", wait_s=5).paths.in_state_dir(tmp_path / "state")
     paths.engine_pid.write_text("4243")
 
-    with FakeSupervisord(paths.supervisor_socket).run(), socket.socket(socket.AF_UNIX) as engine:
-        engine.bind(str(paths.engine_socket))
-        engine.listen()
+    supervisord = FakeSupervisord(paths.supervisor_socket)
+    supervisord.states["omni"], supervisord.started = "STARTING", time.time()
+
+    with supervisord.run(), ExitStack() as open_sockets:
+        for path in (paths.engine_socket, paths.omni_socket):
+            silent = open_sockets.enter_context(socket.socket(socket.AF_UNIX))
+            silent.bind(str(path))
+            silent.listen()
         report = coroutines.run(watch.report())
 
-    assert (report.is_running, report.engine) == (True, None)
+    assert (report.engine, [row.name for row in report.programs][-1]) == (None, "omni")
