@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from local_ai.engine.api.anthropic.routes import anthropic_routes, in_anthropic_errors
+from local_ai.engine.api.anthropic.routes import anthropic_routes
 from local_ai.engine.api.body import Body
+from local_ai.engine.api.endpoints import FAILURES
 from local_ai.engine.api.ollama.routes import ollama_routes
-from local_ai.engine.api.openai.routes import in_openai_errors, openai_routes
+from local_ai.engine.api.openai.routes import openai_routes
 from local_ai.engine.api.problems import read_model
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.routes import responses_routes
@@ -97,18 +98,18 @@ def make_app(engine: Engine) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/recent", recent),
-            Route("/reload", in_openai_errors(take_settings), methods=["POST"]),
-            Route("/pin", in_openai_errors(pin), methods=["POST"]),
-            Route("/unload", in_openai_errors(unload), methods=["POST"]),
+            Route("/reload", take_settings, methods=["POST"]),
+            Route("/pin", pin, methods=["POST"]),
+            Route("/unload", unload, methods=["POST"]),
             *(_omni_text_routes(engine.omni, service) if engine.is_omni_text else ()),
-            Route("/v1/embeddings", in_openai_errors(embeddings), methods=["POST"]),
-            Route("/v1/rerank", in_openai_errors(rerank), methods=["POST"]),
+            Route("/v1/embeddings", embeddings, methods=["POST"]),
+            Route("/v1/rerank", rerank, methods=["POST"]),
             *responses_routes(service, engine.responses),
             *openai_routes(service),
             *anthropic_routes(service),
             *ollama_routes(service, engine.embedder),
         ],
-        exception_handlers={404: _no_such_route, 405: _wrong_method},
+        exception_handlers={404: _no_such_route, 405: _wrong_method, **FAILURES},
         middleware=[
             Middleware(AwakeWhileAnswering, keep_awake=engine.keep_awake),
             Middleware(RequestIds),
@@ -157,8 +158,7 @@ def _omni_text_routes(omni: OmniRouters, service: Service) -> list[Route]:
 
 def _omni_route(omni: OmniRouters, place: Place, module: str, at: str, *, path: str | None = None) -> Route:
     endpoint = partial(omni.call, module, path=path or at, place=place)
-    guard = in_anthropic_errors if at.startswith("/anthropic") else in_openai_errors
-    return Route(at, guard(endpoint), methods=["POST"])
+    return Route(at, endpoint, methods=["POST"])
 
 
 async def _no_such_route(request: Request, _exc: Exception) -> Response:

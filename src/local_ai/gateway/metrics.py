@@ -9,14 +9,13 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from local_ai.serving.dialects import Dialect
 from local_ai.status.health import PeerHealth, PeerState
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Histogram
     from prometheus_client.core import Metric
 
     from local_ai.status.report import Report
@@ -73,32 +72,23 @@ class Metrics:
 
     @cached_property
     def _counters(self) -> _Counters:
+        return _Counters()
+
+
+class _Counters:
+    """Counts and times of requests."""
+
+    def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
-        registry = CollectorRegistry()
-        return _Counters(
-            registry=registry,
-            requests=Counter(
-                "local_ai_requests", "Requests by how they ended.", ("family", "model", "outcome"),
-                registry=registry,
-            ),
-            first=Histogram(
-                "local_ai_first_token_seconds", "From arrival to the first part of the answer.",
-                ("family", "model"), buckets=_SECONDS, registry=registry,
-            ),
-            seconds=Histogram(
-                "local_ai_request_seconds", "From arrival to the end of the answer.",
-                ("family", "model"), buckets=_SECONDS, registry=registry,
-            ),
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Counters:
-    registry: CollectorRegistry
-    requests: Counter
-    first: Histogram
-    seconds: Histogram
+        self.registry = CollectorRegistry()
+        by = ("family", "model")
+        times = partial(Histogram, labelnames=by, buckets=_SECONDS, registry=self.registry)
+        self.requests = Counter(
+            "local_ai_requests", "Requests by how they ended.", (*by, "outcome"), registry=self.registry
+        )
+        self.first = times("local_ai_first_token_seconds", "From arrival to the first part of the answer.")
+        self.seconds = times("local_ai_request_seconds", "From arrival to the end of the answer.")
 
 
 class _Now:

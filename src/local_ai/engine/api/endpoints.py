@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from local_ai.engine.api.requests import ClientGoneError, json_response, note_refusal, unless_gone
 from local_ai.engine.errors import unexpected
-from local_ai.serving.dialects import Dialect, error_event, error_response
+from local_ai.serving.dialects import Dialect, dialect_of, error_event, error_response
 from local_ai.serving.errors import ApiError
 from local_ai.serving.framing import EVENTS
 from local_ai.serving.sse import batches, close
@@ -27,25 +27,31 @@ _GRACE_S = 2.0  # an error known by then has its own HTTP status; later ones end
 _QUIET_S = 3.0  # a stream of events that has nothing to say says so this often
 
 
-def in_dialect(dialect: Dialect) -> Callable[[Endpoint], Endpoint]:
-    """Make a guard that answers every failure of an endpoint in a dialect's shape."""
+async def _answer_refusal(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ApiError)
+    note_refusal(request, exc)
+    return error_response(_dialect(request), exc, source="engine")
 
-    def guard(endpoint: Endpoint) -> Endpoint:
-        async def guarded(request: Request) -> Response:
-            try:
-                return await endpoint(request)
-            except ApiError as exc:
-                note_refusal(request, exc)
-                return error_response(dialect, exc, source="engine")
-            except ClientGoneError:
-                return Response(status_code=_CLIENT_CLOSED_REQUEST)
-            except Exception as exc:
-                log.exception("a request failed")
-                return error_response(dialect, unexpected("the request failed", exc), source="engine")
 
-        return guarded
+async def _answer_nobody(_request: Request, _exc: Exception) -> Response:
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
-    return guard
+
+async def _answer_unexpected(request: Request, exc: Exception) -> Response:
+    # The traceback is in the log: uvicorn writes it.
+    return error_response(_dialect(request), unexpected("the request failed", exc), source="engine")
+
+
+def _dialect(request: Request) -> Dialect:
+    return dialect_of(request.url.path) or Dialect.OPENAI
+
+
+# Answer every failure of an endpoint in its dialect; for Starlette.
+FAILURES: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    ApiError: _answer_refusal,
+    ClientGoneError: _answer_nobody,
+    Exception: _answer_unexpected,
+}
 
 
 async def answer(

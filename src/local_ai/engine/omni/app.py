@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local_ai.engine.api.endpoints import in_dialect
+from local_ai.engine.api.endpoints import FAILURES
 from local_ai.engine.health import HealthBoard
 from local_ai.engine.omni.fields import Place, place_model
 from local_ai.engine.omni.routers import OmniRouters
 from local_ai.engine.process.keep_awake import AwakeWhileAnswering, KeepAwake
 from local_ai.models.library import find_folder, library_for
 from local_ai.models.not_found import model_not_found
-from local_ai.serving.dialects import Dialect
 from local_ai.settings.state import State, read_state
 from local_ai.supervision.omni import PARTS, Part
 
@@ -38,13 +37,14 @@ def make_app(state: State, board: HealthBoard) -> Starlette:
             Route("/health", health),
             *(_route(routers, part, place) for part in parts),
         ],
+        exception_handlers=FAILURES,
         middleware=[Middleware(AwakeWhileAnswering, keep_awake=keep_awake)],
     )
 
 
 def _route(routers: OmniRouters, part: Part, place: Place) -> Route:
     endpoint = partial(routers.call, part.module, path=part.path, place=place)
-    return Route(part.path, in_dialect(Dialect.OPENAI)(endpoint), methods=["POST"])
+    return Route(part.path, endpoint, methods=["POST"])
 
 
 def folder_of(name: str, state: State) -> str:

@@ -15,7 +15,6 @@ from local_ai.engine.api import endpoints
 from local_ai.engine.api.anthropic.request import MessagesRequest
 from local_ai.engine.api.anthropic.response import Json, MessageBuilder
 from local_ai.engine.api.body import Understood
-from local_ai.engine.api.endpoints import in_dialect
 from local_ai.engine.api.problems import understand
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.text.conversation import Begun, Reading
@@ -24,7 +23,6 @@ from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
-in_anthropic_errors = in_dialect(Dialect.ANTHROPIC)
 _NAMES = FieldNames(schema="output_config.format")
 
 
@@ -42,8 +40,8 @@ def anthropic_routes(service: Service) -> list[Route]:
         return json_response({"input_tokens": await unless_gone(request, counting)})
 
     return [
-        Route("/anthropic/v1/messages", in_anthropic_errors(messages), methods=["POST"]),
-        Route("/anthropic/v1/messages/count_tokens", in_anthropic_errors(count_tokens), methods=["POST"]),
+        Route("/anthropic/v1/messages", messages, methods=["POST"]),
+        Route("/anthropic/v1/messages/count_tokens", count_tokens, methods=["POST"]),
     ]
 
 

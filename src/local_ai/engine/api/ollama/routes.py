@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.body import Understood
-from local_ai.engine.api.endpoints import Endpoint, in_dialect
+from local_ai.engine.api.endpoints import Endpoint
 from local_ai.engine.api.ollama.request import (
     OllamaBody,
     OllamaChatRequest,
@@ -34,8 +34,6 @@ from local_ai.engine.text.service import Opened, Service
 from local_ai.serving.dialects import Dialect
 from local_ai.serving.framing import line
 from local_ai.serving.sse import close
-
-_in_errors = in_dialect(Dialect.OLLAMA)
 
 
 def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
@@ -72,9 +70,7 @@ def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
         "embeddings": embeddings,
         "show": show,
     }
-    return [
-        Route(f"/api/{name}", _in_errors(endpoint), methods=["POST"]) for name, endpoint in routes.items()
-    ]
+    return [Route(f"/api/{name}", endpoint, methods=["POST"]) for name, endpoint in routes.items()]
 
 
 async def _answer(service: Service, request: Request, wanted: Understood[OllamaBody]) -> Response:

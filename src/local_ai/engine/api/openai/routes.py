@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
 from local_ai.engine.api.body import Understood
-from local_ai.engine.api.endpoints import Endpoint, in_dialect
+from local_ai.engine.api.endpoints import Endpoint
 from local_ai.engine.api.merge import merge
 from local_ai.engine.api.openai.request import ChatRequest, CompletionRequest, OpenAIBody
 from local_ai.engine.api.openai.response import ChatChoice, Json, TextChoice, make_heading, usage_body
@@ -26,7 +26,6 @@ from local_ai.serving.dialects import Dialect
 from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
 Choice = ChatChoice | TextChoice
-in_openai_errors = in_dialect(Dialect.OPENAI)
 
 
 def openai_routes(service: Service) -> list[Route]:
@@ -37,7 +36,7 @@ def openai_routes(service: Service) -> list[Route]:
             read = partial(understand, model=model, defaults=service.defaults)
             return await _answer(service, request, await read_body(request, read))
 
-        return in_openai_errors(generate)
+        return generate
 
     return [
         Route("/v1/chat/completions", generating(ChatRequest), methods=["POST"]),

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from local_ai.engine.api import endpoints
-from local_ai.engine.api.endpoints import in_dialect
 from local_ai.engine.api.openai.messages import join_leading_system
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.items import Json, join_turns, read_item
@@ -30,7 +29,6 @@ from local_ai.serving.errors import ApiError
 from local_ai.serving.sse import HOLE, EventTemplate, close, event
 
 NAMES = FieldNames(messages="input", schema="text.format")
-_guard = in_dialect(Dialect.RESPONSES)
 _MOST_LISTED = 100
 
 
@@ -75,13 +73,13 @@ def responses_routes(service: Service, store: ResponseStore) -> list[Route]:
         return json_response(_page(store.get(request.path_params["id"]).items, request.query_params))
 
     return [
-        Route("/v1/responses", _guard(create), methods=["POST"]),
-        Route("/v1/responses/input_tokens", _guard(count), methods=["POST"]),
-        Route("/v1/responses/compact", _guard(compact), methods=["POST"]),
-        Route("/v1/responses/{id}", _guard(retrieve)),
-        Route("/v1/responses/{id}", _guard(delete), methods=["DELETE"]),
-        Route("/v1/responses/{id}/cancel", _guard(cancel), methods=["POST"]),
-        Route("/v1/responses/{id}/input_items", _guard(input_items)),
+        Route("/v1/responses", create, methods=["POST"]),
+        Route("/v1/responses/input_tokens", count, methods=["POST"]),
+        Route("/v1/responses/compact", compact, methods=["POST"]),
+        Route("/v1/responses/{id}", retrieve),
+        Route("/v1/responses/{id}", delete, methods=["DELETE"]),
+        Route("/v1/responses/{id}/cancel", cancel, methods=["POST"]),
+        Route("/v1/responses/{id}/input_items", input_items),
     ]
 
 
