@@ -6,6 +6,7 @@ import { FAMILIES, ask } from "./families.js";
 import { makeMessage, showMessage } from "./message.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
 import { canShow, clear, waiting } from "./pictures.js";
+import { holdRunning, runsElsewhere, untilEnded } from "./running.js";
 import { STATUS_COMMAND, hurry, poll } from "./status.js";
 import { all, get, getPicture, keep, keepKey, keepPicture, keptKey, openId, openStorage, setOpenId } from "./storage.js";
 import { wordsForPlace } from "./figures.js";
@@ -80,16 +81,16 @@ async function keepNow(conversation, change) {
 // Shows what another tab kept of the open conversation, `id`.
 export function follow(id) {
   return inTurn(async () => {
-    const kept = await get(id);
-    if (kept && kept.revision > open.revision) takeOver(kept);
+    const [kept, isElsewhere] = await Promise.all([get(id), runsElsewhere(id)]);
+    if (kept && kept.revision > open.revision) takeOver(kept, isElsewhere);
   });
 }
 
 // What this tab has to keep itself comes first: then both stay. Where the reader looks, the page stays.
-function takeOver(kept) {
+function takeOver(kept, isElsewhere) {
   if (kept.id !== open.id || running || queued > 1) return;
   const [isAtEnd, top] = [atEnd(), window.scrollY];
-  show(kept);
+  show(kept, isElsewhere);
   if (!isAtEnd) window.scrollTo({ top });
 }
 
@@ -100,13 +101,15 @@ function tell() {
   for (const listener of listeners) listener();
 }
 
-// Shows another conversation; what runs in this one is stopped and kept.
-export function show(conversation) {
+// Shows another conversation; what runs in this one is stopped and kept. `isElsewhere`: in another tab, its answer runs.
+export function show(conversation, isElsewhere = false) {
   if (running) stop();
   const isAnother = conversation.id !== open.id;
   open = conversation;
-  for (const message of open.messages) if (message.running) message.figures = textOf("chat.not_finished");
+  const unfinished = open.messages.filter((message) => message.running);
+  for (const message of unfinished) message.figures = textOf(isElsewhere ? "chat.elsewhere" : "chat.not_finished");
   for (const message of open.messages) delete message.running;
+  if (isElsewhere && unfinished.length) untilEnded(open.id).then(() => giveUp(conversation, unfinished));
   setOpenId(open.id);
   if (isAnother) showChoices();
   $("transcript").replaceChildren();
@@ -114,6 +117,20 @@ export function show(conversation) {
   draw();
   tell();
   if (open.messages.length) scrollToEnd();
+}
+
+// Where the other tab kept the whole answer, that is shown already.
+function giveUp(conversation, unfinished) {
+  if (conversation !== open) return;
+  for (const message of unfinished) message.figures = textOf("chat.not_finished");
+  draw();
+}
+
+// Opens a conversation that is kept; false where it is no more.
+export async function openKept(id) {
+  const [kept, isElsewhere] = await Promise.all([get(id), runsElsewhere(id)]);
+  if (kept) show(kept, isElsewhere);
+  return Boolean(kept);
 }
 
 function showChoices() {
@@ -126,7 +143,7 @@ function showChoices() {
 
 export async function showLatest() {
   const kept = (await all()).find(({ deleted }) => !deleted);
-  show(kept ?? newConversation());
+  if (!kept || !(await openKept(kept.id))) show(newConversation());
 }
 
 // Puts the shown messages on the page, each once.
@@ -194,6 +211,7 @@ async function run() {
   const message = add(conversation, { role: "assistant", model: chosen || textOf("chat.no_model_chosen"), text: "", running: true });
   const timing = { began: performance.now(), pieces: 0 };
   const controller = setRunning(new AbortController());
+  const end = holdRunning(conversation.id);
   let [frame, saved] = [0, performance.now()];
   draw();
   save();
@@ -231,8 +249,8 @@ async function run() {
   delete message.place;
   message.figures = message.error ? "" : figures(timing);
   conversation.updated = Date.now();
-  if (conversation === open) finish(message);
-  else keepInTurn(conversation);
+  await (conversation === open ? finish(message) : keepInTurn(conversation));
+  end();
 }
 
 async function withPictures({ pictures = [], ...message }) {
@@ -367,15 +385,15 @@ export async function start() {
   $("prompt").addEventListener("keydown", promptKey);
   document.addEventListener("keydown", (event) => event.key === "Escape" && isRunning() && stop());
   $("stop").addEventListener("click", stop);
+  // The browser asks whether to leave: that ends the answer.
+  addEventListener("beforeunload", (event) => isRunning() && event.preventDefault());
   for (const id of FIELDS) $(id).addEventListener("change", () => save({}));
   for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", () => save({}));
   onChoice(() => open.model !== chosen && save({}));
   startKey();
   await openStorage();
-  const kept = openId() && (await get(openId()));
-  if (kept) show(kept);
-  else if (openId()) show(newConversation());
-  else await showLatest();
+  if (!openId()) await showLatest();
+  else if (!(await openKept(openId()))) show(newConversation());
   if (open.messages.length) $("prompt").value = "";
   invite();
 }

@@ -1,10 +1,10 @@
 // The list of conversations, and what can be done with one: open, rename, delete with undo, export, import.
 
-import { follow, isRunning, onConversation, open, save, show, showLatest, stop } from "./chat.js";
+import { follow, isRunning, onConversation, open, openKept, save, show, showLatest, stop } from "./chat.js";
 import { isConversation, newConversation, picturesOf, titleOf } from "./conversation.js";
 import { $, announce, element, setText } from "./dom.js";
 import { waiting } from "./pictures.js";
-import { all, get, getPicture, holdPicture, keep, keepOnlyPictures, keepPicture, onOtherTab, remove } from "./storage.js";
+import { all, getPicture, holdPicture, keep, keepOnlyPictures, keepPicture, onOtherTab, remove } from "./storage.js";
 import { textOf } from "./texts.js";
 
 let conversations = [];
@@ -59,10 +59,8 @@ function draw() {
 }
 
 async function openOne(id) {
-  const conversation = await get(id);
-  if (!conversation) return load();
+  if (!(await openKept(id))) return load();
   if ($("conversations").matches(":popover-open")) $("conversations").hidePopover();
-  show(conversation);
   $("prompt").focus({ preventScroll: true });
 }
 

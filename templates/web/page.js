@@ -6,7 +6,7 @@
 //   activity.js       what has ended
 //   models.js         the model picker and its search
 //   models-view.js    the models of this machine, and downloads
-//   chat.js           the open conversation; families.js asks, message.js and markdown.js show
+//   chat.js           the open conversation; families.js asks, message.js and markdown.js show, running.js tells other tabs
 //   pictures.js       the pictures of the next question
 //   conversations.js  the list of them; conversation.js is one as data, storage.js keeps them
 //   use.js            the snippets, with what was asked

@@ -16,7 +16,7 @@ function showRequest(row, { state, position, model, path, seconds }) {
   const badge = row.querySelector(".badge");
   badge.dataset.health = state;
   setText(badge.querySelector(".mark"), MARKS[state] ?? "?");
-  setText(badge.querySelector(".word"), state);
+  setText(badge.querySelector(".word"), textOf(`states.${state}`));
   setText(row.querySelector(".place"), position === null ? "–" : String(position));
   setText(row.querySelector(".asked"), model ?? "–");
   setText(row.querySelector(".path"), path);

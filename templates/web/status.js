@@ -54,8 +54,8 @@ function showProgram(row, program) {
   const badge = row.querySelector(".badge");
   badge.dataset.health = program.readiness;
   setText(badge.querySelector(".mark"), MARKS[program.readiness]);
-  setText(badge.querySelector(".word"), program.readiness);
-  setText(row.querySelector(".state"), program.state.toLowerCase());
+  setText(badge.querySelector(".word"), textOf(`states.${program.readiness}`));
+  setText(row.querySelector(".state"), textOf(`states.${program.state.toLowerCase()}`));
   setText(row.querySelector(".detail"), program.detail);
   setText(row.querySelector(".uptime"), wordsForSeconds(program.uptime_s));
   setText(row.querySelector(".restarts"), String(program.restarts));

@@ -79,6 +79,8 @@ def test_page_speaks_the_language_of_the_browser_and_the_one_that_is_chosen(
     assert_clean(page)
     look_at(page, "Server")
     expect(page.locator("#queue-words")).to_contain_text("von höchstens")
+    expect(page.locator("[data-program=mlx-omni-server] .state")).to_have_text("läuft")
+    expect(page.locator("[data-program=mlx-omni-server] .badge")).to_have_text("✓bereit")
     assert_clean(page)
     look_at(page, "Einstellungen")
     expect(page.get_by_role("radio", name="Wie der Browser")).to_be_checked()

@@ -256,7 +256,9 @@ def test_question_that_failed_is_not_sent_with_the_next_one(page: Page, server: 
     assert server.engine.requests[-1]["messages"] == [{"role": "user", "content": "And of Italy?"}]
 
 
-def test_answer_that_ran_when_the_page_was_left_is_kept_as_far_as_it_came(page: Page) -> None:
+def test_answer_that_runs_is_told_to_other_tabs_and_kept_as_far_as_it_came_when_the_page_is_left(
+    page: Page,
+) -> None:
     page.get_by_label("Model", exact=True).select_option("endless")
     page.get_by_label("Your message").press("Enter")
     expect(answer_of(page)).to_contain_text("more")
@@ -267,9 +269,17 @@ def test_answer_that_ran_when_the_page_was_left_is_kept_as_far_as_it_came(page: 
       };
     })"""
     wait_until(lambda: page.evaluate(kept))
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(answer_of(other).locator(".figures")).to_have_text("running in another tab")
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
 
     page.reload()
     started(page)
 
     expect(answer_of(page).locator(".text")).to_contain_text("Paris")
     expect(answer_of(page).locator(".figures")).to_have_text("not finished")
+    expect(answer_of(other).locator(".figures")).to_have_text("not finished")
+    assert asked == ["beforeunload"]
+    other.close()

@@ -86,6 +86,7 @@ def test_every_text_is_used_and_every_text_that_is_used_exists():
     scripts = {key.replace(".", ".script.", 1) for key in scripts}
     # Those whose names are data, in both: programs, colours; and the names of views alone.
     by_name = {key for key in ALL["en"] if re.search(r"server\.script\.(mlx-|welcome-|omni)", key)}
+    by_name |= {key for key in ALL["en"] if key.startswith("states.script.")}
     by_name |= {f"appearance.{scheme}" for scheme in ("auto", "light", "dark")} | {"page.name"}
     in_python = {f"server.script.{name}" for name in ("queue", "longest", "not_listed")}
     keys = set(ALL["en"])
