@@ -39,7 +39,6 @@ import base64
 import importlib
 import io
 import itertools
-import json
 import os
 import re
 import signal
@@ -49,7 +48,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -65,17 +64,31 @@ from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 from benchmarks.chaos import DEEDS, Chaos, processes
+from benchmarks.dialects import (
+    CHAT,
+    MODELS,
+    TOKENS,
+    WAYS,
+    WHOLE,
+    Broken,
+    Cut,
+    Innocent,
+    Refused,
+    Way,
+    model_name,
+    read_whole,
+)
 from benchmarks.meddling import Meddler
 from local_ai.status.probe import probe_engine
 from local_ai.supervision.program import ENGINE, GATEWAY, SUPERVISORD
 
-_TOKENS = 24
 _LOST_AFTER_S = 120.0
 _TRY_PAUSE_S = 0.5
 # A killed gateway answers again within this time; a connection lost at any other is one too many.
 _GATEWAY_BACK_S = 20.0
 _TIMEOUT_S = 120.0
 _LOST_ON_ITS_WAY = "connection lost (the gateway was killed), asked again"
+_ENDS_ENGINE = [str(deed) for deed in DEEDS if deed.ends and deed.program in {ENGINE, SUPERVISORD}]
 # Parts of the memory beside the programs.
 _BELOW, _ON_DISK = "processes below the engine", "prompts on disk"
 # With --chaos and --several: prompts of each client.
@@ -94,34 +107,11 @@ _SEVERAL = {
 }
 
 # With --meddle: three models of 84 MB; two of them, their conversations and what a step takes for a moment.
-_MODELS = ("one", "two", "three")
 _WIDE = 1024
 _MEDDLED = {"LOCAL_AI_MODELS__BUDGET": "0.235"}
 
-# Asks, and returns the answer's text.
-Way = Callable[[httpx.Client, str], str]
 # The answer to each prompt, by its dialect's path and itself.
 Known = dict[tuple[str, str], str]
-
-
-class _Broken(Exception):
-    """The connection ended before the answer did: no error event, no end."""
-
-
-class _Cut(Exception):
-    """A stream that had begun ended with an error event."""
-
-
-class _Innocent(Exception):
-    """A refusal as a poison request: of status 422, or of a stream that had begun with comments."""
-
-
-class _Refused(Exception):
-    """An error answer."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"{status} {text[:200]}")
-        self.status = status
 
 
 @dataclass
@@ -180,7 +170,7 @@ def main() -> None:
     """Run, print, and exit 1 if anything was lost, mixed up, refused without reason or given twice."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the server ends with it
-    models = _MODELS[: 3 if options.meddle else 2] if options.several else ()
+    models = MODELS[: 3 if options.meddle else 2] if options.several else ()
     with _server(models) as server:
         texts = [
             _several_prompts(client, models) if models else _own_prompts(client)
@@ -263,15 +253,15 @@ def _learn(server: Server, texts: list[list[str]], *, alike: bool) -> Known:
     """
     prompts = list(itertools.chain.from_iterable(texts))
     # By their models: of some, only two can be in memory.
-    keys = [(path, text) for text in sorted(prompts, key=_model_name) for path in _WHOLE]
+    keys = [(path, text) for text in sorted(prompts, key=model_name) for path in WHOLE]
     with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
 
         def ask(key: tuple[str, str]) -> str:
             path, text = key
             while True:
                 try:
-                    return _WHOLE[path](http, text)
-                except _Refused as exc:
+                    return WHOLE[path](http, text)
+                except Refused as exc:
                     if exc.status != 503:
                         raise
                     time.sleep(_TRY_PAUSE_S)
@@ -279,9 +269,9 @@ def _learn(server: Server, texts: list[list[str]], *, alike: bool) -> Known:
         known = dict(zip(keys, map(ask, keys), strict=True))
         with ThreadPoolExecutor(len(texts)) as pool:
             beside = dict(zip(keys, pool.map(ask, keys), strict=True))
-    shared = Counter(known[_CHAT, text] for text in prompts)
+    shared = Counter(known[CHAT, text] for text in prompts)
     unlike = {text for path, text in keys if known[path, text] != beside[path, text]}
-    same = {text for text in prompts if shared[known[_CHAT, text]] > 1}
+    same = {text for text in prompts if shared[known[CHAT, text]] > 1}
     unsure = unlike if alike else unlike | same
     print(f"{len(prompts)} prompts; left out: {len(unlike)} answered unlike, {len(same)} like another")
     assert len(unsure) < len(prompts) / 4
@@ -297,22 +287,12 @@ def _own_prompts(client: int) -> list[str]:
 
 
 def _several_prompts(client: int, models: tuple[str, ...]) -> list[str]:
-    """Write a client's prompts for models in turns, every sixth of them long; see `_model_of`."""
+    """Write a client's prompts for models in turns, every sixth of them long; see `model_name`."""
     lengths = itertools.cycle([_LONG, "", "", "", "", _LONG])
     return [
         f"{model}: {text}{more and more + text}"
         for model, text, more in zip(itertools.cycle(models), _own_prompts(client), lengths, strict=False)
     ]
-
-
-def _model_of(text: str) -> dict[str, str]:
-    """Return the field that names a prompt's model; none where the default one is asked."""
-    return {"model": name} if (name := _model_name(text)) else {}
-
-
-def _model_name(text: str) -> str:
-    name, colon, _ = text.partition(": ")
-    return name if colon and name in _MODELS else ""
 
 
 def _show_until(stop: threading.Event, server: Server, tally: Tally) -> None:
@@ -340,21 +320,21 @@ def _picture(http: httpx.Client, url: str, *, question: str) -> str:
     body = {
         "model": "seeing",
         "messages": [{"role": "user", "content": parts}],
-        "max_tokens": _TOKENS,
+        "max_tokens": TOKENS,
         "temperature": 0,
     }
-    return str(_whole(http.post(_CHAT, json=body))["choices"][0]["message"]["content"])
+    return str(read_whole(http.post(CHAT, json=body))["choices"][0]["message"]["content"])
 
 
 def _ask_until(
     stop: threading.Event, server: Server, tally: Tally, client: int, known: Known, own: list[str]
 ) -> None:
-    ways = itertools.cycle(_WAYS)
+    ways = itertools.cycle(WAYS)
     for _ in range(client):
         next(ways)
     texts: Iterator[str] = (_prompt(client, number) for number in itertools.count())
     if known:
-        texts = itertools.cycle([text for text in own if (_CHAT, text) in known])
+        texts = itertools.cycle([text for text in own if (CHAT, text) in known])
     with httpx.Client(base_url=server.url, timeout=scaled(_TIMEOUT_S)) as http:
         for text, (path, way) in zip(texts, ways, strict=False):
             if stop.is_set():
@@ -382,19 +362,19 @@ def _ask(http: httpx.Client, way: Way, text: str, tally: Tally) -> str | None:
         except AssertionError as exc:
             tally.fail(tally.twice, f"{name}: {exc}")
             return None
-        except _Innocent as exc:
+        except Innocent as exc:
             tally.fail(tally.innocent, f"{name}, {text!r}: {exc}")
             return None
-        except _Cut as exc:
+        except Cut as exc:
             # It began and ended in words: the client knows, and nothing was promised beyond that.
             last = str(exc)
             tally.count("stream ended by an error event, asked again")
-        except _Refused as exc:
+        except Refused as exc:
             last = str(exc)
             if exc.status not in {429, 503}:
                 break
             tally.count(f"refused with {exc.status} and Retry-After, asked again")
-        except (_Broken, httpx.TransportError) as exc:
+        except (Broken, httpx.TransportError) as exc:
             last = repr(exc)
             tally.broke(last)
         else:
@@ -404,117 +384,6 @@ def _ask(http: httpx.Client, way: Way, text: str, tally: Tally) -> str | None:
         time.sleep(_TRY_PAUSE_S)
     tally.fail(tally.lost, f"{name}, {text!r}, asked for {time.monotonic() - began:.1f} s: {last}")
     return None
-
-
-def _chat(http: httpx.Client, text: str) -> str:
-    body = _whole(http.post(_CHAT, json=_body(text)))
-    assert len(body["choices"]) == 1
-    assert body["usage"]["completion_tokens"] <= _TOKENS, body
-    return str(body["choices"][0]["message"]["content"])
-
-
-def _messages(http: httpx.Client, text: str) -> str:
-    body = _whole(http.post(_MESSAGES, json=_body(text)))
-    assert body["usage"]["output_tokens"] <= _TOKENS, body
-    return "".join(block["text"] for block in body["content"])
-
-
-def _responses(http: httpx.Client, text: str) -> str:
-    body = _whole(http.post(_RESPONSES, json=_responses_body(text)))
-    assert body["usage"]["output_tokens"] <= _TOKENS, body
-    return "".join(part["text"] for item in body["output"] for part in item["content"])
-
-
-def _chat_stream(http: httpx.Client, text: str) -> str:
-    body = _body(text) | {"stream": True, "stream_options": {"include_usage": True}}
-    events = list(_events(http, _CHAT, body))
-    if "[DONE]" not in events:
-        raise _Broken("no [DONE]")
-    assert events.count("[DONE]") == 1
-    parsed = [json.loads(event) for event in events if event != "[DONE]"]
-    ids = {event["id"] for event in parsed}
-    choices = [choice for event in parsed for choice in event["choices"]]
-    ends = sum(choice["finish_reason"] is not None for choice in choices)
-    assert (len(ids), ends) == (1, 1), f"ids {ids}, ends {ends}"
-    return "".join(choice["delta"].get("content") or "" for choice in choices)
-
-
-def _messages_stream(http: httpx.Client, text: str) -> str:
-    parsed = [json.loads(event) for event in _events(http, _MESSAGES, _body(text) | {"stream": True})]
-    kinds = Counter(event["type"] for event in parsed)
-    if not kinds["message_stop"]:
-        raise _Broken("no message_stop")
-    assert (kinds["message_start"], kinds["message_stop"]) == (1, 1), kinds
-    return "".join(event["delta"]["text"] for event in parsed if event["type"] == "content_block_delta")
-
-
-def _responses_stream(http: httpx.Client, text: str) -> str:
-    parsed = [
-        json.loads(event) for event in _events(http, _RESPONSES, _responses_body(text) | {"stream": True})
-    ]
-    kinds = Counter(event["type"] for event in parsed)
-    ends = kinds["response.completed"] + kinds["response.incomplete"]
-    if not ends:
-        raise _Broken("no response.completed")
-    assert (kinds["response.created"], ends) == (1, 1), kinds
-    return "".join(event["delta"] for event in parsed if event["type"] == "response.output_text.delta")
-
-
-_CHAT, _MESSAGES, _RESPONSES = "/v1/chat/completions", "/anthropic/v1/messages", "/v1/responses"
-_WAYS: tuple[tuple[str, Way], ...] = (
-    (_CHAT, _chat),
-    (_CHAT, _chat_stream),
-    (_MESSAGES, _messages),
-    (_MESSAGES, _messages_stream),
-    (_RESPONSES, _responses),
-    (_RESPONSES, _responses_stream),
-)
-_WHOLE: dict[str, Way] = {_CHAT: _chat, _MESSAGES: _messages, _RESPONSES: _responses}
-_ENDS_ENGINE = [str(deed) for deed in DEEDS if deed.ends and deed.program in {ENGINE, SUPERVISORD}]
-
-
-def _whole(answer: httpx.Response) -> Any:
-    _check(answer)
-    return answer.json()
-
-
-def _check(answer: httpx.Response) -> None:
-    if answer.status_code == 422:
-        raise _Innocent(answer.text)
-    if answer.status_code != 200:
-        raise _Refused(answer.status_code, answer.text)
-
-
-def _events(http: httpx.Client, path: str, body: dict[str, Any]) -> Iterator[str]:
-    with http.stream("POST", path, json=body) as answer:
-        if answer.status_code != 200:
-            answer.read()
-        _check(answer)
-        for line in answer.iter_lines():
-            if not line.startswith("data: "):
-                continue
-            event = line.removeprefix("data: ")
-            if event != "[DONE]" and _is_error(json.loads(event)):
-                raise _Innocent(event) if any(words in event for words in _POISON_WORDS) else _Cut(event)
-            yield event
-
-
-# Of the two refusals with 422; an error event has no status, and not in every dialect a code.
-_POISON_WORDS = ("is not sent to the engine again", "the model is not used for now")
-
-
-def _is_error(event: dict[str, Any]) -> bool:
-    """Return whether an event is its dialect's error."""
-    return event.get("type") in {"error", "response.failed"} or "error" in event.keys() - {"type"}
-
-
-def _body(text: str) -> dict[str, Any]:
-    messages = [{"role": "user", "content": text}]
-    return _model_of(text) | {"messages": messages, "max_tokens": _TOKENS, "temperature": 0}
-
-
-def _responses_body(text: str) -> dict[str, Any]:
-    return _model_of(text) | {"input": text, "max_output_tokens": _TOKENS, "temperature": 0, "store": False}
 
 
 def _kill_every(stop: threading.Event, server: Server, tally: Tally, program: str, seconds: float) -> None:
@@ -566,7 +435,7 @@ def _generated(server: Server) -> int:
 @contextmanager
 def _server(models: tuple[str, ...]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="lai-") as home:
-        is_meddled = len(models) == len(_MODELS)
+        is_meddled = len(models) == len(MODELS)
         more = (_SEVERAL if models else {}) | (_MEDDLED if is_meddled else {})
         server = Server(Path(home), free_port(), {"LOCAL_AI_ENGINE__MAX_CRASHES": "10000"} | more)
         folder = server.paths.models_dir
