@@ -278,6 +278,14 @@ def test_detokenizer_writes_bytes_that_are_no_text_as_decoding_them_all_does(loa
             "config.json says num_hidden_layers = 1000000000, and its weights have 21 tensors in all",
         ),
         (
+            lambda f: _add_empty(f, "model.layers.0.self_attn.q_proj.bias%d", 100),
+            "its config.json describes a model without model.layers.0.self_attn.q_proj.bias0, model.layers",
+        ),
+        (
+            lambda f: (_add_empty(f, "extra.%d", 1000), _edit_config(f, num_hidden_layers=1001)),
+            "config.json says num_hidden_layers = 1001, and no model has more than 1000",
+        ),
+        (
             lambda f: (f / "generation_config.json").write_text('{"eos_token_id": [1, null]}'),
             "generation_config.json says eos_token_id = [1, None], which is neither a number nor a list",
         ),
@@ -304,6 +312,22 @@ def test_check_says_why_a_model_cannot_be_loaded(tmp_path: Path, spoil: Any, why
 
     assert caught.value.why.startswith(why)
     assert caught.value.status == 422
+
+
+def test_weights_of_more_tensors_than_any_model_has_are_refused_by_their_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from local_ai.engine.core.model.loading import check_model
+    from local_ai.models import weight_files
+    from local_ai.serving.errors import ApiError
+
+    assert weight_files.MOST_TENSORS == 200_000
+    monkeypatch.setattr(weight_files, "MOST_TENSORS", 20)
+
+    with pytest.raises(ApiError, match="has 21 tensors, and no model has more than 20"):
+        check_model(
+            ModelKey("m", make_tiny_model(tmp_path)), trust_remote_code=False, tokens=0, most_bytes=None
+        )
 
 
 def test_check_says_it_where_a_folders_name_is_the_reason(tmp_path: Path):
@@ -466,6 +490,18 @@ def _add_tensor(folder: Path, name: str, kind: str = "zeros") -> None:
     weights = dict(mx.load(str(folder / "model.safetensors")))
     mx.eval(weights)
     mx.save_safetensors(str(folder / "model.safetensors"), weights | {name: getattr(mx, kind)((2,))})
+
+
+def _add_empty(folder: Path, name: str, count: int) -> None:
+    """Add tensors of no bytes, which cost a hostile folder a line in the header each."""
+    file = folder / "model.safetensors"
+    raw = file.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    end = len(raw) - start
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}
+    written = json.dumps(header | {name % number: empty for number in range(count)}).encode()
+    file.write_bytes(len(written).to_bytes(8, "little") + written + raw[start:])
 
 
 def _mark(folder: Path, name: str, text: str) -> None:

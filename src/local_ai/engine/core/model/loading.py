@@ -23,7 +23,7 @@ from local_ai.models.catalog import context_tokens
 from local_ai.models.kv_cache import kv_cache_bytes
 from local_ai.models.places import read_object
 from local_ai.models.vision import INSTALL, REFUSED, family_of, is_installed, may_see
-from local_ai.models.weight_files import tensor_names, weights_fault
+from local_ai.models.weight_files import MOST_TENSORS, tensor_names, weights_fault
 from local_ai.printable import printable
 from local_ai.serving.errors import ApiError
 from local_ai.status.figures import size_in_words
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tiktoken.model")
 _MOST_SHOWN = 50  # characters of a wrong value
+_MOST_LAYERS = 1000  # the deepest known have 128, and each takes a millisecond to build
+_MOST_ADAPTER_TENSORS = 20_000  # some 3,000 for the largest models
+_ADAPTER_FIX = "name the folder that mlx_lm.lora wrote (adapters, or model.adapter_path)"
 _MOST_WHOLE_BYTES = 500_000_000  # the largest tokenizer.json known has 35 MB
 _READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
 _PLAIN_TEXT_FILES = (
@@ -259,12 +262,15 @@ def _check_layers(key: ModelKey, config: dict[str, Any], tensors: int) -> None:
     """Compare the layers with the tensors: the loader builds as many as the config says, before it looks."""
     inner = config.get("text_config")
     layers = (inner if isinstance(inner, dict) else config).get("num_hidden_layers")
+    fix = f"correct {key.path / 'config.json'}"
+    if tensors > MOST_TENSORS:
+        raise _broken(key, f"its weights have {tensors} tensors, and no model has more than {MOST_TENSORS}")
     if isinstance(layers, int) and layers > tensors:
-        raise model_not_loadable(
-            key.id,
-            f"config.json says num_hidden_layers = {layers}, and its weights have {tensors} tensors in all",
-            f"correct {key.path / 'config.json'}",
-        )
+        why = f"and its weights have {tensors} tensors in all"
+        raise model_not_loadable(key.id, f"config.json says num_hidden_layers = {layers}, {why}", fix)
+    if isinstance(layers, int) and layers > _MOST_LAYERS:
+        why = f"and no model has more than {_MOST_LAYERS}"
+        raise model_not_loadable(key.id, f"config.json says num_hidden_layers = {layers}, {why}", fix)
 
 
 def _check_adapter(key: ModelKey, adapter: Path) -> None:
@@ -278,6 +284,12 @@ def _check_adapter(key: ModelKey, adapter: Path) -> None:
         why = "has no weights (adapters.safetensors)"
     else:
         tensors: Any = mx.load(str(weights))
+        if len(tensors) > _MOST_ADAPTER_TENSORS:
+            raise model_not_loadable(
+                key.id,
+                f"the adapter {adapter} has {len(tensors)} tensors, which is no adapter's",
+                _ADAPTER_FIX,
+            )
         effects = [array for name, array in tensors.items() if not name.endswith(".lora_a")]
         if any(mx.any(array != 0).item() for array in effects):
             return
@@ -285,7 +297,7 @@ def _check_adapter(key: ModelKey, adapter: Path) -> None:
     raise model_not_loadable(
         key.id,
         f"the adapter {adapter} {why}",
-        "name the folder that mlx_lm.lora wrote (adapters, or model.adapter_path)",
+        _ADAPTER_FIX,
     )
 
 

@@ -22,6 +22,7 @@ from local_ai.serving.errors import ApiError
 log = logging.getLogger(__name__)
 
 _MOST_NAMES = 5
+_MOST_BESIDE = 4  # tensors beside each parameter: its bias, and what its quantisation would need
 _ADAPTER_FIX = "name the folder that mlx_lm.lora wrote for this model (adapters, or model.adapter_path)"
 _OTHER_FIX = "take a conversion of it that mlx-lm supports"
 # A tensor beside a parameter that is called so changes what the layer computes.
@@ -130,11 +131,10 @@ def _needed(
     """Name the tensors that answers would not be right without: of a layer that is there, or whole layers."""
     parents = {name.rpartition(".")[0] for name in parameters}
     parts = [(name, *name.rpartition(".")[::2]) for name in extra]
-    of_layer = [
-        name
-        for name, parent, leaf in parts
-        if parent in parents and _WORKS_ON_LAYER.search(leaf) and mx.any(weights[name] != 0).item()
-    ]
+    beside = [name for name, parent, leaf in parts if parent in parents and _WORKS_ON_LAYER.search(leaf)]
+    if len(beside) > _MOST_BESIDE * len(parameters):
+        return beside  # not looked at one by one, which would hold everybody up
+    of_layer = [name for name in beside if mx.any(weights[name] != 0).item()]
     return of_layer or _whole_layers(extra, parameters)
 
 
