@@ -3,6 +3,7 @@
 import { add, choose, history, newConversation, shown, titleOf, versions } from "./conversation.js";
 import { $, announce, setText } from "./dom.js";
 import { FAMILIES, ask } from "./families.js";
+import { loadMarkdown } from "./markdown.js";
 import { makeMessage, showMessage } from "./message.js";
 import { chooseModel, chosen, isModel, onChoice } from "./models.js";
 import { canShow, clear, waiting } from "./pictures.js";
@@ -128,7 +129,7 @@ function giveUp(conversation, unfinished) {
 
 // Opens a conversation that is kept; false where it is no more.
 export async function openKept(id) {
-  const [kept, isElsewhere] = await Promise.all([get(id), runsElsewhere(id)]);
+  const [kept, isElsewhere] = await Promise.all([get(id), runsElsewhere(id), loadMarkdown()]);
   if (kept) show(kept, isElsewhere);
   return Boolean(kept);
 }
@@ -155,13 +156,17 @@ function draw() {
     node.remove();
     nodes.delete(id);
   }
-  for (const message of path) {
+  const list = $("transcript");
+  const rows = path.map((message) => {
     if (!nodes.has(message.id)) nodes.set(message.id, makeMessage(message, ACTS));
     const node = nodes.get(message.id);
     showMessage(node, message, versions(open, message), isRunning());
-    $("transcript").append(node);
-  }
-  $("transcript").hidden = !path.length;
+    return node;
+  });
+  // In one step, and none of those that are in their place: a long conversation would take seconds.
+  const first = rows.findIndex((node, index) => node !== list.children[index]);
+  if (first >= 0) list.append(...rows.slice(first));
+  list.hidden = !path.length;
   $("empty").hidden = path.length > 0;
   if (isAtEnd) scrollToEnd();
 }

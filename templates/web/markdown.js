@@ -6,18 +6,22 @@ import { textOf } from "./texts.js";
 let lexer = null;
 let highlighter = null;
 const shownRaws = new WeakMap(); // by node, what each of its blocks was made of
+const shownWhole = new WeakMap(); // by node, the text that it shows, once that grows no more
 const MOST_HIGHLIGHTED = 20_000; // characters: more takes longer than a frame
 
-async function loadMarkdown() {
-  ({ lexer } = await import("./marked.esm.js"));
+// Without it, answers are shown as they were written.
+export async function loadMarkdown() {
+  const found = await import("./marked.esm.js").catch(() => null);
+  lexer ??= found?.lexer ?? null;
 }
 
 // While an answer grows, only its last block changes: the others keep their nodes, and what is selected in them.
 export function showMarkdown(node, text, isGrowing = false) {
   if (!lexer) {
-    loadMarkdown().then(() => showMarkdown(node, text, isGrowing), () => {});
+    loadMarkdown().then(() => lexer && showMarkdown(node, text, isGrowing));
     return setText(node, text);
   }
+  if (!isGrowing && shownWhole.get(node) === text) return;
   const tokens = lexer(text);
   const before = isGrowing ? (shownRaws.get(node) ?? []) : [];
   const same = tokens.findIndex(({ raw }, index) => raw !== before[index]);
@@ -25,6 +29,7 @@ export function showMarkdown(node, text, isGrowing = false) {
   const kept = before.length ? [...node.childNodes].slice(0, first) : [];
   node.replaceChildren(...kept, ...tokens.slice(kept.length).map(markdownNode));
   shownRaws.set(node, tokens.map(({ raw }) => raw));
+  shownWhole.set(node, isGrowing ? null : text);
 }
 
 function markdownNodes(tokens = []) {

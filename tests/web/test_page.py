@@ -25,6 +25,9 @@ from local_ai.supervision.render import template_dir
 pytestmark = pytest.mark.integration
 
 
+BELOW = "document.documentElement.scrollHeight - scrollY - document.documentElement.clientHeight"
+
+
 def ask_through(page: Page, family: str) -> None:
     page.locator(".options").evaluate("options => options.open = true")
     page.get_by_text(family, exact=True).first.click()
@@ -188,8 +191,7 @@ def test_newest_answer_stays_in_sight(page: Page) -> None:
 
         expect(answer_of(page).get_by_role("button", name="Ask again")).to_be_in_viewport()
 
-    below = "document.documentElement.scrollHeight - scrollY - document.documentElement.clientHeight"
-    assert page.evaluate(below) <= 1
+    assert page.evaluate(BELOW) <= 1
 
 
 def test_command_that_mends_it_can_be_copied(page: Page, server: Server) -> None:
@@ -251,6 +253,10 @@ def test_composer_stays_in_sight_and_only_the_page_scrolls(browser: Browser, ser
     started(page)
     for number in range(3):
         ask(page, "a long question\n" * 6 + str(number))
+    page.reload()
+    started(page)
+    expect(answer_of(page).locator(".code")).to_be_visible()
+    assert page.evaluate(BELOW) <= 1
     page.evaluate("scrollTo(0, 0)")
 
     expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
