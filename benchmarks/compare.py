@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.samples import key_of
+from benchmarks.samples import Spread, key_of
 
 _LEAST = 0.05  # less than this is no news, however small the spread
 
@@ -24,14 +24,15 @@ class Move:
     """One ratio that is not what it was."""
 
     key: tuple[str, str, str]  # suite, what, who
-    old: float
-    new: float
+    old: Spread
+    new: Spread
     is_worse: bool
 
     def __str__(self) -> str:
         suite, what, who = self.key
         word = "worse" if self.is_worse else "better"
-        return f"{word}: {suite}, {what}, {who}: {self.old:.2f}× → {self.new:.2f}× of the baseline"
+        old, new = (f"{at.middle:.2f}× ({at.low:.2f}–{at.high:.2f})" for at in (self.old, self.new))
+        return f"{word}: {suite}, {what}, {who}: {old} → {new} of the baseline"
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Move]:
@@ -44,7 +45,7 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Move]:
             continue
         if _is_beyond_spread(was, row):
             is_worse = (row["ratio"] > was["ratio"]) != row["more_is_better"]
-            moves.append(Move(key_of(row), was["ratio"], row["ratio"], is_worse))
+            moves.append(Move(key_of(row), _spread(was), _spread(row), is_worse))
     return moves
 
 
@@ -69,6 +70,11 @@ def main(words: list[str] | None = None) -> int:
     if not moves:
         print("nothing moved beyond its spread")
     return int(any(move.is_worse for move in moves))
+
+
+def _spread(row: dict[str, Any]) -> Spread:
+    low, high = row["ratio_quartiles"]
+    return Spread(low, row["ratio"], high)
 
 
 def _is_beyond_spread(old: dict[str, Any], new: dict[str, Any]) -> bool:

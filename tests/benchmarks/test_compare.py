@@ -50,8 +50,8 @@ def test_what_is_not_measured_any_more_is_told():
 @pytest.mark.parametrize(
     ("new", "code", "said"),
     [
-        (run(1.5), 1, "worse: s, start, ours: 1.00× → 1.50× of the baseline\n"),
-        (run(0.5), 0, "better: s, start, ours: 1.00× → 0.50× of the baseline\n"),
+        (run(1.5), 1, "worse: s, start, ours: 1.00× (0.98–1.02) → 1.50× (1.48–1.52) of the baseline\n"),
+        (run(0.5), 0, "better: s, start, ours: 1.00× (0.98–1.02) → 0.50× (0.48–0.52) of the baseline\n"),
         (run(1.0), 0, "nothing moved beyond its spread\n"),
     ],
     ids=["worse", "better", "the same"],
