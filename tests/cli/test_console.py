@@ -1,11 +1,12 @@
 """What is printed: nothing in it makes a terminal do anything."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from local_ai.cli import console
+from local_ai.cli import console, run
 from local_ai.doctor.check import ok
 from local_ai.errors import LocalAIError
 
@@ -42,3 +43,20 @@ def test_checks_are_coloured_on_a_terminal_and_their_findings_show_escapes(
     console.print_checks([ok("folders", str(BAD))], has_fixed=False)
 
     assert capsys.readouterr().out.splitlines()[0] == f"\033[32m✓ ok     \033[0m  {'folders':<17}  {SHOWN}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_output_that_cannot_be_written_is_an_error_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(run, "set_entry", lambda _entry: None)  # kept, for the tests that follow
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code = run.guarded(run.run_words, ["--version"])
+
+    assert code == 1
+    assert capsys.readouterr().err == (
+        "error: the output could not be written\n"
+        "  why: No space left on device\n"
+        "  fix: free some space where it goes, or send it elsewhere\n"
+    )

@@ -42,6 +42,11 @@ def test_prepare_makes_a_model_the_catalog_lists(monkeypatch, tmp_path):
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [STARTER_ID]
 
 
+def test_weights_that_the_disk_does_not_take_are_an_error_of_the_system(tmp_path):
+    with pytest.raises(OSError):
+        starter._write_weights([], tmp_path / "gone" / "x", "float32", lambda _step, _share: None)
+
+
 def test_prepare_leaves_a_whole_model_alone(monkeypatch, tmp_path):
     make_tiny_model(tmp_path / STARTER_ID)
     monkeypatch.setattr(starter, "_convert", None)

@@ -79,7 +79,7 @@ def print_text(text: str) -> None:
 def print_raw(line: str) -> None:
     """Print one line as it is, at once: a log line, for a pipe or a person."""
     _write(sys.stdout, line)
-    sys.stdout.flush()
+    flush()
 
 
 def print_json(value: object) -> None:
@@ -363,5 +363,32 @@ def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and not plain
 
 
+class OutputError(LocalAIError):
+    """The output cannot be written: the disk that it goes to is full."""
+
+    def __init__(self, exc: OSError) -> None:
+        """Describe it."""
+        super().__init__(
+            "the output could not be written",
+            why=exc.strerror or str(exc),
+            fix="free some space where it goes, or send it elsewhere",
+        )
+
+
+def flush() -> None:
+    """Write out what waits; raises OutputError, and BrokenPipeError where the reader has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise OutputError(exc) from exc
+
+
 def _write(stream: TextIO, line: str) -> None:
-    stream.write(line + "\n")
+    try:
+        stream.write(line + "\n")
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise OutputError(exc) from exc

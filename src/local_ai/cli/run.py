@@ -49,9 +49,11 @@ def guarded(function: Callable[..., int | None], *args: Any, **kwargs: Any) -> i
     set_entry(console.called_as())
     try:
         code = function(*args, **kwargs) or 0
-        sys.stdout.flush()
+        console.flush()
         return code
     except LocalAIError as error:
+        if isinstance(error, console.OutputError):
+            let_reader_go()
         console.print_error(error)
         return error.exit_code
     except KeyboardInterrupt:

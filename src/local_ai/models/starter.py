@@ -137,6 +137,7 @@ def _make_config(header: dict[str, Any], dtype: str) -> dict[str, Any]:
 
 def _write_weights(tensors: list[gguf.ReaderTensor], file: Path, dtype: str, progress: Progress) -> None:
     import gguf
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     weights = {}
@@ -145,7 +146,10 @@ def _write_weights(tensors: list[gguf.ReaderTensor], file: Path, dtype: str, pro
         values = gguf.dequantize(tensor.data, tensor.tensor_type)
         weights[_mlx_name(tensor.name)] = values.astype(dtype)
         progress("converting the starter model", count / (len(tensors) + 1))
-    save_file(weights, file, metadata={"format": "mlx"})
+    try:
+        save_file(weights, file, metadata={"format": "mlx"})
+    except SafetensorError as exc:  # of a full disk too
+        raise OSError(errno.EIO, str(exc)) from exc
     progress("converting the starter model", 1.0)
 
 
@@ -171,7 +175,8 @@ def _write_tokenizer(header: dict[str, Any], into: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     control = [token for token, kind in zip(tokens, kinds, strict=True) if kind == _CONTROL_TOKEN]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in control])
-    tokenizer.save(str(into / "tokenizer.json"))
+    # Not tokenizer.save: a full disk would be an exception of no class of its own.
+    (into / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), "utf-8")
 
     def token(name: str) -> str:
         return tokens[int(header[f"tokenizer.ggml.{name}_token_id"])]

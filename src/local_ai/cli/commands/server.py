@@ -234,7 +234,7 @@ def _print_started(
     console.print_line(result.report.verdict.sentence)
     console.print_line()
     console.print_addresses(result.report, logs_dir=find_paths().logs_dir)
-    sys.stdout.flush()
+    console.flush()
     if result.report.engine and result.report.engine.warning:
         console.print_warning(result.report.engine.warning)
     if result.note and result.already_running:
