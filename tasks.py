@@ -47,7 +47,7 @@ def check(context: Context, fix: bool = False) -> None:
     context.run("mypy")
     # Most tests wait for processes. By file, so that those that share a server run one after another, in the
     # order that tests/conftest.py gives them.
-    context.run("pytest -n 3 --dist loadfile --no-loadscope-reorder", pty=False)
+    context.run("pytest -n 4 --dist loadfile --no-loadscope-reorder", pty=False)
 
 
 @task(
