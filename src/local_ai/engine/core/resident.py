@@ -45,16 +45,6 @@ class Resident:
         return len(self.batch)
 
     @property
-    def has_place(self) -> bool:
-        """True if it generates text, and one more answer."""
-        return self.batch is not None and len(self.batch) < self.batch.most
-
-    @property
-    def latest_lease(self) -> float:
-        """When the latest request came whose prompt is not written yet; of a model that generates text."""
-        return max(list(self.leases.values()), default=-math.inf) - _LONGEST_LEASE_S
-
-    @property
     def n_bytes(self) -> int:
         """The memory that its end gives back, in bytes."""
         return self.weight_bytes + (self.prompts.n_bytes if self.prompts is not None else 0)

@@ -9,7 +9,6 @@ of mlx that generates text is touched outside this thread.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import queue
 import threading
@@ -54,9 +53,6 @@ log = logging.getLogger(__name__)
 
 _MOST_WAITING = 512  # as Ollama's queue
 _GIVEN_TO_ONE = 16  # requests, of a model that answers one at a time
-# Prompts are written by other threads, which get a turn at the interpreter's lock every 5 ms while a step is
-# made. So the next step waits a moment for those on their way, at most a share of the time since it last did.
-_TOGETHER_S, _TOGETHER_SHARE = 0.1, 0.25
 _BLOCKED_S = 0.05  # between two looks at what waits for a moment to pass, or for another thread
 
 
@@ -111,8 +107,6 @@ class Worker:
         self._answered = 0  # tokens of answers in the present step
         self._delivery = Delivery()
         self._step_s = 0.0  # of the latest step
-        self._waited = 0.0  # when it last waited for requests on their way
-        self._wait_until: float | None = None  # when the next step begins at the latest, while it waits
         self._thread = threading.Thread(target=self._run_to_the_end, name="generate", daemon=True)
 
     def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
@@ -351,13 +345,13 @@ class Worker:
             self._on_loading()
 
     def _receive(self) -> None:
-        """Take what has arrived; sleep only when there is nothing to do, or for requests on their way."""
-        timeout = self._arriving_s() if self._running or self._is_loading else self._rest_s()
+        """Take what has arrived; sleep only when there is nothing to do."""
+        timeout = 0.0 if self._running or self._is_loading else self._rest_s()
         while True:
             try:
-                item = self._inbox.get(timeout=timeout)
+                item = self._inbox.get(timeout=timeout) if timeout != 0 else self._inbox.get_nowait()
             except queue.Empty:
-                break
+                return
             if isinstance(item, LeaseId):
                 if self._residents:
                     self._residents.end_lease(item)
@@ -365,19 +359,7 @@ class Worker:
                 self._schedule.add(item)
             elif item is not None and self._broken is not None:
                 self._refuse_broken(item, self._broken)
-            timeout = self._arriving_s()
-        self._wait_until = None
-
-    def _arriving_s(self) -> float:
-        """Seconds to wait for requests whose prompts are being written: read together, they take one step."""
-        now = time.monotonic()
-        latest = max((each.latest_lease for each in self._all() if each.has_place), default=-math.inf)
-        if latest + _TOGETHER_S <= now:
-            return 0.0
-        if self._wait_until is None:
-            self._wait_until = now + min(_TOGETHER_S, _TOGETHER_SHARE * (now - self._waited))
-        self._waited = now
-        return max(0.0, min(self._wait_until, latest + _TOGETHER_S) - now)
+            timeout = 0.0
 
     @property
     def _running(self) -> int:
