@@ -1,4 +1,4 @@
-"""OpenAI's dialect: /v1/chat/completions, /v1/completions, /v1/models.
+"""OpenAI's dialect: /v1/chat/completions, /v1/completions.
 
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
