@@ -241,13 +241,13 @@ def _starting(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
 
 
 def _failed(row: ProgramStatus, role: str, facts: Facts) -> Verdict:
-    if row.detail == _PAUSED:
+    if row.name in facts.paused:
         return Verdict(
             Health.UNHEALTHY,
             "Paused",
             f"the {role}",
             aside=f"pid {row.pid}",
-            why=row.detail,
+            why=_PAUSED,
             fix="let it continue",
             command=f"kill -CONT {row.pid}",
         )

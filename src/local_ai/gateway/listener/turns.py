@@ -15,21 +15,25 @@ from weakref import WeakKeyDictionary
 class Turns:
     """Starts one of the waiting in each turn of the loop, in order of arrival."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._call_soon = loop.call_soon
+    def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def add(self, start: Callable[[], None]) -> None:
         """Start it in a later turn: the next one if no other waits."""
         self._waiting.append(start)
         if len(self._waiting) == 1:
-            self._call_soon(self._start_next)
+            self._call_later()
 
     def _start_next(self) -> None:
-        self._waiting[0]()
-        self._waiting.popleft()
-        if self._waiting:
-            self._call_soon(self._start_next)
+        try:
+            self._waiting[0]()
+        finally:
+            self._waiting.popleft()
+            if self._waiting:
+                self._call_later()
+
+    def _call_later(self) -> None:
+        asyncio.get_running_loop().call_soon(self._start_next)
 
 
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
@@ -37,4 +41,4 @@ _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary(
 
 def turns_of(loop: asyncio.AbstractEventLoop) -> Turns:
     """Return the turns that all connections of a loop share."""
-    return _TURNS.setdefault(loop, Turns(loop))
+    return _TURNS.setdefault(loop, Turns())
