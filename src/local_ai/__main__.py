@@ -1,7 +1,5 @@
 """The console script `local-ai`, and `python -m local_ai`."""
 
-from __future__ import annotations
-
 import gc
 import io
 import os

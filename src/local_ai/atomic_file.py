@@ -1,7 +1,5 @@
 """Files that are replaced in one step: a reader finds the old content or the new, never a part."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -4,8 +4,6 @@ Every text names a command in one form, `local-ai server start`. `as_called` wri
 people type it, which the command line or state.json tells once, when the process begins.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePath
 

@@ -9,8 +9,6 @@ Each carries what stopped, why, one step that fixes it, the command that ends th
 Commands are written `local-ai server start`, and shown as people call local-ai (see entry.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from local_ai.entry import as_called

@@ -1,7 +1,5 @@
 """Text that can be shown and written everywhere, whatever came in."""
 
-from __future__ import annotations
-
 
 def printable(text: str) -> str:
     """Return a text as one line that can be shown and written everywhere: escapes stand for what cannot.

@@ -3,8 +3,6 @@
 A named pipe would hold the reader for ever, a device has no end, and a file of many gigabytes fills memory.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -4,8 +4,6 @@ http.client alone knows no unix sockets, and its timeout restarts with each read
 byte now and then would keep a command for ever.
 """
 
-from __future__ import annotations
-
 import http.client
 import socket
 import time

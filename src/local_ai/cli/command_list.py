@@ -1,7 +1,5 @@
 """Every command: the one place that names them, their options, defaults and allowed values."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from local_ai.cli.declaration import Argument, Command, Option

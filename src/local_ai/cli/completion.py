@@ -1,7 +1,5 @@
 """Completion for shells: each script asks `local-ai --complete WORDS`, answered from the declarations."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command, find_short

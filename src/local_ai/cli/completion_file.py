@@ -1,7 +1,5 @@
 """Completion in a shell's own file: a block between two marks, put there, replaced and taken out again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from local_ai.atomic_file import replace_file

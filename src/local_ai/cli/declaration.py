@@ -1,7 +1,5 @@
 """The declaration of a command, from which `local-ai`, `inv`, help and completion are made."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Help: on all commands, on a group, on one command."""
 
-from __future__ import annotations
-
 from local_ai.cli.command_list import COMMANDS, GROUPS, SHORT_FORMS, commands_of, find_command
 from local_ai.cli.parser import Wanted, parser_of
 

@@ -1,7 +1,5 @@
 """Verbs of ollama, LM Studio, brew and apt that have no command here: what to do instead, in words."""
 
-from __future__ import annotations
-
 # By the words: what to do, and the command that ends it, "" for none.
 _INSTEAD = {
     "search find lookup discover browse tags": (

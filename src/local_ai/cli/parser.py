@@ -1,7 +1,5 @@
 """Words of the command line → a command and its values. argparse reads the options; the words are ours."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

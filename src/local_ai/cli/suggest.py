@@ -1,7 +1,5 @@
 """Suggestions for a word that is no command or no option: by meaning first, then by spelling."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import shlex

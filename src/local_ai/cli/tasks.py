@@ -1,7 +1,5 @@
 """The commands as invoke's tasks, `inv server.start` in a checkout: made from the same declarations."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from inspect import Parameter, Signature

@@ -7,8 +7,6 @@ A catalogue needs instructions, so ours is made from an entry of Codex's own, wh
 Source: Codex 0.171, `codex debug models --bundled` and "Configuration reference"; run on 2026-11-27.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 from typing import Any

@@ -1,7 +1,5 @@
 """Change a file of a client's: what would change, then the change itself, in one step."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A server as its clients see it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 NO_KEY = "local"

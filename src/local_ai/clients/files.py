@@ -4,8 +4,6 @@ Source: pi 1.6, docs/models-configuration.md in its package; Cline 3.0, whose `c
 settings/providers.json; `llm` 0.36, https://llm.datasette.io/en/stable/other-models.html. Run on 2026-11-27.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable, Mapping

@@ -5,8 +5,6 @@ token reminder change the head of the prompt on every turn, which no prompt cach
 model sizes names the same model, or a server that holds one would swap.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Change one item of a YAML list and keep every other byte, comments too."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 

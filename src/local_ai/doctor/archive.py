@@ -1,7 +1,5 @@
 """One archive for a bug report: versions, settings, states, logs, the doctor's findings; no secrets."""
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

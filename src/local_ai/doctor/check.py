@@ -1,7 +1,5 @@
 """A check's outcome, and what every group of checks is given."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum

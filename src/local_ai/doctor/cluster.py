@@ -1,7 +1,5 @@
 """Checks of the machines that are to compute one model together, before a start."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """Run every check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from local_ai.doctor.check import Check, Outcome, Place

@@ -1,7 +1,5 @@
 """Folders and who may read them, free disk space, and what dead servers left."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

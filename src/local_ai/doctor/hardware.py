@@ -1,7 +1,5 @@
 """BLAS, the graphics card, memory."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

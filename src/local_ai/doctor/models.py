@@ -1,7 +1,5 @@
 """The models: the default, those that are damaged or do not fit, and newer versions that are not whole."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

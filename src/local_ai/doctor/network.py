@@ -1,7 +1,5 @@
 """The port and who holds it, and proxies between clients and the server."""
 
-from __future__ import annotations
-
 import urllib.request
 from collections.abc import Iterator
 

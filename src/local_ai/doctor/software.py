@@ -1,7 +1,5 @@
 """Python and the packages, compared with what the installed local-ai says of itself: its metadata."""
 
-from __future__ import annotations
-
 import platform
 import sys
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The settings and where they come from, the clock, open files, the server, its service."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator

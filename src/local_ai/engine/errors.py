@@ -1,7 +1,5 @@
 """The failures of a request that the engine knows, with the HTTP status each is answered with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ importing ─▶ loading ─▶ ready ⇄ busy ─▶ (a model is loaded beside 
               failed (the default model; another one may still be loaded)
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """Models beside those that generate text: loaded and run on a thread of their own, in memory as they are."""
 
-from __future__ import annotations
-
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable

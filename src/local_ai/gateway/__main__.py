@@ -1,7 +1,5 @@
 """Run the gateway: `python -m local_ai.gateway --state FILE`. Started by supervisord as `welcome-page`."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging

@@ -1,7 +1,5 @@
 """The requests that have ended: when, by which client, with which model, and how; never what they said."""
 
-from __future__ import annotations
-
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The gateway's application: its routes, its access checks, and its last error handler."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

@@ -1,7 +1,5 @@
 """The context that the gateway's routes share: settings, knowledge of the server, the way to the engine."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The models of this machine as the page shows them: what each is and can, and whether it fits."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Refusals of requests that are malformed, too large or too slow, in head or body. Pure."""
 
-from __future__ import annotations
-
 from local_ai.serving.errors import ApiError
 
 TOO_SLOW = 408

@@ -1,7 +1,5 @@
 """The failures of a start or stop, in words."""
 
-from __future__ import annotations
-
 from local_ai.errors import EXIT_INTERRUPTED, LocalAIError, ServerError
 from local_ai.settings.paths import Paths
 from local_ai.status.report import Report

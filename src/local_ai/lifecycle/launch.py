@@ -1,7 +1,5 @@
 """The launch of supervisord, under the lock: what an earlier one left is ended and removed first."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable

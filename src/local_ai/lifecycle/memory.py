@@ -1,7 +1,5 @@
 """Ask the engine, on its private socket, to unload or to pin a model."""
 
-from __future__ import annotations
-
 import http.client
 import json
 from collections.abc import Callable

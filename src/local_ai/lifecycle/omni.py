@@ -1,7 +1,5 @@
 """Install a part of MLX Omni Server into its own environment; safe to run again after an interruption."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Is the port free, and if not, whose is it?"""
 
-from __future__ import annotations
-
 import errno
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The results of the verbs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from local_ai.errors import LocalAIError

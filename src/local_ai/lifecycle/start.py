@@ -1,7 +1,5 @@
 """The steps of a start that take time: choosing the model, and the wait until it answers."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The steps of a stop: drain, ask, wait, then make sure; and end what a dead supervisord left behind."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The files that local-ai has written on this machine, and their removal; all else stays."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

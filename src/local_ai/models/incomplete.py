@@ -1,7 +1,5 @@
 """The reasons for which a folder that looks like a model cannot be used as it is."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping

@@ -7,8 +7,6 @@ attention (DeepSeek's) keeps one compressed vector.
 Source: mlx_lm.models.cache (KVCache.step, RotatingKVCache) and the models' own make_cache, 0.32.2.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The answer to a request that names a model which is not on this machine."""
 
-from __future__ import annotations
-
 import json
 
 from local_ai.errors import ConfigError

@@ -1,7 +1,5 @@
 """A model of this machine as Ollama's API describes it."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import UTC, datetime
 from typing import Any

@@ -7,8 +7,6 @@
 Source: the cache layout is huggingface_hub's documented one ("Understand caching").
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

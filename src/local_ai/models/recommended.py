@@ -1,7 +1,5 @@
 """Models to begin with: a short list beside this file, and which of them a machine has the memory for."""
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Remove models from the hub cache and our own folder; folders of other programs are refused."""
 
-from __future__ import annotations
-
 import errno
 import shutil
 from collections.abc import Collection

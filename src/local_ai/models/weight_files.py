@@ -5,8 +5,6 @@ Eight bytes with the header's length, the header as JSON with each tensor's plac
 Source: https://github.com/huggingface/safetensors#format.
 """
 
-from __future__ import annotations
-
 import json
 from functools import lru_cache
 from pathlib import Path

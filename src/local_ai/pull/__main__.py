@@ -5,8 +5,6 @@ an object with what is new of a `Download` of gateway/downloads. It ends with it
 itself; what has come stays on the disk, and the next pull goes on there.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The plan of a pull: its files, and whether this machine has the memory and the disk for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

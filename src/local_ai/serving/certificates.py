@@ -1,7 +1,5 @@
 """The authorities whose certificates are believed, in requests of ours to other servers."""
 
-from __future__ import annotations
-
 import ssl
 
 

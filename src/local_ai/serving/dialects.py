@@ -4,8 +4,6 @@ Both programs write their errors here, so that a client sees the same one whiche
 which it was.
 """
 
-from __future__ import annotations
-
 import json
 from enum import Enum
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """The error that an API request is answered with, by either program: status, code, field and words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

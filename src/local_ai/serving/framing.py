@@ -1,7 +1,5 @@
 """The framing of a dialect's streams: server-sent events, or lines of JSON."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any

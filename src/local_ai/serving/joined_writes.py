@@ -3,8 +3,6 @@
 uvicorn writes them apart, and each write wakes the other side up.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

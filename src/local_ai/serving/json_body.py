@@ -4,8 +4,6 @@ The parser holds the interpreter's lock for as long as it works: 0.3 ms for the 
 about 0.2 s at most for what is not refused (measured, 2026-11).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import TypeVar

@@ -4,8 +4,6 @@ A parser holds the interpreter's lock until it ends, and every other client wait
 told by the number of values and of escaped characters, hardly by bytes: a picture of 20 MB is one text.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 # Fewer bytes cannot hold too much: a list takes three at least ("[],").

@@ -5,8 +5,6 @@ A form is walked from boundary to boundary, so that a long one takes no more tha
 Source: RFC 7578; RFC 2046, section 5.1.1.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -5,8 +5,6 @@ handler would have each program wait in its next line for ever: no answer, no st
 until they can be written.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import select

@@ -4,8 +4,6 @@ supervisord holds the only write end of each child's stdin. When supervisord die
 read end sees end-of-file, and the child ends itself instead of serving on unsupervised.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

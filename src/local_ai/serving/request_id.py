@@ -4,8 +4,6 @@ Source: https://docs.anthropic.com/en/api/errors#request-id (`request-id`, `requ
 https://platform.openai.com/docs/api-reference/debugging-requests (`x-request-id`).
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Signals that a person or a log rotation sends, and that mean nothing to a program."""
 
-from __future__ import annotations
-
 import signal
 
 

@@ -4,8 +4,6 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (events e
 line that begins with a colon is a comment, which every client skips).
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import uuid

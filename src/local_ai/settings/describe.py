@@ -1,7 +1,5 @@
 """Every setting of a running server, ready to be shown and changed. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The settings file: written from the commented example; values are changed, and everything else is kept."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path

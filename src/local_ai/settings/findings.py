@@ -1,7 +1,5 @@
 """Pydantic's findings, ready to be put into words: the way to the field, its bounds and choices."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

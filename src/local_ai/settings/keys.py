@@ -3,8 +3,6 @@
 Source: https://toml.io/en/v1.0.0#keys.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

@@ -6,8 +6,6 @@ Each source is validated on its own, so that every problem is reported at once w
 or option it came from. The only reader of `LOCAL_AI_*`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import tomllib

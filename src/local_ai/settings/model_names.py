@@ -1,7 +1,5 @@
 """A model's name, also from the address of its page on the hub."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Say what is wrong with a setting in one line: key, what it must be, what it is, where it came from."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The effect of a changed settings file on a running server: in place, or after a restart. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

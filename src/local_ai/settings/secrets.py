@@ -1,7 +1,5 @@
 """The secrets that this machine's settings and environment hold, and texts without them."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping

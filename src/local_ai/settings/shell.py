@@ -1,7 +1,5 @@
 """The user's shell, and the file of it that completion is written to."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Health can look well for hours while nothing is ever answered. Opt-in: it costs the engine a little work.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import time

@@ -1,7 +1,5 @@
 """The content of a problem report: versions, settings without secrets, states, last log lines."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any

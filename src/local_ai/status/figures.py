@@ -1,7 +1,5 @@
 """Figures in words: the same on terminal and page. `templates/web/figures.js` has the same rules."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from local_ai.status.health import ModelInMemory, RankHealth

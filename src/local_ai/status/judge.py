@@ -12,8 +12,6 @@ a program up, but silent ─────▶ starting while young, then unhealthy
 a program that is paused ─────▶ unhealthy   "Paused: …"
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Look at everything once: supervisord, the programs, the models. Bounded time, changes nothing."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Ask the programs themselves: liveness and readiness, each within a bounded time."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket

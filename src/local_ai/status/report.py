@@ -1,7 +1,5 @@
 """The facts and the report: the same for terminal, page and JSON."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The verdict: what state the server and its programs are in, why, and what to do about it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 

@@ -6,8 +6,6 @@ are deaf to both, until they say otherwise. SIGUSR2 opens its log files again, w
 Source: `ServerOptions.setsignals` and `Supervisor.handle_signal` in supervisor 4.3.
 """
 
-from __future__ import annotations
-
 import signal
 
 from supervisor import supervisord

@@ -7,8 +7,6 @@ Only the log has it: `getAllProcessInfo` gives exit status 0 for a program that 
 counts nothing (supervisor 4.3).
 """
 
-from __future__ import annotations
-
 import re
 import signal
 import time

@@ -5,8 +5,6 @@ supervisord hands its own environment on to its programs and can only add to it,
 certificates are: a model may be pulled from the page.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """One start or stop at a time: an flock that the kernel frees when its holder dies."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time

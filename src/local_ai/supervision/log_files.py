@@ -3,8 +3,6 @@
 The files, not supervisord's log calls: those break on control bytes (supervisor 4.3).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time

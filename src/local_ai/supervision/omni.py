@@ -5,8 +5,6 @@ they are installed into a virtual environment under the data folder, by a comman
 there as the supervised program `omni`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterable

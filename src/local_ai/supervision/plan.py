@@ -1,7 +1,5 @@
 """State → the programs to run. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from local_ai.settings.state import State

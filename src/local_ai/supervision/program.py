@@ -1,7 +1,5 @@
 """The programs, and what supervisord says of their processes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path

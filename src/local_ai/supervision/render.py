@@ -7,8 +7,6 @@ value; a property test parses the result back with supervisor's own parser.
 Source: supervisor 4.3, `options.py` (`UnhosedConfigParser`, `expand`), measured.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

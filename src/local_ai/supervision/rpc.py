@@ -1,7 +1,5 @@
 """supervisord's XML-RPC over its unix socket, with a timeout on every call (its own clients have none)."""
 
-from __future__ import annotations
-
 import http.client
 import xmlrpc.client
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Start, find and end supervisord itself, and what a dead one left behind."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

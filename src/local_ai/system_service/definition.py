@@ -1,7 +1,5 @@
 """The service's definition: the command, its environment, and the time it may take to end. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Source: launchd.plist(5), launchctl(1).
 """
 
-from __future__ import annotations
-
 import plistlib
 import re
 from pathlib import Path

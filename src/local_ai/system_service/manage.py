@@ -1,7 +1,5 @@
 """Install, inspect and uninstall the service, whichever system runs it."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import sys

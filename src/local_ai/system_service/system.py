@@ -1,7 +1,5 @@
 """The system's own tools for services, and what they tell of one."""
 
-from __future__ import annotations
-
 import subprocess
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Source: systemd.unit(5), systemd.service(5), systemd.syntax(7), loginctl(1).
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`cache.show` and `cache.clear`: remembered prompts on disk."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """`client.env`, `launch`, `configure`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence

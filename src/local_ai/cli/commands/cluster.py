@@ -1,7 +1,5 @@
 """`cluster.check`: whether the machines of `[cluster]` can compute a model together."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import asdict
 from pathlib import Path

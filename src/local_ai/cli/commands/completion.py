@@ -1,7 +1,5 @@
 """`completion.install`: a shell completes commands, options and models of `local-ai`."""
 
-from __future__ import annotations
-
 from pathlib import Path, PurePath
 
 from local_ai.cli import console

@@ -1,7 +1,5 @@
 """`self.doctor`, `diagnostics` and `uninstall`: this installation itself."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`models.list`, `info`, `use`, `unload`, `pin`, `unpin`."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Sequence

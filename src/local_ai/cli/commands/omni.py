@@ -1,7 +1,5 @@
 """`omni.parts` and `omni.install`: speech, transcription and images, in an environment of their own."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from local_ai.cli import console

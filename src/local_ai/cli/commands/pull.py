@@ -1,7 +1,5 @@
 """`models.pull`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`models.remove`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from local_ai.cli import console

@@ -1,7 +1,5 @@
 """`service.install`, `uninstall` and `status`, and what `server.start` and `restart` leave to the service."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -4,8 +4,6 @@ A body is a pydantic model. A field of type `Refused` cannot be honoured: given,
 A field of type `NoEffect` identifies or files a request; no answer depends on it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Generic, TypeVar

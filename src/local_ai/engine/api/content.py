@@ -5,8 +5,6 @@ conversation that contains one can continue. Only the user's own newest message 
 what the answer should be about.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -3,8 +3,6 @@
 Models call with JSON, so each is told of such a tool as a function of one text.
 """
 
-from __future__ import annotations
-
 import json
 
 from local_ai.engine.text.conversation import Tool

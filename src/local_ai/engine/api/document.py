@@ -1,7 +1,5 @@
 """The requests in docs/openapi.json, generated from the models that read them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The parts that all dialects' endpoints share: failures in their dialect, answers that open late."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable

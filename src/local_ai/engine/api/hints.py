@@ -4,8 +4,6 @@ Source: the request fields of vLLM, llama.cpp's server, Ollama, mlx_lm.server, T
 OpenRouter, and each dialect's names for what another one calls otherwise.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterable
 

@@ -1,7 +1,5 @@
 """Several answers side by side: their pieces in the order they come."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar

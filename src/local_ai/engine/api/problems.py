@@ -1,7 +1,5 @@
 """Problems of a request's body in words: the field, its value, the allowed ones, and the fix."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError

@@ -1,7 +1,5 @@
 """Answers and the log's line of a refusal; what every endpoint needs of HTTP."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,5 @@
 """python -m local_ai.engine.cluster --state FILE: the supervised program of several ranks."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import logging

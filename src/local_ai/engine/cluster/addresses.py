@@ -1,7 +1,5 @@
 """The addresses at which ranks reach each other: loopback with free ports, or their hosts'."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

@@ -6,8 +6,6 @@
 The end of stdin is the end of the launcher, by whatever means, and so of the rank: nobody would stop it then.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

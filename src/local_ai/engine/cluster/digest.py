@@ -1,7 +1,5 @@
 """A model on several machines: found on each, and the same by its digest."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """python -m local_ai.engine.cluster.follow: a rank that does what rank 0 orders."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue

@@ -4,8 +4,6 @@ Orders come in one sequence, and each is done before the next. Nothing is decide
 are, nor what is remembered or drawn, nor when anything is forgotten.
 """
 
-from __future__ import annotations
-
 import copy
 import gc
 import logging

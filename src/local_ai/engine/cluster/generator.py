@@ -11,8 +11,6 @@ That all ranks have done the same is compared in each step, before a token of it
 differ ends, rather than answer wrong.
 """
 
-from __future__ import annotations
-
 import weakref
 import zlib
 from collections import deque

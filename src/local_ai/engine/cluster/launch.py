@@ -9,8 +9,6 @@ Not by `mlx.launch` of mlx 0.32.4. Measured: after SIGTERM or SIGKILL to it, bot
 that is paused (SIGSTOP), it and all ranks wait for ever.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

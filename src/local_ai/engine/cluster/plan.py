@@ -1,7 +1,5 @@
 """Settings → the ranks of a group: where each runs, by which command, and what it is told first. Pure."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

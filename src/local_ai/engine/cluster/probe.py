@@ -4,8 +4,6 @@ It prints one line of JSON, then answers one connection: a few single bytes, whi
 large piece, whose end is told by one byte.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

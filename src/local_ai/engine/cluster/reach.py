@@ -1,7 +1,5 @@
 """Waits until ssh reaches the hosts: without them a start would only fail, and soon no more be tried."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from asyncio.subprocess import DEVNULL, PIPE

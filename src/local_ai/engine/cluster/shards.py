@@ -1,7 +1,5 @@
 """The part of a model that each rank holds: a slice of every layer, or some of the layers whole."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, Literal
 

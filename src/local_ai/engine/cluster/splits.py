@@ -3,8 +3,6 @@
 In a process of its own, for it imports mlx. It prints one line of JSON; no weights are read.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

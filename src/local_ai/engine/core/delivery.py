@@ -1,7 +1,5 @@
 """The moment at which events that steps have sent are handed over to be written."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The device that MLX computes on, for the whole process. Imports mlx."""
 
-from __future__ import annotations
-
 import sys
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """A job for the generating thread, and the events that come back."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

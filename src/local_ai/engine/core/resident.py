@@ -1,7 +1,5 @@
 """One model in memory, with everything made from it."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -5,8 +5,6 @@ mlx-lm's readers are not used: their patterns miss names with dashes and calls a
 that hold an end mark.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A model's format of thoughts and calls, told from its folder alone: nothing is loaded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Gemma's calls: `call:name{key:<|"|>text<|"|>,list:[1,2]}`, texts between quotes of their own."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

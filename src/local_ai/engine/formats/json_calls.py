@@ -1,7 +1,5 @@
 """Calls whose arguments are JSON: Hermes', Llama's, Mistral's, DeepSeek's, Kimi's, gpt-oss'."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Calls as Python writes them: `[name(key="value"), other-name(n=1)]`."""
 
-from __future__ import annotations
-
 import ast
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Calls with a tag around each argument: Qwen3-Coder's, GLM's, MiniMax', DeepSeek's newer ones."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from html import unescape

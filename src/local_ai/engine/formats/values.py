@@ -1,7 +1,5 @@
 """Values of arguments: JSON and literals read by parsers, texts turned into what a schema wants."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -5,8 +5,6 @@ number of bytes comes that it may take. A request and an answer are bytes; what 
 two that use it, but for `TOO_LARGE`.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 from collections.abc import Callable

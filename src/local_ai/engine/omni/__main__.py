@@ -3,8 +3,6 @@
 Of the engine it has the socket's care, the BLAS and the health, and nothing of the text.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

@@ -1,7 +1,5 @@
 """The application of the program `omni`: its health, and a router for each part that is installed."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import partial
 

@@ -3,8 +3,6 @@
 protocol.py says what goes through it.
 """
 
-from __future__ import annotations
-
 import pickle
 
 from local_ai.engine.isolation.serve import serve

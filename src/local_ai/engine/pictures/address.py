@@ -1,7 +1,5 @@
 """Addresses of pictures: which may be fetched, and where that leads. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """A picture's file as pixels; runs in a process of its own: decoders are large, and files are anybody's."""
 
-from __future__ import annotations
-
 import binascii
 import io
 import re

@@ -1,7 +1,5 @@
 """Decodes pictures in processes of their own: a file that crashes or fills its decoder costs one process."""
 
-from __future__ import annotations
-
 import pickle
 import threading
 import weakref

@@ -1,7 +1,5 @@
 """Fetches pictures from the hosts that the settings name, and from nowhere that those hosts lead to."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Callable

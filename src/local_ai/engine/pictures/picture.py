@@ -1,7 +1,5 @@
 """A picture of a request: as the client sent it, and decoded."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ A request is pickled. An answer is one byte, which says its kind, and the pictur
 or three lines: why there is no picture, what to do, and OpenAI's code for it.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 

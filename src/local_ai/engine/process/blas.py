@@ -6,8 +6,6 @@ prefix and are renamed in memory. Measured on two cores: matrix products at 180 
 instead of 6 GFLOP/s, prompts of the starter model read at about 100 instead of 11 tokens/s.
 """
 
-from __future__ import annotations
-
 import ctypes
 import importlib.util
 import os

@@ -8,8 +8,6 @@ into the same place.
 Source: System V ABI, chapters 4 and 5 (object files, dynamic linking).
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The environment of the libraries under the engine: set before they are imported."""
 
-from __future__ import annotations
-
 import resource
 import sys
 from collections.abc import Iterator, MutableMapping

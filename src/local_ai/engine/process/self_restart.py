@@ -7,8 +7,6 @@ connects meanwhile waits in the socket's backlog.
 unloaded ─▶ 2 s without a request ─▶ nothing kept that can be asked for again ─▶ exec ─▶ ready, no model
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """The engine's HTTP server, and how it ends: what still runs after a moment is cut off, not answered."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Callable

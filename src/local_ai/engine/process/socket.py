@@ -1,7 +1,5 @@
 """The engine's private socket and pid file."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Source: `_cached_compile_jinja_template` in transformers/utils/chat_template_utils.py, 5.14. A test compares.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import datetime
 from functools import lru_cache

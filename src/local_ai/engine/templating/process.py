@@ -3,8 +3,6 @@
 A template is a program: `'a' * 10**10` asks for 10 GB, `10**10**10` keeps the interpreter's lock for hours.
 """
 
-from __future__ import annotations
-
 import importlib
 import pickle
 from typing import Any

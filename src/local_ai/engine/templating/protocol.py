@@ -5,8 +5,6 @@ read by name, of JSON's types. An answer is one byte, which says its kind, and t
 UTF-8: what comes from a template is not unpickled.
 """
 
-from __future__ import annotations
-
 PROMPT, REFUSED = b"p", b"r"
 
 

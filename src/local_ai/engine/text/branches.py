@@ -8,8 +8,6 @@ template itself writes it: a template may move a system text, drop earlier thoug
 place costs time, never an answer. Pure, but for the template.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any

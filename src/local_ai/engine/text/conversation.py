@@ -1,7 +1,5 @@
 """A conversation and its settings: the form between a dialect's request and the engine's own."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 

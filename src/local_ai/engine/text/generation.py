@@ -1,7 +1,5 @@
 """Runs a prepared job and gives out its answer in pieces: text, thoughts, tool calls, and how it ended."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import weakref

@@ -3,8 +3,6 @@
 Every schema stays a document of its own, so that its references mean what they meant where it came from.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

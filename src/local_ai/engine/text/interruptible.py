@@ -1,7 +1,5 @@
 """Threads that can be interrupted: a chat template is a program, and may not end by itself."""
 
-from __future__ import annotations
-
 import asyncio
 import ctypes
 import threading

@@ -1,7 +1,5 @@
 """Texts in place of what a model cannot read; in what the answer should be about they would not do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 _LEFT_OUT = " left out: it cannot be read here]"

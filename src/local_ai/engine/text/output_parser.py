@@ -10,8 +10,6 @@ Stop strings and marks are found in the text, wherever token borders fall, so wh
 of one is held back until the next token tells. Of several marks at one place the longest counts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The pictures of a prompt: put where its template shows them, and given tokens."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

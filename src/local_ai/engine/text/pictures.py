@@ -1,7 +1,5 @@
 """The pictures of a conversation, read for the model that it is for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary

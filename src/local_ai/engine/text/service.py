@@ -1,7 +1,5 @@
 """The service that the endpoints share: names to models, requests to jobs, jobs to pieces, the log line."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

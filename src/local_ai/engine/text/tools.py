@@ -1,7 +1,5 @@
 """Tools: how a model is told of them, and how calls are read from an answer's text."""
 
-from __future__ import annotations
-
 import json
 import logging
 import uuid

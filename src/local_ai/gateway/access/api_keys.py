@@ -7,8 +7,6 @@ asking a model, and
 what it was asked        key                    key
 """
 
-from __future__ import annotations
-
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A page of another site that resolves its own name to 127.0.0.1 (DNS rebinding, C
 that name as Host; a form it posts across arrives with its Origin. Both are refused here.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

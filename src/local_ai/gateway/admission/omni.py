@@ -7,8 +7,6 @@ starting, or restarting ──────────▶ wait, at most gateway.
 failed, or stopped by hand ───────▶ 503 at once
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 

@@ -9,8 +9,6 @@ other requests are held, so that the one on its turn is the only one the engine 
 refused for ten minutes; its model is marked until it answers again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import time

@@ -5,8 +5,6 @@ arrived ─▶ waiting ─▶ let in: held (the engine cannot take it yet) ─�
    └ gateway.max_queue are waiting already: 429
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import math

@@ -7,8 +7,6 @@ stopped by hand ─────────────────────�
 the gateway is closed ─────────────────────▶ 503 at once
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Coroutine

@@ -8,8 +8,6 @@ A stop sends SIGUSR1; without one it is ignored (listener/server.py). Closed: ru
 and new ones are refused. Stopping: running requests are cut off after a moment's grace.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 

@@ -7,8 +7,6 @@ asking ─the hub knows it, and there is room▶ downloading ─all there▶ don
 What has come stays on the disk in each case, and the next pull of the same model goes on there.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The pulls of one gateway: started, followed and cancelled by name."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable

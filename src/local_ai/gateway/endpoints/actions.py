@@ -4,8 +4,6 @@ A form is answered by a redirect back to the page, or by a page that says what w
 our own page, and with a key where there are keys, is checked before (see access).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl

@@ -1,7 +1,5 @@
 """The forwarded API routes."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import replace
 from functools import partial

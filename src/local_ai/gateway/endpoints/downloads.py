@@ -1,7 +1,5 @@
 """Pulls of models from the hub, over HTTP: start, look, cancel."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

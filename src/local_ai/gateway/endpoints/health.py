@@ -1,7 +1,5 @@
 """The server's state for programs: liveness, readiness, the whole report, and what a problem report holds."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The programs' logs: their last lines as text, and what comes after as server-sent events."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

@@ -1,7 +1,5 @@
 """The models of this machine for the page: what there is, and load, unload, pin, make default, remove."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Awaitable, Callable

@@ -4,8 +4,6 @@ Source: https://platform.openai.com/docs/api-reference/models and
 https://docs.anthropic.com/en/api/models-list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any

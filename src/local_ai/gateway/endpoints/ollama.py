@@ -3,8 +3,6 @@
 Source: https://docs.ollama.com/api
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

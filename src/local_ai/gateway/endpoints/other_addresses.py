@@ -1,7 +1,5 @@
 """Further addresses, for clients whose base address has a part more or less than ours."""
 
-from __future__ import annotations
-
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route

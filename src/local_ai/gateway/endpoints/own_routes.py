@@ -1,7 +1,5 @@
 """The FastAPI application of the gateway's own endpoints; `/openapi.json` and `/docs` describe all."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

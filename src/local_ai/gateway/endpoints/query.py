@@ -1,7 +1,5 @@
 """A request's query: read, and described."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from starlette.requests import Request

@@ -1,7 +1,5 @@
 """The shapes of what the gateway answers itself, as FastAPI checks and describes them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -5,8 +5,6 @@ GET  /settings.json   the same as data
 POST /settings        the form, or {"changes": {KEY: VALUE}}: checked, written to the file, applied
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """An answer on its way: the part a client has received, and the way it can continue."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Take in a request's body: its media type, its size, and what of its JSON the gateway must know."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

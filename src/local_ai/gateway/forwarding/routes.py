@@ -1,7 +1,5 @@
 """The requests that are forwarded to the engine: this list and nothing else."""
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Started all at once, the requests of 200 connections that each sent 100 ahead fi
 200 of them, and a client that asks for one thing waits for several such turns.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable

@@ -6,8 +6,6 @@ and then one more with each turn. Of two machines the one with the longest begin
 that none has read goes to the least busy, and so does one whose own machine is full while another is not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """A peer's answer, judged before any of it reaches a client: errors, streams, and its key. Pure."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Callable, Mapping

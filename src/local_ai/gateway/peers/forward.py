@@ -7,8 +7,6 @@
 Never at two machines at once: what was sent to one is closed before it is sent to another.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """A peer's answer at `/v1/models`, which may be anything: bounded, and checked name by name. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,8 +6,6 @@ It is asked for its models every few seconds, and at once after a connection to 
 has requests of ours is no sign of an end: many servers answer nothing else while they generate.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """All peers, by the names that the settings give them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

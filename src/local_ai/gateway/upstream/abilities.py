@@ -1,7 +1,5 @@
 """The abilities of each model, as the engine reads them from its folder; asked once for each."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """A value that is looked up at most so often, and once for everybody who asks at the same time."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

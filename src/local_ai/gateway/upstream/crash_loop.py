@@ -5,8 +5,6 @@ gateway is the one of ours that is always there to see it. What it does leaves i
 log, which is where `status` reads it from.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 

@@ -4,8 +4,6 @@ A request may be the cause of a crash, but not where a person or another program
 The system kills by SIGKILL too where memory runs out; its own count of such kills tells them apart.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

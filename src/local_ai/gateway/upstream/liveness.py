@@ -4,8 +4,6 @@ supervisord notices the end of a program at once too, but starts it again only w
 to a second later; any question wakes it.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from local_ai.gateway.upstream.monitor import Monitor

@@ -1,7 +1,5 @@
 """The gateway's view of the server right now: the report that all show, and a probe of the engine."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -5,8 +5,6 @@ tenth of the time to a stream's first event. anyio's sockets, which it uses othe
 (InvalidStateError) where a client left just as bytes came. Imported when first used.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import select

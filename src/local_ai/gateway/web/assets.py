@@ -4,8 +4,6 @@ Under an address with their digest they are asked for once and kept for good; an
 address. Under `/assets/NAME` browsers ask each time, and rarely load.
 """
 
-from __future__ import annotations
-
 import base64
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """The address under which other machines find the server, and its QR code for a phone."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from local_ai.settings.exposure import is_loopback

@@ -3,8 +3,6 @@
 Its head is sent at once: while the status is asked for, the browser prepares the page.
 """
 
-from __future__ import annotations
-
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Sequence

@@ -1,7 +1,5 @@
 """A visitor's preferences: kept in a cookie of the browser, so that the first paint has them already."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 

@@ -1,7 +1,5 @@
 """Snippets to use the server from elsewhere: texts to copy, with its real addresses. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

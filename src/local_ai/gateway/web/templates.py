@@ -1,7 +1,5 @@
 """The page's templates, compiled once for an installation, as Python's modules are."""
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from datetime import datetime

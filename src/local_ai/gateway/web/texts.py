@@ -1,7 +1,5 @@
 """The page's texts: one file a language, `templates/texts/LANGUAGE.toml`; a new file is a new language."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass

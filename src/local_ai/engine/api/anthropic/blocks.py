@@ -1,7 +1,5 @@
 """Anthropic's messages and content blocks: what they may hold, and the same in the core's terms."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """Anthropic's body, and the same in the core's terms. Every field is honoured, or refused by name."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Literal
 

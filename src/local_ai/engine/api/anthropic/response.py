@@ -4,8 +4,6 @@ message_start, then for each block content_block_start, content_block_delta… a
 message_delta and message_stop.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import dataclass, field

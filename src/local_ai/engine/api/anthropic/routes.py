@@ -1,7 +1,5 @@
 """Anthropic's endpoints."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from functools import partial

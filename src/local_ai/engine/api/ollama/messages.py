@@ -1,7 +1,5 @@
 """Ollama's messages: what they may hold, and the same in the core's terms."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """The fields that Ollama's requests share: options of the tokens, and how long a model stays in memory."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import replace

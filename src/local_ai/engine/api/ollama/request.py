@@ -1,7 +1,5 @@
 """Ollama's bodies, and the same in the core's terms. Every field is honoured, or refused by name."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any, Literal
 

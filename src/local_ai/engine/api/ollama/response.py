@@ -1,7 +1,5 @@
 """Answers in Ollama's shapes: whole, and line by line."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import dataclass, field

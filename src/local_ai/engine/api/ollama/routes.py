@@ -1,7 +1,5 @@
 """Ollama's endpoints that need the engine; the gateway answers the others."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

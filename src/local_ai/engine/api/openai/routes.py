@@ -1,7 +1,5 @@
 """OpenAI's endpoints."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable

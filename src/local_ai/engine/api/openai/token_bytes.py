@@ -1,7 +1,5 @@
 """A token's bytes: what its text cannot show when it holds a part of a character."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

@@ -7,8 +7,6 @@ Each event has a sequence_number, counted from 0.
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
-from __future__ import annotations
-
 import copy
 import time
 import uuid

@@ -1,7 +1,5 @@
 """The endpoints of the Responses API."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The latest responses, kept in memory so that they can be fetched and continued; a restart forgets them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The tools of a response: functions and custom ones, in namespaces or not, and which may be called."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

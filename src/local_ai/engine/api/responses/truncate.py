@@ -1,7 +1,5 @@
 """`truncation: auto`: leave out a conversation's oldest turns where the context is too small for all."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Awaitable, Callable
 

@@ -1,7 +1,5 @@
 """The number of answers generated at once, where no setting says it: by the device and its memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from local_ai.engine.core.device import Device

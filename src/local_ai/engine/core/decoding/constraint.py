@@ -1,7 +1,5 @@
 """Constrained decoding: only tokens that a grammar allows can be drawn. The grammars are llguidance's."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from functools import lru_cache

@@ -4,8 +4,6 @@ A step cannot be interrupted: a client that leaves, an answer that grows and a s
 prompt all wait until it has ended. Large pieces are read faster, so a prompt that is alone gets them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 MOST_PROMPTS = 8  # read side by side, as mlx_lm.server

@@ -1,7 +1,5 @@
 """Sampling of the next token, with a seed that holds in a batch too."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial

@@ -1,7 +1,5 @@
 """The places where the reading of a prompt pauses, for its state there to be kept. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """One answer at a time, for models whose attention state cannot be batched, and for many that see."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The events that an answer sends back, and what changes its logits."""
 
-from __future__ import annotations
-
 import mlx.core as mx
 
 from local_ai.engine.core.array import Array

@@ -4,8 +4,6 @@ b-HASH.safetensors             attention of one block of tokens
 s-HASH-END-HASH.safetensors    state at token END, which follows the block of the first hash
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A layer of plain attention can be cut back to any shorter prompt. One with a sli
 left the window, and a recurrent one has only its latest state: of these, copies are kept at chosen places.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

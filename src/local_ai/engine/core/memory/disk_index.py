@@ -1,7 +1,5 @@
 """The files of remembered prompts, of all models, and their order of removal."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

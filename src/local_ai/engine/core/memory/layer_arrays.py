@@ -4,8 +4,6 @@ Layers of plain attention give their keys and values token by token; of any othe
 that it has at one place can be kept.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The memory that all models together may have, and the part of it that is left."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import mlx.core as mx

@@ -5,8 +5,6 @@ mlx-lm's own streaming detokenizers drop the first space of an answer, and what 
 Source: the two offsets are Hugging Face text-generation-inference's (`Model.decode_token`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from local_ai.engine.core.model.tokenizer import ModelWords

@@ -1,7 +1,5 @@
 """Embedding: BERT's relatives on our own layers, Qwen3 on mlx-lm's, others on mlx-vlm's where it is there."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

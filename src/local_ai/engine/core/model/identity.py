@@ -1,7 +1,5 @@
 """The name of a model's exact weights and of what computes with them, for state that is kept in files."""
 
-from __future__ import annotations
-
 import hashlib
 from importlib.metadata import version
 

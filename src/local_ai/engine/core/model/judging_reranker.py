@@ -3,8 +3,6 @@
 Source: https://huggingface.co/Qwen/Qwen3-Reranker-0.6B, whose prompt and reckoning these are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

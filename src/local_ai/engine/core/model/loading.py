@@ -1,7 +1,5 @@
 """Finds out whether a model can be loaded, disturbing nothing; says in words why one cannot."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shlex

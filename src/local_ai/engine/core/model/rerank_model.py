@@ -1,7 +1,5 @@
 """Rerankers: BERT's kin with one score at their end, such as BGE's and the MiniLM ones; and Qwen3's."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Requests hold on to this while they last, so it must not keep weights in memory.
 """
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass, field
 from typing import Any

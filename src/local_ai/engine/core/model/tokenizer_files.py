@@ -1,7 +1,5 @@
 """Facts of a tokenizer in a model's files that the loader passes over."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

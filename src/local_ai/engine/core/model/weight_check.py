@@ -1,7 +1,5 @@
 """Reads a model's weights, and compares them with its parameters, and an adapter's with the model."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """An import that takes seconds, on a thread of its own: answers grow meanwhile."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

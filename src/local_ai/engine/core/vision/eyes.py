@@ -1,7 +1,5 @@
 """Pictures as a model's processor prepares them: places in the prompt, and arrays for the vision tower."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections import OrderedDict

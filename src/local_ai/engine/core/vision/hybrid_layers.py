@@ -4,8 +4,6 @@ mlx-vlm's own pass over the layers takes a batch apart where its rows are padded
 step, and puts caches of its own in place of those it was given. The layers themselves need none of that.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Loads a model that sees, by mlx-vlm."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

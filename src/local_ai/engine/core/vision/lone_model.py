@@ -6,8 +6,6 @@ prompt at once, and some keep what they need for the answer in the module itself
 Source: mlx_vlm.generate.ar.generate_step, 0.7.10.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any

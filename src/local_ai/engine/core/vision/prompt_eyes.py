@@ -3,8 +3,6 @@
 For models that answer one request at a time; where a picture's rows can be made by themselves, see `eyes`.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The embeddings of pictures: of those in prompts that are being read, and of the latest ones."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 

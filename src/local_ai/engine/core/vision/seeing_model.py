@@ -1,7 +1,5 @@
 """A model that sees, as mlx-lm's batch drives it: the ids of pictures' places become rows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import mlx.core as mx

@@ -4,8 +4,6 @@ MLX computes nothing before a value is asked for: the whole tower is written dow
 its layers are computed one after the other.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Generator
 from typing import Any

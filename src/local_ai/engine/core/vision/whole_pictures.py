@@ -4,8 +4,6 @@ A batch reads such a picture in one piece, which has nothing else of its prompt 
 mlx-vlm's own pass over the layers knows such places at the beginning of a prompt alone.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import mlx.core as mx
