@@ -1,16 +1,18 @@
 """How supervisord is started, and its end is seen."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.waits import scaled
 
 from local_ai.errors import ServerError
 from local_ai.settings.paths import Paths
 from local_ai.supervision.rpc import SupervisorClient, SupervisorUnreachable
-from local_ai.supervision.supervisord import launch, wait_gone
+from local_ai.supervision.supervisord import launch, wait_gone, waiting
 
 
 @pytest.fixture
@@ -42,8 +44,8 @@ def test_mistake_in_supervisord_itself_is_told_by_its_last_line(
     (tmp_path / "supervisor/supervisord.py").write_text("import nothing_like_it")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    with pytest.raises(ServerError) as raised:
-        launch(paths)
+    with pytest.raises(ServerError) as raised, waiting(paths, foreground=False) as process:
+        launch(process, paths)
 
     assert raised.value.why == "ModuleNotFoundError: No module named 'nothing_like_it'"
 
@@ -52,11 +54,30 @@ def test_mistake_in_supervisord_itself_is_told_by_its_last_line(
 def test_complaint_of_supervisord_is_told(paths: Paths):
     paths.conf.write_text("[supervisord]\nloglevel = loud\n")
 
-    with pytest.raises(ServerError) as raised:
-        launch(paths)
+    with pytest.raises(ServerError) as raised, waiting(paths, foreground=False) as process:
+        launch(process, paths)
 
     assert raised.value.what == "supervisord did not start"
     assert raised.value.why == "bad logging level name 'loud'"
+
+
+@pytest.mark.integration
+def test_supervisord_ends_where_the_command_that_started_it_ends(paths: Paths):
+    with waiting(paths, foreground=True) as process:
+        assert process.stdin
+        process.stdin.close()
+
+        assert process.wait(scaled(10)) == 0
+
+    assert list(paths.state_dir.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_supervisord_is_killed_where_its_start_fails(paths: Paths):
+    with pytest.raises(OSError, match="full"), waiting(paths, foreground=False) as process:
+        raise OSError("full")
+
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_supervisord_does_not_run_where_its_folder_is_a_file(tmp_path: Path):

@@ -18,9 +18,17 @@ _GRACE_S = 5.0  # from SIGTERM to SIGKILL for processes without a supervisord
 
 
 def launch(
-    state: State, conf: str, paths: Paths, on_progress: Callable[[str], None], *, foreground: bool
-) -> subprocess.Popen[bytes] | None:
+    state: State,
+    make_conf: Callable[[], str],
+    paths: Paths,
+    on_progress: Callable[[str], None],
+    *,
+    foreground: bool,
+) -> subprocess.Popen[str] | None:
     """Start supervisord, in the background or as a child of this process.
+
+    Args:
+        make_conf: Returns the text of its configuration.
 
     Returns:
         The child; None in the background.
@@ -32,17 +40,19 @@ def launch(
     try:
         _clean_up(paths)
         _check_port(state, paths)
-        # Kept while it runs: a model that comes later is no reason to answer with another one.
-        state = replace(state, default_model=start.prepare_model(state, on_progress))
-        preflight.prepare_folders(paths)
-        if state.omni_parts:
-            link_package(paths)
-        write_private(paths.conf, conf)
-        write_state(state, paths.state_file)
         uses_ssh = bool(state.settings.cluster.hosts)
-        if foreground:
-            return supervisord.launch_in_foreground(paths, uses_ssh=uses_ssh)
-        supervisord.launch(paths, uses_ssh=uses_ssh)
+        with supervisord.waiting(paths, foreground=foreground, uses_ssh=uses_ssh) as process:
+            # Kept while it runs: a model that comes later is no reason to answer with another one.
+            state = replace(state, default_model=start.prepare_model(state, on_progress))
+            preflight.prepare_folders(paths)
+            if state.omni_parts:
+                link_package(paths)
+            write_private(paths.conf, make_conf())
+            write_state(state, paths.state_file)
+            if foreground:
+                supervisord.launch_in_foreground(process)
+                return process
+            supervisord.launch(process, paths)
     except KeyboardInterrupt as exc:
         end_launched(paths)
         raise interrupted("Ctrl-C before the server was up, so nothing was left running") from exc

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class ServerManager:
         self._on_progress = on_progress
         self._on_ready = on_ready
         self._by_hand = by_hand or Given()
-        self._foreground: subprocess.Popen[bytes] | None = None
+        self._foreground: subprocess.Popen[str] | None = None
 
     @property
     def settings(self) -> LocalAISettings:
@@ -230,7 +231,8 @@ class ServerManager:
             given=self._by_hand,
             omni_parts=installed_parts(self.paths),
         )
-        conf = render(
+        make_conf = partial(
+            render,
             plan(state),
             self.paths,
             open_files=preflight.check_open_files(),
@@ -242,7 +244,7 @@ class ServerManager:
                 raise silent_supervisord(report)
             if report.is_running:
                 return True, self._revive(report, state)
-            self._foreground = launch(state, conf, self.paths, self._on_progress, foreground=foreground)
+            self._foreground = launch(state, make_conf, self.paths, self._on_progress, foreground=foreground)
             return False, warning
 
     def _check(self) -> str:
@@ -309,7 +311,7 @@ class ServerManager:
             self._stay(child, result)
         return result
 
-    def _stay(self, child: subprocess.Popen[bytes], result: StartResult) -> None:
+    def _stay(self, child: subprocess.Popen[str], result: StartResult) -> None:
         """Say that it is ready; stay until it ends: by itself, by a stop from elsewhere, by Ctrl-C here."""
         try:
             self._on_ready(result)
@@ -319,7 +321,7 @@ class ServerManager:
             return
         self._raise_unless_stopped(code, by_force=self._was_killed_by_stop(child))
 
-    def _stopped_before_ready(self, child: subprocess.Popen[bytes]) -> StartResult:
+    def _stopped_before_ready(self, child: subprocess.Popen[str]) -> StartResult:
         """A stop from elsewhere is a wanted end of a start that stays: a service must not start it again."""
         by_force = self._was_killed_by_stop(child)
         self._end_foreground(child)
@@ -330,7 +332,7 @@ class ServerManager:
         if code and not by_force:  # an orderly stop, from elsewhere too, ends with 0
             raise supervisord_ended(code, self.paths)
 
-    def _was_killed_by_stop(self, child: subprocess.Popen[bytes]) -> bool:
+    def _was_killed_by_stop(self, child: subprocess.Popen[str]) -> bool:
         """Tell whether a stop killed this supervisord: a service must not start it again then."""
         try:
             was_killed = read_regular(self.paths.killed_pid).strip() == str(child.pid).encode()
@@ -339,7 +341,7 @@ class ServerManager:
         self.paths.killed_pid.unlink(missing_ok=True)
         return was_killed
 
-    def _end_foreground(self, child: subprocess.Popen[bytes]) -> None:
+    def _end_foreground(self, child: subprocess.Popen[str]) -> None:
         self.stop()
         if child.poll() is None:  # it has made no socket yet, so the stop did not see it
             end_launched(self.paths)

@@ -58,7 +58,7 @@ def wait_until_ready(
     on_progress: Progress,
     *,
     timeout_s: float,
-    child: subprocess.Popen[bytes] | None = None,
+    child: subprocess.Popen[str] | None = None,
 ) -> Report:
     """Look until the server is ready, telling each new sentence.
 
@@ -96,7 +96,7 @@ def _wait_for_news(report: Report, paths: Paths) -> None:
 
 
 def _raise_if_over(
-    report: Report, paths: Paths, child: subprocess.Popen[bytes] | None, *, stopped_s: float
+    report: Report, paths: Paths, child: subprocess.Popen[str] | None, *, stopped_s: float
 ) -> None:
     if report.verdict.health is Health.STOPPED and (child is None or child.poll() is not None):
         raise _stopped_meanwhile(paths)

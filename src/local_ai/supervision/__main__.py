@@ -3,10 +3,14 @@
 By itself it would end and start every program at SIGHUP, and end at SIGUSR1. Its programs inherit that they
 are deaf to both, until they say otherwise. SIGUSR2 opens its log files again, which interrupts nothing.
 
+It takes half of its start to import itself, so it is started before its configuration is written, and reads
+that once it is told so by a line on its stdin. At the end of stdin it ends: the start was given up.
+
 Source: `ServerOptions.setsignals` and `Supervisor.handle_signal` in supervisor 4.3.
 """
 
 import signal
+import sys
 
 from supervisor import supervisord
 from supervisor.options import ServerOptions
@@ -21,6 +25,8 @@ class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
 def main() -> None:
     """Run supervisord until it ends."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if not sys.stdin.readline():
+        return
     supervisord.ServerOptions = _Options  # its `main` makes one for each configuration that it reads
     supervisord.main()
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -19,39 +20,65 @@ from local_ai.supervision.rpc import SupervisorClient
 _LAUNCH_TIMEOUT_S = 15.0
 _PID_FILE_S = 1.0
 _STAYS = "--nodaemon"
+_GO = "\n"
 
 
-def launch(paths: Paths, *, uses_ssh: bool = False) -> None:
-    """Start supervisord in the background; it listens on its socket when this returns.
+@contextmanager
+def waiting(paths: Paths, *, foreground: bool, uses_ssh: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Start supervisord, which imports itself and waits; it is killed if what is done meanwhile fails.
+
+    It is in a session of its own, so that Ctrl-C in the terminal reaches only the caller, which stops the
+    programs in order.
 
     Args:
         uses_ssh: Whether one of its programs does.
+    """
+    output = None if foreground else subprocess.PIPE
+    process = subprocess.Popen(
+        [*_command(paths), *([_STAYS, "--silent"] if foreground else [])],
+        cwd=paths.state_dir,
+        env=for_programs(os.environ, uses_ssh=uses_ssh),
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        text=True,
+        start_new_session=True,
+        umask=0o077,
+    )
+    try:
+        yield process
+    except BaseException:
+        with process:
+            process.kill()
+        raise
+
+
+def launch(process: subprocess.Popen[str], paths: Paths) -> None:
+    """Let the one that waits go to the background; it listens on its socket when this returns.
 
     Raises:
         ServerError: It ended with a complaint, or did not come up in time.
     """
     try:
-        done = subprocess.run(
-            _command(paths),
-            cwd=paths.state_dir,
-            env=for_programs(os.environ, uses_ssh=uses_ssh),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_LAUNCH_TIMEOUT_S,
-            start_new_session=True,  # Ctrl-C reaches the caller alone
-            umask=0o077,
-        )
+        output, complaints = process.communicate(_GO, timeout=_LAUNCH_TIMEOUT_S)
     except BaseException as exc:
+        process.kill()
         # Before the caller hears of it, and removes the socket by which a supervisord would be found.
         _await_pid_file(paths)
         if isinstance(exc, subprocess.TimeoutExpired):
             raise _not_launched(paths, f"it was not up after {_LAUNCH_TIMEOUT_S:.0f} s") from exc
         raise
-    if done.returncode != 0:
-        reason = _complaint(done.stderr) or _complaint(done.stdout)
-        raise _not_launched(paths, reason or f"it ended with code {done.returncode}")
+    if process.returncode != 0:
+        reason = _complaint(complaints) or _complaint(output)
+        raise _not_launched(paths, reason or f"it ended with code {process.returncode}")
     SupervisorClient(paths.supervisor_socket).poke()
+
+
+def launch_in_foreground(process: subprocess.Popen[str]) -> None:
+    """Let the one that waits go on as a child of this process."""
+    assert process.stdin
+    with suppress(BrokenPipeError), process.stdin as line:  # one that has ended is seen to have
+        line.write(_GO)
 
 
 def _command(paths: Paths) -> list[str]:
@@ -71,21 +98,6 @@ def _complaint(output: str) -> str:
     """The first line, which says it; of a traceback the last one does."""
     lines = output.strip().splitlines() or [""]
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
-
-
-def launch_in_foreground(paths: Paths, *, uses_ssh: bool = False) -> subprocess.Popen[bytes]:
-    """Start supervisord as a child of this process, in a process group of its own.
-
-    Ctrl-C in the terminal then reaches only the caller, which stops the programs in order.
-    """
-    return subprocess.Popen(
-        [*_command(paths), _STAYS, "--silent"],
-        cwd=paths.state_dir,
-        env=for_programs(os.environ, uses_ssh=uses_ssh),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        umask=0o077,
-    )
 
 
 def find_supervisord(paths: Paths) -> psutil.Process | None:
