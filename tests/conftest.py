@@ -81,20 +81,29 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model that answers nonsense, fast."""
-    # Here, not above: numpy and tokenizers take longer to import than most tests take to run.
-    from tests.tiny_model import make_tiny_model
-
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    yield from shared_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
-def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model that answers nonsense until it is stopped, for seconds if it may."""
+    yield from shared_model(tmp_path_factory.mktemp("models") / "endless", endless=True)
+
+
+def shared_model(folder: Path, **options: bool) -> Iterator[Path]:
+    """Make a model that many tests use by a link, and see that none of them has changed it."""
+    # Here, not above: numpy and tokenizers take longer to import than most tests take to run.
     from tests.tiny_model import make_tiny_model
 
-    return make_tiny_model(tmp_path_factory.mktemp("models") / "endless", endless=True)
+    made = contents(make_tiny_model(folder, **options))
+    yield folder
+    assert contents(folder) == made
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,12 @@ def make_tiny_model(
 
     Returns:
         `folder`, with config.json, model.safetensors, tokenizer.json and tokenizer_config.json.
+
+    Raises:
+        FileExistsError: `folder` is a link, to a model that other tests use.
     """
+    if folder.is_symlink():
+        raise FileExistsError(f"{folder} is a link to a model that other tests use")
     folder.mkdir(parents=True, exist_ok=True)
     template = _TOOLS_TEMPLATE if tools or thinking else _PLAIN_TEMPLATE
     if thinking:

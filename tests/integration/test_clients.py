@@ -75,10 +75,10 @@ def test_configure_warns_where_others_may_read_the_key(server: Server):
     file.parent.mkdir(parents=True)
     file.write_text("{}\n")
     file.chmod(0o644)
-    make_tiny_model(server.paths.models_dir / "tiny", tools=True)
+    make_tiny_model(server.paths.models_dir / "tools", tools=True)
 
     written = server.run(
-        "client.configure", "pi", "--model", "tiny", "--yes", LOCAL_AI_SERVER__API_KEYS="sk-12345"
+        "client.configure", "pi", "--model", "tools", "--yes", LOCAL_AI_SERVER__API_KEYS="sk-12345"
     )
 
     assert '"apiKey": "sk-12345"' in file.read_text()

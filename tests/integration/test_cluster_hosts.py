@@ -105,10 +105,6 @@ def test_a_check_tells_of_each_row_that_it_is_in_order_or_what_to_do(
     assert fault.fix == f"copy the folder {cluster.paths.models_dir / 'tiny'} there"
 
 
-@pytest.mark.xfail(
-    reason="in one of eight runs both answers were alike and not one rank's: why is not known",
-    strict=False,
-)
 def test_two_hosts_answer_as_one_also_after_a_rank_was_killed_and_a_stop_leaves_none(
     hosts: TwoHosts, cluster: Server, running: Server
 ):

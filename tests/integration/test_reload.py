@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 from tests.server import Server, wait_until
-from tests.tiny_model import make_tiny_model
 from tests.waits import scaled
 
 pytestmark = pytest.mark.integration
@@ -63,7 +62,6 @@ context_tokens = 128
 
 
 def test_settings_change_while_a_long_answer_runs(server: Server):
-    make_tiny_model(server.paths.models_dir / "tiny", context_tokens=4096)
     write(server, BEFORE)
     server.start()
     assert tokens(ask(server)) == 4
