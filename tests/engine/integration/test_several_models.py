@@ -224,7 +224,7 @@ def test_a_long_conversation_goes_on_from_disk_after_another_models_turn(
     set_models(capped, budget=0.235)  # one of 120 MB with its conversation, never both
     later: list[dict[str, str]] = []
     for _ in range(4):  # what a step takes for a moment grows with what it reads
-        later.append({"role": "user", "content": "the quick brown fox jumps over " * 60})
+        later.append({"role": "user", "content": "the quick brown fox jumps over " * 46})
         unbroken = capped.chat(model="left", messages=later)
         later.append({"role": "assistant", "content": content(unbroken)})
     later[-1] = {"role": "user", "content": "And?"}
