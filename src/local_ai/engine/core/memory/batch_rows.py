@@ -2,13 +2,16 @@
 
 mlx-lm 0.32 keeps the padding of a batch's rows on the device alone, and reads it there whenever a row joins,
 ends or is copied out: once for each layer, and each time until all that was begun is computed. The next step
-then begins late. Here the same numbers are kept on the host too.
+then begins late. Here the same numbers are kept on the host too, which spares each step of answers what it
+can know beforehand: a mask where no row is padded, with which MLX attends by one kernel instead of six on an
+NVIDIA card, and an addition in each layer.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import mlx.core as mx
@@ -35,13 +38,28 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
     def __init__(self, left_padding: Sequence[int]) -> None:
         """Begin with rows of so much padding, in tokens."""
         super().__init__(left_padding)
-        self._left = list(left_padding)
+        self._left = tuple(left_padding)
         self._right: list[int] = []
 
     @property
     def lengths(self) -> list[int]:
         """The tokens of each row, without its padding."""
         return [self._idx - left for left in self._left]
+
+    def update_and_fetch(self, keys: Any, values: Any) -> tuple[Any, Any]:
+        """Add tokens to each row; return all keys and values."""
+        self.offset = 0  # mlx-lm adds to it: a number, no array in each layer
+        both: tuple[Any, Any] = super().update_and_fetch(keys, values)
+        self.offset = _offsets(self._left, self._idx)
+        return both
+
+    def make_mask(self, N: int, return_array: bool = False, **kwargs: Any) -> Any:  # noqa: N803
+        """Say what the next tokens attend to; None: to everything."""
+        window: int | None = kwargs.get("window_size")
+        is_whole = not any(self._left) and (window is None or self._idx < window)
+        if N == 1 and is_whole and not return_array:
+            return None
+        return super().make_mask(N, return_array, **kwargs)
 
     @classmethod
     def merge(cls, caches: Sequence[KVCache]) -> Self:
@@ -61,7 +79,7 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
         """Expect tokens with padding, of so many tokens for each row."""
         super().prepare(left_padding=left_padding, lengths=lengths, right_padding=right_padding)
         if left_padding is not None:
-            self._left = [have + more for have, more in zip(self._left, left_padding, strict=True)]
+            self._left = _sums(self._left, left_padding)
         if right_padding is not None and max(right_padding) > 0:
             self._right = list(right_padding)
 
@@ -69,7 +87,7 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
         """Turn padding on the right into padding on the left."""
         super().finalize()
         if self._right:
-            self._left = [have + more for have, more in zip(self._left, self._right, strict=True)]
+            self._left = _sums(self._left, self._right)
             self._right = []
 
     def filter(self, batch_indices: Sequence[int]) -> None:
@@ -80,7 +98,7 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
                 self.values = self.values[batch_indices]
             self.offset = self.offset[batch_indices]
             self.left_padding = self.left_padding[batch_indices]
-            self._left = [self._left[index] for index in batch_indices]
+            self._left = tuple(self._left[index] for index in batch_indices)
         if not (spare := min(self._left, default=0)):
             return
         if self.keys is not None:
@@ -88,14 +106,14 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
             self.values = self.values[..., spare:, :]
         self._idx -= spare
         self.left_padding = self.left_padding - spare
-        self._left = [have - spare for have in self._left]
+        self._left = tuple(have - spare for have in self._left)
 
     def extend(self, other: BatchRows) -> None:
         """Add the rows of another batch behind these."""
         longest = max(self._idx, other._idx)
-        left = [[have + longest - rows._idx for have in rows._left] for rows in (self, other)]
+        left = tuple(have + longest - rows._idx for rows in (self, other) for have in rows._left)
         super().extend(other)
-        self._left = [*left[0], *left[1]]
+        self._left = left
 
     def extract(self, idx: int) -> RowCache:
         """Copy one row out, without its padding; it is not computed yet."""
@@ -111,6 +129,16 @@ class BatchRows(BatchKVCache):  # type: ignore[misc]
         twin = copy.copy(self)
         memo[id(self)] = twin
         return twin
+
+
+def _sums(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(left, right, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _offsets(left: tuple[int, ...], length: int) -> Any:
+    """Count each row's tokens: one array for all layers of a step."""
+    return mx.array([length - padding for padding in left])
 
 
 def as_rows(layers: list[Any]) -> list[Any]:
