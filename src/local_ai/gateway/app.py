@@ -34,6 +34,7 @@ from local_ai.serving.errors import ApiError
 from local_ai.serving.request_id import RequestIds
 
 _LOG = logging.getLogger("local_ai.gateway")
+_FIRST_REQUESTS_S = 0.05  # in which requests that came during the imports are answered, undisturbed
 
 
 def make_app(context: GatewayContext) -> ASGIApp:
@@ -152,7 +153,8 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
 
 
 async def _warm_up(context: GatewayContext, own: _Own) -> None:
-    """Do in advance what the first request would wait for."""
+    """Do in advance what the first request of a kind would wait for."""
+    await asyncio.sleep(_FIRST_REQUESTS_S)
     await context.watch.report()
     for prepare in (context.forwarding.upstream.load, context.forwarding.metrics.load):
         await asyncio.to_thread(prepare)
