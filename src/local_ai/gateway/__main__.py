@@ -9,6 +9,7 @@ from pathlib import Path
 from local_ai.entry import set_entry
 from local_ai.errors import LocalAIError
 from local_ai.gateway.listener.server import listen, serve
+from local_ai.serving.imports import undisturbed_imports
 from local_ai.serving.nonblocking_log import log_without_blocking
 from local_ai.serving.orphan_guard import start_orphan_guard
 from local_ai.serving.signals import ignore_signals
@@ -28,7 +29,8 @@ def main() -> int:
         # Listens first: clients wait while the settings' schema is imported, instead of being refused.
         target = read_target(arguments.state)
         listener = listen(target.host, target.port) if target else None
-        state = read_state(arguments.state)
+        with undisturbed_imports():
+            state = read_state(arguments.state)
         set_entry(state.entry)
         server = state.settings.server
         listener = listener or listen(server.host, server.port)

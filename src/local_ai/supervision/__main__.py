@@ -12,8 +12,11 @@ Source: `ServerOptions.setsignals` and `Supervisor.handle_signal` in supervisor 
 import signal
 import sys
 
-from supervisor import supervisord
-from supervisor.options import ServerOptions
+from local_ai.serving.imports import undisturbed_imports
+
+with undisturbed_imports():
+    from supervisor import supervisord
+    from supervisor.options import ServerOptions
 
 
 class _Options(ServerOptions):  # type: ignore[misc]  # supervisor has no types
