@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 if TYPE_CHECKING:
     from local_ai.settings.schema import ModelsSettings
 
@@ -78,11 +76,15 @@ def budget_bytes(settings: ModelsSettings) -> int | None:
 
 def total_bytes() -> int:
     """Bytes that models could have if nothing else ran."""
+    import psutil  # 10 ms, for which the gateway's first answer does not wait
+
     return min([psutil.virtual_memory().total, *cgroup_limits()])
 
 
 def available_bytes() -> int:
     """Bytes that are available now, without pushing anything else out."""
+    import psutil  # 10 ms, for which the gateway's first answer does not wait
+
     return min([psutil.virtual_memory().available, *cgroup_rooms()])
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from local_ai.models.library import read_library
 from local_ai.regular_file import read_regular
 from local_ai.settings.paths import Paths
@@ -114,6 +112,8 @@ def _pids_of(answer: _SupervisorAnswer) -> Iterator[tuple[str, int]]:
 
 def _is_paused(pid: int) -> bool:
     """Tell whether a stop signal holds a process: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU."""
+    import psutil  # 10 ms, for which the gateway's first answer does not wait
+
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     except psutil.Error:
@@ -122,6 +122,8 @@ def _is_paused(pid: int) -> bool:
 
 def _memory_of(pid: int) -> int | None:
     """Return a process's resident memory in bytes; None for one that has ended, or is another user's."""
+    import psutil
+
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
