@@ -81,7 +81,7 @@ def test_a_check_tells_of_each_row_that_it_is_in_order_or_what_to_do(
     settings = ClusterSettings(hosts=("studio", NAME))
     weights = hosts.homes[1] / "data/local-ai/models/tiny/model.safetensors"
     whole = weights.read_bytes()
-    weights.write_bytes(whole[:-1])
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     faulty = hosts.first.do(check_cluster, settings, model, Path(sys.executable))
     weights.write_bytes(whole)
 

@@ -8,14 +8,14 @@ QUICK_S, SLOW_S = 0.01, 0.05
 
 
 def handed_over(*, running: int, step_s: float) -> int:
-    """Count how often tokens of eight steps leave."""
+    """Count how often tokens of twenty steps leave."""
     now, times = [100.0], []
     delivery = Delivery(lambda: now[0])
 
     def flush() -> None:
         times.append(now[0])
 
-    for _ in range(8):
+    for _ in range(20):
         now[0] += step_s
         delivery.sent(flush, urgent=False)
         delivery.hand_over(running=running, step_s=step_s)
@@ -24,8 +24,8 @@ def handed_over(*, running: int, step_s: float) -> int:
 
 @pytest.mark.parametrize(
     ("running", "step_s", "times"),
-    [(1, QUICK_S, 8), (4, QUICK_S, 8), (5, SLOW_S, 8), (64, QUICK_S, 2)],
-    ids=["one answer", "a few", "slow steps", "many quick ones"],
+    [(1, QUICK_S, 20), (4, QUICK_S, 20), (5, SLOW_S, 20), (16, QUICK_S, 6), (64, QUICK_S, 2)],
+    ids=["one answer", "a few", "slow steps", "many quick ones", "more still: less often"],
 )
 def test_tokens_of_many_answers_leave_together_where_steps_are_quick(running: int, step_s: float, times: int):
     assert handed_over(running=running, step_s=step_s) == times

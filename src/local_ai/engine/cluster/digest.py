@@ -8,6 +8,8 @@ from local_ai.models.weight_files import raw_header
 from local_ai.settings.paths import find_paths
 
 _DIGITS = 24
+_SAMPLES = 64  # of each file of weights, evenly spread
+_SAMPLE_BYTES = 4096
 
 
 def find_model(name: str | None, folder: Path | None) -> Path | None:
@@ -19,7 +21,7 @@ def find_model(name: str | None, folder: Path | None) -> Path | None:
 
 
 def model_digest(folder: Path) -> str:
-    """Name a model by its config.json, and by its weights' names, sizes and headers, wherever it lies.
+    """Name a model by its config.json, and its weights' names, sizes, headers and samples.
 
     Reading whole weights would take minutes; a header names each tensor with its shape, type and place.
 
@@ -28,6 +30,11 @@ def model_digest(folder: Path) -> str:
     """
     digest = hashlib.sha256((folder / "config.json").read_bytes())
     for file in sorted(folder.glob("*.safetensors")):
-        digest.update(f" {file.name} {file.stat().st_size} ".encode())
+        size = file.stat().st_size
+        digest.update(f" {file.name} {size} ".encode())
         digest.update(raw_header(file))
+        with file.open("rb") as weights:
+            for number in range(_SAMPLES):
+                weights.seek(max(0, size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
+                digest.update(weights.read(_SAMPLE_BYTES))
     return digest.hexdigest()[:_DIGITS]
