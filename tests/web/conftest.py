@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.gateway.fakes import FakeSupervisord, Gateway, make_model, make_test_state, run_engine, run_gateway
+from tests.waits import scaled
 from tests.web.engine import ChatEngine
 
 from local_ai.gateway.context import GatewayContext, make_context
@@ -46,6 +47,12 @@ class Server:
     def _context(self) -> GatewayContext:
         context = make_context(self.state)
         return replace(context, forwarding=replace(context.forwarding, comment_s=self.comment_s))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """Have what is expected of a page come as late as this machine is slow."""
+    expect.set_options(timeout=scaled(5_000))
 
 
 @pytest.fixture
