@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
@@ -137,3 +138,38 @@ def test_only_plain_attention_becomes_rows_of_ours():
     assert (type(mine), kept is window) == (RowCache, True)
     assert mine.keys.tolist() == plain.keys.tolist()
     assert [type(leaf) for leaf in inside.caches] == [RowCache, RotatingKVCache]
+
+
+def equally_long() -> BatchRows:
+    return BatchRows.merge([row(RowCache, 3, first=number) for number in (0, 100)])
+
+
+@pytest.mark.parametrize("window", [None, 4], ids=["no window", "within its window"])
+def test_the_next_token_of_rows_without_padding_needs_no_mask(window: int | None):
+    assert equally_long().make_mask(1, window_size=window) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (lambda: batches()[1], {"N": 1}),
+        (equally_long, {"N": 2}),
+        (equally_long, {"N": 1, "window_size": 3}),
+        (equally_long, {"N": 1, "return_array": True}),
+    ],
+    ids=["padded", "several tokens", "beyond its window", "asked for"],
+)
+def test_any_other_mask_is_that_of_mlx_lm(rows: Callable[[], BatchRows], words: dict[str, Any]):
+    ours = rows()
+
+    assert ours.make_mask(**words).tolist() == BatchKVCache.make_mask(ours, **words).tolist()
+
+
+def test_all_layers_of_a_step_share_their_positions():
+    first, second = equally_long(), equally_long()
+
+    for layer in (first, second):
+        feed(layer, 1, first=7000, rows=2)
+
+    assert first.offset is second.offset
+    assert first.offset.tolist() == [4, 4]
