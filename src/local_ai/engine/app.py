@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -206,7 +207,7 @@ class Engine:
             _worker_settings(state, live, lead),
             self.board,
             problem=problem,
-            on_loading=self.templates.get_ready,
+            on_loading=self._get_ready,
         )
         self.pictures = PictureReader(lambda: live.settings.vision)
         self.service = Service(self.worker, live.library, lambda: live.settings, self.pictures)
@@ -238,6 +239,11 @@ class Engine:
     def start(self, *, preload: bool) -> None:
         """Start the generating thread; with `preload` it loads the default model before the first request."""
         self.worker.start(self._first, tokens=self.service.defaults(None).max_tokens, preload=preload)
+
+    def _get_ready(self) -> None:
+        """Do in advance what the first answer would wait for; on the generating thread."""
+        import_module("anyio._backends._asyncio")  # a response's
+        self.templates.get_ready()
 
     def reload(self) -> None:
         """Take the settings from state.json again."""

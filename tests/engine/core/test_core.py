@@ -624,8 +624,8 @@ def _halve_adapter(folder: Path) -> None:
 def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runner: str):
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.decoding.sequential import Sequence
+    from local_ai.engine.core.decoding.warming import warm
     from local_ai.engine.core.memory.prompt_cache import PromptCache
-    from local_ai.engine.core.residents import warm
 
     batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
     for _ in warm(batch, loaded):

@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -18,8 +18,9 @@ from mlx.utils import tree_flatten
 from local_ai.engine.core.decoding.batch import Batch
 from local_ai.engine.core.decoding.batch_size import SPACE_TOKENS, auto_batch
 from local_ai.engine.core.decoding.sequential import Sequence
+from local_ai.engine.core.decoding.warming import warm
 from local_ai.engine.core.device import device
-from local_ai.engine.core.job import Event, Failed, Job, ModelKey
+from local_ai.engine.core.job import ModelKey
 from local_ai.engine.core.memory.disk_store import DiskStore
 from local_ai.engine.core.memory.guard import MemoryGuard
 from local_ai.engine.core.memory.limits import MemoryLimits
@@ -36,7 +37,7 @@ from local_ai.engine.core.model.loading import (
 )
 from local_ai.engine.core.model.model_load import ModelLoad
 from local_ai.engine.core.resident import Resident
-from local_ai.engine.core.tasks import Call, Lease, LeaseId, Request, Reserve, SideModel
+from local_ai.engine.core.tasks import Call, Lease, LeaseId, Reserve, SideModel
 from local_ai.engine.core.turns import models_to_unload
 from local_ai.engine.core.vision.background_import import BackgroundImport
 from local_ai.models.kv_cache import kv_cache_bytes
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
     from local_ai.engine.core.worker import WorkerSettings
 
 log = logging.getLogger(__name__)
-
-_WARM_TOKENS = 64  # of a prompt
 
 
 @dataclass(frozen=True)
@@ -343,33 +342,6 @@ class Residents:
 def _give_back() -> None:
     gc.collect()
     release_memory()
-
-
-def warm(batch: Batch | Sequence, loaded: LoadedModel) -> Iterator[None]:
-    """Have a graphics card's kernels compiled before the first question: answers of one row, and of several.
-
-    Yields between two steps.
-
-    Measured on an H100 with mlx 0.32.4: the first answer after a start took 17 s without; with one, two and
-    four rows warmed, the first sixteen answers took 8.4 s and the next ones 1.7 s. There each number of rows
-    chooses kernels of its own, 60 ms the first time, and prompts of several lengths another way to read them
-    (9 s): so lengths differ, and answers of the last round end one by one.
-    """
-    vocabulary = loaded.words.vocabulary_size
-    each = device() == "cuda"
-    for rows in (2**power for power in range(batch.most.bit_length())):
-        for row in range(rows):
-            prompt = tuple((row + token) % vocabulary for token in range(_WARM_TOKENS - row % 4))
-            tokens = 4 + row if each and 2 * rows > batch.most else 4
-            batch.add(Request(Job(loaded.words.key, prompt, max_tokens=tokens), _log_failure))
-        while len(batch):
-            batch.step()
-            yield
-
-
-def _log_failure(event: Event) -> None:
-    if isinstance(event, Failed):
-        log.warning("warming failed: %s", event.error)
 
 
 def spare_compiler() -> None:
