@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_ai.engine.core.delivery import Delivery
+from local_ai.engine.core.delivery import Delivery, Outbox
 from local_ai.engine.core.job import Event, Failed, Job, ModelKey, Progress, Started, Token
 from local_ai.engine.core.memory.release import MemoryRelease
 from local_ai.engine.core.tasks import (
@@ -106,7 +106,6 @@ class Worker:
         self._memory_release = MemoryRelease()
         self._answered = 0  # tokens of answers in the present step
         self._delivery = Delivery()
-        self._step_s = 0.0  # of the latest step
         self._thread = threading.Thread(target=self._run_to_the_end, name="generate", daemon=True)
 
     def start(self, first: ModelKey | None, *, tokens: int = 0, preload: bool = True) -> None:
@@ -254,22 +253,20 @@ class Worker:
     def ask(
         self,
         job: Job,
-        send: Callable[[Event], None],
-        flush: Callable[[], None],
+        outbox: Outbox,
         *,
         lease: Lease | None = None,
     ) -> Callable[[], None]:
-        """Have an answer generated; `send` is called on the generating thread, until Finished or Failed.
+        """Have an answer generated; its events leave on the generating thread, Finished or Failed last.
 
         Args:
-            flush: Called after every `send`, but only once for all that one step has sent to it.
             lease: Of its model; it ends.
 
         Returns:
             A function that ends it as soon as possible; no events follow that matter.
         """
         arrived = lease.arrived if lease else time.monotonic()
-        request = Request(job, self._sending(job, send, flush), arrived)
+        request = Request(job, self._sending(job, outbox), arrived)
         self._inbox.put(request)
         if lease:
             lease.end()
@@ -387,14 +384,12 @@ class Worker:
         batch = resident.batch
         assert batch is not None
         self._answered = 0
-        began = time.monotonic()
         try:
             batch.step(company=self._running > len(batch))
         except Exception as exc:
             log.exception("a step of generating failed")
             batch.fail_all(unexpected("the answer was cut off", exc))
         resident.last_used = time.monotonic()
-        self._step_s = resident.last_used - began
         self._memory_release.stepped(resident.last_used)
         self._board.stepped(resident.key.id, answer=self._answered)
         self._count()
@@ -413,14 +408,11 @@ class Worker:
         waiting = len(self._schedule.waiting) if self._schedule else 0
         self._board.count(running=self._running, waiting=waiting)
 
-    def _sending(
-        self, job: Job, send: Callable[[Event], None], flush: Callable[[], None]
-    ) -> Callable[[Event], None]:
+    def _sending(self, job: Job, outbox: Outbox) -> Callable[[Event], None]:
         """Make what sends an answer's events, and counts for health what they tell of."""
 
         def send_and_count(event: Event) -> None:
-            send(event)
-            self._delivery.sent(flush, urgent=not isinstance(event, Token))
+            self._delivery.send(outbox, event)
             if isinstance(event, Token):
                 self._answered += 1
             elif isinstance(event, Progress):
@@ -432,7 +424,7 @@ class Worker:
         return send_and_count
 
     def _flush(self, *, urgent: bool = False) -> None:
-        self._delivery.hand_over(running=self._running, step_s=self._step_s, urgent=urgent)
+        self._delivery.hand_over(running=self._running, urgent=urgent)
 
     def _refuse_broken(self, item: Item, error: ApiError) -> None:
         """End what comes to an engine that cannot generate."""

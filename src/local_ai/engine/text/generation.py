@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
+from local_ai.engine.core.delivery import Outbox
 from local_ai.engine.core.job import Event, Failed, Finished, Progress, Started, Token, TokenLogprob
 from local_ai.engine.core.model.tokenizer import ModelWords
 from local_ai.engine.core.tasks import Lease
@@ -52,7 +54,8 @@ async def run(
     post = _posts.setdefault(loop, _Post(loop))
     box = _Box()
     reader = _Reader(prepared, ask, words)
-    give_up = worker.ask(prepared.job, lambda event: post.drop(box, event), post.deliver_soon, lease=lease)
+    outbox = Outbox(partial(post.drop, box), post.deliver_soon)
+    give_up = worker.ask(prepared.job, outbox, lease=lease)
     try:
         while True:
             for piece in reader.read_all(await box.take()):
@@ -71,8 +74,8 @@ class _Box:
         self._events: list[Event] = []
         self._news = asyncio.Event()
 
-    def put(self, event: Event) -> None:
-        self._events.append(event)
+    def put(self, events: Iterable[Event]) -> None:
+        self._events += events
         self._news.set()
 
     async def take(self) -> list[Event]:
@@ -91,11 +94,11 @@ class _Post:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._dropped: deque[tuple[_Box, Event]] = deque()
+        self._dropped: deque[tuple[_Box, Iterable[Event]]] = deque()
 
-    def drop(self, box: _Box, event: Event) -> None:
-        """Leave an event for a box; on any thread."""
-        self._dropped.append((box, event))
+    def drop(self, box: _Box, events: Iterable[Event]) -> None:
+        """Leave events for a box; on any thread."""
+        self._dropped.append((box, events))
 
     def deliver_soon(self) -> None:
         """Have the loop put what was dropped into its boxes; on any thread."""
@@ -105,8 +108,8 @@ class _Post:
 
     def _deliver(self) -> None:
         while self._dropped:
-            box, event = self._dropped.popleft()
-            box.put(event)
+            box, events = self._dropped.popleft()
+            box.put(events)
 
 
 _posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
