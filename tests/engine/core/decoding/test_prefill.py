@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores
 
 
 def pace_of(tokens_per_s: float) -> PrefillPace:
@@ -74,12 +74,22 @@ def test_a_pace_that_fell_recovers():
 
 
 def test_short_prompts_find_room_beside_long_ones():
-    long = [4000] * 4
+    has_room, long = pace_of(100).has_room, [4000] * 4
 
     assert has_room(long[:3], 4000)
     assert not has_room(long, 4000)
     assert has_room(long, 100)
-    assert not has_room([*long, *[100] * (MOST_PROMPTS - 4)], 100)
+    assert not has_room([*long, *[100] * 4], 100)
+
+
+def test_the_faster_a_device_reads_the_more_prompts_are_read_side_by_side():
+    def most(tokens_per_s: float) -> int:
+        pace = pace_of(tokens_per_s)
+        return next(count for count in range(1000) if not pace.has_room([50] * count, 50))
+
+    assert most(100) == 8
+    assert most(5000) == 15
+    assert most(10**6) == MOST_PROMPTS
 
 
 def test_on_a_card_short_prompts_are_read_whole_beside_an_answer_about_to_begin():

@@ -18,7 +18,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
-from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores, has_room
+from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import around, cut, pauses
 from local_ai.engine.core.decoding.writer import Writer, request_processors
@@ -158,8 +158,9 @@ class Batch:
         before = time.perf_counter()
         with self._guard.measured_step(step):
             prompts, answers = self._generator.next()
-        if self._report_prompts(prompts):
-            self._pace.learn(piece * sum(left > 1 for left in reading), time.perf_counter() - before)
+        self._report_prompts(prompts)
+        if read := sum(min(piece, left - 1) for left in reading):
+            self._pace.learn(read, time.perf_counter() - before)
         for answer in answers:
             self._report_token(answer)
         self._steps += 1
@@ -198,15 +199,18 @@ class Batch:
         return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
 
     def _tidy(self) -> None:
-        """Have everything computed that caches hold and no step needs.
+        """Have the counts computed that caches hold and no step needs.
 
         mlx-lm 0.32 takes a token off `ArraysCache.left_padding` in every step, and adds one to the offset of
         layers without a rotary position. Where nothing reads them they are never computed, and each step adds
         a buffer to each such layer; Metal has 499,000 in all. Not by `mx.eval`, which would wait for the step
-        that has begun. Drop it once https://github.com/ml-explore/mlx-lm/issues/1845 is fixed.
+        that has begun. Not keys and values either, which steps compute: while they are waited for, the next
+        step cannot add to them in place, and copies all of them, 0.23 s for 64 rows on an H100. Drop it once
+        https://github.com/ml-explore/mlx-lm/issues/1845 is fixed.
         """
         caches = leaves(self._generator._generation_batch.prompt_cache)
-        mx.async_eval([cache.state for cache in caches])  # type: ignore[no-untyped-call]
+        held = (value for cache in caches for value in vars(cache).values())
+        mx.async_eval([value for value in held if isinstance(value, mx.array) and value.ndim <= 1])  # type: ignore[no-untyped-call]
 
     def _keep_memory(self) -> None:
         """Give back what is least missed if memory is running out; see `memory/guard.py`."""
@@ -266,11 +270,14 @@ class Batch:
 
     def _admit(self) -> None:
         """Begin to read the prompts that fit beside those being read."""
+        reading = [running.left for running in self._running.values() if running.left]
+        if reading and max(reading) == 1:
+            return  # their answers begin with this step; what joins then joins together
         held, self._held = self._held, []
         missing: int | None = None  # bytes, before anything is taken for a prompt; None: look first
         for request in held:
             reading = [running.left for running in self._running.values() if running.left]
-            if not has_room(reading, len(request.job.prompt)):
+            if not self._pace.has_room(reading, len(request.job.prompt)):
                 self._held.append(request)
                 continue
             need = self._admission_bytes(len(request.job.prompt))
@@ -380,18 +387,15 @@ class Batch:
         for uid in gone:
             self._is_read(self._running.pop(uid))
 
-    def _report_prompts(self, responses: list[Any]) -> bool:
-        """Tell how far each prompt is; return whether a full piece of one was read."""
-        full = False
+    def _report_prompts(self, responses: list[Any]) -> None:
+        """Tell how far each prompt is."""
         for response in responses:
             running = self._running[response.uid]
             done, total = response.progress
             running.left = total - done
             running.writer.request.send(Progress(running.cached + done, running.cached + total))
-            full |= not response.end_of_segment
             if response.end_of_segment and not response.end_of_prompt:
                 self._keep(response.uid, running)
-        return full
 
     def _keep(self, uid: int, running: _Running) -> None:
         """Keep the state that a prompt has where it pauses."""

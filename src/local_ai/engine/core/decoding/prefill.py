@@ -6,9 +6,11 @@ prompt all wait until it has ended. Large pieces are read faster, so a prompt th
 
 from collections.abc import Sequence
 
-MOST_PROMPTS = 8  # read side by side, as mlx_lm.server
+_PROMPTS = 8  # read side by side, as mlx_lm.server
+MOST_PROMPTS = 64  # where the device reads so many short ones in a moment
 _MOST_LONG = 4  # of them; the rest is kept for short ones
 _SHORT_TOKENS = 256
+_USUAL_TOKENS = 64  # of a short prompt, roughly
 
 _ALONE_S = 0.4  # longest time of a piece while only its own client waits
 _COMPANY_S = 0.2  # and so long where answers grow meanwhile
@@ -16,12 +18,6 @@ _LEAST_S = 0.02  # of a piece that others wait for, where the device is fast
 _LEAST_TOKENS = 32
 _MOST_TOKENS = 2048
 _MOST_SCORES = 2048 * 16_384  # of one head, where attention keeps them all
-
-
-def has_room(reading: Sequence[int], tokens: int) -> bool:
-    """Return True if a prompt of so many tokens can be read beside those with so many tokens left."""
-    long = sum(left > _SHORT_TOKENS for left in reading)
-    return len(reading) < MOST_PROMPTS and (tokens <= _SHORT_TOKENS or long < _MOST_LONG)
 
 
 def bounded_by_scores(piece: int, prompts: int, longest: int) -> int:
@@ -50,6 +46,15 @@ class PrefillPace:
         """
         self._tokens_per_s = first_piece / _ALONE_S
         self._least_tokens = least_tokens
+
+    def has_room(self, reading: Sequence[int], tokens: int) -> bool:
+        """Return True if a prompt of so many tokens can be read beside those with so many tokens left.
+
+        Each time that rows join a batch, all of it is copied: the fewer times, the better.
+        """
+        most = min(MOST_PROMPTS, max(_PROMPTS, int(_COMPANY_S * self._tokens_per_s) // _USUAL_TOKENS))
+        long = sum(left > _SHORT_TOKENS for left in reading)
+        return len(reading) < most and (tokens <= _SHORT_TOKENS or long < _MOST_LONG)
 
     def piece(self, reading: Sequence[int], *, company: bool) -> int:
         """Choose how many tokens of each prompt are read in the next step.
