@@ -6,7 +6,6 @@ Drives mlx-lm's `BatchGenerator`, as mlx_lm.server's own loop does; differences 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores
+from local_ai.engine.core.decoding.prompt_batch import PromptBatch
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
 from local_ai.engine.core.decoding.segments import around, cut, pauses
 from local_ai.engine.core.decoding.writer import Writer, request_processors
@@ -155,12 +155,11 @@ class Batch:
         reading = [running.left for running in self._running.values() if running.left]
         piece, step = self._next_step(reading)
         self._generator.prefill_step_size = piece
-        before = time.perf_counter()
-        with self._guard.measured_step(step):
+        with self._guard.measured_step(step), self._generator.stats() as done:
             prompts, answers = self._generator.next()
+        if done.prompt_tokens:
+            self._pace.learn(done.prompt_tokens, done.prompt_time)
         self._report_prompts(prompts)
-        if read := sum(min(piece, left - 1) for left in reading):
-            self._pace.learn(read, time.perf_counter() - before)
         for answer in answers:
             self._report_token(answer)
         self._steps += 1
@@ -365,7 +364,7 @@ class Batch:
 
     def _new_generator(self) -> Any:
         make = partial(self._lead.generator, number=self._loaded.number) if self._lead else BatchGenerator
-        return make(
+        generator: Any = make(
             self._loaded.model,
             stop_tokens=[[token] for token in sorted(self._loaded.words.eos)],
             completion_batch_size=self.most,
@@ -375,6 +374,9 @@ class Batch:
             # The thread's own stream: mlx-lm's module-wide one belongs to the thread that imported it first.
             stream=mx.default_stream(mx.default_device()),
         )
+        if device() == "cuda":
+            generator._prompt_batch = PromptBatch.empty(generator.model, generator.sampler, _MOST_TOKENS)
+        return generator
 
     def _drop_cancelled(self) -> None:
         self._held = [request for request in self._held if not request.is_given_up]
