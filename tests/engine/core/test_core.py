@@ -620,18 +620,23 @@ def _halve_adapter(folder: Path) -> None:
     mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
 
 
+@pytest.mark.parametrize("on", ["metal", "cuda"])
 @pytest.mark.parametrize("runner", ["Batch", "Sequence"])
-def test_warming_leaves_nothing_running_and_answers_as_before(loaded: Any, runner: str):
+def test_warming_leaves_nothing_running_and_answers_as_before(
+    loaded: Any, runner: str, on: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     from local_ai.engine.core.decoding.batch import Batch
     from local_ai.engine.core.decoding.sequential import Sequence
     from local_ai.engine.core.decoding.warming import warm
     from local_ai.engine.core.memory.prompt_cache import PromptCache
 
+    monkeypatch.setattr("local_ai.engine.core.decoding.warming.device", lambda: on)
     batch = Batch(loaded, PromptCache(1_000_000)) if runner == "Batch" else Sequence(loaded)
     for _ in warm(batch, loaded):
         pass
 
     assert len(batch) == 0
+    assert "warming failed" not in caplog.text
     assert answer(batch, loaded) == answer(Sequence(loaded), loaded)
 
 

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from llguidance import LLMatcher
+
 from local_ai.engine.core.decoding.batch import Batch
 from local_ai.engine.core.decoding.sequential import Sequence as OneByOne
 from local_ai.engine.core.device import device
-from local_ai.engine.core.job import Event, Failed, Job, Sampling
+from local_ai.engine.core.job import Event, Failed, Grammar, Job, Sampling
 from local_ai.engine.core.model.loading import LoadedModel
 from local_ai.engine.core.tasks import Request
 
@@ -17,7 +19,9 @@ log = logging.getLogger(__name__)
 _TOKENS = 64  # of a prompt whose length does not matter
 _LENGTHS = tuple(2**power for power in range(3, 12))  # of prompts that are read alone
 _LONG_S = 0.25  # longer prompts than one that took so long are not read
-# Every way to choose a token, once: each has kernels of its own.
+# Every way to choose a token, once: each has kernels of its own. Measured on an H100, the first answer that
+# asked for one waited, and all others with it: top_p 10.9 s, a repetition penalty 8.4, a presence penalty 3.8,
+# a bias 3.7, a grammar 0.6 (its tokens are read then).
 _SAMPLINGS = (
     Sampling(temperature=0.8),
     Sampling(temperature=0.8, seed=1),
@@ -49,13 +53,19 @@ def warm(batch: Batch | OneByOne, loaded: LoadedModel) -> Iterator[None]:
         )
     if not is_cuda:
         return
-    for length in _LENGTHS:
+    context = loaded.words.context_tokens or _LENGTHS[-1]
+    for length in (each for each in _LENGTHS if each < context):
         began = time.perf_counter()
         yield from _answer(batch, [_job(loaded, length, start=length, answer=2)])
         if time.perf_counter() - began > _LONG_S:
             break
     job = _job(loaded, _TOKENS, answer=4)
-    for kind in (*(replace(job, sampling=sampling) for sampling in _SAMPLINGS), replace(job, logprobs=5)):
+    kinds = [replace(job, sampling=sampling) for sampling in _SAMPLINGS]
+    kinds += [
+        replace(job, logprobs=5),
+        replace(job, grammar=Grammar(LLMatcher.grammar_from_regex("(.|\n)*"))),
+    ]
+    for kind in kinds:
         yield from _answer(batch, [kind])
 
 
