@@ -1,7 +1,6 @@
 """Warming a graphics card: what it compiles or loads when first used is used before the first question."""
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,12 +15,10 @@ from local_ai.engine.core.tasks import Request
 
 log = logging.getLogger(__name__)
 
-_TOKENS = 64  # of a prompt whose length does not matter
-_LENGTHS = tuple(2**power for power in range(3, 12))  # of prompts that are read alone
-_LONG_S = 0.25  # longer prompts than one that took so long are not read
+_TOKENS = 64  # of a prompt
 # Every way to choose a token, once: each has kernels of its own. Measured on an H100, the first answer that
-# asked for one waited, and all others with it: top_p 10.9 s, a repetition penalty 8.4, a presence penalty 3.8,
-# a bias 3.7, a grammar 0.6 (its tokens are read then).
+# asked for one waited, and all others with it: top_p 10.9 s, a repetition penalty 8.4, a presence penalty or a
+# bias 3.8, a grammar 0.6 (its tokens are read then).
 _SAMPLINGS = (
     Sampling(temperature=0.8),
     Sampling(temperature=0.8, seed=1),
@@ -35,7 +32,7 @@ _SAMPLINGS = (
 
 
 def warm(batch: Batch | OneByOne, loaded: LoadedModel) -> Iterator[None]:
-    """Answer what first questions may be like: of one row and of several, short and long, of every sampling.
+    """Answer what first questions may be like: of one row and of several, and of every sampling.
 
     Yields between two steps.
 
@@ -53,12 +50,6 @@ def warm(batch: Batch | OneByOne, loaded: LoadedModel) -> Iterator[None]:
         )
     if not is_cuda:
         return
-    context = loaded.words.context_tokens or _LENGTHS[-1]
-    for length in (each for each in _LENGTHS if each < context):
-        began = time.perf_counter()
-        yield from _answer(batch, [_job(loaded, length, start=length, answer=2)])
-        if time.perf_counter() - began > _LONG_S:
-            break
     job = _job(loaded, _TOKENS, answer=4)
     kinds = [replace(job, sampling=sampling) for sampling in _SAMPLINGS]
     kinds += [
