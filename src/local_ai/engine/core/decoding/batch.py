@@ -17,6 +17,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import make_prompt_cache
 
 from local_ai.engine.core.decoding.batch_size import MOST_ON_CPU
+from local_ai.engine.core.decoding.blas_threads import blas_threads, typical_matrix
 from local_ai.engine.core.decoding.prefill import MOST_PROMPTS, PrefillPace, bounded_by_scores
 from local_ai.engine.core.decoding.prompt_batch import PromptBatch
 from local_ai.engine.core.decoding.sampling import make_sampler, shared_sampler
@@ -105,6 +106,8 @@ class Batch:
         self.sight = Sight(loaded.model) if loaded.words.eyes is not None else None
         on = device()  # a guess at how fast it reads prompts, to begin with
         self._pace = PrefillPace(64 if on == "cpu" else 512, least_tokens=512 if on == "cuda" else 0)
+        self._matrix = typical_matrix(loaded.model)
+        self._blas = blas_threads()
         self._generator = self._new_generator()
 
     def __len__(self) -> int:
@@ -151,9 +154,11 @@ class Batch:
         self._keep_memory()
         self._admit()
         if not self._running:
+            self._blas.use_all()
             return
         reading = [running.left for running in self._running.values() if running.left]
         piece, step = self._next_step(reading)
+        self._blas.choose(rows=step.tokens + step.answers, matrix=self._matrix)
         self._generator.prefill_step_size = piece
         with self._guard.measured_step(step), self._generator.stats() as done:
             prompts, answers = self._generator.next()
@@ -162,6 +167,8 @@ class Batch:
         self._report_prompts(prompts)
         for answer in answers:
             self._report_token(answer)
+        if not self._running:
+            self._blas.use_all()  # an embedding model's thread may multiply next
         self._steps += 1
         if self._steps % _TIDY_STEPS == 0:
             self._tidy()
@@ -172,6 +179,7 @@ class Batch:
             picture = self.sight.lacks(request, self._known(request)) if self.sight else None
             if picture is None or self.sight is None:
                 continue
+            self._blas.use_all()
             try:
                 self.sight.look(request, picture)
             except Exception as exc:
@@ -356,6 +364,7 @@ class Batch:
             self.sight.clear()
         self._fetching.clear()
         self._held.clear()
+        self._blas.use_all()
         self._generator.close()
         self._generator = self._new_generator()
 

@@ -6,6 +6,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
+from local_ai.engine.core.decoding.blas_threads import blas_threads
 from local_ai.engine.core.decoding.sampling import make_sampler
 from local_ai.engine.core.decoding.writer import Writer, request_processors
 from local_ai.engine.core.job import Failed, Progress, Started
@@ -46,6 +47,7 @@ class Sequence:
 
     def step(self, *, company: bool = False) -> None:  # as Batch's
         """Generate one token, or read a prompt: its next piece for a LoneModel, else all of it."""
+        blas_threads().use_all()  # another model's batch may have chosen fewer
         try:
             if self._request and not self._request.is_given_up and next(self._steps, False):
                 return

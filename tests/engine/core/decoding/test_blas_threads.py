@@ -1,0 +1,111 @@
+"""How many threads a step's matrix products are given."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.waits import scaled
+
+from local_ai.engine.core.decoding.blas_threads import BlasThreads
+
+_TINY, _STARTER, _LARGE = 16_384, 331_776, 4_194_304  # elements of their typical matrices
+
+_USE = """
+import ctypes
+from local_ai.engine.process.blas import preload_blas
+preload_blas("packaged")
+import mlx.core as mx
+from local_ai.engine.core.decoding.blas_threads import blas_threads
+library = ctypes.CDLL(None)
+library.openblas_set_num_threads(2)
+threads = blas_threads()
+threads.choose(rows=1, matrix=1000)
+print(library.openblas_get_num_threads())
+mx.eval(mx.ones((600, 600)) @ mx.ones((600, 600)))
+threads.use_all()
+print(library.openblas_get_num_threads())
+"""
+
+
+class _OpenBlas:
+    """An OpenBLAS that notes each number it is given."""
+
+    def __init__(self, threads: int, *, parallel: int = 1) -> None:
+        self.threads = threads
+        self.parallel = parallel
+        self.given: list[int] = []
+
+    def openblas_get_parallel(self) -> int:
+        return self.parallel
+
+    def openblas_get_num_threads(self) -> int:
+        return self.threads
+
+    def openblas_set_num_threads(self, threads: int) -> None:
+        self.given.append(threads)
+
+
+@pytest.mark.parametrize(("rows", "matrix"), [(1, _TINY), (64, _TINY), (4, _STARTER)])
+def test_small_products_get_half_of_the_threads(rows: int, matrix: int):
+    library = _OpenBlas(8)
+
+    BlasThreads(library).choose(rows=rows, matrix=matrix)
+
+    assert library.given == [4]
+
+
+@pytest.mark.parametrize(("rows", "matrix"), [(2048, _TINY), (8, _STARTER), (1, 0)])
+def test_many_rows_and_products_without_blas_get_all_threads(rows: int, matrix: int):
+    library = _OpenBlas(8)
+    threads = BlasThreads(library)
+    threads.choose(rows=1, matrix=_TINY)
+
+    threads.choose(rows=rows, matrix=matrix)
+
+    assert library.given == [4, 8]
+
+
+@pytest.mark.parametrize("matrix", [_STARTER, _LARGE])
+def test_one_row_gets_all_threads_where_reading_the_matrix_takes_the_time(matrix: int):
+    library = _OpenBlas(8)
+    threads = BlasThreads(library)
+    threads.choose(rows=1, matrix=_TINY)
+
+    threads.choose(rows=1, matrix=matrix)
+
+    assert library.given == [4, 8]
+
+
+def test_the_library_is_called_only_for_another_number():
+    library = _OpenBlas(2)
+    threads = BlasThreads(library)
+
+    threads.use_all()
+    for rows in (3, 4, 3):
+        threads.choose(rows=rows, matrix=_STARTER)
+    threads.use_all()
+    threads.choose(rows=100, matrix=_STARTER)
+
+    assert library.given == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "library",
+    [_OpenBlas(1), _OpenBlas(8, parallel=2), None],
+    ids=["set to one by the user", "with OpenMP", "no OpenBLAS"],
+)
+def test_a_library_whose_threads_cannot_be_chosen_is_left_as_it_is(library: _OpenBlas | None):
+    threads = BlasThreads(library)
+
+    for rows in (1, 2048):
+        threads.choose(rows=rows, matrix=_TINY)
+
+    assert library is None or library.given == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX needs no BLAS on a Mac")
+def test_the_packages_library_changes_its_number():
+    used = subprocess.run([sys.executable, "-c", _USE], capture_output=True, text=True, timeout=scaled(120))
+
+    assert used.stderr == ""
+    assert used.stdout.split() == ["1", "2"]
