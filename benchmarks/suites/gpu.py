@@ -55,7 +55,7 @@ class _Server:
 
     def first_token_beside(self, rows: int, mark: str) -> float:
         """Ask a short question while so many answers run; they are left afterwards."""
-        running = [begin(self.address, self.model, text, 4096) for text in _texts(rows, mark)]
+        running = [begin(self.address, self.model, text, 1024) for text in _texts(rows, mark)]
         read(running, until_first=True)
         asked = begin(self.address, self.model, f"{mark}: and 1?", 4)
         read([asked])

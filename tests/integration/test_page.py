@@ -48,7 +48,7 @@ def test_one_enter_gets_a_real_answer(page: Page) -> None:
     page.get_by_text("Anthropic", exact=True).first.click()
     page.get_by_role("button", name="Ask again").click()
     expect(page.locator(".message.assistant .version")).to_have_text("2 of 2", timeout=PATIENTLY)
-    expect(page.locator(".message.assistant")).to_contain_text("Paris")
+    expect(page.locator(".message.assistant")).to_contain_text("Paris", timeout=PATIENTLY)
 
 
 def test_stop_frees_the_engine(page: Page, server: Server) -> None:

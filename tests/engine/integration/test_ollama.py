@@ -209,7 +209,8 @@ def test_embeddings_are_those_of_openai_s_endpoint(engine: RunningEngine):
     old = engine.post("/api/embeddings", {"model": "embedder:latest", "prompt": "one"}).json()
 
     assert answer["embeddings"] == theirs
-    assert old["embedding"] == pytest.approx(theirs[0])
+    # Alone or beside another text, and with one thread or several, its sums are rounded differently.
+    assert old["embedding"] == pytest.approx(theirs[0], abs=1e-6)
 
 
 def test_a_text_beyond_the_context_is_cut_or_refused_as_asked(engine: RunningEngine):

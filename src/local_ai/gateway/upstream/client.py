@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -101,8 +102,9 @@ class HttpClient(ABC):
         self._origin = origin
 
     def load(self) -> None:
-        """Import httpx, before the first request needs it."""
+        """Import httpx and what its locks use, before the first request needs them."""
         _ = self._transport
+        import_module("anyio._backends._asyncio")
 
     async def close(self) -> None:
         """Close all connections."""
