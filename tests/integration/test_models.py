@@ -165,8 +165,8 @@ def test_engine_that_restarts_in_place_once_it_is_idle_fails_nobody(make_server:
     with httpx.Client(base_url=server.url, timeout=scaled(60)) as client:
         first = client.post("/v1/chat/completions", json=ask).json()["choices"]
         while log.read_text().count("imported mlx-lm") < 2:
-            seen.add(client.get("/status.json").json()["verdict"]["health"])
-            seen.add(client.get("/readyz").status_code)
+            ready = client.get("/readyz")
+            seen.add((ready.status_code, ready.json()["verdict"]["health"]))
         again = client.post("/v1/chat/completions", json=ask).json()["choices"]
 
     assert again == first
