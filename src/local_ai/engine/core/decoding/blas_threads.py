@@ -18,11 +18,11 @@ from local_ai.engine.core.device import device
 
 # Measured on two cores in tokens/s through HTTP, one thread against two. A model of 128 dimensions (matrices
 # of 16,000 elements): 1.3, 1.2 and 1.05 times as many with 1, 16 and 64 rows. The starter model (330,000):
-# 0.9 with one row, whose product takes as long as reading the matrix; 1.0 to 1.1 with 4 rows; 0.8 with 8.
+# 0.9 with one row, whose product takes as long as reading the matrix; 0.8 to 1.1 with 4 rows, 0.8 with 8.
 # Larger matrices, multiplied alone: 0.6 with one row.
 _QUICKLY_READ = 200_000  # elements
 _FEW_ROWS = 2  # whose product takes as long as reading the matrix
-_SMALL_PRODUCT = 1_500_000  # elements times rows
+_SMALL_PRODUCT = 1_100_000  # elements times rows
 _PTHREADS = 1  # as `openblas_get_parallel` says it; with OpenMP each thread has a number of its own
 
 
