@@ -7,7 +7,6 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -46,6 +45,7 @@ from local_ai.models.not_found import model_not_found
 from local_ai.models.prompt_files import DiskCacheSettings, prompts_dir
 from local_ai.serving.dialects import refused_response
 from local_ai.serving.errors import ApiError
+from local_ai.serving.imports import import_async_parts
 from local_ai.serving.request_id import RequestIds
 from local_ai.settings.state import State, read_state
 from local_ai.status.health import EngineHealth, RankHealth
@@ -242,7 +242,7 @@ class Engine:
 
     def _get_ready(self) -> None:
         """Do in advance what the first answer would wait for; on the generating thread."""
-        import_module("anyio._backends._asyncio")  # a response's
+        import_async_parts()
         self.templates.get_ready()
 
     def reload(self) -> None:

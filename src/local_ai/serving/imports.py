@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 
 @contextmanager
@@ -18,3 +19,11 @@ def undisturbed_imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def import_async_parts() -> None:
+    """Import what anyio leaves to its first use: 15 ms that a first request would wait for.
+
+    Starlette's streamed responses use it, and httpx's locks.
+    """
+    import_module("anyio._backends._asyncio")

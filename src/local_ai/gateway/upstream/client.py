@@ -12,11 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from local_ai.serving.imports import import_async_parts
 from local_ai.status.health import EngineHealth, EngineState
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class HttpClient(ABC):
     def load(self) -> None:
         """Import httpx and what its locks use, before the first request needs them."""
         _ = self._transport
-        import_module("anyio._backends._asyncio")
+        import_async_parts()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,13 +1,13 @@
 """Warming a graphics card: what it compiles or loads when first used is used before the first question."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from llguidance import LLMatcher
 
 from local_ai.engine.core.decoding.batch import Batch
-from local_ai.engine.core.decoding.sequential import Sequence as OneByOne
+from local_ai.engine.core.decoding.sequential import Sequence
 from local_ai.engine.core.device import device
 from local_ai.engine.core.job import Event, Failed, Grammar, Job, Sampling
 from local_ai.engine.core.model.loading import LoadedModel
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 _TOKENS = 64  # of a prompt
 # Every way to choose a token, once: each has kernels of its own. On an H100, the first answer that asked for
-# one waited, and all others with it: top_p 10.9 s, a repetition penalty 8.4, a bias 3.7,
-# a grammar 0.6 (its tokens are read then).
+# one waited, and all others with it: top_p 10.9 s, a repetition penalty 8.4, a presence penalty 3.8, a bias
+# 3.7, a grammar 0.6 (its tokens are read then).
 _SAMPLINGS = (
     Sampling(temperature=0.8),
     Sampling(temperature=0.8, seed=1),
@@ -31,7 +31,7 @@ _SAMPLINGS = (
 )
 
 
-def warm(batch: Batch | OneByOne, loaded: LoadedModel) -> Iterator[None]:
+def warm(batch: Batch | Sequence, loaded: LoadedModel) -> Iterator[None]:
     """Answer what first questions may be like: of one row and of several, and of every sampling.
 
     Yields between two steps.
@@ -67,7 +67,7 @@ def _job(loaded: LoadedModel, tokens: int, *, answer: int, start: int = 0) -> Jo
     return Job(loaded.words.key, prompt, max_tokens=answer)
 
 
-def _answer(batch: Batch | OneByOne, jobs: Sequence[Job]) -> Iterator[None]:
+def _answer(batch: Batch | Sequence, jobs: list[Job]) -> Iterator[None]:
     for job in jobs:
         batch.add(Request(job, _log_failure))
     while len(batch):
