@@ -120,15 +120,23 @@ def test_a_prompt_that_does_not_fit_even_alone_is_refused_and_a_smaller_one_answ
     assert answer(batch, words(3, 20), 4).text
 
 
+@pytest.mark.parametrize("tokens_per_s", [500, 32_000])
 @families
-def test_a_batch_with_a_capped_budget_never_takes_more(family: str):
-    """Sixteen long answers in memory for a few: some end, the rest are whole, the cap holds."""
+def test_a_batch_with_a_capped_budget_never_takes_more(
+    family: str, tokens_per_s: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Sixteen long answers in memory for a few, on a slow and a fast device: some end, the cap holds."""
     import mlx.core as mx
 
+    from local_ai.engine.core.decoding.prefill import PrefillPace
+
     machine, batch = make(family)
+    monkeypatch.setattr(batch, "_pace", PrefillPace(int(tokens_per_s * 0.4)))
+    monkeypatch.setattr(batch._pace, "learn", lambda tokens, elapsed_s: None)
     for seed in range(8):
         ask(batch, words(seed, 400), 2)
-    finish(batch)  # what a step takes is known from now on
+    finish(batch)  # what a step takes is known from now on, and stays so while answers grow for long
+    answer(batch, words(9, 20), 300)
     taken: list[int] = []
 
     machine.leave(12_000_000)
@@ -159,6 +167,27 @@ def test_a_small_step_needs_its_part_of_what_a_large_one_took():
     assert guard.short_by(0, Step(tokens=50)) < 0
     assert guard.short_by(0, Step(tokens=50, answers=10)) > 1_000_000
     assert guard.short_by(0, Step(answers=2)) < 0
+
+
+def test_a_step_reads_as_many_tokens_as_there_is_room_for():
+    import mlx.core as mx
+
+    from local_ai.engine.core.memory.guard import MemoryGuard, Step
+
+    machine = Machine()
+    guard = MemoryGuard(machine.room, 1000)
+    assert guard.readable(0, 5000) == 5000  # nothing was seen yet
+
+    with guard.measured_step(Step(tokens=400)):
+        mx.eval(mx.zeros(8_000_000, mx.uint8))
+    for _ in range(500):
+        with guard.measured_step(Step(answers=2)):
+            pass
+
+    machine.leave(8_100_000)
+    assert guard.readable(0, 300) == 300
+    assert 200 < guard.readable(0, 800) < 400
+    assert 100 < guard.readable(4_000_000, 800) < 200
 
 
 def test_a_model_that_answers_one_at_a_time_ends_with_the_same_error():

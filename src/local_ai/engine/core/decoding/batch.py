@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_TOKENS = 2048  # of each prompt, read in one step
+_LEAST_PIECE = 16  # where memory is short
 _WORTH_TOKENS = 256  # a prompt of which so many were read is remembered before its answer is complete
 _TIDY_STEPS = 64
 _GUARD_STEPS = 8  # of answers alone; where prompts are read, each step may take much
@@ -203,7 +204,12 @@ class Batch:
             longest = max(len(running.writer.request.job.prompt) for running in self._running.values())
             piece = bounded_by_scores(piece, len(reading), longest)
         rows = sum(left > 1 for left in reading)  # one left begins its answer
-        return piece, Step(min(piece, max(reading) - 1) * rows, len(self._running) - rows)
+        if rows:
+            tokens = min(piece, max(reading) - 1) * rows
+            if (most := self._guard.readable(self._next_bytes(), tokens)) < tokens:
+                piece = max(_LEAST_PIECE, most // rows)
+        tokens = min(piece, max(reading) - 1) * rows
+        return piece, Step(tokens, len(self._running) - rows, joins=rows < len(reading))
 
     def _tidy(self) -> None:
         """Have the counts computed that caches hold and no step needs.

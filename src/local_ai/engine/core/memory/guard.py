@@ -1,6 +1,7 @@
 """A guard of memory while answers are generated, so that it is never the process that ends.
 
 plenty ─▶ scarce: remembered prompts are forgotten, and no further request begins beside those that run
+       ─▶ small:  each step reads no more of the prompts than there is room for
        ─▶ short:  the longest answer ends, with an error that says so
 """
 
@@ -17,32 +18,32 @@ from local_ai.serving.errors import ApiError
 
 _RESERVE_SHARE = 0.03  # of the machine's memory: for what one step takes for a moment
 _FADING = 0.99
+_SMALL_STEP = 256  # tokens of prompts; a step can always be made so small
+_SURE = 0.75  # of the room: an estimate is not exact
+_FEW_TOKENS = 64  # what fewer take hardly grows with their number
 _LEAST_RESERVE, _MOST_RESERVE = 256_000_000, 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Step:
-    """The work of a step: tokens of prompts that are read, or answers that each grow by one."""
+    """The work of a step: tokens of prompts that are read, and answers that each grow by one."""
 
-    tokens: int = 0  # that are read; where there are any, answers grow beside
+    tokens: int = 0
     answers: int = 0
+    joins: bool = False  # answers begin with it: what the others hold is copied
 
 
 @dataclass(frozen=True)
 class _Taken:
-    """The memory that one step took for a moment."""
+    """The memory that steps of one kind took for a moment; what was seen long ago counts for less."""
 
     bytes: float = 0.0
-    size: int = 1  # of that step, in what `Step` counts
-
-    def by(self, size: int) -> float:
-        """Estimate what a step of this size takes: a smaller one its part, and none more than was seen."""
-        return self.bytes * min(1.0, size / self.size)
+    size: int = 1  # of the step that took it, in what `Step` counts
 
     def after(self, taken: int, size: int) -> _Taken:
-        """Take in another step; what was seen long ago counts for less."""
+        """Take in another step of this kind."""
         faded = self.bytes * _FADING
-        return _Taken(taken, max(1, size)) if size and taken >= faded else _Taken(faded, self.size)
+        return _Taken(taken, max(1, size)) if taken >= faded else _Taken(faded, self.size)
 
 
 class MemoryGuard:
@@ -61,8 +62,19 @@ class MemoryGuard:
         self._reading = _Taken()
         self._answering = _Taken()
 
-    def _reserve(self, taken: float) -> int:
-        return max(self._least_reserve, int(taken))
+    def _reserve(self, step: Step) -> int:
+        """Estimate what a step takes for a moment: a smaller one its part; a reserve at least.
+
+        Prompts take what their tokens do, also more than was seen. What answers take hardly grows with them.
+        """
+        reading = step.tokens * self._bytes_per_token
+        answering = self._answering.bytes * min(1.0, step.answers / self._answering.size)
+        return max(self._least_reserve, int(max(reading, answering)))
+
+    @property
+    def _bytes_per_token(self) -> float:
+        """Of a prompt, for a moment."""
+        return self._reading.bytes / max(self._reading.size, _FEW_TOKENS)
 
     @contextmanager
     def measured_step(self, step: Step) -> Iterator[None]:
@@ -70,12 +82,14 @@ class MemoryGuard:
         mx.reset_peak_memory()
         yield
         taken = mx.get_peak_memory() - mx.get_active_memory()
-        self._reading = self._reading.after(taken, step.tokens)
-        self._answering = self._answering.after(taken, 0 if step.tokens else step.answers)
+        if step.tokens and not step.joins:
+            self._reading = self._reading.after(taken, step.tokens)
+        else:
+            self._answering = self._answering.after(taken, step.answers)
 
     def scarce_by(self, need: int) -> int:
         """Count the bytes that are missing to take `need` more and be at ease; 0 or less: none."""
-        reserve = self._reserve(max(self._reading.bytes, self._answering.bytes))
+        reserve = self._reserve(Step(_SMALL_STEP, self._answering.size))
         return need + 2 * reserve - self._room()
 
     def fits_alone(self, need: int) -> bool:
@@ -84,8 +98,13 @@ class MemoryGuard:
 
     def short_by(self, need: int, step: Step = Step()) -> int:
         """Count the bytes that are missing to take `need` more and this step; 0 or less: none."""
-        taken = max(self._reading.by(step.tokens), self._answering.by(step.answers))
-        return need + self._reserve(taken) - self._room()
+        return need + self._reserve(step) - self._room()
+
+    def readable(self, need: int, tokens: int) -> int:
+        """Bound the tokens of prompts that a step reads by the room that is left beside `need` bytes."""
+        if not self._reading.bytes or self.short_by(need, Step(tokens)) <= 0:
+            return tokens
+        return max(0, int(_SURE * (self._room() - need) / self._bytes_per_token))
 
 
 def out_of_memory(what: str, held: str) -> ApiError:
