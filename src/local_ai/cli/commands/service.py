@@ -94,7 +94,8 @@ def start_installed(given: Mapping[str, object]) -> bool:
     if service is None or ServerManager().is_running():
         return False
     _refuse_options(given)
-    service.start()
+    if not _is_underway(service):
+        service.start()
     _wait_for_server(service)
     return True
 
@@ -124,6 +125,20 @@ def _refuse_options(given: Mapping[str, object]) -> None:
             fix="write it into config.toml, then run: local-ai server restart "
             "(or uninstall the service first: local-ai service uninstall)",
         )
+
+
+def _is_underway(service: Service) -> bool:
+    """Wait while the service's process has no server; False if it has ended.
+
+    It begins, or it ends after its server: to start the service then would do nothing.
+    """
+    manager = ServerManager()
+    deadline = time.monotonic() + _APPEARS_S
+    while service.state().is_active and time.monotonic() < deadline:
+        if manager.is_running():
+            return True
+        time.sleep(_POLL_S)
+    return False
 
 
 def _wait_for_server(service: Service) -> None:
