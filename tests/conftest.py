@@ -42,8 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Scale the longest a test may take to this machine, and give children what they have anywhere.
 
     A shell starts what runs in the background with SIGINT ignored, which every child would inherit. Images of
-    containers often tell Python to keep no bytecode: an engine's start would be mostly compiling.
+    containers often tell Python to keep no bytecode: an engine's start would be mostly compiling. OpenBLAS's
+    threads wait for each other in busy loops: with more of them than cores, a model is up to 15 times slower.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if config.getoption("timeout", None) is None:
         config.option.timeout = scaled(float(config.getini("timeout")))

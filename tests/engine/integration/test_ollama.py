@@ -149,6 +149,19 @@ def test_a_model_is_kept_for_as_long_as_the_last_request_says(engine: RunningEng
     engine.wait(lambda health: "other" not in in_memory(health))
 
 
+def test_what_the_last_request_says_counts_also_where_an_earlier_answer_ends_later(engine: RunningEngine):
+    earlier = {"model": "other", "messages": HELLO, "options": {"num_predict": 400}, "keep_alive": 0}
+    with engine.client as client, client.stream("POST", "/api/chat", json=earlier) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        ask(engine, model="other", keep_alive="10m")
+        assert json.loads(list(lines)[-1])["done"]
+
+    assert 590 < engine.health()["unloads_in_s"] <= 600
+    ask(engine, model="other", keep_alive=0)
+    engine.wait(lambda health: "other" not in in_memory(health))
+
+
 @pytest.mark.parametrize("kept", [1e300, 10**25, "99999999999999999999h"], ids=str)
 def test_no_time_that_a_model_is_kept_stops_the_answers(engine: RunningEngine, kept: object):
     ask(engine, model="other", messages=[], keep_alive=kept)

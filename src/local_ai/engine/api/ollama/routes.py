@@ -24,7 +24,7 @@ from local_ai.engine.api.ollama.response import AnswerBuilder, Json, embed_body,
 from local_ai.engine.api.problems import read_model, understand
 from local_ai.engine.api.requests import json_response, read_body, unless_gone
 from local_ai.engine.api.responses.truncate import open_with_fewer_turns
-from local_ai.engine.embeddings import Embedder
+from local_ai.engine.embeddings import Embedded, Embedder
 from local_ai.engine.errors import bad_field
 from local_ai.engine.text.conversation import Ask
 from local_ai.engine.text.prompts import FieldNames
@@ -44,17 +44,22 @@ def ollama_routes(service: Service, embedder: Embedder) -> list[Route]:
 
         return generate
 
+    async def embed_and_keep(body: OllamaEmbedRequest | OllamaEmbeddingsRequest) -> Embedded:
+        if body.keep_alive != 0:  # what an earlier request said could unload it at this one's end
+            service.keep(body.model, body.keep_alive)
+        embedded = await embedder.embed(body.texts())
+        service.keep(body.model, body.keep_alive)
+        return embedded
+
     async def embed(request: Request) -> Response:
         began = time.perf_counter_ns()
         body = await read_body(request, partial(read_model, model=OllamaEmbedRequest))
-        embedded = await embedder.embed(body.texts())
-        service.keep(body.model, body.keep_alive)
+        embedded = await embed_and_keep(body)
         return json_response(embed_body(body.model, embedded, began))
 
     async def embeddings(request: Request) -> Response:
         body = await read_body(request, partial(read_model, model=OllamaEmbeddingsRequest))
-        embedded = await embedder.embed(body.texts())
-        service.keep(body.model, body.keep_alive)
+        embedded = await embed_and_keep(body)
         return json_response({"embedding": list(embedded.vectors[0])})
 
     async def show(request: Request) -> Response:
@@ -120,9 +125,10 @@ async def _lines(
     builder.words, builder.with_logprobs = opened.words, opened.ask.logprobs is not None
     pieces = service.run(opened)
     try:
+        # Not afterwards: what an earlier request said could unload the model as soon as this one ends.
+        service.keep(body.model, body.keep_alive)
         async for piece in pieces:
             if each := builder.add(piece):
                 yield each
     finally:
         await close(pieces)
-        service.keep(body.model, body.keep_alive)
