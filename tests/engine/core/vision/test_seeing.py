@@ -216,12 +216,21 @@ class SmallPieces(PrefillPace):
         return 3
 
 
-def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(tmp_path: Path):
+@pytest.mark.parametrize("is_memory_short", [False, True])
+def test_a_picture_whose_places_attend_to_later_ones_is_read_in_one_piece(
+    is_memory_short: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     from tests.engine.core.loads import load_model
+
+    from local_ai.engine.core.decoding import batch as module
 
     model = load_model(ModelKey("m", make_tiny_seeing(tmp_path, "gemma4_31b")), trust_remote_code=False)
     batch = make_batch(model)
-    batch._pace = SmallPieces(3)
+    if is_memory_short:
+        monkeypatch.setattr(batch._guard, "readable", lambda need, tokens: 3)
+        monkeypatch.setattr(module, "_LEAST_PIECE", 3)
+    else:
+        batch._pace = SmallPieces(3)
     shown = [user("fox", picture("red"), "one two", picture("green", side=70), "three")]
 
     said = answer(batch, model, shown, logprobs=0, limits=Limits(max_tokens=8))

@@ -199,15 +199,14 @@ class Batch:
         if not reading:
             return _MOST_TOKENS, Step(answers=len(self._running))
         piece = self._pace.piece(reading, company=self._has_company or len(reading) < len(self._running))
-        piece = max(piece, *(running.whole for running in self._running.values() if running.left))
         if device() == "cuda":
             longest = max(len(running.writer.request.job.prompt) for running in self._running.values())
             piece = bounded_by_scores(piece, len(reading), longest)
         rows = sum(left > 1 for left in reading)  # one left begins its answer
-        if rows:
-            tokens = min(piece, max(reading) - 1) * rows
-            if (most := self._guard.readable(self._next_bytes(), tokens)) < tokens:
-                piece = max(_LEAST_PIECE, most // rows)
+        tokens = min(piece, max(reading) - 1) * rows
+        if tokens and (most := self._guard.readable(self._next_bytes(), tokens)) < tokens:
+            piece = max(_LEAST_PIECE, most // rows)
+        piece = max(piece, *(running.whole for running in self._running.values() if running.left))
         tokens = min(piece, max(reading) - 1) * rows
         return piece, Step(tokens, len(self._running) - rows, joins=rows < len(reading))
 
@@ -232,9 +231,10 @@ class Batch:
             return
         need = self._next_bytes()
         self._is_scarce = not self._has_memory(need)
-        _, step = self._next_step(reading)
-        if self._is_scarce and self._running and self._guard.short_by(need, step) > 0:
-            self._end_longest()
+        if self._is_scarce and self._running:
+            _, step = self._next_step(reading)
+            if self._guard.short_by(need, step) > 0:
+                self._end_longest()
 
     def _has_memory(self, need: int) -> bool:
         """True if so many bytes are available; remembered prompts are forgotten for them."""
