@@ -128,9 +128,9 @@ def _refuse_options(given: Mapping[str, object]) -> None:
 
 
 def _is_underway(service: Service) -> bool:
-    """Wait while the service's process has no server; False if it has ended.
+    """Wait until the service's process has a server, or has ended: False.
 
-    It begins, or it ends after its server: to start the service then would do nothing.
+    Until then it begins, or ends after its server was stopped; starting the service would do nothing.
     """
     manager = ServerManager()
     deadline = time.monotonic() + _APPEARS_S

@@ -203,12 +203,12 @@ class Batch:
             longest = max(len(running.writer.request.job.prompt) for running in self._running.values())
             piece = bounded_by_scores(piece, len(reading), longest)
         rows = sum(left > 1 for left in reading)  # one left begins its answer
-        tokens = min(piece, max(reading) - 1) * rows
-        if tokens and (most := self._guard.readable(self._next_bytes(), tokens)) < tokens:
-            piece = max(_LEAST_PIECE, most // rows)
+        most = max(reading) - 1
+        if rows:
+            readable = self._guard.readable(self._next_bytes(), min(piece, most) * rows)
+            piece = max(_LEAST_PIECE, readable // rows)
         piece = max(piece, *(running.whole for running in self._running.values() if running.left))
-        tokens = min(piece, max(reading) - 1) * rows
-        return piece, Step(tokens, len(self._running) - rows, joins=rows < len(reading))
+        return piece, Step(min(piece, most) * rows, len(self._running) - rows, joins=rows < len(reading))
 
     def _tidy(self) -> None:
         """Have the counts computed that caches hold and no step needs.
