@@ -74,11 +74,11 @@ def held(leaf: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def group_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Group]:
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     @cache
-    def make(family: str) -> Group:
+    def make(family: str) -> Any:
         folder: Path = make_tiny_family(tmp_path_factory.mktemp("models") / family, family)
-        return Group(load_model(folder)[0])
+        return load_model(folder)[0]
 
     return make
 
@@ -89,9 +89,9 @@ def group_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Group]
     ids=["plain attention", "window that is not full", "window that is full", "recurrent"],
 )
 def test_all_ranks_go_on_from_the_same_remembered_state(
-    group_of: Callable[[str], Group], family: str, tokens: int, can_be_cut: bool
+    model_of: Callable[[str], Any], family: str, tokens: int, can_be_cut: bool
 ):
-    group, prompt = group_of(family), list(range(5, 5 + tokens))
+    group, prompt = Group(model_of(family)), list(range(5, 5 + tokens))
     group.insert(prompt)
     answer, kept = group.answer()
 
@@ -103,8 +103,8 @@ def test_all_ranks_go_on_from_the_same_remembered_state(
     assert follower == leader
 
 
-def test_a_rank_that_kept_another_state_ends_rather_than_go_on(group_of: Callable[[str], Group]):
-    group, prompt = group_of("llama"), list(range(5, 45))
+def test_a_rank_that_kept_another_state_ends_rather_than_go_on(model_of: Callable[[str], Any]):
+    group, prompt = Group(model_of("llama")), list(range(5, 45))
     group.insert(prompt)
     answer, _ = group.answer()
     for kept in group.follower._kept.values():

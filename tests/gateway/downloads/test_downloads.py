@@ -55,13 +55,14 @@ def gateway(shared: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> Iterator[httpx.Client]:
+def client(gateway: Gateway, hub: FakeHub) -> Iterator[httpx.Client]:
     """A client of a gateway that has not pulled anything yet, as far as can be seen."""
     with httpx.Client(base_url=gateway.url, timeout=scaled(20), verify=NO_TLS) as client:
         yield client
         for each in client.get("/downloads.json").json()["downloads"]:
             client.post("/models/pull/cancel", json={"model": each["id"]})
-    shutil.rmtree(gateway.context.state.paths.hub_cache, ignore_errors=True)
+    for folder in (gateway.context.state.paths.hub_cache, gateway.context.state.paths.models_dir):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pull(client: httpx.Client, name: str = NAME, **fields: Any) -> httpx.Response:

@@ -123,10 +123,12 @@ def test_default_is_the_next_starts_and_cannot_be_removed(client: httpx.Client, 
 
 
 def test_removed_model_is_gone(client: httpx.Client, gateway: Gateway) -> None:
-    removed = client.post("/models/remove", json={"model": "spare"})
+    folder = make_model(gateway.context.state.paths.models_dir / "old")
 
-    assert removed.json() == {"done": "spare is removed: 0 MB given back."}
-    assert not (gateway.context.state.paths.models_dir / "spare").exists()
+    removed = client.post("/models/remove", json={"model": "old"})
+
+    assert removed.json() == {"done": "old is removed: 0 MB given back."}
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("action", ["load", "unload", "default", "remove"])

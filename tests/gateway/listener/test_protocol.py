@@ -537,7 +537,7 @@ def test_encoded_body_is_refused(gateway: Gateway, engine: FakeEngine, encoding:
 
 
 @pytest.mark.parametrize("encoding", ["", " ", "identity", "Identity", ", identity", "identity, identity"])
-def test_body_whose_encoding_is_none_is_taken(gateway: Gateway, encoding: str) -> None:
+def test_body_whose_encoding_is_none_is_taken(gateway: Gateway, engine: FakeEngine, encoding: str) -> None:
     body = b'{"model": "tiny"}'
     more = ("content-type: application/json", f"content-length: {len(body)}", f"Content-Encoding: {encoding}")
 
