@@ -21,6 +21,7 @@ from tests.waits import NO_TLS, scaled
 
 pytestmark = pytest.mark.integration
 
+_TWO_RANKS = {"LOCAL_AI_CLUSTER__PROCESSES": "2", "LOCAL_AI_MODEL__PATH": "tiny"}
 _SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 _WORDS = ("one", "two", "three", "four", "five", "six", "red", "green", "blue", "quick", "brown", "fox")
 
@@ -57,24 +58,31 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, stages: Path) -> Iterator[Server]:
-    """A server of two ranks, which the tests change in turn."""
+def ranked(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, stages: Path) -> Iterator[Server]:
+    """A server of ranks, not started yet."""
     server = Server(
         tmp_path_factory.mktemp("s"),
         free_port(),
         {
-            "LOCAL_AI_CLUSTER__PROCESSES": "2",
             "LOCAL_AI_CLUSTER__SILENCE_S": str(scaled(2)),
             "LOCAL_AI_ENGINE__MAX_CRASHES": "100",
-            "LOCAL_AI_MODEL__PATH": "tiny",
         },
     )
     server.paths.models_dir.mkdir(parents=True)
     (server.paths.models_dir / "tiny").symlink_to(tiny_model)
     (server.paths.models_dir / "stages").symlink_to(stages)
-    server.start()
     yield server
     end(server)
+
+
+@pytest.fixture
+def cluster(ranked: Server) -> Server:
+    """That server with two ranks, ready."""
+    if not ranked.processes() or not ranked.environment.items() >= _TWO_RANKS.items():
+        ranked.environment |= _TWO_RANKS
+        done = ranked.run("server.restart")
+        assert done.returncode == 0, done.stderr
+    return ranked
 
 
 def client(server: Server) -> httpx.Client:
@@ -174,12 +182,11 @@ def test_a_model_is_unloaded_on_all_ranks_and_loaded_again(cluster: Server):
     log = cluster.paths.log("mlx-omni-server")
     with client(cluster) as http:
         http.post("/models/unload", json={"model": "tiny"}).raise_for_status()
-        loaded = http.get("/status.json").json()["engine"]["model"]
+        wait_until(lambda: report(http)["engine"]["model"] is None)
 
-    assert loaded is None
-    assert log.read_text().count(told) == 1
+    loads = log.read_text().count(told)
     assert text(ask(cluster, QUESTIONS[0])) == before
-    assert log.read_text().count(told) == 2
+    assert log.read_text().count(told) == loads + 1
 
 
 def test_status_page_and_metrics_show_each_rank(cluster: Server):
@@ -189,7 +196,8 @@ def test_status_page_and_metrics_show_each_rank(cluster: Server):
 
     assert [(each["rank"], each["host"]) for each in ranks(cluster)] == [(0, ""), (1, "")]
     assert all(each["memory_bytes"] > 1_000_000 and each["heard_s"] < scaled(5) for each in ranks(cluster))
-    assert {each["state"] for each in ranks(cluster)} <= {"ready", "busy"}
+    # What a rank said last may be from while it started.
+    assert wait_until(lambda: {each["state"] for each in ranks(cluster)} <= {"ready", "busy"})
     assert "; rank 1 " in status
     assert "Deep probe: one token came in" in status
     assert "; rank 1 " in page
@@ -198,7 +206,9 @@ def test_status_page_and_metrics_show_each_rank(cluster: Server):
 
 def test_a_killed_rank_cuts_its_answers_off_and_those_not_begun_come_after_the_restart(cluster: Server):
     with client(cluster) as http:
-        (page,) = [row["pid"] for row in report(http)["programs"] if row["name"] == "welcome-page"]
+        programs = report(http)["programs"]
+    (page,) = [row["pid"] for row in programs if row["name"] == "welcome-page"]
+    restarts = programs[0]["restarts"]
     old = {process.pid for process in cluster.processes()} - {page}
     body = question(0, 3, max_tokens=3000, stream=True, logit_bias={"0": -100, "2": -100})
     with client(cluster) as http, http.stream("POST", "/v1/chat/completions", json=body) as response:
@@ -213,36 +223,8 @@ def test_a_killed_rank_cuts_its_answers_off_and_those_not_begun_come_after_the_r
     assert text(waiting.result()) == text(ask(cluster, QUESTIONS[0]))
     with client(cluster) as http:
         after = report(http)
-    assert after["programs"][0]["restarts"] == 1
+    assert after["programs"][0]["restarts"] == restarts + 1
     assert [pid for pid in old - {after["pid"]} if psutil.pid_exists(pid)] == []
-
-
-def started(server: Server, rank: int) -> int:
-    """Return the pid of a rank that was started last; 0: it was not yet."""
-    log = server.paths.log("mlx-omni-server").read_text()
-    pids = re.findall(rf"started rank {rank} \(this machine\), pid (\d+) here", log)
-    return int(pids[-1]) if pids else 0
-
-
-def test_three_ranks_of_which_one_is_killed_at_first_share_layers_out_and_refuse_what_cannot_be_split(
-    running: Server, cluster: Server, stages: Path
-):
-    link = running.paths.models_dir / "stages"
-    link.symlink_to(stages)
-    alone = answers(running, "stages", 8)
-    cluster.environment |= {"LOCAL_AI_CLUSTER__PROCESSES": "3", "LOCAL_AI_MODEL__PATH": "stages"}
-    restarting = cluster.popen("server.restart")
-    os.kill(wait_until(lambda: started(cluster, 2)), signal.SIGKILL)
-    assert restarting.wait(scaled(60)) == 0
-
-    together = answers(cluster, "stages", 8)
-    refused = ask(cluster, question(0, 3, model="tiny"))
-
-    assert together == alone
-    assert refused.status_code == 422
-    assert "it cannot be split over 3 ranks: num_attention_heads = 4" in refused.json()["error"]["message"]
-    log = cluster.paths.log("mlx-omni-server").read_text()
-    assert "rank 2 (this machine) ended by SIGKILL: all ranks end" in log
 
 
 def test_a_paused_rank_ends_all_within_the_stated_time_and_a_stop_leaves_none(cluster: Server):
@@ -255,3 +237,32 @@ def test_a_paused_rank_ends_all_within_the_stated_time_and_a_stop_leaves_none(cl
     assert after == before
     assert "rank 1 (this machine) has been silent for" in cluster.paths.log("mlx-omni-server").read_text()
     assert cluster.processes() == []
+
+
+def started(server: Server, rank: int) -> int:
+    """Return the pid of a rank that was started last; 0: it was not yet."""
+    file = server.paths.log("mlx-omni-server")
+    log = file.read_text() if file.exists() else ""
+    pids = re.findall(rf"started rank {rank} \(this machine\), pid (\d+) here", log)
+    return int(pids[-1]) if pids else 0
+
+
+def test_three_ranks_of_which_one_is_killed_at_first_share_layers_out_and_refuse_what_cannot_be_split(
+    running: Server, ranked: Server, stages: Path
+):
+    link = running.paths.models_dir / "stages"
+    link.symlink_to(stages)
+    alone = answers(running, "stages", 8)
+    ranked.environment |= {"LOCAL_AI_CLUSTER__PROCESSES": "3", "LOCAL_AI_MODEL__PATH": "stages"}
+    restarting = ranked.popen("server.restart")
+    os.kill(wait_until(lambda: started(ranked, 2)), signal.SIGKILL)
+    assert restarting.wait(scaled(60)) == 0
+
+    together = answers(ranked, "stages", 8)
+    refused = ask(ranked, question(0, 3, model="tiny"))
+
+    assert together == alone
+    assert refused.status_code == 422
+    assert "it cannot be split over 3 ranks: num_attention_heads = 4" in refused.json()["error"]["message"]
+    log = ranked.paths.log("mlx-omni-server").read_text()
+    assert "rank 2 (this machine) ended by SIGKILL: all ranks end" in log

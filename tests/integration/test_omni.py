@@ -61,7 +61,7 @@ def client(server: Server) -> openai.OpenAI:
 
 
 @pytest.fixture(scope="module")
-def installed(server: Server, client: openai.OpenAI, sound: Path) -> Server:
+def _installed(server: Server, client: openai.OpenAI, sound: Path) -> Server:
     server.start()
     with pytest.raises(openai.NotFoundError, match="local-ai omni install transcription"):
         client.audio.transcriptions.create(model="whisper", file=sound)
@@ -76,6 +76,14 @@ def installed(server: Server, client: openai.OpenAI, sound: Path) -> Server:
     subprocess.run(make, check=True, timeout=scaled(120))
     assert server.run("server.restart").returncode == 0
     return server
+
+
+@pytest.fixture
+def installed(_installed: Server) -> Server:
+    """That server, running."""
+    if not _installed.processes():
+        _installed.start()
+    return _installed
 
 
 @pytest.fixture(scope="module")

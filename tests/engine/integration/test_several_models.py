@@ -149,6 +149,7 @@ def test_answers_go_on_while_another_model_is_loaded_and_what_is_asked_of_that_o
 def test_a_model_of_its_own_idle_time_goes_and_a_request_says_how_long_another_one_stays(
     roomy: RunningEngine, alone: dict[str, str]
 ):
+    content(roomy.chat(model="one"))
     roomy.wait(lambda health: "two" not in in_memory(health))
     asked = {"messages": [{"role": "user", "content": "hello"}], "stream": False}
     roomy.post("/api/chat", asked | {"model": "two", "keep_alive": "1h"})
@@ -258,11 +259,13 @@ def test_a_pinned_model_is_in_no_requests_way_and_an_unpinned_one_makes_way_agai
     capped: RunningEngine, alone: dict[str, str]
 ):
     socket = capped.paths.engine_socket
-    assert pin_model(socket, "two", pinned=True)
-    pinned = in_memory(capped.health())
-    refused = capped.chat(model="one")["error"]
-
-    assert not pin_model(socket, "two", pinned=False)
+    content(capped.chat(model="two"))
+    try:
+        assert pin_model(socket, "two", pinned=True)
+        pinned = in_memory(capped.health())
+        refused = capped.chat(model="one")["error"]
+    finally:
+        assert not pin_model(socket, "two", pinned=False)
 
     assert pinned["two"]["pinned"]
     assert refused["code"] == "model_not_loadable"
@@ -292,10 +295,12 @@ def test_a_model_that_can_never_be_held_is_loaded_with_a_warning_where_the_check
     make_tiny_model(capped.paths.models_dir / "vast", hidden=512)
     set_models(capped, fit_check=False)
 
-    answer = content(capped.chat(model="vast"))
+    answer = capped.chat(model="vast")
+    health = capped.health()
 
-    assert answer
-    assert capped.health()["loadable_bytes"] is None
-    assert list(in_memory(capped.health())) == ["vast"]
+    set_models(capped, fit_check=True)
+    assert content(answer)
+    assert health["loadable_bytes"] is None
+    assert list(in_memory(health)) == ["vast"]
     assert re.search(r"WARNING .*vast is loaded although its weights need \d+ MB of memory", capped.log)
     assert content(capped.chat(model="one", max_tokens=16)) == alone["one"]
