@@ -178,7 +178,8 @@ def test_unload_gives_memory_back_and_the_next_request_loads_again(aliased: Runn
 
     names, freed = unload(aliased)
 
-    assert (names, aliased.health()["model"], aliased.health()["state"]) == (("plain",), None, "ready")
+    assert "plain" in names  # and what other tests had loaded
+    assert (aliased.health()["model"], aliased.health()["state"]) == (None, "ready")
     assert freed >= size
     assert unload(aliased) == ((), 0)
     assert content(aliased.chat()) == first

@@ -100,7 +100,7 @@ def test_models_stay_beside_each_other_with_what_they_remember(roomy: RunningEng
 def test_a_model_answers_while_another_one_does(roomy: RunningEngine, alone: dict[str, str]):
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(roomy.chat, model="one", max_tokens=3000, logit_bias=ENDLESS)
-        roomy.wait(lambda health: in_memory(health)["one"]["running"] == 1)
+        roomy.wait(lambda health: in_memory(health).get("one", {}).get("running") == 1)
 
         short = content(roomy.chat(model="three", max_tokens=16))
 
@@ -132,7 +132,7 @@ def test_answers_go_on_while_another_model_is_loaded_and_what_is_asked_of_that_o
     with ThreadPoolExecutor(3) as pool:
         with held_back(template):
             long = pool.submit(roomy.chat, model="one", max_tokens=3000, logit_bias=ENDLESS)
-            roomy.wait(lambda health: in_memory(health)["one"]["running"] == 1)
+            roomy.wait(lambda health: in_memory(health).get("one", {}).get("running") == 1)
             asked = pool.submit(roomy.chat, model="slow")
             begun = roomy.wait(lambda health: health["loading"] == "slow")
             later = roomy.wait(lambda health: health["steps"] > begun["steps"] + 50)
