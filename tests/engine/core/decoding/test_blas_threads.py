@@ -1,12 +1,13 @@
 """How many threads a step's matrix products are given."""
 
+import math
 import subprocess
 import sys
 
 import pytest
 from tests.waits import scaled
 
-from local_ai.engine.core.decoding.blas_threads import BlasThreads
+from local_ai.engine.core.decoding.blas_threads import BlasThreads, CoreTimes
 
 _TINY, _STARTER, _LARGE = 16_384, 331_776, 4_194_304  # elements of their typical matrices
 
@@ -87,6 +88,60 @@ def test_the_library_is_called_only_for_another_number():
     threads.choose(rows=100, matrix=_STARTER)
 
     assert library.given == [1, 2]
+
+
+class _Machine:
+    """Cores on which this process's steps and other programs work."""
+
+    def __init__(self, cores: int) -> None:
+        self.library, self.cores, self.now = _OpenBlas(cores), cores, CoreTimes(0, 0, 0)
+        self.threads = BlasThreads(self.library, cores=lambda: self.now, clock=lambda: self.now.at)
+
+    def step(self, *, own: float, idle: float, matrix: int = _LARGE) -> int:
+        """Take a second; return how many threads the next step has."""
+        self.threads.choose(rows=100, matrix=matrix)
+        was = self.now
+        self.now = CoreTimes(was.at + 1, was.own + own, was.idle + idle)
+        self.threads.choose(rows=100, matrix=matrix)
+        return self.library.given[-1] if self.library.given else self.cores
+
+
+@pytest.mark.parametrize(
+    ("cores", "own", "left"),
+    [(2, 1.5, 1), (2, 1.0, 1), (8, 7.5, 7), (8, 3.2, 3)],
+    ids=["one busy program", "two", "one beside eight cores", "many"],
+)
+def test_threads_without_a_core_are_given_up(cores: int, own: float, left: int):
+    assert _Machine(cores).step(own=own, idle=0) == left
+
+
+@pytest.mark.parametrize(
+    ("own", "idle", "matrix"),
+    [(1.9, 0, _LARGE), (1.0, 1.0, _LARGE), (0.9, 0, 0), (0.9, math.nan, _LARGE)],
+    ids=["others need little", "products are few", "without BLAS", "nobody tells"],
+)
+def test_threads_are_kept_where_their_cores_are_not_taken(own: float, idle: float, matrix: int):
+    assert _Machine(2).step(own=own, idle=idle, matrix=matrix) == 2
+
+
+def test_threads_come_back_once_cores_are_free_and_not_before():
+    machine = _Machine(4)
+
+    given = [
+        machine.step(own=own, idle=idle)
+        for own, idle in [(2.2, 0), (2.0, 0), (2.0, 1.0), (3.0, 0.5), (3.0, 1)]
+    ]
+
+    assert given == [2, 2, 3, 3, 4]
+
+
+def test_a_rest_between_answers_is_not_taken_for_other_programs_work():
+    machine = _Machine(2)
+    machine.threads.choose(rows=100, matrix=_LARGE)
+    machine.threads.use_all()
+    machine.now = CoreTimes(60, 0.1, 1)  # others worked meanwhile
+
+    assert machine.step(own=2, idle=0) == 2
 
 
 @pytest.mark.parametrize(
