@@ -367,6 +367,9 @@ def run_gateway(state: State, *, context: GatewayContext | None = None) -> Itera
             loop.call_soon_threadsafe(context.forwarding.shutdown.stop)
 
 
+NO_PID = 5_000_000  # more than any system gives to a process
+
+
 class FakeSupervisord:
     """supervisord's XML-RPC with programs in states of the test's choice."""
 
@@ -400,7 +403,7 @@ class FakeSupervisord:
 
     def _pid(self) -> int:
         self.asked += 1
-        return 4242
+        return NO_PID
 
     def _processes(self) -> list[dict[str, Any]]:
         while self.is_silent:
@@ -409,7 +412,7 @@ class FakeSupervisord:
             {
                 "name": name,
                 "statename": state,
-                "pid": 0 if state in {"STOPPED", "FATAL", "EXITED", "BACKOFF"} else 4243,
+                "pid": 0 if state in {"STOPPED", "FATAL", "EXITED", "BACKOFF"} else NO_PID,
                 "start": int(self.started),
                 "stop": 0,
                 "exitstatus": 0,

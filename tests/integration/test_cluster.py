@@ -182,7 +182,7 @@ def test_a_model_is_unloaded_on_all_ranks_and_loaded_again(cluster: Server):
     log = cluster.paths.log("mlx-omni-server")
     with client(cluster) as http:
         http.post("/models/unload", json={"model": "tiny"}).raise_for_status()
-        wait_until(lambda: report(http)["engine"]["model"] is None)
+        wait_until(lambda: (engine := report(http)["engine"]) and engine["model"] is None)
 
     loads = log.read_text().count(told)
     assert text(ask(cluster, QUESTIONS[0])) == before

@@ -6,11 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.server import Server, end, free_port
+from tests.server import Server, end, free_port, wait_until
 from tests.web.conftest import started
 
 from local_ai.models.catalog import STARTER_ID
@@ -94,11 +95,17 @@ def test_model_is_unloaded_and_loaded_again_from_the_page(page: Page, server: Se
 
     row.get_by_role("button", name="Unload").click()
     expect(row.locator(".is-loaded")).to_be_hidden(timeout=PATIENTLY)
-    assert httpx.get(f"{server.url}/status.json").json()["engine"]["model"] is None
+    # It begins anew without a model, and for a moment says nothing.
+    wait_until(lambda: (engine := engine_of(server)) and engine["model"] is None)
 
     row.get_by_role("button", name="Load").click()
     expect(row.locator(".is-loaded")).to_be_visible(timeout=PATIENTLY)
-    assert httpx.get(f"{server.url}/status.json").json()["engine"]["model"] == STARTER_ID
+    wait_until(lambda: (engine := engine_of(server)) and engine["model"] == STARTER_ID)
+
+
+def engine_of(server: Server) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = httpx.get(f"{server.url}/status.json").json()["engine"]
+    return found
 
 
 def test_page_and_list_recommend_the_same_model_beside_the_starter(page: Page, server: Server) -> None:

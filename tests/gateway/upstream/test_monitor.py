@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 from tests import coroutines
-from tests.gateway.fakes import FakeSupervisord, make_patient_state
+from tests.gateway.fakes import NO_PID, FakeSupervisord, make_patient_state
 
 from local_ai.gateway.upstream import monitor
 from local_ai.gateway.upstream.client import EngineProbe, Upstream
@@ -128,7 +128,7 @@ def test_report_is_made_without_engines_that_have_just_begun_and_do_not_answer_y
 ) -> None:
     monkeypatch.setattr(observe, "PATIENCE_S", 3600)
     paths = make_patient_state(tmp_path / "other", wait_s=5).paths.in_state_dir(tmp_path / "state")
-    paths.engine_pid.write_text("4243")
+    paths.engine_pid.write_text(str(NO_PID))
 
     supervisord = FakeSupervisord(paths.supervisor_socket)
     supervisord.states["omni"], supervisord.started = "STARTING", time.time()
