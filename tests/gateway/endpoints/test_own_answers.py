@@ -42,7 +42,7 @@ SCRIPT = re.compile(r'<script type="module" src="(/assets/\w+/page\.js)"></scrip
 
 @pytest.fixture(autouse=True)
 def _no_more_models(state: State) -> Iterator[None]:
-    """What a test adds to the one model is gone after it."""
+    """Leave the one model alone: others that a test makes are gone after it."""
     yield
     for folder in (*state.paths.models_dir.iterdir(), state.paths.hub_cache):
         if folder.name != "tiny":

@@ -40,7 +40,7 @@ _PTHREADS = 1  # as `openblas_get_parallel` says it; with OpenMP each thread has
 
 @dataclass(frozen=True)
 class CoreTimes:
-    """What the machine's cores have done so far, in seconds."""
+    """Time that the machine's cores have spent so far, in seconds."""
 
     at: float
     own: float  # of all cores, for this process
@@ -78,7 +78,7 @@ class BlasThreads:
             self._most = 1  # no OpenBLAS, so nothing to choose
         self._now = self._most
         self._free = self._most  # what other programs leave
-        self._since: CoreTimes | None = None  # the number is the same, and steps follow each other
+        self._since: CoreTimes | None = None  # a window's begin: one number, no rest between steps
 
     def choose(self, *, rows: int, matrix: int) -> None:
         """Set the number for a step: half of all where its products are small, and no more than have cores.
