@@ -22,6 +22,7 @@ const PLACE = /^(localhost|127\..*|\[::1\]|.*\.localhost)$/.test(location.hostna
 
 export let open = newConversation();
 let running = null; // the AbortController of the answer that runs
+let opened; // once the conversation that the page begins with is shown
 let keeping = Promise.resolve();
 let queued = 0; // what is kept or followed, and what waits for that
 const unkept = new Set(); // conversations with words that are not kept yet
@@ -325,9 +326,11 @@ function askThis(text, pictures = [], parent = open.leaf) {
 }
 
 async function send() {
+  const text = $("prompt").value.trim();
+  await opened; // the conversation that it belongs to
   const pictures = await waiting();
   if (!canShow()) return announce($("picture-note").textContent);
-  if (askThis($("prompt").value.trim(), pictures)) {
+  if (askThis(text, pictures)) {
     $("prompt").value = "";
     clear();
   }
@@ -396,9 +399,14 @@ export async function start() {
   for (const radio of document.querySelectorAll('input[name="family"]')) radio.addEventListener("change", () => save({}));
   onChoice(() => open.model !== chosen && save({}));
   startKey();
+  opened = openFirst();
+  await opened;
+  invite();
+}
+
+async function openFirst() {
   await openStorage();
   if (!openId()) await showLatest();
   else if (!(await openKept(openId()))) show(newConversation());
   if (open.messages.length) $("prompt").value = "";
-  invite();
 }

@@ -47,6 +47,30 @@ def test_first_visit_says_how_it_is_and_one_enter_gets_an_answer(page: Page, ser
     ]
 
 
+def test_question_sent_before_the_last_conversation_is_shown_is_answered_in_it(
+    page: Page, server: Server
+) -> None:
+    ask(page, "the first")
+    page.add_init_script("""
+        const open = IDBFactory.prototype.open;
+        IDBFactory.prototype.open = function (...words) {
+          queueMicrotask(() => {
+            document.querySelector("#prompt").value = "the second";
+            document.querySelector("#composer").requestSubmit();
+          });
+          IDBFactory.prototype.open = open;
+          return open.apply(this, words);
+        };
+    """)
+
+    page.reload()
+
+    expect(page.locator(".message.user")).to_have_count(2)
+    expect(page.locator(".message.user").last).to_contain_text("the second")
+    expect(answer_of(page).locator(".figures")).to_have_text(ANSWER_END)
+    expect(page.get_by_label("Your message")).to_have_value("")
+
+
 def test_state_is_painted_before_the_rest_and_waits_for_no_file(page: Page) -> None:
     largest = """() => new Promise((resolve) => {
       const told = (list) => list.getEntries().find(({ element }) => element?.closest("#empty"));
